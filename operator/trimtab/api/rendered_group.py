@@ -1,0 +1,121 @@
+"""RenderedGroup: one group of one template as it is served. Trimtab alone writes it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from trimtab.api.bounds import (
+    Count,
+    DnsLabel,
+    DnsSubdomain,
+    Generation,
+    SaidName,
+    SaidText,
+    ShortText,
+    Timestamp,
+    cel,
+    list_map,
+)
+from trimtab.api.meta import (
+    AGE,
+    MESSAGE,
+    READY,
+    REASON,
+    ApiModel,
+    Column,
+    LocalTemplateRef,
+    Resource,
+    ResourceInfo,
+    ResourceStatus,
+    StatusModel,
+)
+
+
+class RenderedGroupSpec(ApiModel):
+    """Which group of which template it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel("self == oldSelf", "the spec of a RenderedGroup cannot be changed")
+    )
+
+    template_ref: LocalTemplateRef = Field(description="The ConfigTemplate that the group is of.")
+    group: DnsLabel = Field(description="The group's name in that template.")
+
+
+class RevisionEntry(StatusModel):
+    """One revision of the group."""
+
+    number: Generation = Field(description="The revision's number; it only ever grows.")
+    snapshot: ShortText = Field(description="The ControllerRevision that holds the revision's content.")
+    created_at: Timestamp | None = Field(default=None, description="When it was made.")
+    reason: SaidText | None = Field(default=None, description="Why it was made.")
+    by: SaidName | None = Field(default=None, description="Who or what made it.")
+
+
+class OutputRef(StatusModel):
+    """An object that Trimtab wrote for the group."""
+
+    kind: Literal["ConfigMap", "Secret"] = Field(description="The object's kind: ConfigMap or Secret.")
+    namespace: DnsLabel = Field(description="The object's namespace.")
+    name: DnsSubdomain = Field(description="The object's name.")
+
+
+class RenderedGroupStatus(ResourceStatus):
+    """What is served to the group."""
+
+    current_revision: Generation | None = Field(default=None, description="The revision that is served now.")
+    stable_revision: Generation | None = Field(
+        default=None, description="The last revision that went well; what a rollback returns to."
+    )
+    epoch: Generation | None = Field(
+        default=None, description="Grows with every change of direction, so that a stale leader is noticed."
+    )
+    revisions: list[RevisionEntry] = Field(
+        default_factory=list,
+        max_length=101,
+        description="The group's revisions, up to the template's revisionHistoryLimit.",
+        json_schema_extra=list_map("number"),
+    )
+    users: Count | None = Field(default=None, description="How many users have a preference in the group.")
+    invalid_users: Count | None = Field(
+        default=None, description="How many of them have one that is not valid."
+    )
+    shards: Count | None = Field(default=None, description="Over how many objects its users are spread.")
+    outputs: list[OutputRef] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="The objects that were written for the group; users' own objects are only counted.",
+        json_schema_extra=list_map("kind", "namespace", "name"),
+    )
+
+
+class RenderedGroup(Resource):
+    """One group of one ConfigTemplate as it is served: its revisions, users, shards and conditions. Trimtab
+    alone writes it."""
+
+    info: ClassVar[ResourceInfo] = ResourceInfo(
+        kind="RenderedGroup",
+        plural="renderedgroups",
+        singular="renderedgroup",
+        short_name="rgroup",
+        columns=(
+            Column("Template", ".spec.templateRef.name"),
+            Column("Group", ".spec.group"),
+            READY,
+            REASON,
+            Column("Revision", ".status.currentRevision", "integer"),
+            Column("Users", ".status.users", "integer"),
+            Column("Invalid", ".status.invalidUsers", "integer"),
+            Column("Stable", ".status.stableRevision", "integer", wide=True),
+            Column("Shards", ".status.shards", "integer", wide=True),
+            MESSAGE,
+            AGE,
+        ),
+        selectable=(".spec.templateRef.name", ".spec.group"),
+    )
+
+    kind: Literal["RenderedGroup"] = Field(default="RenderedGroup", description="The object's kind.")
+    spec: RenderedGroupSpec = Field(description="Which group of which template it is; cannot be changed.")
+    status: RenderedGroupStatus | None = Field(default=None, description="What is served.")

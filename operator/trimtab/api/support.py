@@ -1,0 +1,58 @@
+"""Which fields this version reads but does not build: one mark, which status and documentation share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from trimtab.api.meta import UNSUPPORTED, ApiModel
+
+
+@dataclass(frozen=True, slots=True)
+class NotSupported:
+    """Annotates a field that is not built yet; with `values`, only those values of it are not."""
+
+    values: tuple[str, ...] = ()
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(core_schema), UNSUPPORTED: list(self.values) or True}
+
+
+def mark_of(field: FieldInfo) -> NotSupported | None:
+    """The field's mark, if it has one."""
+    return next((mark for mark in field.metadata if isinstance(mark, NotSupported)), None)
+
+
+def not_supported(model: BaseModel, path: str = "spec") -> list[str]:
+    """Paths of the fields that are set in `model` but not built, as `spec.outputs[2].format (Flagd)`."""
+    if isinstance(model, ApiModel) and model.unsupported:
+        return [path]
+    found: list[str] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if value is None or value == [] or value == {}:
+            continue
+        here = f"{path}.{field.alias or name}"
+        mark = mark_of(field)
+        if mark is None:
+            found += _inside(value, here)
+        elif not mark.values:
+            found.append(here)
+        elif value in mark.values:
+            found.append(f"{here} ({value})")
+    return found
+
+
+def _inside(value: Any, path: str) -> list[str]:
+    if isinstance(value, BaseModel):
+        return not_supported(value, path)
+    if isinstance(value, list):
+        return [found for index, entry in enumerate(value) for found in _inside(entry, f"{path}[{index}]")]
+    return []

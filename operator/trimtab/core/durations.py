@@ -1,0 +1,40 @@
+"""Go duration text ("1h30m", "250ms") to nanoseconds; the text itself is what outputs carry."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+PATTERN = r"^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$"
+_TEXT = re.compile(PATTERN)
+_PART = re.compile(r"([0-9]*\.?[0-9]*)(ns|us|µs|μs|ms|s|m|h)")
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+_LIMIT = 2**63
+MAX_LENGTH = 64
+
+
+def nanoseconds(text: str) -> int:
+    """Parse as Go's ``time.ParseDuration`` does (https://pkg.go.dev/time#ParseDuration).
+
+    :raises ValueError: not a duration, or beyond 64 bits of nanoseconds (about 292 years).
+    """
+    if len(text) > MAX_LENGTH or not _TEXT.match(text) or text.endswith("\n"):
+        raise ValueError("not a Go duration such as 1h30m or 250ms")
+    total = sum(
+        (int(Fraction(number if number[-1] != "." else number + "0") * _UNITS[unit]) for number, unit in _PART.findall(text)),
+        start=0,
+    )
+    if text.startswith("-"):
+        total = -total
+    if not -_LIMIT <= total < _LIMIT:
+        raise ValueError("a duration beyond 64 bits of nanoseconds (about 292 years)")
+    return total

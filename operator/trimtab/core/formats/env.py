@@ -1,0 +1,130 @@
+"""Environment variables: a file that a shell sources, or one entry a key for ``envFrom``.
+
+Names: ``prefix`` as written, then segments and camel humps in upper case, joined by underscores. A hump
+begins at a capital after a small letter or digit, and at the last capital of an acronym that a small letter
+follows; digits stay with what stands before them, and so does the plural s of an acronym:
+``spotify.clientSecret`` is ``SPOTIFY_CLIENT_SECRET``, ``httpURL2Path`` is ``HTTP_URL2_PATH``, ``allowedIPs``
+is ``ALLOWED_IPS``.
+
+Values in a file are quoted so that a POSIX shell reads them exactly (POSIX.1-2017, XCU 2.2 Quoting), and
+python-dotenv too wherever one quoting suits both. What python-dotenv does (its parser.py and variables.py,
+1.0 to 1.2):
+
+=========  ===============================================  ==============================================
+quotes     a POSIX shell                                    python-dotenv
+=========  ===============================================  ==============================================
+single     all is literal, ``'`` impossible                 ``\\\\`` and ``\\'`` are escapes
+double     ``$`` and backtick act; ``\\`` before them,      ``\\`` before ``\\ ' " a b f n r t v`` escapes,
+           ``"``, ``\\`` and newline escapes                ``\\`` before anything else stays
+any                                                         ``${NAME}`` is replaced (``interpolate=True``),
+                                                            a carriage return in a file is a newline
+=========  ===============================================  ==============================================
+
+Where no quoting suits both, the shell is served, in a way that never makes python-dotenv take part of a value
+for another variable, and :meth:`EnvWriter.warnings` says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trimtab.core.formats.flat import flat_text
+from trimtab.core.formats.writer import Format, Problem, UnwritableError, Value, Writer
+from trimtab.core.problems import Notice
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?![a-z]))[a-z])")
+_PREFIX = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
+_UNEASY = re.compile(r"['\\\r\0]|\$\{")
+_REPLACED = re.compile(r"\$\{[^}:]*(?::-[^}]*)?\}")
+_SPECIAL = re.compile(r'["\\$`]')
+
+SHELL_NAMES = frozenset(
+    {
+        "BASHOPTS",
+        "BASHPID",
+        "BASH_ARGV0",
+        "BASH_VERSINFO",
+        "DIRSTACK",
+        "EPOCHREALTIME",
+        "EPOCHSECONDS",
+        "EUID",
+    }
+    | {"FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS"}
+    | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID"}
+)
+"""Variables that sh or bash keep for themselves: an assignment fails or does not stay (bash(1))."""
+
+_NUL = "an environment variable cannot hold a NUL character"
+_DOTENV = "a shell reads this value exactly, python-dotenv does not: no quoting suits both"
+_SHELL = "is a variable of the shell itself, which may not keep this value: give the output a prefix"
+
+
+def env_name(key: str, prefix: str = "") -> str:
+    """The variable for a key, by the rule above."""
+    return prefix + _HUMP.sub("_", key).replace(".", "_").upper()
+
+
+def _names(keys: Sequence[str], prefix: str) -> dict[str, str]:
+    return {key: env_name(key, prefix) for key in keys}
+
+
+def quoted(text: str) -> tuple[str, bool]:
+    """``text`` (without NUL) in quotes that a shell reads exactly, and whether python-dotenv does too."""
+    if not _UNEASY.search(text):
+        return f"'{text}'", True
+    exact = "\r" not in text
+    if "'" not in text and text[-1] != "\\":  # else python-dotenv would read on past the closing quote
+        exact_single = exact and "\\\\" not in text and not _REPLACED.search(text)
+        if exact_single or "$" in text or "`" in text:
+            return f"'{text}'", exact_single
+    return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"', exact and "$" not in text and "`" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class EnvWriter(Writer):
+    """``variables``: each key with its variable's name."""
+
+    variables: tuple[tuple[str, str], ...]
+
+    def text(self, values: Mapping[str, Value]) -> str:
+        return "".join([f"{name}={quoted(text)[0]}\n" for name, text in self._texts(values)])
+
+    def entries(self, values: Mapping[str, Value]) -> dict[str, str]:
+        return dict(self._texts(values))
+
+    def _texts(self, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+        texts = []
+        for key, name in self.variables:
+            if key in values:
+                text = flat_text(values[key])
+                if "\0" in text:
+                    raise UnwritableError(Problem(key, _NUL))
+                texts.append((name, text))
+        return texts
+
+    def warnings(self, values: Mapping[str, Value]) -> list[Notice]:
+        found = []
+        for key, name in self.variables:
+            if key not in values:
+                continue
+            text = flat_text(values[key])
+            if "\0" not in text and not quoted(text)[1]:
+                found.append(Notice(key, "Dotenv", _DOTENV))
+            if name in SHELL_NAMES:
+                found.append(Notice(key, "ShellVariable", f"{name} {_SHELL}"))
+        return found
+
+    def problems(self, values: Mapping[str, Value]) -> list[Problem]:
+        texts = ((key, values[key]) for key, _ in self.variables if key in values)
+        return [Problem(key, _NUL) for key, value in texts if type(value) is str and "\0" in value]
+
+
+def _compile(keys: Sequence[str], prefix: str, compact: bool) -> EnvWriter:
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError("a prefix must be letters, digits and underscores, and not begin with a digit")
+    return EnvWriter(tuple(_names(keys, prefix).items()))
+
+
+FORMAT = Format("Env", _names, _compile)

@@ -1,0 +1,66 @@
+"""What rendered objects are called, and which names would be ambiguous.
+
+==================================  =============================================
+object                              name
+==================================  =============================================
+RenderedGroup                       ``<template>-<group>``, in the template's namespace
+group ConfigMap, Secret             ``<template>-<group>``, in the target namespace
+users' shard ``n``                  ``<template>-<group>-users-<n>``
+one user's own (PerUser)            ``<template>-u-<preference>``, in the preference's namespace
+snapshot                            ``<template>-<hash>``
+==================================  =============================================
+"""
+
+from __future__ import annotations
+
+import re
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_PART_OF = "app.kubernetes.io/part-of"
+LABEL_TEMPLATE = "trimtab.dev/template"
+LABEL_TEMPLATE_NAMESPACE = "trimtab.dev/template-namespace"
+LABEL_GROUP = "trimtab.dev/group"
+LABEL_SHARD = "trimtab.dev/shard"
+LABEL_PREFERENCE = "trimtab.dev/preference"
+LABEL_SNAPSHOT = "trimtab.dev/snapshot"
+ANNOTATION_REVISION = "trimtab.dev/revision"
+ANNOTATION_DIGEST = "trimtab.dev/digest"
+ANNOTATION_USER = "trimtab.dev/user"
+ANNOTATION_ADOPT = "trimtab.dev/adopt"
+ANNOTATION_ALLOW_FROM = "trimtab.dev/allow-from"
+MANAGER = "trimtab"
+
+DEFAULT_USER = "_default"
+"""Stands for every user without a preference; nobody may be called so."""
+
+MAX_NAME = 253
+_RESERVED_GROUP = re.compile(r"(^|-)users-[0-9]+$|^u(-|$)")
+_SHARD = re.compile(r"-users-([0-9]+)$")
+
+
+def group_object(template: str, group: str) -> str:
+    return f"{template}-{group}"
+
+
+def shard_object(template: str, group: str, number: int) -> str:
+    return f"{template}-{group}-users-{number}"
+
+
+def user_object(template: str, preference: str) -> str:
+    return f"{template}-u-{preference}"
+
+
+def snapshot_object(template: str, content_hash: str) -> str:
+    return f"{template}-{content_hash}"
+
+
+def ambiguous_group(group: str) -> str:
+    """Why a group may not be called so, or an empty string."""
+    if _RESERVED_GROUP.search(group):
+        return f"the group name {group} is ambiguous: users-<n> names shards and u-... one user's objects; rename the group"
+    return ""
+
+
+def data_key(user: str, file_name: str) -> str:
+    """The entry of a shard that holds one user's file; users have no dots, so it splits one way only."""
+    return f"{user}.{file_name}"

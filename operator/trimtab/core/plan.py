@@ -1,0 +1,97 @@
+"""Desired against observed: the writes that make them equal, and nothing else.
+
+Law: planning again after the writes gives no writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Ref(NamedTuple):
+    """An output object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """An output as it should be: ``data`` as clear text, ``labels`` that it must carry among others."""
+
+    ref: Ref
+    data: Mapping[str, str]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Observed:
+    """An output as the cluster has it. ``data`` of a Secret is decoded; ``strange`` says that it holds something
+    (binary data, say) that no output of ours ever has."""
+
+    ref: Ref
+    uid: str
+    version: int
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    data: Mapping[str, str]
+    strange: bool = False
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Write ``desired``; over ``observed`` exactly, or where nothing is yet (None)."""
+
+    desired: Desired
+    observed: Observed | None
+    drift: bool
+    """The object had been what we wrote, and somebody else changed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    observed: Observed
+
+
+Write = Apply | Delete
+
+
+def differs(desired: Desired, observed: Observed) -> bool:
+    """Whether the cluster's object needs a write."""
+    return (
+        observed.strange
+        or observed.data != desired.data
+        or any(observed.labels.get(name) != value for name, value in desired.labels.items())
+    )
+
+
+def plan(
+    desired: Mapping[Ref, Desired], observed: Mapping[Ref, Observed], last: Mapping[Ref, Desired] | None = None
+) -> list[Write]:
+    """The writes, those that add content first, deletions last.
+
+    ``last`` is what was written before: an object that is not as we left it has drifted.
+    """
+    writes: list[Write] = []
+    for ref, want in desired.items():
+        have = observed.get(ref)
+        if have is None:
+            writes.append(Apply(want, None, drift=bool(last and ref in last)))
+        elif differs(want, have):
+            left = last.get(ref) if last else None
+            writes.append(Apply(want, have, drift=left is not None and differs(left, have)))
+    writes.sort(key=lambda write: write.observed is not None and not _adds(write))  # type: ignore[arg-type,union-attr]
+    writes += [Delete(have) for ref, have in observed.items() if ref not in desired]
+    return writes
+
+
+def _adds(write: Apply) -> bool:
+    return write.observed is None or not write.desired.data.keys() <= write.observed.data.keys()

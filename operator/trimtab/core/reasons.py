@@ -1,0 +1,52 @@
+"""Every reason that a Ready condition may carry, in one place.
+
+========================  ========  =========  ==================================================================
+reason                    Ready     kinds      means
+========================  ========  =========  ==================================================================
+Accepted                  True      U          the values are valid and in force
+Rendered                  True      T, G       every output is as it should be
+Suspended                 True      U          ``suspend: true``: what was rendered is kept, changes are not taken
+Progressing               Unknown   T, G       a new revision is being written
+Rejected                  False     T          the template is not valid; the last good one is still served
+Invalid                   False     U          the values are not valid; what was accepted last stays in force
+NotSupported              False     T, U, P    a field is set that this version names and does not build yet
+TemplateNotFound          False     U          no template by that name
+TemplateNotServed         False     U          the template has never been valid, so nothing is served
+GroupNotFound             False     U          the template has no such group
+NamespaceNotAllowed       False     U          the group takes no preferences from this namespace
+GroupFull                 False     U          the group's ``maxUsers`` older preferences come first
+UserTaken                 False     U          an older preference holds this user
+UserReserved              False     U          the user name is reserved for ``_default`` entries
+AheadOfRevision           False     U          written for a newer schemaVersion than the group is on
+BehindSchema              False     U          written for an older schemaVersion; migrations are not built yet
+Conflict                  False     T, G, U    an object of that name exists that Trimtab did not make
+NameCollision             False     T          another, older template renders objects of the same name
+TargetNotAllowed          False     T, G       the target namespace does not let this template in
+WriteFailed               False     T, G, U    the API server refused a write
+========================  ========  =========  ==================================================================
+
+T: ConfigTemplate, G: RenderedGroup, U: UserPreference, P: PolicyRollout.
+"""
+
+from __future__ import annotations
+
+ACCEPTED = "Accepted"
+RENDERED = "Rendered"
+SUSPENDED = "Suspended"
+PROGRESSING = "Progressing"
+REJECTED = "Rejected"
+INVALID = "Invalid"
+NOT_SUPPORTED = "NotSupported"
+TEMPLATE_NOT_FOUND = "TemplateNotFound"
+TEMPLATE_NOT_SERVED = "TemplateNotServed"
+GROUP_NOT_FOUND = "GroupNotFound"
+NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+GROUP_FULL = "GroupFull"
+USER_TAKEN = "UserTaken"
+USER_RESERVED = "UserReserved"
+AHEAD_OF_REVISION = "AheadOfRevision"
+BEHIND_SCHEMA = "BehindSchema"
+CONFLICT = "Conflict"
+NAME_COLLISION = "NameCollision"
+TARGET_NOT_ALLOWED = "TargetNotAllowed"
+WRITE_FAILED = "WriteFailed"

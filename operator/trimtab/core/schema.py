@@ -1,0 +1,255 @@
+"""A ConfigTemplate compiled once: everything that can be known before any user is looked at.
+
+Compiling either gives a :class:`Schema` that is safe to serve, or raises with every reason why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import SchemaValidator
+from pydantic_core import core_schema as cs
+
+from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
+from trimtab.core import coerce, naming
+from trimtab.core.keys import Key, Value, check, compile_key
+from trimtab.core.outputs import Output, compile_outputs
+from trimtab.core.problems import Notice, RejectedError, Violation, nearest
+
+LOSSLESS = "Lossless"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Checked values that one author set; ``name`` is how provenance and violations call it."""
+
+    name: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A compiled group: its layers from lowest to highest, its users' layer left out."""
+
+    name: str
+    spec: GroupSpec
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A compiled template.
+
+    ``user_values`` checks a whole mapping of a user's values in one call; ``notices`` are what the author of
+    the template should know.
+    """
+
+    name: str
+    spec: ConfigTemplateSpec
+    keys: Mapping[str, Key]
+    groups: Mapping[str, Group]
+    outputs: tuple[Output, ...]
+    user_values: SchemaValidator
+    coercion: str
+    version: int
+    delivery: str
+    notices: tuple[Notice, ...] = ()
+    special: frozenset[str] = field(default_factory=frozenset)
+    """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
+
+    @property
+    def user_outputs(self) -> tuple[Output, ...]:
+        return tuple(o for o in self.outputs if o.scope == "User")
+
+    @property
+    def group_outputs(self) -> tuple[Output, ...]:
+        return tuple(o for o in self.outputs if o.scope == "Group")
+
+
+def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
+    """Check a template's declarations against one another and compile them.
+
+    :raises RejectedError: with every violation found; nothing of such a template may be served.
+    """
+    keys, found, notices = _keys(spec)
+    outputs, broken = compile_outputs(spec.outputs or [], keys)
+    found += broken
+    coercion = spec.coercion or LOSSLESS
+    profiles: dict[str, Layer] = {}
+    for profile in spec.profiles or []:
+        if profile.name in profiles:
+            found.append(Violation(f"profiles[{profile.name}]", "template", "name", "two profiles have this name; rename one"))
+        layer, problems, said = check_layer(keys, f"profile/{profile.name}", profile.values or {}, coercion)
+        profiles[profile.name] = layer
+        found += problems
+        notices += said
+    defaults = Layer("default", {n: _kept(k) for n, k in keys.items() if k.spec.default is not None})
+    groups, problems, said = _groups(spec, keys, profiles, defaults, coercion)
+    found += problems
+    notices += said
+    if found:
+        raise RejectedError(found)
+    return Schema(
+        name=name,
+        spec=spec,
+        keys=keys,
+        groups=groups,
+        outputs=outputs,
+        user_values=_user_validator(keys),
+        coercion=coercion,
+        version=spec.schema_version or 1,
+        delivery=(spec.users.delivery if spec.users and spec.users.delivery else "Sharded"),
+        notices=tuple(notices),
+        special=frozenset(
+            n for n, k in keys.items() if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
+        ),
+    )
+
+
+def _kept(key: Key) -> Value:
+    value, _ = check(key, key.spec.default, "default")
+    return value  # type: ignore[return-value]  # compile_key has checked it
+
+
+def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], list[Notice]]:
+    keys: dict[str, Key] = {}
+    found: list[Violation] = []
+    notices: list[Notice] = []
+    declared = {key.name for key in spec.keys or []}
+    seen: set[str] = set()
+    for declaration in spec.keys or []:
+        name = declaration.name
+        if name in seen:
+            found.append(Violation(name, "template", "name", "this key is declared twice; remove one"))
+            continue
+        seen.add(name)
+        found += _name_problems(name, declared)
+        replaced_by = declaration.deprecated.replaced_by if declaration.deprecated else None
+        if replaced_by and replaced_by not in declared:
+            found.append(
+                Violation(name, "template", "deprecated", f"replacedBy names the unknown key {replaced_by}", nearest(replaced_by, declared))
+            )
+        key, problems = compile_key(declaration)
+        found += problems
+        if key is not None:
+            keys[name] = key
+            if key.sensitive and declaration.default is not None:
+                notices.append(
+                    Notice(name, "SensitiveInTemplate", "a sensitive default is readable by whoever may read the template")
+                )
+    return keys, found, notices
+
+
+def _name_problems(name: str, declared: set[str]) -> list[Violation]:
+    found = []
+    segments = name.split(".")
+    for depth in range(1, len(segments)):
+        parent = ".".join(segments[:depth])
+        if parent in declared:
+            found.append(
+                Violation(name, "template", "name", f"{parent} is a key as well, so it cannot also be a section; rename one")
+            )
+    if segments[0] == "flags":
+        found.append(Violation(name, "template", "name", "flags is reserved for feature flags; use another first segment"))
+    return found
+
+
+def _groups(
+    spec: ConfigTemplateSpec,
+    keys: Mapping[str, Key],
+    profiles: Mapping[str, Layer],
+    defaults: Layer,
+    coercion: str,
+) -> tuple[dict[str, Group], list[Violation], list[Notice]]:
+    groups: dict[str, Group] = {}
+    found: list[Violation] = []
+    notices: list[Notice] = []
+    for group in spec.groups or []:
+        path = f"groups[{group.name}]"
+        if group.name in groups:
+            found.append(Violation(path, "template", "name", "two groups have this name; rename one"))
+            continue
+        ambiguous = naming.ambiguous_group(group.name)
+        if ambiguous:
+            found.append(Violation(path, "template", "name", ambiguous))
+        layers = [defaults]
+        if group.profile:
+            if group.profile in profiles:
+                layers.append(profiles[group.profile])
+            else:
+                found.append(
+                    Violation(path, "template", "profile", f"unknown profile {group.profile}", nearest(group.profile, profiles))
+                )
+        layer, problems, said = check_layer(keys, f"group/{group.name}", group.values or {}, coercion)
+        layers.append(layer)
+        groups[group.name] = Group(group.name, group, tuple(layers))
+        found += [*problems, *_document_problems(keys, groups[group.name])]
+        notices += said
+    return groups, found, notices
+
+
+def _document_problems(keys: Mapping[str, Key], group: Group) -> list[Violation]:
+    """What is wrong with the group's own document: merged values beyond limits, required keys without a value."""
+    found = []
+    values = overlay(keys, group.layers)
+    for name, key in keys.items():
+        if key.required and key.set_by == "Group" and name not in values:
+            found.append(
+                Violation(name, f"group/{group.name}", "required", f"is required and group {group.name} has no value for it; set one in the group, its profile or as default")
+            )
+        if key.merge != "Replace" and name in values:
+            found += check(key, values[name], f"group/{group.name}")[1]
+    return found
+
+
+def overlay(keys: Mapping[str, Key], layers: Sequence[Layer]) -> dict[str, Value]:
+    """Layers from lowest to highest as one mapping, in the template's key order."""
+    values: dict[str, Value] = {}
+    for layer in layers:
+        for name, value in layer.values.items():
+            values[name] = keys[name].combine(values.get(name), value)
+    return {name: values[name] for name in keys if name in values}
+
+
+def _user_validator(keys: Mapping[str, Key]) -> SchemaValidator:
+    fields = {name: cs.typed_dict_field(key.schema, required=False) for name, key in keys.items()}
+    return SchemaValidator(cs.typed_dict_schema(fields, extra_behavior="forbid"))
+
+
+def check_layer(
+    keys: Mapping[str, Key], layer: str, given: Mapping[str, Any], coercion: str
+) -> tuple[Layer, list[Violation], list[Notice]]:
+    """Check one author's values key by key: unknown keys, types and limits, lossless coercion."""
+    values: dict[str, Value] = {}
+    found: list[Violation] = []
+    notices: list[Notice] = []
+    for name, raw in given.items():
+        key = keys.get(name)
+        if key is None:
+            found.append(
+                Violation(name[:128], layer, "unknown", "is not a key of the template; remove it or correct its name", nearest(name, keys))
+            )
+            continue
+        value, problems, notice = check_value(key, raw, layer, coercion)
+        found += problems
+        if notice:
+            notices.append(notice)
+        if value is not None:
+            values[name] = value
+    return Layer(layer, values), found, notices
+
+
+def check_value(key: Key, raw: Any, layer: str, coercion: str) -> tuple[Value | None, list[Violation], Notice | None]:
+    """One value: as given if it fits, else coerced where nothing is lost, else its violations."""
+    value, problems = check(key, raw, layer)
+    if not problems or coercion != LOSSLESS:
+        return value, problems, None
+    taken = coerce.lossless(key.type, raw)
+    if taken is None:
+        return None, problems, None
+    value, problems = check(key, taken, layer)
+    if problems:
+        return None, problems, None
+    return value, [], Notice(key.name, "Coerced", f"was not written as a {key.type} and was taken as one; write it as {key.type}")

@@ -1,0 +1,82 @@
+"""What status says: verdicts to conditions, in kstatus' terms
+(https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): Ready, Reconciling, Stalled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.core import reasons
+from trimtab.core.problems import Notice, Violation, bounded
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an object comes to. ``ready`` is one of "True", "False" and "Unknown"."""
+
+    ready: str
+    reason: str
+    message: str
+    violations: tuple[Violation, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def refused(reason: str, message: str, violations: tuple[Violation, ...] = (), notices: tuple[Notice, ...] = ()) -> Verdict:
+    return Verdict(FALSE, reason, message, bounded(violations), notices)
+
+
+def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:
+    text = "the values are valid and in force"
+    if notices:
+        text += f", with {len(notices)} warning{'s' if len(notices) > 1 else ''}: {notices[0]}"
+    return Verdict(TRUE, reasons.ACCEPTED, text[:1024], (), notices)
+
+
+def conditions(verdict: Verdict, generation: int, now: str, before: Sequence[Any]) -> list[dict[str, Any]]:
+    """The three conditions; a transition time changes only with its condition's status.
+
+    ``before`` are the conditions as the cluster has them (mappings), ``now`` is RFC 3339 text.
+    """
+    old = {c["type"]: c for c in before}
+    wanted = (
+        ("Ready", verdict.ready, verdict.reason, verdict.message),
+        _abnormal("Reconciling", verdict.ready == UNKNOWN, verdict),
+        _abnormal("Stalled", verdict.ready == FALSE, verdict),
+    )
+    made = []
+    for kind, status, reason, message in wanted:
+        last = old.get(kind, {})
+        since = last.get("lastTransitionTime") if last.get("status") == status else None
+        made.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "observedGeneration": generation,
+                "lastTransitionTime": since or now,
+            }
+        )
+    return made
+
+
+def _abnormal(kind: str, holds: bool, verdict: Verdict) -> tuple[str, str, str, str]:
+    if holds:
+        return kind, TRUE, verdict.reason, verdict.message
+    return kind, FALSE, verdict.reason, ""
+
+
+def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
+    """Violations as status carries them; empty fields are left out."""
+    return [
+        {k: v for k, v in (("key", i.key[:256]), ("layer", i.layer[:256]), ("rule", i.rule[:256]), ("message", i.message[:4096]), ("nearest", i.nearest[:256])) if v}
+        for i in items
+    ]
+
+
+def notice_fields(items: Sequence[Notice]) -> list[dict[str, str]]:
+    """Warnings as status carries them."""
+    return [{"key": i.key[:256], "reason": i.reason, "message": i.message[:4096]} for i in items[:20]]

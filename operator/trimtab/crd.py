@@ -1,0 +1,236 @@
+"""The CustomResourceDefinitions, made of the models: `python -m trimtab.crd` writes them and the reference.
+
+A structural schema can say less than JSON Schema. What it cannot say raises here, on the model's field,
+rather than being patched into YAML afterwards. A string, list or map without a bound raises too, and so does
+a field without a description.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trimtab.api import GROUP, KINDS, VERSION, Resource
+from trimtab.api.bounds import PRESERVE
+from trimtab.api.meta import UNSUPPORTED, Column
+
+JsonSchema = dict[str, Any]
+
+_DROPPED = {"title", "default", "$defs"}
+_KEPT = (
+    "description",
+    "type",
+    "format",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "required",
+    "properties",
+    "additionalProperties",
+    "items",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+    "x-kubernetes-validations",
+    UNSUPPORTED,
+)
+_ROOT: JsonSchema = {
+    "apiVersion": {
+        "description": "The version of the API that this object is written for.",
+        "type": "string",
+    },
+    "kind": {"description": "The kind of this object.", "type": "string"},
+    "metadata": {"type": "object"},
+}
+
+
+class UnstructuralError(ValueError):
+    """A model says something that a structural schema cannot."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+def structural(model: type[Resource]) -> JsonSchema:
+    """The schema of a kind as the API server takes it, but for the marks on what is not built."""
+    whole = model.model_json_schema(by_alias=True, mode="validation")
+    ours = {name: whole["properties"][name] for name in ("spec", "status")}
+    root = _translate(whole | {"properties": ours, "required": ["spec"]}, whole["$defs"], model.info.kind)
+    return root | {"properties": _ROOT | root["properties"]}
+
+
+def manifest(model: type[Resource]) -> JsonSchema:
+    """The CustomResourceDefinition of one kind."""
+    info = model.info
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _explained(structural(model))},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(column) for column in info.columns],
+    }
+    if info.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in info.selectable]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{info.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": info.kind,
+                "listKind": f"{info.kind}List",
+                "plural": info.plural,
+                "singular": info.singular,
+                "shortNames": [info.short_name],
+                "categories": ["trimtab"],
+            },
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+def manifests() -> list[JsonSchema]:
+    """The CustomResourceDefinition of every kind that this version serves."""
+    return [manifest(model) for model in KINDS]
+
+
+def text() -> str:
+    """All of them as one YAML stream, as `trimtab crds` prints it."""
+    return "---\n".join(_yaml(crd) for crd in manifests())
+
+
+def files() -> dict[str, str]:
+    """What is committed, by path: the plain CRDs, and the chart's, which Helm never deletes."""
+    written = {}
+    for crd in manifests():
+        name = f"{GROUP}_{crd['spec']['names']['plural']}.yaml"
+        written[f"crds/{name}"] = _yaml(crd)
+        kept = crd["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}
+        written[f"charts/trimtab/templates/crds/{name}"] = _yaml(crd | {"metadata": kept})
+    return written
+
+
+def _translate(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
+    said = _inlined(schema, defs, path)
+    if "const" in said:
+        said["enum"] = [said.pop("const")]
+    for edge in ("Minimum", "Maximum"):
+        if f"exclusive{edge}" in said:
+            said[edge.lower()], said[f"exclusive{edge}"] = said[f"exclusive{edge}"], True
+    if said.get("additionalProperties") is False and "properties" in said:
+        del said["additionalProperties"]
+    unknown = said.keys() - set(_KEPT)
+    if unknown:
+        raise UnstructuralError(path, f"a structural schema has no {', '.join(sorted(unknown))}")
+    if "type" not in said:
+        said |= PRESERVE
+    if "properties" in said:
+        said["properties"] = {
+            name: _property(part, defs, f"{path}.{name}") for name, part in said["properties"].items()
+        }
+    if "items" in said:
+        said["items"] = _translate(said["items"], defs, f"{path}[]")
+    if "additionalProperties" in said:
+        inner = said["additionalProperties"]
+        said["additionalProperties"] = _translate({} if inner is True else inner, defs, f"{path}.*")
+    _check_bounds(said, path)
+    return {key: said[key] for key in _KEPT if key in said}
+
+
+def _inlined(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
+    """Without references, nor the null by which pydantic says that a field may be absent."""
+    said = {key: value for key, value in schema.items() if key not in _DROPPED}
+    if "$ref" in said:
+        target = defs[said.pop("$ref").removeprefix("#/$defs/")]
+        return _inlined(target, defs, path) | said
+    if "anyOf" in said:
+        choices = [choice for choice in said.pop("anyOf") if choice != {"type": "null"}]
+        if len(choices) != 1:
+            raise UnstructuralError(path, "a structural schema has one type")
+        return _inlined(choices[0], defs, path) | said
+    if isinstance(said.get("description"), str):
+        said["description"] = " ".join(said["description"].split())
+    return said
+
+
+def _property(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
+    said = _translate(schema, defs, path)
+    if not said.get("description"):
+        raise UnstructuralError(path, "a field needs a description")
+    return said
+
+
+def _check_bounds(said: JsonSchema, path: str) -> None:
+    kind = said.get("type")
+    if kind == "string" and not said.keys() & {"enum", "maxLength"}:
+        raise UnstructuralError(path, "a string needs a maxLength or an enum")
+    if kind == "array" and "maxItems" not in said:
+        raise UnstructuralError(path, "a list needs a maxItems")
+    if kind == "array" and "x-kubernetes-list-type" not in said:
+        raise UnstructuralError(path, "a list needs an x-kubernetes-list-type")
+    if kind == "object" and "properties" not in said and "maxProperties" not in said:
+        raise UnstructuralError(path, "a map needs a maxProperties")
+
+
+def _explained(said: JsonSchema) -> JsonSchema:
+    """Marks of what is not built become words that `kubectl explain` shows."""
+    plain = {key: value for key, value in said.items() if key != UNSUPPORTED}
+    mark = said.get(UNSUPPORTED)
+    if mark:
+        what = "Not built yet" if mark is True else f"{' and '.join(mark)}: not built yet"
+        plain["description"] += f" ({what}: refused with reason NotSupported.)"
+    if "properties" in plain:
+        plain["properties"] = {name: _explained(part) for name, part in plain["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if inner in plain:
+            plain[inner] = _explained(plain[inner])
+    return plain
+
+
+def _column(column: Column) -> JsonSchema:
+    said: JsonSchema = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return said | {"priority": 1} if column.wide else said
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _yaml(document: JsonSchema) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+def main(root: Path) -> None:
+    """Write every generated file under the repository's root."""
+    from trimtab import reference
+
+    if not (root / "pyproject.toml").is_file():
+        raise SystemExit("run this in the repository's root, or name it: python -m trimtab.crd ROOT")
+    for path, content in {**files(), reference.PATH: reference.text()}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content, encoding="utf-8")
+        sys.stdout.write(f"{path}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))

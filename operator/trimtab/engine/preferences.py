@@ -1,0 +1,317 @@
+"""UserPreferences, kept compact: one record of about 600 bytes each, indexed by group and by the user claimed.
+
+Specs stay JSON text until somebody resolves them. A malformed object becomes a record that says so; it never
+stops the list it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from sys import intern
+from typing import Any, NamedTuple
+
+import msgspec
+
+from trimtab.kube.port import ObjectMeta
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+EMPTY = b"{}"
+
+
+class TemplateKey(NamedTuple):
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class GroupKey(NamedTuple):
+    """Which group of which template."""
+
+    namespace: str
+    template: str
+    group: str
+
+    @property
+    def template_key(self) -> TemplateKey:
+        return TemplateKey(self.namespace, self.template)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.template}/{self.group}"
+
+
+class _TemplateRef(msgspec.Struct, gc=False):
+    name: str
+    namespace: str | None = None
+
+
+class _Spec(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
+    template_ref: _TemplateRef
+    group: str
+    user: str | None = None
+    schema_version: int | None = None
+    values: msgspec.Raw = msgspec.Raw(EMPTY)
+    sealed_values: msgspec.Raw | None = None
+    secret_refs: msgspec.Raw | None = None
+    flags: msgspec.Raw | None = None
+    suspend: bool = False
+
+
+class _Accepted(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
+    generation: int = 0
+    group: str | None = None
+    schema_version: int | None = None
+    values: msgspec.Raw = msgspec.Raw(EMPTY)
+
+
+class _Status(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
+    observed_generation: int = 0
+    conditions: list[dict[str, Any]] = []
+    violations: msgspec.Raw | None = None
+    warnings: msgspec.Raw | None = None
+    accepted: _Accepted | None = None
+    history: msgspec.Raw | None = None
+
+
+class PreferenceObject(msgspec.Struct, gc=False):
+    """A UserPreference as listed: spec and status stay raw, so that one malformed object harms no other."""
+
+    metadata: ObjectMeta
+    spec: msgspec.Raw = msgspec.Raw(EMPTY)
+    status: msgspec.Raw = msgspec.Raw(EMPTY)
+
+
+_spec = msgspec.json.Decoder(_Spec)
+_status = msgspec.json.Decoder(_Status)
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """Inputs that are in force: what ``status.accepted`` holds."""
+
+    generation: int
+    group: str
+    schema_version: int | None
+    values: bytes
+
+
+class Preference(msgspec.Struct, gc=False):
+    """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    generation: int
+    created: str
+    template: TemplateKey
+    group: str
+    user: str
+    schema_version: int | None
+    values: bytes
+    suspend: bool
+    unsupported: tuple[str, ...] = ()
+    problem: str = ""
+    accepted: Accepted | None = None
+    history: bytes | None = None
+    print: int = 0
+    """Fingerprint of the status that the cluster has."""
+    conditions: tuple[tuple[str, str, str], ...] = ()
+    """(type, status, lastTransitionTime) as the cluster has them."""
+    seen: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def group_key(self) -> GroupKey:
+        return GroupKey(self.template.namespace, self.template.name, self.group)
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """Oldest first: who holds a contested user, and who is in a full group."""
+        return self.created, self.uid
+
+
+def canonical(raw: bytes | msgspec.Raw | Any) -> bytes:
+    """The same JSON however it was spelt: sorted, compact."""
+    value = msgspec.json.decode(raw) if isinstance(raw, bytes | msgspec.Raw) else raw
+    return _canonical(value)
+
+
+def fingerprint(status: dict[str, Any]) -> int:
+    """A number that is equal for statuses that say the same, transition times apart. For this process only."""
+    spoken = [(c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())]
+    parts = tuple(_canonical(status.get(p)) for p in ("violations", "warnings", "accepted", "history"))
+    return hash((status.get("observedGeneration"), tuple(spoken), parts))
+
+
+def read(item: PreferenceObject) -> Preference:
+    """Parse a listed object; never raises."""
+    meta = item.metadata
+    record = Preference(
+        namespace=intern(meta.namespace),
+        name=meta.name,
+        uid=meta.uid,
+        version=int(meta.resourceVersion or 0),
+        generation=meta.generation,
+        created=intern(meta.creationTimestamp or ""),
+        template=TemplateKey("", ""),
+        group="",
+        user=meta.name,
+        schema_version=None,
+        values=EMPTY,
+        suspend=False,
+    )
+    try:
+        _read_spec(record, _spec.decode(item.spec))
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        record.problem = f"spec cannot be read: {error}"
+    if item.status not in (b"", EMPTY, b"null"):
+        try:
+            _read_status(record, item.status)
+        except (msgspec.MsgspecError, UnicodeError, KeyError):
+            record.print = 0  # somebody else's status: ours replaces it
+    return record
+
+
+def _read_spec(record: Preference, spec: _Spec) -> None:
+    namespace = spec.template_ref.namespace or record.namespace
+    record.template = TemplateKey(intern(namespace), intern(spec.template_ref.name))
+    record.group = intern(spec.group)
+    record.user = spec.user if spec.user and spec.user != record.name else record.name
+    record.schema_version = spec.schema_version
+    record.suspend = spec.suspend
+    record.values = canonical(spec.values)
+    unset = (None, b"{}", b"[]", b"null")
+    record.unsupported = tuple(
+        f"spec.{name}"
+        for name, raw in (("sealedValues", spec.sealed_values), ("secretRefs", spec.secret_refs), ("flags", spec.flags))
+        if (None if raw is None else bytes(raw)) not in unset
+    )
+
+
+def _read_status(record: Preference, raw: msgspec.Raw) -> None:
+    status = _status.decode(raw)
+    if status.accepted is not None:
+        values = canonical(status.accepted.values)
+        record.accepted = Accepted(
+            status.accepted.generation,
+            intern(status.accepted.group or record.group),
+            status.accepted.schema_version,
+            record.values if values == record.values else values,
+        )
+    if status.history is not None and status.history != b"[]":
+        record.history = canonical(status.history)
+    record.conditions = tuple(
+        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime", ""))) for c in status.conditions
+    )
+    record.print = fingerprint(msgspec.json.decode(raw))
+
+
+class Preferences:
+    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again."""
+
+    def __init__(self, dirty: Callable[[GroupKey, str, str], None]) -> None:
+        self._dirty = dirty
+        self._all: dict[tuple[str, str], Preference] = {}
+        self._groups: dict[GroupKey, dict[tuple[str, str], Preference]] = {}
+        self._claims: dict[TemplateKey, dict[str, Preference | list[Preference]]] = {}
+        self._round = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Preference]:
+        return iter(self._all.values())
+
+    def get(self, namespace: str, name: str) -> Preference | None:
+        return self._all.get((namespace, name))
+
+    def members(self, key: GroupKey) -> dict[tuple[str, str], Preference]:
+        """Every preference that names this group; not to be changed."""
+        return self._groups.get(key, {})
+
+    def groups_of(self, key: TemplateKey) -> list[GroupKey]:
+        """The groups of a template that preferences name, whether it has them or not."""
+        return [group for group in self._groups if group.template_key == key]
+
+    def all_groups(self) -> list[GroupKey]:
+        return list(self._groups)
+
+    def claimants(self, template: TemplateKey, user: str) -> list[Preference]:
+        """The preferences that claim a user, the one that holds it first."""
+        found = self._claims.get(template, {}).get(user)
+        if found is None:
+            return []
+        return sorted(found, key=lambda p: p.age) if isinstance(found, list) else [found]
+
+    # The sink of a reflector.
+
+    def begin(self) -> None:
+        self._round += 1
+
+    def put(self, item: PreferenceObject) -> None:
+        meta = item.metadata
+        old = self._all.get((meta.namespace, meta.name))
+        if old is not None and old.uid == meta.uid and int(meta.resourceVersion or 0) <= old.version:
+            old.seen = self._round
+            return
+        new = read(item)
+        new.seen = self._round
+        if old is not None and old.uid == new.uid and old.generation == new.generation and old.print == new.print:
+            old.version = new.version  # our own status write, or a change of labels
+            old.seen = self._round
+            return
+        if old is not None:
+            self._remove(old)
+        self._insert(new)
+
+    def drop(self, item: PreferenceObject) -> None:
+        old = self._all.get((item.metadata.namespace, item.metadata.name))
+        if old is not None and old.uid == item.metadata.uid:
+            self._remove(old)
+
+    def end(self, version: int) -> None:
+        """A complete list as of ``version`` has ended: what it did not show is gone."""
+        gone = [p for p in self._all.values() if p.seen != self._round and p.version <= version]
+        for record in gone:
+            self._remove(record)
+
+    def _insert(self, record: Preference) -> None:
+        self._all[record.key] = record
+        group = record.group_key
+        self._groups.setdefault(group, {})[record.key] = record
+        claims = self._claims.setdefault(record.template, {})
+        held = claims.get(record.user)
+        if held is None:
+            claims[record.user] = record
+        else:
+            others = held if isinstance(held, list) else [held]
+            claims[record.user] = [*others, record]
+            self._mark(others)
+        self._dirty(group, record.namespace, record.user)
+
+    def _remove(self, record: Preference) -> None:
+        del self._all[record.key]
+        group = record.group_key
+        members = self._groups[group]
+        del members[record.key]
+        if not members:
+            del self._groups[group]
+        claims = self._claims[record.template]
+        held = claims[record.user]
+        if isinstance(held, list):
+            rest = [p for p in held if p is not record]
+            claims[record.user] = rest[0] if len(rest) == 1 else rest
+            self._mark(rest)
+        else:
+            del claims[record.user]
+            if not claims:
+                del self._claims[record.template]
+        self._dirty(group, record.namespace, record.user)
+
+    def _mark(self, records: list[Preference]) -> None:
+        for record in records:
+            self._dirty(record.group_key, record.namespace, record.user)

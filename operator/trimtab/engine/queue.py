@@ -1,0 +1,81 @@
+"""The queue of what must be looked at: level-triggered, fair between namespaces, without a fixed debounce.
+
+A key that is added while it waits is one entry; one that is added while it runs runs once more afterwards, so
+whatever arrives meanwhile is one batch. Namespaces take turns, so one that floods delays others by one entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+
+
+class Queue:
+    """Keys are any hashable; ``namespace`` decides whose turn an entry waits for."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[Hashable]] = OrderedDict()
+        self._queued: dict[Hashable, str] = {}
+        self._running: set[Hashable] = set()
+        self._again: dict[Hashable, str] = {}
+        self._timers: dict[Hashable, asyncio.TimerHandle] = {}
+        self._wakeup: asyncio.Event = asyncio.Event()
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        """Entries that wait, timers apart."""
+        return len(self._queued) + len(self._again)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self._queued or self._running)
+
+    def add(self, key: Hashable, namespace: str) -> None:
+        self._cancel(key)
+        self._idle.clear()
+        if key in self._running:
+            self._again[key] = namespace
+        elif key not in self._queued:
+            self._queued[key] = namespace
+            self._waiting.setdefault(namespace, deque()).append(key)
+            self._wakeup.set()
+
+    def add_after(self, key: Hashable, namespace: str, seconds: float) -> None:
+        """Add later, unless it is added before."""
+        if key in self._queued or key in self._again:
+            return
+        self._cancel(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key, namespace)
+
+    async def get(self) -> Hashable:
+        """The next entry, which now runs until :meth:`done`."""
+        while not self._waiting:
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        namespace, keys = self._waiting.popitem(last=False)
+        key = keys.popleft()
+        if keys:
+            self._waiting[namespace] = keys  # to the back: the next namespace's turn
+        del self._queued[key]
+        self._running.add(key)
+        return key
+
+    def done(self, key: Hashable) -> None:
+        self._running.discard(key)
+        namespace = self._again.pop(key, None)
+        if namespace is not None:
+            self.add(key, namespace)
+        elif not self.busy:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing waits or runs; timers do not count."""
+        await self._idle.wait()
+
+    def _cancel(self, key: Hashable) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

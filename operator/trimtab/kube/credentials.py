@@ -1,0 +1,147 @@
+"""Where the API server is and who we are to it: in a pod, or from a kubeconfig.
+
+Plain kubeconfigs (certificates, tokens) are read here, because importing the ``kubernetes`` package costs 50 MB; it is
+asked only where a kubeconfig needs an exec plugin or an auth provider.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class CredentialsError(ValueError):
+    """No usable kubeconfig, and not in a pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """``token_file`` is read anew for each connection's requests, since bound tokens are rotated."""
+
+    server: str
+    namespace: str = "default"
+    ca_data: str | None = None
+    insecure: bool = False
+    tls_server_name: str | None = None
+    certificate: bytes | None = None
+    private_key: bytes | None = None
+    token: str | None = None
+    token_file: Path | None = None
+
+    def bearer(self) -> str | None:
+        """The token as of now."""
+        return self.token_file.read_text().strip() if self.token_file else self.token
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context, or None for plain HTTP."""
+        if not self.server.startswith("https"):
+            return None
+        context = ssl.create_default_context(cadata=self.ca_data)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate and self.private_key:
+            with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:  # 0700; OpenSSL only loads from files
+                pair = Path(folder, "pair.pem")
+                pair.touch(mode=0o600)
+                pair.write_bytes(self.certificate + b"\n" + self.private_key)
+                context.load_cert_chain(pair)
+        return context
+
+
+def load(kubeconfig: str | Path | None = None, context: str | None = None) -> Credentials:
+    """Credentials from, in this order: the argument, ``$KUBECONFIG``, the pod, ``~/.kube/config``.
+
+    :raises CredentialsError: saying what was looked for.
+    """
+    if kubeconfig:
+        return from_kubeconfig(Path(kubeconfig), context)
+    named = os.environ.get("KUBECONFIG", "")
+    for path in filter(None, named.split(os.pathsep)):
+        if Path(path).is_file():
+            return from_kubeconfig(Path(path), context)
+    if named:
+        raise CredentialsError(f"KUBECONFIG={named}: no such file; correct it or unset it")
+    if (SERVICE_ACCOUNT / "token").is_file() and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return in_pod()
+    home = Path.home() / ".kube" / "config"
+    if home.is_file():
+        return from_kubeconfig(home, context)
+    raise CredentialsError(
+        "no cluster given: pass --kubeconfig, set KUBECONFIG, or start one with `trimtab sandbox up`"
+    )
+
+
+def in_pod() -> Credentials:
+    """The service account that Kubernetes mounts into a pod."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return Credentials(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),
+        ca_data=(SERVICE_ACCOUNT / "ca.crt").read_text(),
+        token_file=SERVICE_ACCOUNT / "token",
+    )
+
+
+def from_kubeconfig(path: Path, context: str | None = None) -> Credentials:
+    """:raises CredentialsError: the file is missing, malformed, or lacks what its context names."""
+    try:
+        config = yaml.safe_load(path.read_text())
+        name = context or config["current-context"]
+        chosen = _named(config["contexts"], name)["context"]
+        cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
+        user = _named(config.get("users") or [], chosen.get("user", ""), {"user": {}})["user"] or {}
+    except OSError as error:
+        raise CredentialsError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, KeyError, TypeError, LookupError) as error:
+        raise CredentialsError(f"{path}: not a usable kubeconfig ({error})") from None
+    token = user.get("token")
+    if "exec" in user or "auth-provider" in user:
+        token = _token_by_plugin(path, name)
+    certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
+    authority = _bytes(cluster, "certificate-authority", path)
+    return Credentials(
+        server=cluster["server"].rstrip("/"),
+        namespace=chosen.get("namespace") or "default",
+        ca_data=authority.decode() if authority else None,
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        tls_server_name=cluster.get("tls-server-name"),
+        certificate=certificate,
+        private_key=key,
+        token=token,
+        token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
+    )
+
+
+def _named(items: list[Any], name: str, default: Any = None) -> Any:
+    for item in items:
+        if item["name"] == name:
+            return item
+    if default is not None:
+        return default
+    raise LookupError(f"no entry named {name!r}")
+
+
+def _bytes(section: dict[str, Any], field: str, base: Path) -> bytes | None:
+    if section.get(f"{field}-data"):
+        return base64.b64decode(section[f"{field}-data"])
+    if section.get(field):
+        return (base.parent / section[field]).read_bytes()
+    return None
+
+
+def _token_by_plugin(path: Path, context: str) -> str | None:
+    from kubernetes import config
+
+    loaded = config.new_client_from_config(config_file=str(path), context=context)
+    header = str(loaded.configuration.get_api_key_with_prefix("authorization") or "")
+    return header.removeprefix("Bearer ") or None

@@ -1,0 +1,86 @@
+"""The port: the few things that Trimtab asks of an API server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from trimtab.kube.resources import Resource
+
+T = TypeVar("T")
+Body = dict[str, Any]
+
+FIELD_MANAGER = "trimtab"
+
+
+class ListMeta(msgspec.Struct, gc=False):
+    resourceVersion: str = ""  # noqa: N815
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """One chunk of a list; ``metadata.resourceVersion`` is the version to watch from after the last one."""
+
+    metadata: ListMeta
+    items: list[T] | None = None
+
+
+class Event(msgspec.Struct, Generic[T], gc=False):
+    """One watch event. BOOKMARK carries only a resourceVersion; ERROR never comes here, it is raised."""
+
+    type: str
+    object: T
+
+
+class ObjectMeta(msgspec.Struct, gc=False, kw_only=True):
+    """The part of metadata that Trimtab keeps."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resourceVersion: str = ""  # noqa: N815
+    generation: int = 0
+    creationTimestamp: str | None = ""  # noqa: N815
+    deletionTimestamp: str | None = None  # noqa: N815
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class MetaOnly(msgspec.Struct, gc=False):
+    metadata: ObjectMeta
+
+
+class Api(Protocol):
+    """Every call raises :class:`trimtab.kube.errors.ApiError` or one of its kinds."""
+
+    def pages(
+        self, resource: Resource, item: type[T], *, namespace: str | None = None, selector: str = "", limit: int = 500
+    ) -> AsyncIterator[Page[T]]:
+        """A consistent list in chunks."""
+        ...
+
+    def watch(
+        self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
+    ) -> AsyncIterator[Event[T]]:
+        """Events after ``version`` until the server ends the stream."""
+        ...
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Body: ...
+
+    async def create(self, resource: Resource, body: Body) -> Body: ...
+
+    async def apply(self, resource: Resource, body: Body, *, force: bool = True, subresource: str = "") -> Body:
+        """Server-side apply as :data:`FIELD_MANAGER`; with ``metadata.resourceVersion`` only over that version."""
+        ...
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str | None, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+    ) -> Body: ...
+
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
+    ) -> None:
+        """Delete, with uid and resourceVersion as preconditions where given."""
+        ...

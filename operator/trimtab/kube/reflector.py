@@ -1,0 +1,137 @@
+"""List, then watch, for ever: keeps a sink equal to the API server through 410, 429, 5xx and dropped connections.
+
+A sink sees objects and deletions; a full list is framed by ``begin`` and ``end``, so that deletions lost between two
+watches are found: what was not put in between is gone. It never sees the end of an incomplete list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from trimtab.kube import errors
+from trimtab.kube.port import Api, Page
+from trimtab.kube.resources import Resource
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+log = logging.getLogger(__name__)
+
+SLICE = 100
+"""Objects handed to the sink before other tasks get the loop."""
+
+
+class Sink(Protocol[T_contra]):
+    """Where objects go. All are called on the event loop and must not block it."""
+
+    def begin(self) -> None:
+        """A full list starts."""
+        ...
+
+    def put(self, item: T_contra) -> None: ...
+
+    def drop(self, item: T_contra) -> None: ...
+
+    def end(self, version: int) -> None:
+        """The list is complete: what was not put since ``begin`` and is not newer than ``version`` is gone."""
+        ...
+
+
+class Reflector(Generic[T]):
+    """``synced`` is set once the first complete list is in the sink, and stays set."""
+
+    def __init__(
+        self,
+        api: Api,
+        resource: Resource,
+        item: type[T],
+        sink: Sink[T],
+        *,
+        version: Callable[[T], str],
+        selector: str = "",
+        limit: int = 500,
+        relist_seconds: float = 600,
+    ) -> None:
+        self.resource = resource
+        self.synced = asyncio.Event()
+        self.last_contact: float = 0.0
+        self.relists = 0
+        self._api, self._item, self._sink = api, item, sink
+        self._version, self._selector, self._limit = version, selector, limit
+        self._relist_seconds = relist_seconds
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                await self._follow(version)
+            except errors.GoneError:
+                log.info("list or watch version expired; listing again", extra={"resource": self.resource.plural})
+            except errors.ApiError as error:
+                failures += 1
+                log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
+                await asyncio.sleep(_backoff(failures))
+
+    async def _list(self) -> str:
+        """One complete list into the sink; the version to watch from."""
+        version = ""
+        self._sink.begin()
+        pages: AsyncIterator[Page[T]] = self._api.pages(
+            self.resource, self._item, selector=self._selector, limit=self._limit
+        )
+        async for page in pages:
+            self._touch()
+            for count, item in enumerate(page.items or ()):
+                self._sink.put(item)
+                if count % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+            version = page.metadata.resourceVersion or version
+            del page
+        self._sink.end(int(version or 0))
+        self.relists += 1
+        self.synced.set()
+        return version
+
+    async def _follow(self, version: str) -> None:
+        """Watch, resuming where it broke, until it is time to list again.
+
+        :raises GoneError: the version expired.
+        """
+        loop = asyncio.get_running_loop()
+        relist_at = loop.time() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
+        failures = 0
+        while loop.time() < relist_at:
+            seconds = max(1, min(300, int(relist_at - loop.time())))
+            try:
+                async for event in self._api.watch(
+                    self.resource, self._item, version=version, selector=self._selector, timeout=seconds
+                ):
+                    self._touch()
+                    failures = 0
+                    version = self._version(event.object) or version
+                    if event.type == "DELETED":
+                        self._sink.drop(event.object)
+                    elif event.type != "BOOKMARK":
+                        self._sink.put(event.object)
+            except errors.GoneError:
+                raise
+            except errors.ApiError as error:
+                failures += 1
+                log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
+                await asyncio.sleep(_backoff(failures))
+
+    def _touch(self) -> None:
+        self.last_contact = asyncio.get_running_loop().time()
+
+
+def _backoff(failures: int) -> float:
+    return float(min(30.0, 0.1 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+AnyReflector = Reflector[Any]

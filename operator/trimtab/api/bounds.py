@@ -54,7 +54,7 @@ SchemaVersion = Annotated[Whole, Field(ge=1, le=1_000_000, json_schema_extra={"f
 
 
 def clipped(length: int) -> BeforeValidator:
-    """Cuts what Trimtab says of others' text, however long, so that a status is never too long to be written."""
+    """Cuts what Trimtab says of others' text, so that a status is never too long to be written."""
     return BeforeValidator(lambda said: said[:length] if isinstance(said, str | list) else said)
 
 
@@ -65,9 +65,12 @@ SaidText = Annotated[str, StringConstraints(max_length=1024), clipped(1024)]
 PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
 Number = Annotated[StrictInt | StrictFloat, WithJsonSchema({"type": "number"})]
-Scalar = Annotated[StrictBool | StrictInt | StrictFloat | LongText, WithJsonSchema(PRESERVE)]
+Scalar = Annotated[
+    StrictBool | StrictInt | StrictFloat | LongText, WithJsonSchema(PRESERVE | {"maxLength": 4096})
+]
 Limit = Annotated[
-    StrictInt | StrictFloat | Annotated[str, StringConstraints(max_length=32)], WithJsonSchema(PRESERVE)
+    StrictInt | StrictFloat | Annotated[str, StringConstraints(max_length=32)],
+    WithJsonSchema(PRESERVE | {"maxLength": 32}),
 ]
 
 

@@ -44,10 +44,18 @@ UNSUPPORTED = "x-trimtab-not-supported"
 
 
 class ApiModel(BaseModel):
-    """camelCase outside, snake_case inside, frozen; a null is an unset field, as it is for the API server."""
+    """camelCase outside, snake_case inside, frozen; a null is an unset field, as it is for the API server.
+
+    Errors do not show what was written: it may be secret.
+    """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, protected_namespaces=()
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,
     )
 
     unsupported: ClassVar[bool] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,6 +16,7 @@ from trimtab.api.bounds import (
     ShortText,
     Timestamp,
     cel,
+    clipped,
     list_map,
 )
 from trimtab.api.meta import (
@@ -62,6 +63,13 @@ class OutputRef(StatusModel):
     name: DnsSubdomain = Field(description="The object's name.")
 
 
+Outputs = Annotated[
+    list[OutputRef],
+    Field(max_length=1000, json_schema_extra=list_map("kind", "namespace", "name")),
+    clipped(1000),
+]
+
+
 class RenderedGroupStatus(ResourceStatus):
     """What is served to the group."""
 
@@ -83,11 +91,9 @@ class RenderedGroupStatus(ResourceStatus):
         default=None, description="How many of them have one that is not valid."
     )
     shards: Count | None = Field(default=None, description="Over how many objects its users are spread.")
-    outputs: list[OutputRef] = Field(
+    outputs: Outputs = Field(
         default_factory=list,
-        max_length=1000,
         description="The objects that were written for the group; users' own objects are only counted.",
-        json_schema_extra=list_map("kind", "namespace", "name"),
     )
 
 

@@ -7,13 +7,29 @@ grown beyond :data:`LIMIT` sheds its latest users into others. Numbers are never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 TARGET = 8 * 1024
 """Bytes up to which a shard takes newcomers."""
 LIMIT = 4 * TARGET
 """Bytes beyond which a shard sheds users; one user's files alone may be larger."""
+
+
+class Move(NamedTuple):
+    """A user that an overgrown shard shed."""
+
+    user: str
+    source: int
+    target: int
+
+
+class Placement(NamedTuple):
+    """Where a user now is (before any move of its own), and who moved because of it."""
+
+    number: int
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(slots=True)
@@ -30,15 +46,15 @@ class Shards:
         """Take over an assignment that the cluster already holds."""
         self._put(user, number, size)
 
-    def place(self, user: str, size: int) -> set[int]:
-        """Assign or resize one user; the numbers of the shards whose content this changes."""
+    def place(self, user: str, size: int) -> Placement:
+        """Assign or resize one user; an overgrown shard then sheds others."""
         number = self.of.get(user)
         if number is None:
             number = self._room(size)
             self._put(user, number, size)
-            return {number}
+            return Placement(number)
         self._put(user, number, size)
-        return {number, *self._shed(number)}
+        return Placement(number, tuple(self._shed(number)))
 
     def remove(self, user: str) -> set[int]:
         """Forget one user; its shard's number."""
@@ -69,17 +85,15 @@ class Shards:
                 return number
         return max(self.members, default=-1) + 1
 
-    def _shed(self, number: int) -> set[int]:
+    def _shed(self, number: int) -> Iterator[Move]:
         """Move the latest users of an overgrown shard out until it fits; at least one stays."""
-        touched: set[int] = set()
         while self.bytes[number] > LIMIT and len(self.members[number]) > 1:
             user, size = next(reversed(self.members[number].items()))
             self.remove(user)
             self.roomy.discard(number)
             target = self._room(size)
             self._put(user, target, size)
-            touched.add(target)
-        return touched
+            yield Move(user, number, target)
 
 
 def adopted(held: Mapping[int, Iterable[tuple[str, int]]]) -> Shards:

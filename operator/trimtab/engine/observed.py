@@ -66,10 +66,10 @@ def observe(kind: str, item: OutputObject) -> Observed:
 
 
 class Outputs:
-    """Rendered objects of one kind or both, indexed by group. ``changed`` is called with the group of a change
-    that did not come from us."""
+    """Rendered objects of one kind or both, indexed by group. ``changed`` is called with the group and
+    the object of a change that did not come from us."""
 
-    def __init__(self, changed: Callable[[GroupKey], None]) -> None:
+    def __init__(self, changed: Callable[[GroupKey, Ref], None]) -> None:
         self._changed = changed
         self._all: dict[Ref, Observed] = {}
         self._groups: dict[GroupKey, dict[Ref, Observed]] = {}
@@ -77,6 +77,9 @@ class Outputs:
 
     def __iter__(self) -> Iterator[Observed]:
         return iter(self._all.values())
+
+    def get(self, ref: Ref) -> Observed | None:
+        return self._all.get(ref)
 
     def of(self, key: GroupKey) -> dict[Ref, Observed]:
         """The group's objects; not to be changed."""
@@ -122,7 +125,7 @@ class Outputs:
     def _report(self, observed: Observed) -> None:
         group = group_of(observed.labels)
         if group is not None:
-            self._changed(group)
+            self._changed(group, observed.ref)
 
     def begin(self, kind: str) -> None:
         self._rounds[kind] += 1

@@ -18,6 +18,7 @@ from trimtab.kube.resources import Resource
 T = TypeVar("T")
 
 APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
 LONGEST_LINE = 32 * 1024 * 1024
@@ -219,6 +220,24 @@ class Client:
             params={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type=MERGE,
+        )
+        return _body(content)
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        # A JSON patch, since a merge patch would keep entries of maps that are gone. Replacing the
+        # resourceVersion by itself makes the API server compare it.
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        content = await self.request(
+            "PATCH",
+            resource.path(namespace, name, "status"),
+            params={"fieldManager": FIELD_MANAGER},
+            body=patch,
+            content_type=JSON_PATCH,
         )
         return _body(content)
 

@@ -79,6 +79,12 @@ class Api(Protocol):
         self, resource: Resource, namespace: str | None, name: str, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> Body: ...
 
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        """Put ``status`` in the place of the object's, whole, over exactly that resourceVersion."""
+        ...
+
     async def delete(
         self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
     ) -> None:

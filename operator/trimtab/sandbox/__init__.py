@@ -1,8 +1,8 @@
 """A real Kubernetes control plane without Docker, for tests and the demo.
 
-It needs nothing but Python and (once) Go: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and
-kwok are built from their public modules into one binary in the user's cache, and run on loopback. What imports this
-package pays for neither kopf nor the kubernetes client.
+It needs nothing but Python and (once) Go: etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
+kubectl and kwok are built from their public modules into one binary in the user's cache, and run on loopback.
+Whoever imports this package pays for neither kopf nor the kubernetes client.
 """
 
 from __future__ import annotations
@@ -10,26 +10,28 @@ from __future__ import annotations
 from trimtab.sandbox.build import Binaries, ensure_binaries
 from trimtab.sandbox.cluster import Sandbox
 from trimtab.sandbox.errors import (
-    BuildFailed,
-    InvalidName,
-    KubectlFailed,
-    SandboxAlreadyExists,
+    BuildError,
+    InvalidNameError,
+    KubectlError,
     SandboxError,
-    SandboxNotFound,
-    StartFailed,
+    SandboxExistsError,
+    SandboxNotFoundError,
+    StartError,
 )
+from trimtab.sandbox.kubectl import Kubectl
 from trimtab.sandbox.status import Status
 
 __all__ = [
     "Binaries",
-    "BuildFailed",
-    "InvalidName",
-    "KubectlFailed",
+    "BuildError",
+    "InvalidNameError",
+    "Kubectl",
+    "KubectlError",
     "Sandbox",
-    "SandboxAlreadyExists",
     "SandboxError",
-    "SandboxNotFound",
-    "StartFailed",
+    "SandboxExistsError",
+    "SandboxNotFoundError",
+    "StartError",
     "Status",
     "ensure_binaries",
 ]

@@ -1,4 +1,4 @@
-"""``python -m trimtab.sandbox``: the same verbs as ``trimtab sandbox``, without importing the rest of Trimtab."""
+"""``python -m trimtab.sandbox``: the verbs of ``trimtab sandbox`` without importing the rest of Trimtab."""
 
 from __future__ import annotations
 

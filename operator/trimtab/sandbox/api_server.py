@@ -1,5 +1,5 @@
-"""The few requests that bringing a sandbox up takes, by the standard library: a client library would cost more to
-import than they take."""
+"""The few requests that bringing a sandbox up takes, by the standard library: importing a client library
+would take longer than they do."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Builds the control plane once and keeps it in the user's cache.
 
-A build takes minutes, so it is shown as it goes, happens once however many processes want it, and appears whole or
-not at all: it is made in a folder of its own under a lock and renamed into place. The key is the Go module's content
-with the platform; which (adequate) Go compiled it does not matter.
+A build takes minutes, so it is shown as it goes, happens once however many processes want it, and appears
+whole or not at all: it is made in a folder of its own under a lock and renamed into place. The key is the Go
+module's content with the platform; which (adequate) Go compiled it does not matter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.sandbox.errors import BuildFailed
+from trimtab.sandbox.errors import BuildError
 from trimtab.sandbox.places import builds_root
 from trimtab.sandbox.progress import BuildStep, Progress, ShowProgress
 from trimtab.sandbox.toolchain import find_go, go_environment, required_version
@@ -35,7 +35,7 @@ _PACKAGE_LINE = re.compile(r"[\w.~-]+(/[\w.~-]+)*")
 
 @dataclass(frozen=True)
 class Binaries:
-    """What a build made: one binary, and kubectl as a name by which it can be called like any other kubectl."""
+    """What a build made: one binary, and kubectl as a name by which to call it like any other kubectl."""
 
     directory: Path
     version: str
@@ -58,11 +58,11 @@ def built_binaries() -> Binaries | None:
 def ensure_binaries(progress: Progress | None = None) -> Binaries:
     """The binaries of this Trimtab's control plane, built first if need be (5 to 12 minutes on two cores).
 
-    ``progress`` is told how the build goes; by default it is shown on stderr. A second process that wants the same
-    build waits for the first.
+    ``progress`` is told how the build goes; by default it is shown on stderr. A second process that wants the
+    same build waits for the first.
 
     Raises:
-        BuildFailed: no Go could be found or installed, or it did not compile.
+        BuildError: no Go could be found or installed, or it did not compile.
     """
     built = built_binaries()
     if built is not None:
@@ -78,7 +78,7 @@ def kubernetes_version() -> str:
     """The version of Kubernetes that go.mod asks for."""
     found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
     if found is None:
-        raise BuildFailed("go.mod does not require k8s.io/kubernetes")
+        raise BuildError("go.mod does not require k8s.io/kubernetes")
     return found[1]
 
 
@@ -132,15 +132,16 @@ def _compile(go: Path, output: Path, version: str, report: Progress, started: fl
             latest = line
         report(BuildStep(time.monotonic() - started, latest, compiled, total))
 
-    command = [str(go), "build", "-v", "-trimpath", "-ldflags", _linker_flags(version), "-o", str(output), "."]
-    _run_go(command, compiling)
+    flags = ["-v", "-trimpath", "-ldflags", _linker_flags(version), "-o", str(output)]
+    _run_go([str(go), "build", *flags, "."], compiling)
 
 
 def _linker_flags(version: str) -> str:
     major, minor = version.removeprefix("v").split(".")[:2]
     named = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(["-s", "-w", *(f"-X {p}.{name}={value}" for p in packages for name, value in named.items())])
+    variables = [f"-X {package}.{name}={value}" for package in packages for name, value in named.items()]
+    return " ".join(["-s", "-w", *variables])
 
 
 def _run_go(command: list[str], on_line: Callable[[str], None]) -> str:
@@ -172,7 +173,7 @@ def _run_go(command: list[str], on_line: Callable[[str], None]) -> str:
                 process.wait()
             reader.join(5)
         if process.returncode != 0:
-            raise BuildFailed(f"{' '.join(command[:2])} failed:\n" + "\n".join(last_lines))
+            raise BuildError(f"{' '.join(command[:2])} failed:\n" + "\n".join(last_lines))
         stdout.seek(0)
         return stdout.read()
 

@@ -1,4 +1,4 @@
-"""Makes a sandbox's keys and certificates: a CA for the API server and its clients, and a second one for etcd.
+"""Makes a sandbox's keys and certificates: a CA for the API server and its clients, and another for etcd.
 
 Two, because etcd lets in whoever its CA signed: no client of the API server may go round it.
 """
@@ -88,7 +88,7 @@ class _Authority:
 
 
 def make_pki(directory: Path, now: datetime.datetime) -> Pki:
-    """All keys of a new sandbox, readable by its user alone, valid from an hour before ``now`` for ten years."""
+    """All keys of a new sandbox, for its user alone to read; they are valid for ten years."""
     directory.mkdir(mode=0o700)
     pki = Pki(directory)
     authority = _make_authority(pki.ca, "trimtab-sandbox", now)
@@ -144,7 +144,9 @@ def _issue(
     _write_pair(files, builder.sign(authority.key, hashes.SHA256()), key)
 
 
-def _builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

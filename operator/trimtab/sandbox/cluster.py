@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 from trimtab.sandbox.build import Binaries, ensure_binaries
-from trimtab.sandbox.errors import KubectlFailed, SandboxNotFound
+from trimtab.sandbox.errors import SandboxNotFoundError
+from trimtab.sandbox.kubectl import Kubectl
 from trimtab.sandbox.places import sandbox_directory
 from trimtab.sandbox.processes import Lifeline
 from trimtab.sandbox.progress import Progress
@@ -21,13 +22,13 @@ from trimtab.sandbox.start import Wanted, layout_of, start
 from trimtab.sandbox.status import Status, status_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sandbox:
-    """A handle on one running control plane. Several may exist, in this process or others."""
+    """A handle on one control plane. Several may run at once, started by this process or others."""
 
-    record: Record = field(repr=False)
-    _lifeline: Lifeline | None = field(default=None, repr=False, compare=False)
-    _starter: int = field(default_factory=os.getpid, repr=False, compare=False)
+    record: Record
+    _lifeline: Lifeline | None = field(default=None, compare=False)
+    _starter: int = field(default_factory=os.getpid, compare=False)
 
     @classmethod
     def start(
@@ -40,14 +41,14 @@ class Sandbox:
     ) -> Self:
         """A new sandbox, ready to use; builds the binaries first if need be.
 
-        ``lifetime="process"``: it dies with this process, even by kill -9, and is removed when this process exits.
-        ``"detached"``: it stays until somebody stops it. Without a name it gets a unique one.
+        ``lifetime="process"``: it dies with this process, even by kill -9, and is removed when this process
+        exits. ``"detached"``: it stays until somebody stops it. Without a name it gets a unique one.
 
         Raises:
-            InvalidName: that is no sandbox's name.
-            BuildFailed: the binaries could not be built.
-            SandboxAlreadyExists: one of that name is up or being started.
-            StartFailed: a component died or was not ready in time.
+            InvalidNameError: that is no sandbox's name.
+            BuildError: the binaries could not be built.
+            SandboxExistsError: one of that name is up or being started.
+            StartError: a component died or was not ready in time.
         """
         chosen = name or f"p{os.getpid()}-{secrets.token_hex(3)}"
         sandbox_directory(chosen)  # a bad name is refused before anything is built
@@ -65,12 +66,14 @@ class Sandbox:
         """The sandbox of that name, started by whichever process; ``status()`` tells how it is.
 
         Raises:
-            InvalidName: that is no sandbox's name.
-            SandboxNotFound: there is none, or it is not up yet, or its owner is gone.
+            InvalidNameError: that is no sandbox's name.
+            SandboxNotFoundError: there is none, or it is not up yet, or its owner is gone.
         """
         record = read(sandbox_directory(name))
         if record is None or not record.ready or record.orphaned:
-            raise SandboxNotFound(f"no sandbox {name!r} is up; `trimtab sandbox up --name {name}` starts one")
+            raise SandboxNotFoundError(
+                f"no sandbox {name!r} is up; `trimtab sandbox up --name {name}` starts one"
+            )
         return cls(record)
 
     @property
@@ -99,28 +102,26 @@ class Sandbox:
         """Those that it was started with."""
         return Binaries(Path(self.record.binaries), self.record.version)
 
-    def kubectl(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
+    @property
+    def kubectl_here(self) -> Kubectl:
+        """The bundled kubectl as the admin of this sandbox."""
+        return Kubectl(self.binaries.kubectl, self.kubeconfig, self.directory / "kubectl-cache")
+
+    def kubectl(
+        self,
+        *args: str,
+        input: str | None = None,  # noqa: A002 - as subprocess calls it
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
         """Runs the bundled kubectl as the admin.
 
         Raises:
-            KubectlFailed: it exited non-zero and ``check`` is true.
+            KubectlError: it exited non-zero and ``check`` is true.
         """
-        command = [str(self.binaries.kubectl), *args]
-        run = subprocess.run(
-            command, env=self.kubectl_environment(), input=input, capture_output=True, text=True, check=False
-        )
-        if check and run.returncode != 0:
-            raise KubectlFailed(run.returncode, command, run.stdout, run.stderr)
-        return run
+        return self.kubectl_here.run(*args, stdin=input, check=check)
 
-    def kubectl_environment(self) -> dict[str, str]:
-        """This process's environment, with the user's own kubectl settings and caches kept out."""
-        own = {
-            "KUBECONFIG": str(self.kubeconfig),
-            "KUBECACHEDIR": str(self.directory / "kubectl-cache"),
-            "KUBERC": "off",
-        }
-        return {**os.environ, **own}
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.name} {self.server}>"
 
     def status(self) -> Status:
         return status_of(self.name)
@@ -129,7 +130,10 @@ class Sandbox:
         """Ends all of it and removes its data. Does nothing when it is gone already."""
         current = read(self.directory)
         # By now the name may be another sandbox's.
-        if current is not None and current.created == self.record.created and current.ports == self.record.ports:
+        if current is not None and (current.created, current.ports) == (
+            self.record.created,
+            self.record.ports,
+        ):
             erase(self.directory, current)
         if self._lifeline is not None:
             self._lifeline.close()
@@ -152,11 +156,9 @@ def remove(name: str) -> bool:
     """Stops the sandbox of that name in whatever state and removes its data; False where there was none.
 
     Raises:
-        InvalidName: that is no sandbox's name.
+        InvalidNameError: that is no sandbox's name.
     """
     directory = sandbox_directory(name)
-    record = read(directory)
-    if record is None:
-        return False
-    erase(directory, record)
-    return True
+    there = directory.exists()
+    erase(directory, read(directory))
+    return there

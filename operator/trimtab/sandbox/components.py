@@ -1,4 +1,4 @@
-"""The command line of each component of a sandbox's control plane, with the reason for every flag that needs one."""
+"""The command line of each component of a control plane, with the reason for every flag that needs one."""
 
 from __future__ import annotations
 

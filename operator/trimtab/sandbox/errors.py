@@ -9,27 +9,27 @@ class SandboxError(Exception):
     """Anything that the sandbox reports."""
 
 
-class InvalidName(SandboxError, ValueError):
+class InvalidNameError(SandboxError, ValueError):
     """A sandbox's name has to be a DNS label."""
 
 
-class BuildFailed(SandboxError, RuntimeError):
+class BuildError(SandboxError, RuntimeError):
     """The control plane could not be built; the message has the compiler's last lines."""
 
 
-class SandboxNotFound(SandboxError, LookupError):
+class SandboxNotFoundError(SandboxError, LookupError):
     """No sandbox has that name."""
 
 
-class SandboxAlreadyExists(SandboxError, RuntimeError):
+class SandboxExistsError(SandboxError, RuntimeError):
     """A sandbox of that name is running or being started."""
 
 
-class StartFailed(SandboxError, RuntimeError):
-    """A component died or was not ready in time; the message has the end of its log. Nothing is left running."""
+class StartError(SandboxError, RuntimeError):
+    """A component died or was not ready in time: its log's end is in the message. Nothing is left running."""
 
 
-class KubectlFailed(SandboxError, subprocess.CalledProcessError):
+class KubectlError(SandboxError, subprocess.CalledProcessError):
     """kubectl exited non-zero; unlike its base class it shows what kubectl wrote on stderr."""
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from trimtab.sandbox.certs import KeyPair
 
 
 def write_kubeconfig(path: Path, name: str, server: str, ca: Path, client: KeyPair) -> None:
-    """A kubeconfig (JSON is YAML) with one cluster, user and context, all called ``name``, for its user alone."""
+    """A kubeconfig (JSON is YAML) with one cluster, user and context, all called ``name``."""
     cluster = {"server": server, "certificate-authority-data": _encoded(ca)}
     user = {
         "client-certificate-data": _encoded(client.certificate),

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from trimtab.sandbox.errors import InvalidName
+from trimtab.sandbox.errors import InvalidNameError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -35,8 +35,8 @@ def sandbox_directory(name: str) -> Path:
     """The folder of one sandbox.
 
     Raises:
-        InvalidName: the name is not a DNS label of at most 40 characters.
+        InvalidNameError: the name is not a DNS label of at most 40 characters.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidName(f"{name!r} is not a sandbox's name: use 1 to 40 of a-z, 0-9 and '-', not first or last")
+        raise InvalidNameError(f"{name!r} is no sandbox's name: use 1 to 40 of a-z, 0-9 and (inside) -")
     return sandboxes_root() / name

@@ -1,7 +1,7 @@
 """Processes that may outlive the Python that started them, and how to be sure that one is still the same.
 
-A process is known by its id together with the boot and the tick at which it started, so a recycled id is never
-taken for ours, and signals go through a pidfd. This is Linux's /proc: so is the whole sandbox.
+A process is known by its id together with the boot and the tick at which it started, so a recycled id is
+never taken for ours, and signals go through a pidfd. That makes the sandbox Linux only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this id now; None where none does, or it has ended and waits to be collected."""
+        """The process that has this id now; None where none does, or it is a zombie."""
         started = _started(pid)
         return cls(pid, started) if started is not None else None
 
@@ -75,7 +75,7 @@ class Lifeline:
 
 
 def spawn(command: Sequence[str | Path], log: Path, directory: Path, lifeline: Lifeline) -> Process:
-    """Starts a component in a session of its own, so that a Ctrl-C is left to the owner, with its output in ``log``."""
+    """Starts a component in a session of its own (Ctrl-C is its owner's affair), its output in ``log``."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment[LIFELINE_VARIABLE] = str(lifeline.far)
     environment["KWOK_WORKDIR"] = str(directory)  # not the user's ~/.kwok
@@ -97,7 +97,7 @@ def spawn(command: Sequence[str | Path], log: Path, directory: Path, lifeline: L
 
 
 def end(processes: Sequence[Process], patience: float = 10.0) -> None:
-    """Kills those of them that still run, and returns when they are gone. There is nothing that they should save."""
+    """Kills those of them that still run, and returns when they are gone. They have nothing worth saving."""
     pidfds = []
     for process in processes:
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Shows a build that takes minutes: a bar on a terminal, and elsewhere a line now and then, always on stderr."""
+"""Shows a build that takes minutes: a bar on a terminal, elsewhere a line now and then, always on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE_EVERY = 10.0
 
 @dataclass(frozen=True)
 class BuildStep:
-    """Where a build is: packages compiled so far out of at most ``total`` (cached ones are never reported)."""
+    """Where a build is: packages compiled so far out of at most ``total`` (cached ones are not counted)."""
 
     elapsed: float
     doing: str
@@ -55,7 +55,8 @@ class ShowProgress:
     def _drawn(self, step: BuildStep) -> str:
         width = 24
         done = width * step.compiled // step.total if step.total else 0
-        line = f"sandbox: {_clock(step.elapsed)} [{'#' * done}{'.' * (width - done)}] {_count(step)}{step.doing}"
+        bar = "#" * done + "." * (width - done)
+        line = f"sandbox: {_clock(step.elapsed)} [{bar}] {_count(step)}{step.doing}"
         return line[: shutil.get_terminal_size().columns - 1]
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""What is written down about a sandbox, in its folder: enough for another process to find, judge and end it."""
+"""What is written down about a sandbox, in its folder: enough for others to find, judge and end it."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def write(directory: Path, record: Record) -> None:
 
 
 def read(directory: Path) -> Record | None:
-    """The record in this folder; None where there is no such folder, or it holds none."""
+    """The record in this folder; None where there is no such folder, or no record this version can read."""
     try:
         content = json.loads((directory / _FILE).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        content["components"] = {name: Process(**each) for name, each in content["components"].items()}
+        content["owner"] = Process(**content["owner"]) if content["owner"] else None
+        return Record(**{**content, "ports": tuple(content["ports"])})
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    components = {name: Process(**process) for name, process in content["components"].items()}
-    owner = Process(**content["owner"]) if content["owner"] else None
-    return Record(**{**content, "ports": tuple(content["ports"]), "components": components, "owner": owner})
 
 
 def read_all() -> list[Record]:
@@ -80,9 +80,10 @@ def read_all() -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def erase(directory: Path, record: Record) -> None:
-    """Ends what still runs of it and removes its folder."""
-    end(list(record.components.values()))
+def erase(directory: Path, record: Record | None) -> None:
+    """Ends what still runs of it, as far as its record tells, and removes its folder."""
+    if record is not None:
+        end(list(record.components.values()))
     # Renamed first: nobody sees half a sandbox, and the name is free at once.
     grave = directory.with_name(f".{directory.name}.{os.getpid()}.gone")
     with contextlib.suppress(FileNotFoundError):
@@ -91,7 +92,10 @@ def erase(directory: Path, record: Record) -> None:
 
 
 def sweep() -> list[str]:
-    """Removes what the dead left behind, by name: sandboxes whose owner is gone, and half-made or half-removed folders."""
+    """Removes what the dead left behind: sandboxes whose owner is gone, and folders made or removed by half.
+
+    Returns the names of those sandboxes.
+    """
     swept = []
     for record in read_all():
         if record.orphaned:

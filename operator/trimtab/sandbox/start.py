@@ -21,7 +21,7 @@ from trimtab.sandbox.api_server import ApiServer, connected
 from trimtab.sandbox.build import Binaries
 from trimtab.sandbox.certs import ADMIN, CLIENTS, make_pki
 from trimtab.sandbox.components import Layout
-from trimtab.sandbox.errors import SandboxAlreadyExists, StartFailed
+from trimtab.sandbox.errors import SandboxExistsError, StartError
 from trimtab.sandbox.kubeconfig import write_kubeconfig
 from trimtab.sandbox.nodes import KWOK_CONFIG, node, ready_count
 from trimtab.sandbox.places import sandbox_directory, sandboxes_root
@@ -44,7 +44,7 @@ class Wanted:
     detached: bool
 
 
-class _PortTaken(StartFailed):
+class _PortTakenError(StartError):
     """Somebody else took a port between our look and our use of it."""
 
 
@@ -52,13 +52,13 @@ def start(wanted: Wanted, binaries: Binaries) -> tuple[Record, Lifeline]:
     """A sandbox whose API server is ready and whose nodes are.
 
     Raises:
-        SandboxAlreadyExists: that name is taken by one that is up or being started.
-        StartFailed: a component died or was not ready in time; nothing of the sandbox is left.
+        SandboxExistsError: that name is taken by one that is up or being started.
+        StartError: a component died or was not ready in time; nothing of the sandbox is left.
     """
     for attempt in range(_TRIES):
         try:
             return _start_once(wanted, binaries)
-        except _PortTaken:
+        except _PortTakenError:
             if attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
@@ -89,7 +89,8 @@ def _claimed(wanted: Wanted, binaries: Binaries) -> Record:
         # Held until the ports are written down, so that two starts do not choose the same.
         fcntl.flock(lock, fcntl.LOCK_EX)
         existing = read(directory)
-        if existing is not None and (existing.dead or existing.orphaned):
+        # A folder always comes with its record: without a readable one it is rubbish.
+        if existing is None or existing.dead or existing.orphaned:
             erase(directory, existing)
         ports = _free_ports(3)
         record = Record(
@@ -103,7 +104,7 @@ def _claimed(wanted: Wanted, binaries: Binaries) -> Record:
             owner=Process.current(),
         )
         if not claim(directory, record):
-            raise SandboxAlreadyExists(f"sandbox {wanted.name!r} is already there")
+            raise SandboxExistsError(f"sandbox {wanted.name!r} is already there")
     return record
 
 
@@ -141,14 +142,14 @@ class _BringUp:
         pki = make_pki(self.layout.directory / "pki", datetime.datetime.now(datetime.UTC))
         context = f"trimtab-{self.record.name}"
         for client in CLIENTS:
-            path = self.layout.kubeconfig if client is ADMIN else self.layout.component_kubeconfig(client.file)
+            own = self.layout.component_kubeconfig(client.file)
+            path = self.layout.kubeconfig if client is ADMIN else own
             write_kubeconfig(path, context, self.layout.server, pki.ca.certificate, pki.pair(client.file))
 
     def _spawn(self, command: list[str]) -> None:
         name = command[0]
-        process = spawn(
-            [self.binaries.controlplane, *command], self.layout.log(name), self.layout.directory, self.lifeline
-        )
+        arguments: list[str | Path] = [self.binaries.controlplane, *command]
+        process = spawn(arguments, self.layout.log(name), self.layout.directory, self.lifeline)
         self.record = self.record.with_component(name, process)
         write(self.layout.directory, self.record)
 
@@ -156,7 +157,7 @@ class _BringUp:
         for index in range(self.record.nodes):
             answer = server.post("/api/v1/nodes", node(index))
             if not answer.ok:
-                raise StartFailed(f"the API server refused node {index}: {answer.code} {answer.body}")
+                raise StartError(f"the API server refused node {index}: {answer.code} {answer.body}")
         self._spawn(components.kwok(self.layout, KWOK_CONFIG))
         wanted = self.record.nodes
         self._wait(f"{wanted} nodes to be ready", lambda: _ready_nodes(server) >= wanted)
@@ -168,12 +169,13 @@ class _BringUp:
                 if not process.running():
                     raise self._failure(f"{name} died while waiting for {what}", name)
             if time.monotonic() > deadline:
-                raise self._failure(f"waited {PATIENCE:.0f} s in vain for {what}", list(self.record.components)[-1])
+                latest = list(self.record.components)[-1]
+                raise self._failure(f"waited {PATIENCE:.0f} s in vain for {what}", latest)
             time.sleep(_POLL)
 
-    def _failure(self, what: str, component: str) -> StartFailed:
+    def _failure(self, what: str, component: str) -> StartError:
         text = log_tail(self.layout.log(component))
-        kind = _PortTaken if "address already in use" in text else StartFailed
+        kind = _PortTakenError if "address already in use" in text else StartError
         return kind(f"sandbox {self.record.name!r}: {what}; the end of {component}'s log:\n{text}")
 
 
@@ -198,7 +200,7 @@ def _listens(port: int) -> bool:
 
 def _free_ports(count: int) -> tuple[int, ...]:
     taken = {port for record in read_all() for port in record.ports}
-    candidates = random.sample(_PORTS, len(_PORTS))  # noqa: S311 - to not meet others, not to hide from them
+    candidates = random.sample(_PORTS, len(_PORTS))
     free = (port for port in candidates if port not in taken and _can_bind(port))
     return tuple(port for port, _ in zip(free, range(count), strict=False))
 
@@ -210,4 +212,3 @@ def _can_bind(port: int) -> bool:
         except OSError:
             return False
     return True
-

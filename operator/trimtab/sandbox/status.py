@@ -28,8 +28,8 @@ class Component:
 class Status:
     """A sandbox as it is now.
 
-    Running: all components run and the API server is ready. Degraded: one died or is not ready, as ``reason`` says.
-    Stopped: it was up and nothing of it runs, so its logs are still there. Absent: there is none of that name.
+    Running: all components run and the API server is ready. Degraded: one died or is not ready, as ``reason``
+    says. Stopped: it was up and nothing of it runs; its logs are still there. Absent: none has that name.
     """
 
     name: str
@@ -55,7 +55,7 @@ def status_of(name: str) -> Status:
     """Never raises for a missing sandbox: that is a state too.
 
     Raises:
-        InvalidName: no sandbox can have that name.
+        InvalidNameError: no sandbox can have that name.
     """
     record = read(sandbox_directory(name))
     if record is None:

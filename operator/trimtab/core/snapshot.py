@@ -1,0 +1,61 @@
+"""A template's content as it is stored: the spec without sensitive values, and those apart, to be sealed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, Any]
+Taken = list[tuple[list[str], Any]]
+
+_KEY_FIELDS = ("default", "enum", "minimum", "maximum", "pattern")
+
+
+def content(spec: Spec) -> Spec:
+    """The part of a spec whose change is a new revision: all but how changes roll out."""
+    return {name: value for name, value in spec.items() if name != "strategy"}
+
+
+def split(spec: Spec) -> tuple[Spec, Taken]:
+    """The spec without what is sensitive, and what was taken out: (path, value)."""
+    sensitive = {key["name"] for key in spec.get("keys", []) if key.get("sensitive")}
+    if not sensitive:
+        return spec, []
+    taken: Taken = []
+    keys = []
+    for key in spec.get("keys", []):
+        if key["name"] in sensitive:
+            taken += [(["keys", key["name"], name], key[name]) for name in _KEY_FIELDS if name in key]
+            key = {name: value for name, value in key.items() if name not in _KEY_FIELDS}
+        keys.append(key)
+    public = {**spec, "keys": keys}
+    for section in ("profiles", "groups"):
+        if section in spec:
+            public[section] = [_without(section, entry, sensitive, taken) for entry in spec[section]]
+    return public, taken
+
+
+def _without(section: str, entry: Spec, sensitive: set[str], taken: Taken) -> Spec:
+    values = entry.get("values") or {}
+    found = sensitive & values.keys()
+    if not found:
+        return entry
+    taken += [([section, entry["name"], "values", key], values[key]) for key in sorted(found)]
+    return {**entry, "values": {key: value for key, value in values.items() if key not in found}}
+
+
+def join(public: Spec, taken: Taken) -> Spec:
+    """The inverse of :func:`split`."""
+    if not taken:
+        return public
+    spec = {**public}
+    for section in ("keys", "profiles", "groups"):
+        if section in public:
+            spec[section] = [dict(entry) for entry in public[section]]
+    for path, value in taken:
+        section, name, *rest = path
+        entry = next(e for e in spec[section] if e["name"] == name)
+        if rest[0] == "values" and len(rest) == 2:
+            entry["values"] = {**entry.get("values", {}), rest[1]: value}
+        else:
+            entry[rest[0]] = value
+    return spec

@@ -1,0 +1,75 @@
+"""Secrets at rest and keyed digests: what Trimtab stores of sensitive values outside of rendered Secrets.
+
+The keys live in a Secret of the operator's namespace: ``fernet`` holds Fernet keys, one a line, the first one
+encrypts; ``digest`` is the key of every digest that is shown (names of snapshots, the digest annotation), so that
+nobody can confirm a guessed value by hashing it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class UnreadableError(ValueError):
+    """A stored token that none of the keys opens, or keys that are malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Never shown: ``repr`` leaves the material out."""
+
+    fernet: tuple[bytes, ...] = field(repr=False)
+    digest_key: bytes = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> Keys:
+        return cls((Fernet.generate_key(),), secrets.token_bytes(32))
+
+    @classmethod
+    def from_secret(cls, data: dict[str, str]) -> Keys:
+        """From a Secret's ``data``. :raises UnreadableError: entries missing or malformed."""
+        try:
+            fernet = tuple(base64.b64decode(data["fernet"]).split())
+            for key in fernet:
+                Fernet(key)
+            digest = base64.b64decode(data["digest"])
+        except (KeyError, ValueError, binascii.Error) as error:
+            raise UnreadableError(f"malformed ({type(error).__name__})") from None
+        if not fernet or len(digest) < 16:
+            raise UnreadableError("malformed (no fernet key, or a digest key under 16 bytes)")
+        return cls(fernet, digest)
+
+    def to_secret(self) -> dict[str, str]:
+        return {
+            "fernet": base64.b64encode(b"\n".join(self.fernet)).decode(),
+            "digest": base64.b64encode(self.digest_key).decode(),
+        }
+
+    def seal(self, value: Any) -> str:
+        """Any JSON value as a Fernet token."""
+        return self._box().encrypt(_canonical(value)).decode()
+
+    def open(self, token: str) -> Any:
+        """:raises UnreadableError: no key opens it."""
+        try:
+            return msgspec.json.decode(self._box().decrypt(token.encode()))
+        except (InvalidToken, msgspec.DecodeError):
+            raise UnreadableError("no key of Trimtab's opens this token") from None
+
+    def digest(self, value: Any, length: int = 16) -> str:
+        """HMAC-SHA256 of a JSON value, as that many hex digits."""
+        return hmac.new(self.digest_key, _canonical(value), hashlib.sha256).hexdigest()[:length]
+
+    def _box(self) -> MultiFernet:
+        return MultiFernet([Fernet(key) for key in self.fernet])

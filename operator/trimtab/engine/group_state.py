@@ -1,0 +1,256 @@
+"""One group as it should be in the cluster, kept up to date user by user, so that a change costs what it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from trimtab.core import naming
+from trimtab.core.plan import Desired, Observed, Ref
+from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
+from trimtab.core.resolve import GroupView
+from trimtab.core.shard import Shards, adopted
+from trimtab.engine.preferences import GroupKey, Preference
+from trimtab.engine.templates import Served, group_labels
+from trimtab.engine.users import Outcome
+
+NOTHING = Entries()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnObject:
+    """A user's own objects (delivery PerUser): where, and what is in them."""
+
+    namespace: str
+    name: str
+    entries: Entries
+
+
+@dataclass(slots=True)
+class GroupState:
+    """``touched`` are the objects whose desired content may differ from the cluster's; ``written`` is what we
+    know to have left there. Content mappings are replaced, never changed in place: observed objects share them."""
+
+    key: GroupKey
+    served: Served
+    view: GroupView
+    target: str
+    revision: int
+    shards: Shards = field(default_factory=Shards)
+    content: dict[int, Entries] = field(default_factory=dict)
+    own: dict[str, OwnObject] = field(default_factory=dict)
+    own_refs: dict[Ref, str] = field(default_factory=dict)
+    fixed: dict[Ref, Desired] = field(default_factory=dict)
+    written: dict[Ref, Desired] = field(default_factory=dict)
+    touched: set[Ref] = field(default_factory=set)
+    invalid: set[tuple[str, str]] = field(default_factory=set)
+    over_limit: frozenset[tuple[str, str]] = frozenset()
+    failures: int = 0
+
+    @property
+    def delivery(self) -> str:
+        return self.view.schema.delivery if self.view.schema.user_outputs else "None"
+
+    # Taking over what the cluster holds.
+
+    def adopt(self, observed: Mapping[Ref, Observed]) -> None:
+        """Start from what is there: assignments are sticky across restarts, and content is compared, not rewritten."""
+        held: dict[int, dict[str, dict[str, str]]] = {}
+        for ref, have in observed.items():
+            self.touched.add(ref)
+            number = self._shard_number(ref)
+            if number is not None:
+                held.setdefault(number, {})[ref.kind] = dict(have.data)
+            elif naming.ANNOTATION_USER in have.annotations and ref.namespace != "":
+                self._adopt_own(have)
+        sizes: dict[int, list[tuple[str, int]]] = {}
+        for number, kinds in held.items():
+            self.content[number] = Entries(kinds.get(CONFIG_MAP, {}), kinds.get(SECRET, {}))
+            sizes[number] = list(_sizes(self.content[number]).items())
+        self.shards = adopted(sizes)
+        for number, listed in sizes.items():
+            for user, _ in listed:
+                if self.shards.of[user] != number:  # a move that was cut short
+                    self._replace(number, user, NOTHING)
+
+    def _adopt_own(self, have: Observed) -> None:
+        user = have.annotations[naming.ANNOTATION_USER]
+        before = self.own.get(user)
+        other = before.entries if before and before.name == have.ref.name else NOTHING
+        entries = (
+            Entries(have.data, other.secret) if have.ref.kind == CONFIG_MAP else Entries(other.config, have.data)
+        )
+        self.own[user] = OwnObject(have.ref.namespace, have.ref.name, entries)
+        self.own_refs[have.ref] = user
+
+    def _shard_number(self, ref: Ref) -> int | None:
+        stem = naming.group_object(self.key.template, self.key.group) + "-users-"
+        rest = ref.name.removeprefix(stem)
+        return int(rest) if rest != ref.name and rest.isdigit() else None
+
+    # What should be.
+
+    def set_view(self, served: Served, view: GroupView, revision: int) -> None:
+        """Serve another revision: every object may change."""
+        self.touched |= set(self.refs())
+        self.served, self.view, self.revision = served, view, revision
+        self.target = view.group.spec.target_namespace or self.key.namespace
+        self.fixed = self._fixed()
+        self.touched |= set(self.refs())
+
+    def _fixed(self) -> dict[Ref, Desired]:
+        rendered = render_group(self.view).entries
+        name = naming.group_object(self.key.template, self.key.group)
+        made: dict[Ref, Desired] = {}
+        schema = self.view.schema
+        for kind in KINDS:
+            wanted = any(
+                output.kind == kind and (output.scope == "Group" or schema.delivery != "None")
+                for output in schema.outputs
+            )
+            if wanted:
+                ref = Ref(kind, self.target, name)
+                made[ref] = self._desired(ref, rendered.of(kind))
+        return made
+
+    def users(self) -> Iterator[str]:
+        """Every user that something is rendered for, shard by shard."""
+        for members in self.shards.members.values():
+            yield from members
+        yield from self.own
+
+    def has(self, user: str) -> bool:
+        return user in self.shards.of or user in self.own
+
+    def set_user(self, holder: Preference, outcome: Outcome) -> None:
+        """Take over what the user's preference came to."""
+        if outcome.outside:
+            self.drop_user(holder.user)
+        elif outcome.entries is None:
+            return
+        elif self.delivery == "Sharded":
+            self._drop_own(holder.user)
+            self._shard(holder.user, named(holder.user, outcome.entries))
+        elif self.delivery == "PerUser":
+            self._drop_shard(holder.user)
+            self._set_own(holder, outcome.entries)
+        else:
+            self.drop_user(holder.user)
+
+    def drop_user(self, user: str) -> None:
+        self._drop_shard(user)
+        self._drop_own(user)
+
+    def _shard(self, user: str, entries: Entries) -> None:
+        number = self.shards.of.get(user)
+        if number is not None and _of_user(self.content[number], user) == entries:
+            return
+        placement = self.shards.place(user, entries.size())
+        self._replace(placement.number, user, entries)
+        for move in placement.moves:
+            moved = _of_user(self.content[move.source], move.user)
+            self._replace(move.target, move.user, moved)
+            self._replace(move.source, move.user, NOTHING)
+
+    def _drop_shard(self, user: str) -> None:
+        for number in self.shards.remove(user):
+            self._replace(number, user, NOTHING)
+
+    def _replace(self, number: int, user: str, entries: Entries) -> None:
+        before = self.content.get(number, NOTHING)
+        start = f"{user}."
+        after = Entries(
+            {**{n: t for n, t in before.config.items() if not n.startswith(start)}, **entries.config},
+            {**{n: t for n, t in before.secret.items() if not n.startswith(start)}, **entries.secret},
+        )
+        if after.config or after.secret:
+            self.content[number] = after
+        else:
+            self.content.pop(number, None)
+        self.touched |= set(self._shard_refs(number))
+
+    def _set_own(self, holder: Preference, entries: Entries) -> None:
+        name = naming.user_object(self.key.template, holder.name)
+        wanted = OwnObject(holder.namespace, name, entries)
+        if self.own.get(holder.user) == wanted:
+            return
+        self._drop_own(holder.user)
+        self.own[holder.user] = wanted
+        for kind in KINDS:
+            if entries.of(kind):
+                ref = Ref(kind, wanted.namespace, name)
+                self.own_refs[ref] = holder.user
+                self.touched.add(ref)
+
+    def _drop_own(self, user: str) -> None:
+        own = self.own.pop(user, None)
+        if own is not None:
+            for kind in KINDS:
+                ref = Ref(kind, own.namespace, own.name)
+                if self.own_refs.pop(ref, None) is not None:
+                    self.touched.add(ref)
+
+    def _shard_refs(self, number: int) -> Iterator[Ref]:
+        name = naming.shard_object(self.key.template, self.key.group, number)
+        for kind in KINDS:
+            yield Ref(kind, self.target, name)
+
+    def refs(self) -> Iterator[Ref]:
+        """Every object that should be."""
+        yield from self.fixed
+        for number, entries in self.content.items():
+            for ref in self._shard_refs(number):
+                if entries.of(ref.kind):
+                    yield ref
+        yield from self.own_refs
+
+    def desired(self, refs: Iterable[Ref]) -> dict[Ref, Desired]:
+        """Those of ``refs`` that should be, as they should be."""
+        made: dict[Ref, Desired] = {}
+        for ref in refs:
+            want = self.fixed.get(ref) or self._desired_users(ref)
+            if want is not None:
+                made[ref] = want
+        return made
+
+    def _desired_users(self, ref: Ref) -> Desired | None:
+        user = self.own_refs.get(ref)
+        if user is not None:
+            return self._desired(ref, self.own[user].entries.of(ref.kind), {naming.ANNOTATION_USER: user})
+        number = self._shard_number(ref)
+        if number is None or ref.namespace != self.target or number not in self.content:
+            return None
+        data = self.content[number].of(ref.kind)
+        return self._desired(ref, data, labels={naming.LABEL_SHARD: str(number)}) if data else None
+
+    def _desired(
+        self,
+        ref: Ref,
+        data: Mapping[str, str],
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Desired:
+        return Desired(
+            ref,
+            data,
+            {**group_labels(self.key), **(labels or {})},
+            {**(annotations or {}), naming.ANNOTATION_REVISION: str(self.revision)},
+        )
+
+
+def _of_user(entries: Entries, user: str) -> Entries:
+    start = f"{user}."
+    return Entries(
+        {n: t for n, t in entries.config.items() if n.startswith(start)},
+        {n: t for n, t in entries.secret.items() if n.startswith(start)},
+    )
+
+
+def _sizes(entries: Entries) -> dict[str, int]:
+    """Bytes that each user has in a shard."""
+    sizes: dict[str, int] = {}
+    for data in (entries.config, entries.secret):
+        for name, text in data.items():
+            user = name.split(".", 1)[0]
+            sizes[user] = sizes.get(user, 0) + len(name) + (len(text) if text.isascii() else len(text.encode()))
+    return sizes

@@ -1,0 +1,272 @@
+"""Templates: judged, compiled once, and kept as content-addressed snapshots, so that a rejected edit changes nothing.
+
+What is *accepted* here is what groups move to; what a group *serves* is its RenderedGroup's pointer (engine.groups).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.support import not_supported
+from trimtab.core import naming, reasons, snapshot
+from trimtab.core.problems import Notice, RejectedError, Violation, summary
+from trimtab.core.render import render_group
+from trimtab.core.resolve import group_view
+from trimtab.core.schema import Schema, compile_template
+from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
+from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine.observed import AnyObject
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.world import World, rendered_group_key
+from trimtab.kube import errors
+from trimtab.kube.port import Api
+from trimtab.kube.resources import CONTROLLER_REVISIONS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A compiled template and the name of the snapshot that holds its content."""
+
+    schema: Schema
+    snapshot: str
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a template's present spec comes to; ``accepted`` is None while it is refused."""
+
+    uid: str
+    generation: int
+    verdict: Verdict
+    accepted: Served | None
+
+
+@dataclass(slots=True)
+class Templates:
+    """``keys`` is set once this process leads; nothing here is called before."""
+
+    api: Api
+    world: World
+    keys: Keys | None = None
+    judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
+    _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
+
+    async def judge(self, key: TemplateKey) -> Judgement | None:
+        """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
+
+        :raises trimtab.kube.errors.ApiError: the snapshot could not be stored; nothing was decided.
+        """
+        item = self.world.templates.get(key)
+        if item is None:
+            self.judged.pop(key, None)
+            return None
+        known = self.judged.get(key)
+        meta = item.metadata
+        if known and (known.uid, known.generation) == (meta.uid, meta.generation) and not self._recheck(known):
+            return known
+        verdict, schema = self._examine(item)
+        accepted = None
+        if schema is not None:
+            accepted = Served(schema, await self._store(key, item.spec, meta.generation))
+            self._schemas = {
+                **{k: v for k, v in self._schemas.items() if k[0] != key},
+                (key, accepted.snapshot): schema,
+            }
+        judgement = Judgement(meta.uid, meta.generation, verdict, accepted)
+        self.judged[key] = judgement
+        if verdict.ready == FALSE:
+            log.warning("template refused", extra={"template": str(key), "reason": verdict.reason})
+        return judgement
+
+    @staticmethod
+    def _recheck(known: Judgement) -> bool:
+        return known.verdict.reason == reasons.NAME_COLLISION
+
+    def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
+        key = item.key
+        try:
+            spec = ConfigTemplateSpec.model_validate(item.spec)
+        except ValidationError as error:
+            found = shape_violations(error)
+            return refused(reasons.REJECTED, summary(found), found), None
+        unsupported = not_supported(spec)
+        if unsupported:
+            return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
+        try:
+            schema = compile_template(key.name, spec)
+            notices = render_problems(schema)
+        except RejectedError as error:
+            found = error.violations
+            return refused(reasons.REJECTED, summary(found), found), None
+        collision = self._collision(item, spec)
+        if collision:
+            return refused(reasons.NAME_COLLISION, collision), None
+        return Verdict(UNKNOWN, reasons.PROGRESSING, "accepted; its outputs are being written", (), notices), schema
+
+    def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
+        """Another template that renders objects of the same name, if it was there first."""
+        names = _object_names(item.key, spec)
+        for other, judgement in self.judged.items():
+            if other == item.key or judgement.accepted is None:
+                continue
+            shared = names & _object_names(other, judgement.accepted.schema.spec)
+            rival = self.world.templates.get(other)
+            if shared and rival is not None and _age(rival) < _age(item):
+                namespace, name = min(shared)
+                return f"the older template {other} renders {namespace}/{name} as well; rename this template or the group"
+        return ""
+
+    async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:
+        """Make sure that the content's snapshot exists; its name."""
+        keys = self._keys()
+        content = snapshot.content(spec)
+        name = naming.snapshot_object(key.name, keys.digest(content, 10))
+        if self.world.snapshots.get(TemplateKey(key.namespace, name)) is not None:
+            return name
+        public, taken = snapshot.split(content)
+        data: dict[str, Any] = {"spec": public}
+        if taken:
+            data["sealed"] = keys.seal(taken)
+        body = {
+            "apiVersion": CONTROLLER_REVISIONS.api_version,
+            "kind": CONTROLLER_REVISIONS.kind,
+            "metadata": {"name": name, "namespace": key.namespace, "labels": template_labels(key)},
+            "data": data,
+            "revision": generation,
+        }
+        try:
+            await self.api.create(CONTROLLER_REVISIONS, body)
+        except errors.ConflictError:
+            pass  # content-addressed: whatever has this name holds this content
+        return name
+
+    async def load(self, key: TemplateKey, name: str) -> Schema | None:
+        """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).
+
+        :raises trimtab.kube.errors.ApiError: it could not be read now.
+        """
+        found = self._schemas.get((key, name))
+        if found is not None:
+            return found
+        try:
+            body = await self.api.get(CONTROLLER_REVISIONS, key.namespace, name)
+            data = body["data"]
+            taken = self._keys().open(data["sealed"]) if "sealed" in data else []
+            spec = ConfigTemplateSpec.model_validate(snapshot.join(data["spec"], taken))
+            schema = compile_template(key.name, spec)
+        except errors.NotFoundError:
+            log.error("a snapshot is gone", extra={"template": str(key), "snapshot": name})
+            return None
+        except (UnreadableError, ValidationError, RejectedError, KeyError) as error:
+            log.error("a snapshot is unreadable: %s", type(error).__name__, extra={"template": str(key), "snapshot": name})
+            return None
+        self._schemas[key, name] = schema
+        return schema
+
+    async def prune(self, key: TemplateKey) -> None:
+        """Delete this template's snapshots that no revision of any group lists any more."""
+        listed = {
+            entry.get("snapshot")
+            for group in self.world.groups
+            if rendered_group_key(group).template_key == key
+            for entry in group.status.get("revisions") or ()
+        }
+        judgement = self.judged.get(key)
+        if judgement is not None and judgement.accepted is not None:
+            listed.add(judgement.accepted.snapshot)
+        for stored in list(self.world.snapshots):
+            labels = stored.metadata.labels or {}
+            mine = (stored.metadata.namespace, labels.get(naming.LABEL_TEMPLATE)) == key
+            if mine and stored.metadata.name not in listed:
+                try:
+                    await self.api.delete(
+                        CONTROLLER_REVISIONS, key.namespace, stored.metadata.name, uid=stored.metadata.uid
+                    )
+                except errors.NotFoundError:
+                    pass
+
+    def _keys(self) -> Keys:
+        if self.keys is None:
+            raise RuntimeError("templates are judged by the leader alone, which has loaded its keys")
+        return self.keys
+
+
+def template_labels(key: TemplateKey) -> dict[str, str]:
+    """The labels of everything that is made for a template."""
+    return {
+        naming.LABEL_MANAGED_BY: naming.MANAGER,
+        naming.LABEL_PART_OF: key.name,
+        naming.LABEL_TEMPLATE: key.name,
+        naming.LABEL_TEMPLATE_NAMESPACE: key.namespace,
+    }
+
+
+def group_labels(key: GroupKey) -> dict[str, str]:
+    return {**template_labels(key.template_key), naming.LABEL_GROUP: key.group}
+
+
+def shape_violations(error: ValidationError) -> tuple[Violation, ...]:
+    """pydantic's errors about an object's shape, without the input that they are about."""
+    return tuple(
+        Violation(".".join(str(part) for part in e["loc"]) or "spec", "template", "shape", e["msg"])
+        for e in error.errors(include_url=False, include_input=False)
+    )
+
+
+def unsupported_message(fields: list[str]) -> str:
+    several = len(fields) > 1
+    return (
+        f"{', '.join(fields)} {'are' if several else 'is'} not built in this version of Trimtab; "
+        f"remove {'them' if several else 'it'}. What was accepted before stays in force"
+    )
+
+
+def render_problems(schema: Schema) -> tuple[Notice, ...]:
+    """Render every group's document once; its notices.
+
+    :raises RejectedError: a group's document cannot be rendered.
+    """
+    found: list[Violation] = []
+    notices = list(schema.notices)
+    for name in schema.groups:
+        rendered = render_group(group_view(schema, name))
+        found += rendered.violations
+        notices += rendered.notices
+    if found:
+        raise RejectedError(found)
+    return tuple(dict.fromkeys(notices))
+
+
+def ready_verdict(judgement: Judgement, pending: list[GroupKey], failing: dict[GroupKey, tuple[str, str]]) -> Verdict:
+    """The template's verdict once its groups' outcomes are known."""
+    verdict = judgement.verdict
+    if judgement.accepted is None:
+        return verdict
+    if failing:
+        group, (reason, message) = min(failing.items())
+        return Verdict(FALSE, reason, f"group {group.group}: {message}", (), verdict.notices)
+    if pending:
+        return verdict
+    count = len(judgement.accepted.schema.groups)
+    return Verdict(
+        TRUE, reasons.RENDERED, f"{count} group{'s' if count != 1 else ''} rendered", (), verdict.notices
+    )
+
+
+def _object_names(key: TemplateKey, spec: ConfigTemplateSpec) -> set[tuple[str, str]]:
+    names = set()
+    for group in spec.groups or []:
+        name = naming.group_object(key.name, group.name)
+        names |= {(key.namespace, name), (group.target_namespace or key.namespace, name)}
+    return names
+
+
+def _age(item: AnyObject) -> tuple[str, str]:
+    return item.metadata.creationTimestamp or "", item.metadata.uid

@@ -1,0 +1,171 @@
+"""One user of one group: whether their preference counts, what it comes to, and what stays in force if not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from trimtab.core import naming, reasons
+from trimtab.core.problems import nearest, summary
+from trimtab.core.render import Entries, Rendered, render_user
+from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.status import TRUE, Verdict, accepted, refused
+from trimtab.engine.preferences import Accepted, Preference
+
+OUTSIDE = frozenset(
+    {
+        reasons.NAMESPACE_NOT_ALLOWED,
+        reasons.GROUP_FULL,
+        reasons.USER_RESERVED,
+        reasons.USER_TAKEN,
+    }
+)
+"""Reasons for which the user is no member of the group at all, so that nothing is rendered for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one preference comes to. ``entries`` None: keep exactly what is rendered; empty and ``outside``: nothing.
+
+    ``inputs`` are what is in force from now on, None if they stay as they were.
+    """
+
+    verdict: Verdict
+    entries: Entries | None
+    outside: bool = False
+    inputs: Accepted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may be in the group. ``admits`` tells whether a namespace's preferences count; ``full`` whether a
+    preference is beyond ``maxUsers``."""
+
+    admits: Callable[[str], bool]
+    full: Callable[[Preference], bool]
+    delivered: bool
+    alone: bool
+
+
+def judge(view: GroupView, preference: Preference, holder: Preference, rules: Rules, *, rendered: bool) -> Outcome:
+    """Judge one preference. ``rendered`` says whether something is rendered for the user already."""
+    outside = _not_a_member(view, preference, holder, rules)
+    if outside is not None:
+        return Outcome(outside, Entries(), outside=True)
+    refusal = _not_readable(view, preference)
+    if refusal is not None:
+        return Outcome(refusal, _in_force(view, preference, rules))
+    if preference.suspend:
+        verdict = Verdict(TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken")
+        return Outcome(verdict, None if rendered else _in_force(view, preference, rules))
+    resolution = view.resolve(preference.values)
+    if resolution.violations:
+        verdict = refused(reasons.INVALID, _invalid(preference, resolution), resolution.violations, resolution.notices)
+        return Outcome(verdict, _in_force(view, preference, rules))
+    rendered_now = _render(view, resolution, rules)
+    if rendered_now.violations:
+        verdict = refused(
+            reasons.INVALID, summary(rendered_now.violations), rendered_now.violations, resolution.notices
+        )
+        return Outcome(verdict, _in_force(view, preference, rules))
+    inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
+    return Outcome(accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs)
+
+
+def _not_a_member(view: GroupView, preference: Preference, holder: Preference, rules: Rules) -> Verdict | None:
+    if preference.user == naming.DEFAULT_USER:
+        return refused(
+            reasons.USER_RESERVED, f"the user name {naming.DEFAULT_USER} stands for users without a preference; choose another"
+        )
+    if preference is not holder:
+        return refused(
+            reasons.USER_TAKEN,
+            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; delete one of the two",
+        )
+    if not rules.admits(preference.namespace):
+        return refused(
+            reasons.NAMESPACE_NOT_ALLOWED,
+            f"group {view.group.name} takes no preferences from namespace {preference.namespace}; "
+            "see the group's preferenceNamespaceSelector",
+        )
+    if rules.full(preference):
+        return refused(
+            reasons.GROUP_FULL,
+            f"group {view.group.name} already has its {view.group.spec.max_users} users (maxUsers); older preferences come first",
+        )
+    return None
+
+
+def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:
+    if preference.problem:
+        return refused(reasons.INVALID, preference.problem)
+    if preference.unsupported:
+        several = len(preference.unsupported) > 1
+        return refused(
+            reasons.NOT_SUPPORTED,
+            f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not built in this version of Trimtab; "
+            "remove them. What was accepted before stays in force",
+        )
+    written, served = preference.schema_version, view.schema.version
+    if written is not None and written > served:
+        return refused(
+            reasons.AHEAD_OF_REVISION,
+            f"written for schemaVersion {written}, and group {view.group.name} is on {served}; "
+            "what was accepted last stays in force until the group moves",
+        )
+    if written is not None and written < served:
+        return refused(
+            reasons.BEHIND_SCHEMA,
+            f"written for schemaVersion {written}, and group {view.group.name} is on {served}; migrations are not "
+            f"built in this version: rewrite the values and set schemaVersion: {served}",
+        )
+    return None
+
+
+def _invalid(preference: Preference, resolution: Resolution) -> str:
+    kept = "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
+    return f"{summary(resolution.violations)} ({kept})"[:2048]
+
+
+def _in_force(view: GroupView, preference: Preference, rules: Rules) -> Entries:
+    """What a user gets whose spec is refused: what was accepted last, less what no longer fits; else the group's."""
+    group_only = Resolution(view.values, {})
+    if preference.accepted is None:
+        return _render(view, group_only, rules).entries
+    values: Mapping[str, object] = msgspec.json.decode(preference.accepted.values)
+    for _ in range(2):
+        resolution = view.resolve(values)
+        if not resolution.violations:
+            rendered = _render(view, resolution, rules)
+            if not rendered.violations:
+                return rendered.entries
+            break
+        misfits = {violation.key for violation in resolution.violations}
+        values = {key: value for key, value in values.items() if key not in misfits}
+    return _render(view, group_only, rules).entries
+
+
+def _render(view: GroupView, resolution: Resolution, rules: Rules) -> Rendered:
+    return render_user(view, resolution, alone=rules.alone) if rules.delivered else Rendered(Entries())
+
+
+def homeless(preference: Preference, *, template: bool, served: bool, groups: list[str]) -> Verdict:
+    """The verdict on a preference whose template or group is not there to be judged by."""
+    where = f"{preference.template.namespace}/{preference.template.name}"
+    if not template:
+        return refused(
+            reasons.TEMPLATE_NOT_FOUND, f"there is no ConfigTemplate {where}; create it or correct spec.templateRef"
+        )
+    if not served:
+        return refused(
+            reasons.TEMPLATE_NOT_SERVED, f"ConfigTemplate {where} has never been valid, so nothing is served yet; see its status"
+        )
+    hint = nearest(preference.group, groups)
+    return refused(
+        reasons.GROUP_NOT_FOUND,
+        f"ConfigTemplate {where} has no group {preference.group}"
+        + (f" (did you mean {hint}?)" if hint else "")
+        + "; correct spec.group",
+    )

@@ -1,0 +1,152 @@
+"""What the operator knows of the cluster, in one place, and the queue that changes of it feed."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from trimtab.core.plan import Ref
+from trimtab.engine.metrics import EVENTS
+from trimtab.engine.observed import AnyObject, Objects, Outputs
+from trimtab.engine.preferences import GroupKey, Preferences, TemplateKey
+from trimtab.engine.queue import Queue
+from trimtab.kube.port import MetaOnly
+
+
+class Work(NamedTuple):
+    """One entry of the queue: a template, a group, or a rollout."""
+
+    what: Literal["template", "group", "rollout"]
+    key: TemplateKey | GroupKey
+
+
+@dataclass(slots=True)
+class Dirt:
+    """What of a group must be looked at: users by the namespace of their preferences, outputs, or everything."""
+
+    users: dict[str, dict[str, None]] = field(default_factory=dict)
+    outputs: set[Ref] = field(default_factory=set)
+    everything: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.outputs or self.everything)
+
+    def take(self, most: int) -> list[str]:
+        """Up to ``most`` users, the namespaces taking turns; they are no longer dirty."""
+        taken: list[str] = []
+        turns = deque(self.users)
+        while turns and len(taken) < most:
+            namespace = turns.popleft()
+            waiting = self.users[namespace]
+            share = max(1, (most - len(taken)) // (len(turns) + 1))
+            for _ in range(min(share, len(waiting))):
+                user = next(iter(waiting))
+                del waiting[user]
+                taken.append(user)
+            if waiting:
+                turns.append(namespace)
+            else:
+                del self.users[namespace]
+        return taken
+
+
+class World:
+    """Stores, and what is dirty. Nothing here talks to the API server."""
+
+    def __init__(self) -> None:
+        self.queue = Queue()
+        self.dirt: dict[GroupKey, Dirt] = {}
+        self.preferences = Preferences(self.user_changed)
+        self.outputs = Outputs(self.output_changed)
+        self.templates: Objects[AnyObject] = Objects(self._template_changed)
+        self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
+        self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
+        self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
+        self.snapshots: Objects[MetaOnly] = Objects(lambda _key, _old, _new: None)
+        self.synced = False
+
+    def dirty(self, key: GroupKey) -> Dirt:
+        return self.dirt.setdefault(key, Dirt())
+
+    def enqueue_group(self, key: GroupKey) -> None:
+        if self.synced:
+            self.queue.add(Work("group", key), key.namespace)
+
+    def enqueue_template(self, key: TemplateKey) -> None:
+        if self.synced:
+            self.queue.add(Work("template", key), key.namespace)
+
+    def everything(self, key: GroupKey) -> None:
+        """Look at all of a group again."""
+        self.dirty(key).everything = True
+        self.enqueue_group(key)
+
+    def start(self) -> None:
+        """All stores are complete: from now on changes are worked on."""
+        self.synced = True
+        for template in self.known_templates():
+            self.enqueue_template(template)
+        for rollout in self.rollouts:
+            self.queue.add(Work("rollout", rollout.key), rollout.key.namespace)
+        for group in self.known_groups():
+            self.everything(group)
+
+    def known_templates(self) -> set[TemplateKey]:
+        """Templates that are, that were, or that somebody names."""
+        named = {g.template_key for g in self.known_groups()}
+        return named | {t.key for t in self.templates}
+
+    def known_groups(self) -> set[GroupKey]:
+        rendered = {rendered_group_key(g) for g in self.groups}
+        return rendered | set(self.outputs.groups()) | set(self.preferences.all_groups())
+
+    # Callbacks of the stores.
+
+    def user_changed(self, key: GroupKey, namespace: str, user: str) -> None:
+        EVENTS.labels("UserPreference").inc()
+        if not self.synced:
+            return  # the start looks at everything
+        self.dirty(key).users.setdefault(namespace, {})[user] = None
+        self.enqueue_group(key)
+
+    def output_changed(self, key: GroupKey, ref: Ref) -> None:
+        EVENTS.labels("output").inc()
+        if self.synced:
+            self.dirty(key).outputs.add(ref)
+            self.enqueue_group(key)
+
+    def _template_changed(self, key: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
+        EVENTS.labels("ConfigTemplate").inc()
+        same = old is not None and new is not None and old.metadata.uid == new.metadata.uid
+        if not same or old.metadata.generation != new.metadata.generation or old.status != new.status:  # type: ignore[union-attr]
+            self.enqueue_template(key)
+
+    def _rendered_group_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
+        some = new or old
+        if some is not None and self.synced:
+            self.enqueue_group(rendered_group_key(some))
+
+    def _rollout_changed(self, key: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
+        EVENTS.labels("PolicyRollout").inc()
+        if new is not None and self.synced:
+            self.queue.add(Work("rollout", key), key.namespace)
+
+    def _namespace_changed(self, _: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
+        """Labels decide which preferences a group takes, annotations which templates a target lets in."""
+        same = old is not None and new is not None
+        if same and (old.metadata.labels, old.metadata.annotations) == (new.metadata.labels, new.metadata.annotations):  # type: ignore[union-attr]
+            return
+        for key in self.known_groups():
+            self.everything(key)
+
+    def namespace(self, name: str) -> MetaOnly | None:
+        return self.namespaces.get(TemplateKey("", name))
+
+
+def rendered_group_key(item: AnyObject) -> GroupKey:
+    """Which group a RenderedGroup is about."""
+    reference = item.spec.get("templateRef") or {}
+    return GroupKey(item.metadata.namespace, reference.get("name", ""), item.spec.get("group", ""))
+
+

@@ -1,0 +1,224 @@
+"""Carries out planned writes: server-side apply over exactly the version that was planned against.
+
+What Trimtab did not make is never overwritten: an object is created only where a read has just found none, and
+taken over only if it asks for that by annotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from trimtab.core import naming, reasons
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Write, differs
+from trimtab.engine.metrics import DRIFT, WRITES
+from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
+from trimtab.kube import errors
+from trimtab.kube.port import Api, Body
+from trimtab.kube.resources import OUTPUTS
+
+log = logging.getLogger(__name__)
+
+PARALLEL = 8
+
+
+class NotLeaderError(RuntimeError):
+    """This process does not hold the Lease (any more); nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A write that did not happen. ``again`` says whether the same write may succeed by itself soon."""
+
+    write: Write
+    reason: str
+    message: str
+    again: bool
+
+
+class Writer:
+    """``may_write`` is asked before each call: false once the Lease is lost or about to expire."""
+
+    def __init__(
+        self, api: Api, outputs: Outputs, may_write: Callable[[], bool], digest: Callable[[object], str]
+    ) -> None:
+        self._api, self._outputs, self._may_write, self._digest = api, outputs, may_write, digest
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    async def carry_out(self, writes: Sequence[Write]) -> list[Failure]:
+        """All writes: additions before removals, deletions only if everything before succeeded.
+
+        :raises NotLeaderError: the Lease was lost on the way.
+        """
+        adding = [w for w in writes if isinstance(w, Apply) and _adds(w)]
+        rest = [w for w in writes if isinstance(w, Apply) and not _adds(w)]
+        deletions = [w for w in writes if isinstance(w, Delete)]
+        failures: list[Failure] = []
+        for batch in (adding, rest, deletions):
+            if not batch or failures:
+                continue
+            results = await asyncio.gather(*(self._one(write) for write in batch), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+            failures += [f for f in results if isinstance(f, Failure)]
+        return failures
+
+    async def _one(self, write: Write) -> Failure | None:
+        async with self._slots:
+            if not self._may_write():
+                raise NotLeaderError
+            try:
+                if isinstance(write, Delete):
+                    await self._delete(write.observed)
+                    return None
+                return await self._apply(write)
+            except errors.ConflictError:
+                return await self._refresh(write)
+            except errors.ApiError as error:
+                return Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
+
+    async def _apply(self, write: Apply) -> Failure | None:
+        desired, have = write.desired, write.observed
+        if have is None:
+            have = await self._live(desired)
+            if have is not None and not _ours(have, desired):
+                return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
+        elif not _ours(have, desired):
+            return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
+        body = self._body(desired, have)
+        answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
+        observed = self._outputs.wrote(desired.ref.kind, answer)
+        if differs(desired, observed):
+            observed = await self._remove_foreign_entries(desired, observed, answer)
+        if observed.data == desired.data:
+            observed.data = desired.data  # one copy in memory, not two
+        WRITES.labels(desired.ref.kind, "apply").inc()
+        if write.drift:
+            DRIFT.inc()
+            log.warning("put back a hand edit", extra={"object": str(desired.ref)})
+        return None
+
+    async def _remove_foreign_entries(self, desired: Desired, observed: Observed, answer: Body) -> Observed:
+        """Apply leaves what other managers own; an output has nobody else's entries."""
+        extra: dict[str, None] = dict.fromkeys(name for name in answer.get("data") or {} if name not in desired.data)
+        binary: dict[str, None] = dict.fromkeys(answer.get("binaryData") or {})
+        patch = {
+            "metadata": {"resourceVersion": str(observed.version)},
+            **({"data": extra} if extra else {}),
+            **({"binaryData": binary} if binary else {}),
+        }
+        ref = desired.ref
+        cleaned = await self._api.merge_patch(OUTPUTS[ref.kind], ref.namespace, ref.name, patch)
+        return self._outputs.wrote(ref.kind, cleaned)
+
+    async def _delete(self, observed: Observed) -> None:
+        ref = observed.ref
+        try:
+            await self._api.delete(
+                OUTPUTS[ref.kind], ref.namespace, ref.name, uid=observed.uid, version=str(observed.version)
+            )
+        except errors.NotFoundError:
+            pass
+        self._outputs.forget(observed)
+        WRITES.labels(ref.kind, "delete").inc()
+
+    async def release(self, observed: Observed) -> None:
+        """Let an output go: it stays as it is, but is no longer ours (deletionPolicy Retain).
+
+        :raises NotLeaderError: the Lease was lost.
+        :raises trimtab.kube.errors.ApiError: the API server refused.
+        """
+        if not self._may_write():
+            raise NotLeaderError
+        marks = {name: None for name in observed.labels if name.startswith("trimtab.dev/")}
+        patch = {
+            "metadata": {
+                "resourceVersion": str(observed.version),
+                "labels": {**marks, naming.LABEL_MANAGED_BY: None},
+            }
+        }
+        ref = observed.ref
+        await self._api.merge_patch(OUTPUTS[ref.kind], ref.namespace, ref.name, patch)
+        self._outputs.forget(observed)
+        WRITES.labels(ref.kind, "release").inc()
+
+    async def _live(self, desired: Desired) -> Observed | None:
+        ref = desired.ref
+        try:
+            body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
+        except errors.NotFoundError:
+            return None
+        adopt = (body["metadata"].get("annotations") or {}).get(naming.ANNOTATION_ADOPT)
+        observed = observe(ref.kind, msgspec.convert(body, OutputObject))
+        if adopt == "true":
+            observed.annotations = {**observed.annotations, naming.ANNOTATION_ADOPT: adopt}
+        return observed
+
+    async def _refresh(self, write: Write) -> Failure | None:
+        """Somebody wrote first. Look at what is there now; the next plan decides anew."""
+        ref = write.desired.ref if isinstance(write, Apply) else write.observed.ref
+        try:
+            body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
+        except errors.NotFoundError:
+            if write.observed is not None:
+                self._outputs.forget(write.observed)
+        except errors.ApiError as error:
+            return Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
+        else:
+            labels = body["metadata"].get("labels") or {}
+            if group_of(labels) is not None:
+                self._outputs.wrote(ref.kind, body)
+            elif write.observed is not None:
+                self._outputs.forget(write.observed)
+        return Failure(write, reasons.WRITE_FAILED, f"{ref}: changed by somebody else meanwhile; trying again", again=True)
+
+    def _body(self, desired: Desired, have: Observed | None) -> Body:
+        ref = desired.ref
+        data: dict[str, str] = dict(desired.data)
+        if ref.kind == "Secret":
+            data = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+        digest = self._digest(data)
+        metadata: Body = {
+            "name": ref.name,
+            "namespace": ref.namespace,
+            "labels": dict(desired.labels),
+            "annotations": {**desired.annotations, naming.ANNOTATION_DIGEST: digest},
+        }
+        if have is not None:
+            metadata["resourceVersion"] = str(have.version)
+        body: Body = {"metadata": metadata, "data": data}
+        if ref.kind == "Secret":
+            body["type"] = "Opaque"
+        return body
+
+
+def _adds(write: Apply) -> bool:
+    return write.observed is None or not write.desired.data.keys() <= write.observed.data.keys()
+
+
+def _ours(have: Observed, desired: Desired) -> bool:
+    if have.annotations.get(naming.ANNOTATION_ADOPT) == "true":
+        return True
+    return group_of(have.labels) == group_of(desired.labels)
+
+
+def _foreign(desired: Desired, have: Observed) -> str:
+    owner = group_of(have.labels)
+    whose = f"belongs to group {owner}" if owner else "was not made by Trimtab"
+    return (
+        f"{desired.ref} exists and {whose}; it was left alone. Rename or delete it, "
+        f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"
+    )
+
+
+def _refusal(write: Write, error: errors.ApiError) -> str:
+    ref = write.desired.ref if isinstance(write, Apply) else write.observed.ref
+    # The API server's text for a rejected Secret may quote data; only its code and reason are repeated.
+    detail = f"{error.status} {error.reason}" if ref.kind == "Secret" else str(error)
+    return f"{ref}: the API server refused the write: {detail}"

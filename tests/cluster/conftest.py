@@ -1,11 +1,11 @@
 """One cluster for all tests that need a real API server, whichever can be had.
 
-``--kubeconfig PATH`` (pytest-kind's own option) names one; else kind by pytest-kind, where a Docker engine runs; else
-the sandbox. Tests see a kubeconfig and a kubectl, never which it is.
+``--kubeconfig PATH`` (pytest-kind's own option) names one; else kind by pytest-kind, where a Docker engine
+runs; else the sandbox. Tests see a kubeconfig and a kubectl, never which it is.
 
-Under pytest-xdist the workers share one: two control planes on two cores would only take turns. The first worker that
-needs it starts it and so owns it; the others join, each holding a shared lock until its session ends, and the owner
-waits for those locks before it stops the cluster. A run without such tests starts nothing.
+Under pytest-xdist the workers share one: two control planes on two cores would only take turns. The first
+worker that needs it starts it and so owns it; the others join, each holding a shared lock until its session
+ends, and the owner waits for those locks before it stops the cluster. Without such tests nothing is started.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -37,7 +38,10 @@ class Cluster:
     _kubectl: Kubectl
 
     def kubectl(
-        self, *args: str, input: str | None = None, check: bool = True
+        self,
+        *args: str,
+        input: str | None = None,  # noqa: A002 - as subprocess calls it
+        check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Raises trimtab.sandbox.KubectlError, with kubectl's own words, unless ``check`` is false."""
         return self._kubectl.run(*args, stdin=input, check=check)
@@ -53,7 +57,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return closing.enter_context(_shared(folder, lambda: _begin(request.config)))
 
 
-@pytest.fixture()
+@pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A new namespace for this test alone."""
     about = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
@@ -65,7 +69,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Builds the binaries where tests will want them: here no test's timeout runs, and the progress is seen."""
+    """Builds the binaries if tests will want them: here no test's timeout runs, and the progress is seen."""
     if session.config.option.collectonly or not any(_wants_cluster(item) for item in session.items):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
@@ -153,12 +157,12 @@ def _shared(folder: Path, begin: Callable[[], _Begun]) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def _locked(file: object) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)  # type: ignore[arg-type]
+def _locked(file: TextIO) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)  # type: ignore[arg-type]
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _cluster(kubeconfig: Path, folder: Path) -> Cluster:

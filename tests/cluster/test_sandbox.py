@@ -49,7 +49,7 @@ def until(reached: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture()
+@pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache with this machine's builds and no sandboxes; what a test leaves running in it is ended."""
     builds = builds_root()

@@ -53,25 +53,31 @@ class GroupState:
 
     # Taking over what the cluster holds.
 
-    def adopt(self, observed: Mapping[Ref, Observed]) -> None:
-        """Start from what is there: assignments are sticky across restarts, and content is compared, not rewritten."""
+    def adopt(self, observed: Mapping[Ref, Observed]) -> Iterator[None]:
+        """Start from what is there: assignments are sticky across restarts, and content is compared, not rewritten.
+
+        Yields now and then, so that the caller can let others have the event loop.
+        """
         held: dict[int, dict[str, dict[str, str]]] = {}
         for ref, have in observed.items():
             self.touched.add(ref)
             number = self._shard_number(ref)
             if number is not None:
                 held.setdefault(number, {})[ref.kind] = dict(have.data)
-            elif naming.ANNOTATION_USER in have.annotations and ref.namespace != "":
+            elif naming.ANNOTATION_USER in have.annotations:
                 self._adopt_own(have)
+            yield
         sizes: dict[int, list[tuple[str, int]]] = {}
         for number, kinds in held.items():
             self.content[number] = Entries(kinds.get(CONFIG_MAP, {}), kinds.get(SECRET, {}))
             sizes[number] = list(_sizes(self.content[number]).items())
+            yield
         self.shards = adopted(sizes)
         for number, listed in sizes.items():
             for user, _ in listed:
                 if self.shards.of[user] != number:  # a move that was cut short
                     self._replace(number, user, NOTHING)
+            yield
 
     def _adopt_own(self, have: Observed) -> None:
         user = have.annotations[naming.ANNOTATION_USER]

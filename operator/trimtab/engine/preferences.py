@@ -265,8 +265,16 @@ class Preferences:
             old.seen = self._round
             return
         if old is not None:
+            self._carry(old, new)
             self._remove(old)
         self._insert(new)
+
+    @staticmethod
+    def _carry(old: Preference, new: Preference) -> None:
+        """What was accepted may not be in the cluster's status yet: its write comes after rendering."""
+        held = new.accepted.generation if new.accepted else -1
+        if old.uid == new.uid and old.accepted is not None and old.accepted.generation > held:
+            new.accepted, new.history = old.accepted, old.history
 
     def drop(self, item: PreferenceObject) -> None:
         old = self._all.get((item.metadata.namespace, item.metadata.name))

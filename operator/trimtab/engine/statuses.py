@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.metrics import STATUS_QUEUE, WRITES
-from trimtab.engine.writer import NotLeaderError
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import Resource
@@ -42,10 +42,10 @@ Make = Callable[[], StatusWrite | None]
 
 
 class Statuses:
-    """``rendering`` says whether rendering has work; ``may_write`` whether we hold the Lease."""
+    """``rendering`` says whether rendering has work."""
 
-    def __init__(self, api: Api, rendering: Callable[[], bool], may_write: Callable[[], bool]) -> None:
-        self._api, self._rendering, self._may_write = api, rendering, may_write
+    def __init__(self, api: Api, rendering: Callable[[], bool]) -> None:
+        self._api, self._rendering = api, rendering
         self._waiting: dict[Target, Make] = {}
         self._running: set[Target] = set()
         self._wakeup = asyncio.Event()
@@ -107,8 +107,6 @@ class Statuses:
                 await self._wakeup.wait()
 
     async def _write(self, target: Target, make: Make) -> None:
-        if not self._may_write():
-            return
         write = make()
         if write is None:
             return

@@ -69,7 +69,7 @@ class Templates:
             return None
         known = self.judged.get(key)
         meta = item.metadata
-        if known and (known.uid, known.generation) == (meta.uid, meta.generation) and not self._recheck(known):
+        if known and (known.uid, known.generation) == (meta.uid, meta.generation) and not self.collided(known):
             return known
         verdict, schema = self._examine(item)
         accepted = None
@@ -86,7 +86,8 @@ class Templates:
         return judgement
 
     @staticmethod
-    def _recheck(known: Judgement) -> bool:
+    def collided(known: Judgement) -> bool:
+        """Whether it was refused for another template's sake, and so may be accepted without an edit."""
         return known.verdict.reason == reasons.NAME_COLLISION
 
     def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:

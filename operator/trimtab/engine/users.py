@@ -14,20 +14,10 @@ from trimtab.core.resolve import GroupView, Resolution
 from trimtab.core.status import TRUE, Verdict, accepted, refused
 from trimtab.engine.preferences import Accepted, Preference
 
-OUTSIDE = frozenset(
-    {
-        reasons.NAMESPACE_NOT_ALLOWED,
-        reasons.GROUP_FULL,
-        reasons.USER_RESERVED,
-        reasons.USER_TAKEN,
-    }
-)
-"""Reasons for which the user is no member of the group at all, so that nothing is rendered for them."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one preference comes to. ``entries`` None: keep exactly what is rendered; empty and ``outside``: nothing.
+    """What one preference comes to. ``entries`` None: keep exactly what is rendered. ``outside``: the user is no
+    member of the group at all, so that nothing is rendered for them.
 
     ``inputs`` are what is in force from now on, None if they stay as they were.
     """

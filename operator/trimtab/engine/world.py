@@ -84,6 +84,7 @@ class World:
 
     def start(self) -> None:
         """All stores are complete: from now on changes are worked on."""
+        self.dirt.clear()
         self.synced = True
         for template in self.known_templates():
             self.enqueue_template(template)
@@ -91,6 +92,11 @@ class World:
             self.queue.add(Work("rollout", rollout.key), rollout.key.namespace)
         for group in self.known_groups():
             self.everything(group)
+
+    def stop(self) -> None:
+        """Another process acts now: changes only fill the stores."""
+        self.synced = False
+        self.dirt.clear()
 
     def known_templates(self) -> set[TemplateKey]:
         """Templates that are, that were, or that somebody names."""

@@ -27,10 +27,6 @@ log = logging.getLogger(__name__)
 PARALLEL = 8
 
 
-class NotLeaderError(RuntimeError):
-    """This process does not hold the Lease (any more); nothing was written."""
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A write that did not happen. ``again`` says whether the same write may succeed by itself soon."""
@@ -42,18 +38,16 @@ class Failure:
 
 
 class Writer:
-    """``may_write`` is asked before each call: false once the Lease is lost or about to expire."""
+    """``digest`` is keyed: it gives what the digest annotation says of an object's data."""
 
-    def __init__(
-        self, api: Api, outputs: Outputs, may_write: Callable[[], bool], digest: Callable[[object], str]
-    ) -> None:
-        self._api, self._outputs, self._may_write, self._digest = api, outputs, may_write, digest
+    def __init__(self, api: Api, outputs: Outputs, digest: Callable[[object], str]) -> None:
+        self._api, self._outputs, self._digest = api, outputs, digest
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def carry_out(self, writes: Sequence[Write]) -> list[Failure]:
         """All writes: additions before removals, deletions only if everything before succeeded.
 
-        :raises NotLeaderError: the Lease was lost on the way.
+        :raises trimtab.engine.fence.NotLeaderError: the Lease was lost on the way.
         """
         adding = [w for w in writes if isinstance(w, Apply) and _adds(w)]
         rest = [w for w in writes if isinstance(w, Apply) and not _adds(w)]
@@ -71,8 +65,6 @@ class Writer:
 
     async def _one(self, write: Write) -> Failure | None:
         async with self._slots:
-            if not self._may_write():
-                raise NotLeaderError
             try:
                 if isinstance(write, Delete):
                     await self._delete(write.observed)
@@ -131,11 +123,8 @@ class Writer:
     async def release(self, observed: Observed) -> None:
         """Let an output go: it stays as it is, but is no longer ours (deletionPolicy Retain).
 
-        :raises NotLeaderError: the Lease was lost.
         :raises trimtab.kube.errors.ApiError: the API server refused.
         """
-        if not self._may_write():
-            raise NotLeaderError
         marks = {name: None for name in observed.labels if name.startswith("trimtab.dev/")}
         patch = {
             "metadata": {

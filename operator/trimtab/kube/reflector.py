@@ -41,7 +41,10 @@ class Sink(Protocol[T_contra]):
 
 
 class Reflector(Generic[T]):
-    """``synced`` is set once the first complete list is in the sink, and stays set."""
+    """``synced`` is set once the first complete list is in the sink, and stays set.
+
+    With ``watch=False`` somebody else watches, and this only lists now and then to find what was lost.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Reflector(Generic[T]):
         selector: str = "",
         limit: int = 500,
         relist_seconds: float = 600,
+        watch: bool = True,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -61,6 +65,7 @@ class Reflector(Generic[T]):
         self.relists = 0
         self._api, self._item, self._sink = api, item, sink
         self._version, self._selector, self._limit = version, selector, limit
+        self.watches = watch
         self._relist_seconds = relist_seconds
 
     async def run(self) -> None:
@@ -70,7 +75,10 @@ class Reflector(Generic[T]):
             try:
                 version = await self._list()
                 failures = 0
-                await self._follow(version)
+                if self.watches:
+                    await self._follow(version)
+                else:
+                    await asyncio.sleep(self._relist_seconds * random.uniform(0.9, 1.1))  # noqa: S311
             except errors.GoneError:
                 log.info("list or watch version expired; listing again", extra={"resource": self.resource.plural})
             except errors.ApiError as error:

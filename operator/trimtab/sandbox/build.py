@@ -115,13 +115,10 @@ def _build(root: Path, report: Progress) -> Binaries:
 
 
 def _compile(go: Path, output: Path, version: str, report: Progress, started: float) -> None:
-    total = 0
-
     def downloading(line: str) -> None:
         report(BuildStep(time.monotonic() - started, line or "reading the module"))
 
-    packages = _run_go([str(go), "list", "-deps", "."], downloading)
-    total = len(packages.splitlines())
+    packages = _run_go([str(go), "list", "-deps", "."], downloading).splitlines()
     compiled = 0
     latest = "checking what is compiled already"
 
@@ -130,7 +127,10 @@ def _compile(go: Path, output: Path, version: str, report: Progress, started: fl
         if _PACKAGE_LINE.fullmatch(line):
             compiled += 1
             latest = line
-        report(BuildStep(time.monotonic() - started, latest, compiled, total))
+        # The program itself comes last. Nothing is said while it is linked, and nothing of what was cached.
+        linking = latest == packages[-1]
+        step = ("linking", len(packages)) if linking else (latest, compiled)
+        report(BuildStep(time.monotonic() - started, *step, total=len(packages)))
 
     flags = ["-v", "-trimpath", "-ldflags", _linker_flags(version), "-o", str(output)]
     _run_go([str(go), "build", *flags, "."], compiling)

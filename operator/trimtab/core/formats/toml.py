@@ -33,7 +33,7 @@ def _string(text: str) -> str:
 def _text(text: str) -> str:
     if "\n" not in text or _CONTROL.search(text):
         return _string(text)
-    body = _QUOTES.sub(r"\\\"", text.replace("\\", "\\\\"))
+    body = _QUOTES.sub(r'\\"', text.replace("\\", "\\\\"))
     return f'"""\n{body}"""'
 
 

@@ -1,0 +1,191 @@
+"""The composition root: everything is wired here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trimtab import handlers
+from trimtab.crypto import UnreadableError
+from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.leader import Leader, LeaseSettings
+from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, RESTARTS
+from trimtab.kube import errors
+from trimtab.kube.client import Client
+from trimtab.kube.credentials import Credentials
+from trimtab.web import probes
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 0.05
+SILENCE_SECONDS = 180.0
+"""A watch that says nothing for so long, bookmarks included, is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `trimtab run` takes. ``port`` 0 picks a free one; ``settle`` seconds a graceful stop may take."""
+
+    namespace: str
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = 8080
+    lease_duration: float = 15.0
+    relist_seconds: float = 600.0
+    settle: float = 10.0
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, credentials: Credentials, options: Options) -> None:
+        self.credentials, self.options = credentials, options
+        self.identity = f"{socket.gethostname()}-{os.getpid()}"
+        self.port = 0
+        self._stop = asyncio.Event()
+        self._beat = 0.0
+        self._kopf_up = False
+
+    def stop(self) -> None:
+        """Ask for a graceful stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until :meth:`stop` or SIGTERM.
+
+        :raises OSError: the port is in use.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with Client(self.credentials) as client:
+            lease = LeaseSettings(self.options.namespace, self.identity, duration=self.options.lease_duration)
+            moves: asyncio.Queue[bool] = asyncio.Queue()
+            leader = Leader(
+                self.credentials, lease, lambda leading: loop.call_soon_threadsafe(moves.put_nowait, leading)
+            )
+            settings = Settings(self.options.namespace, self.options.relist_seconds)
+            engine = Engine(client, settings, leader.may_write, _now)
+            web = probes.application(
+                self._health, lambda: self._readiness(engine), lambda: self._collect(engine)
+            )
+            runner, self.port = await probes.serve(web, self.options.host, self.options.port)
+            log.info("starting", extra={"identity": self.identity, "port": self.port, "server": self.credentials.server})
+            tasks = [
+                asyncio.create_task(engine.run(), name="engine"),
+                asyncio.create_task(self._kopf(engine), name="kopf"),
+                asyncio.create_task(self._lead(engine, leader, moves), name="lead"),
+                asyncio.create_task(self._heartbeat(), name="heartbeat"),
+            ]
+            stop = asyncio.create_task(self._stop.wait())
+            try:
+                done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stop}:
+                    task.result()  # an engine never ends by itself: let its error out
+                await self._settle(engine)
+            finally:
+                for task in (stop, *tasks):
+                    task.cancel()
+                await asyncio.gather(stop, *tasks, return_exceptions=True)
+                await asyncio.to_thread(leader.stop)
+                await runner.cleanup()
+                log.info("stopped", extra={"identity": self.identity})
+
+    async def _settle(self, engine: Engine) -> None:
+        """Finish what has been begun, within reason: a stop in the middle is safe as well."""
+        if engine.leading.is_set():
+            try:
+                await asyncio.wait_for(engine.idle(), self.options.settle)
+            except TimeoutError:
+                log.info("stopping with work left; the next leader takes it up")
+
+    async def _lead(self, engine: Engine, leader: Leader, moves: asyncio.Queue[bool]) -> None:
+        """Follow the Lease. A standby's stores are filled before it asks for the Lease."""
+        await engine.wait_synced()
+        gc.collect()
+        gc.freeze()  # what the stores hold stays: no full collection has to look at it again
+        log.info("stores are complete", extra={"preferences": len(engine.world.preferences)})
+        leader.start()
+        while True:
+            leading = await moves.get()
+            if not leading:
+                engine.follow()
+                continue
+            while leader.may_write():
+                try:
+                    await engine.lead()
+                    log.info("acting")
+                    break
+                except (errors.ApiError, UnreadableError) as error:
+                    log.error("cannot act yet: %s", error)
+                    await asyncio.sleep(1)
+
+    async def _kopf(self, engine: Engine) -> None:
+        """Keep kopf's operator running: it ends on errors in its watch streams that are worth a new try."""
+        failures = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            self._kopf_up = True
+            try:
+                await handlers.operate(engine.world, self.credentials, self._stop)
+            except Exception as error:
+                log.warning("kopf ended: %s", error)
+            if self._stop.is_set():
+                await asyncio.Event().wait()  # `run` cancels us when the rest has settled
+            self._kopf_up = False
+            RESTARTS.inc()
+            failures = 1 if asyncio.get_running_loop().time() - started > 60 else failures + 1
+            await asyncio.sleep(min(30.0, 0.2 * 2**failures))
+
+    async def _heartbeat(self) -> None:
+        """Measure how long the event loop is kept by others."""
+        loop = asyncio.get_running_loop()
+        worst = 0.0
+        while True:
+            before = loop.time()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            self._beat = loop.time()
+            lag = self._beat - before - HEARTBEAT_SECONDS
+            if lag > worst:
+                worst = lag
+                LOOP_LAG.set(worst)
+
+    def _health(self) -> str:
+        """The loop answers, so it is alive; kopf may be between two tries."""
+        return ""
+
+    def _readiness(self, engine: Engine) -> str:
+        waiting = [r.resource.plural for r in engine.reflectors if not r.synced.is_set()]
+        if waiting:
+            return f"not complete yet: {', '.join(waiting)}"
+        silent = self._silence(engine)
+        return f"a watch has been silent for {silent:.0f}s" if silent > SILENCE_SECONDS else ""
+
+    def _silence(self, engine: Engine) -> float:
+        now = asyncio.get_running_loop().time()
+        watches = [r for r in engine.reflectors if r.watches]
+        return max((now - r.last_contact for r in watches), default=0.0)
+
+    def _collect(self, engine: Engine) -> None:
+        LAST_EVENT_AGE.set(self._silence(engine))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def run(credentials: Credentials, options: Options) -> None:
+    """Run an operator in the foreground until it is told to stop."""
+
+    async def main() -> None:
+        await Operator(credentials, options).run()
+
+    gc.set_threshold(50_000, 20, 100)
+    asyncio.run(main())
+
+

@@ -1,0 +1,57 @@
+"""``trimtab run``: the operator in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from trimtab.cli import logs
+from trimtab.cli.failure import Failure
+from trimtab.kube import credentials
+
+
+def run(
+    namespace: Annotated[
+        str | None, typer.Option(help="Namespace of the Lease `trimtab` and of the keys; default: the context's.")
+    ] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config.")] = None,
+    context: Annotated[str | None, typer.Option(help="The kubeconfig's context to use.")] = None,
+    lease_duration: Annotated[
+        float, typer.Option(min=1, help="Seconds until a standby takes over from a leader that died.")
+    ] = 15.0,
+    host: Annotated[str, typer.Option(help="Address that probes and metrics listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0: a free one.")] = 8080,
+    relist: Annotated[
+        float, typer.Option(min=5, help="Seconds between full comparisons of the stores with the cluster.")
+    ] = 600.0,
+    log_format: Annotated[Literal["json", "text"], typer.Option(help="How log lines are written.")] = "json",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least level that is logged.")
+    ] = "info",
+) -> None:
+    """Run the operator in the foreground.
+
+    It needs the CRDs (`trimtab crds | kubectl apply --server-side -f -`). Run two for a warm standby: one leads by
+    the Lease, the other takes over when it stops or dies. SIGTERM stops gracefully and gives the Lease back.
+    """
+    from trimtab.app import Options
+    from trimtab.app import run as run_operator
+
+    logs.configure(log_format, log_level)
+    try:
+        who = credentials.load(kubeconfig, context)
+    except credentials.CredentialsError as error:
+        raise Failure(str(error)) from None
+    options = Options(
+        namespace=namespace or who.namespace,
+        host=host,
+        port=port,
+        lease_duration=lease_duration,
+        relist_seconds=relist,
+    )
+    try:
+        run_operator(who, options)
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None

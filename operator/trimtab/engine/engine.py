@@ -1,0 +1,264 @@
+"""The engine: reflectors fill the world, the leader's workers empty its queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.core import naming
+from trimtab.core.status import Verdict
+from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine.fence import Fence, NotLeaderError
+from trimtab.engine.groups import Groups
+from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, QUEUE, RECONCILE_SECONDS, RECONCILES
+from trimtab.engine.observed import AnyObject, OutputObject
+from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
+from trimtab.engine.statuses import Statuses
+from trimtab.engine.templates import Judgement, Templates, ready_verdict
+from trimtab.engine.verdicts import Verdicts
+from trimtab.engine.world import Work, World
+from trimtab.engine.writer import Writer
+from trimtab.kube import errors
+from trimtab.kube.port import Api, MetaOnly
+from trimtab.kube.reflector import AnyReflector, Reflector
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    NAMESPACES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    SECRETS,
+    USER_PREFERENCES,
+)
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+KEYS_SECRET = "trimtab-keys"  # noqa: S105
+OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``namespace`` holds the Lease and the keys; ``relist_seconds`` is how often every store is compared whole."""
+
+    namespace: str
+    relist_seconds: float = 600.0
+
+
+class Engine:
+    """One operator's engine. Reads always; writes only between :meth:`lead` and :meth:`follow`."""
+
+    def __init__(self, api: Api, settings: Settings, may_write: Callable[[], bool], now: Callable[[], str]) -> None:
+        self.world = World()
+        self.settings = settings
+        self._api = api = Fence(api, may_write)
+        self.statuses = Statuses(api, lambda: self.world.queue.busy)
+        self.templates = Templates(api, self.world)
+        self.writer = Writer(api, self.world.outputs, self._digest)
+        self.verdicts = Verdicts(self.world, self.statuses, now)
+        self.groups = Groups(api, self.world, self.templates, self.writer, self.verdicts, now)
+        self.reflectors = self._reflectors()
+        self.leading = asyncio.Event()
+        self._failures: dict[Work, int] = {}
+
+    def _digest(self, value: object) -> str:
+        keys = self.templates.keys
+        if keys is None:
+            raise NotLeaderError
+        return keys.digest(value)
+
+    def _reflectors(self) -> list[AnyReflector]:
+        world, every = self.world, self.settings.relist_seconds
+
+        def reflect(resource: Any, item: type[Any], sink: Any, **options: Any) -> AnyReflector:
+            return Reflector(
+                self._api,
+                resource,
+                item,
+                sink,
+                version=lambda o: o.metadata.resourceVersion,
+                relist_seconds=every,
+                **options,
+            )
+
+        return [
+            reflect(NAMESPACES, MetaOnly, world.namespaces),
+            reflect(CONFIG_TEMPLATES, AnyObject, world.templates, watch=False),  # kopf watches these two
+            reflect(POLICY_ROLLOUTS, AnyObject, world.rollouts, watch=False),
+            reflect(RENDERED_GROUPS, AnyObject, world.groups),
+            reflect(CONTROLLER_REVISIONS, MetaOnly, world.snapshots, selector=OURS),
+            reflect(CONFIG_MAPS, OutputObject, world.outputs.sink("ConfigMap"), selector=OURS, limit=200),
+            reflect(SECRETS, OutputObject, world.outputs.sink("Secret"), selector=OURS, limit=200),
+            reflect(USER_PREFERENCES, PreferenceObject, world.preferences),
+        ]
+
+    @property
+    def synced(self) -> bool:
+        """Whether every store has been complete once."""
+        return all(reflector.synced.is_set() for reflector in self.reflectors)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self.reflectors:
+                group.create_task(reflector.run())
+            group.create_task(self.statuses.run())
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def wait_synced(self) -> None:
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
+
+    # Leading.
+
+    async def lead(self) -> None:
+        """Start to act: load the keys, look at everything.
+
+        :raises trimtab.kube.errors.ApiError: the keys could not be read or made.
+        :raises UnreadableError: the keys' Secret is malformed.
+        """
+        await self.wait_synced()
+        self.templates.keys = await self._load_keys()
+        self.templates.judged.clear()
+        self.groups.reset()
+        self.verdicts.clear()
+        self.world.start()
+        self.leading.set()
+        LEADER.set(1)
+
+    def follow(self) -> None:
+        """Stop acting; stores stay warm."""
+        self.leading.clear()
+        self.world.stop()
+        self.verdicts.clear()
+        LEADER.set(0)
+
+    async def _load_keys(self) -> Keys:
+        namespace = self.settings.namespace
+        try:
+            body = await self._api.get(SECRETS, namespace, KEYS_SECRET)
+        except errors.NotFoundError:
+            made = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": KEYS_SECRET, "namespace": namespace},
+                "data": Keys.fresh().to_secret(),
+            }
+            try:
+                body = await self._api.create(SECRETS, made)
+            except errors.ConflictError:
+                body = await self._api.get(SECRETS, namespace, KEYS_SECRET)
+        try:
+            return Keys.from_secret(body.get("data") or {})
+        except UnreadableError as error:
+            raise UnreadableError(f"Secret {namespace}/{KEYS_SECRET} is {error}; restore it from a backup") from None
+
+    # Working.
+
+    async def idle(self) -> None:
+        """Wait until nothing is queued, running, or waiting to be said."""
+        while True:
+            await self.world.queue.idle()
+            await self.statuses.idle()
+            if not self.world.queue.busy and not len(self.statuses):
+                return
+
+    async def _work(self) -> None:
+        queue = self.world.queue
+        while True:
+            await self.leading.wait()
+            work = await queue.get()
+            QUEUE.set(len(queue))
+            started = time.perf_counter()
+            result = "ok"
+            try:
+                if self.leading.is_set():
+                    await self._do(work)  # type: ignore[arg-type]
+                    self._failures.pop(work, None)  # type: ignore[call-overload]
+            except NotLeaderError:
+                result = "not-leading"
+            except errors.ApiError as error:
+                result = "delayed"
+                self._later(work, error)  # type: ignore[arg-type]
+            except Exception as error:
+                result = "failed"
+                log.exception("a pass failed", extra={"key": str(work.key)})  # type: ignore[attr-defined]
+                self._later(work, error)  # type: ignore[arg-type]
+            finally:
+                queue.done(work)
+                RECONCILES.labels(work.what, result).inc()  # type: ignore[attr-defined]
+                RECONCILE_SECONDS.labels(work.what).observe(time.perf_counter() - started)  # type: ignore[attr-defined]
+
+    def _later(self, work: Work, error: Exception) -> None:
+        """Nothing was decided: whatever was dirty still is, or is looked at whole."""
+        count = self._failures[work] = self._failures.get(work, 0) + 1
+        delay = min(30.0, 0.05 * 2 ** min(count, 10))
+        if count > 2:
+            log.warning("trying again in %.1fs: %s", delay, error, extra={"key": str(work.key)})
+        if isinstance(work.key, GroupKey):
+            self.world.dirty(work.key).everything = True
+        self.world.queue.add_after(work, work.key.namespace, delay)
+
+    async def _do(self, work: Work) -> None:
+        if work.what == "rollout" and isinstance(work.key, TemplateKey):
+            item = self.world.rollouts.get(work.key)
+            if item is not None:
+                self.verdicts.rollout(item)
+        elif isinstance(work.key, GroupKey):
+            await self.groups.reconcile(work.key)
+            GROUPS.set(len(self.groups.states))
+            PREFERENCES.set(len(self.world.preferences))
+        else:
+            await self._template(work.key)
+
+    async def _template(self, key: TemplateKey) -> None:
+        """Judge it, send its groups to work where they are not where they should be, and say how it stands."""
+        judgement = await self.templates.judge(key)
+        known = {g for g in self.world.known_groups() if g.template_key == key}
+        accepted = judgement.accepted if judgement else None
+        wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
+        for group in known | wanted:
+            state = self.groups.states.get(group)
+            settled = state is not None and accepted is not None and state.served.snapshot == accepted.snapshot
+            refused = judgement is not None and accepted is None and state is not None
+            if not (settled and group in wanted) and not refused:
+                self.world.everything(group)
+        if judgement is None:
+            self._collisions_again()
+            if not known:
+                await self.templates.prune(key)
+            return
+        await self.templates.prune(key)
+        self._say(key, judgement, wanted)
+
+    def _collisions_again(self) -> None:
+        """A template went: another one may have waited for its names."""
+        for other, judgement in self.templates.judged.items():
+            if self.templates.collided(judgement):
+                self.world.enqueue_template(other)
+
+    def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
+        outcomes: dict[GroupKey, Verdict | None] = {g: self.groups.outcomes.get(g) for g in wanted}
+        pending = [g for g, v in outcomes.items() if v is None or v.ready == "Unknown" or self._behind(g, judgement)]
+        failing = {g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"}
+        verdict = ready_verdict(judgement, pending, failing)
+        self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+
+    def _behind(self, key: GroupKey, judgement: Judgement) -> bool:
+        state = self.groups.states.get(key)
+        return state is None or judgement.accepted is None or state.served.snapshot != judgement.accepted.snapshot
+
+    def _counts(self, key: TemplateKey) -> dict[str, int]:
+        states = [s for k, s in self.groups.states.items() if k.template_key == key]
+        return {
+            "groups": len(states),
+            "users": sum(len(self.world.preferences.members(s.key)) for s in states),
+            "invalidUsers": sum(self.verdicts.invalid_users(s) for s in states),
+        }

@@ -1,0 +1,253 @@
+"""Verdicts to status writes: of preferences, groups, templates and rollouts. All in the background (engine.statuses)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.api.policy_rollout import PolicyRollout
+from trimtab.core import naming, reasons
+from trimtab.core.status import Verdict, conditions, notice_fields, refused, violation_fields
+from trimtab.engine.group_state import GroupState
+from trimtab.engine.observed import AnyObject, Objects
+from trimtab.engine.preferences import EMPTY, Accepted, Preference, TemplateKey, canonical, fingerprint
+from trimtab.engine.statuses import Make, Statuses, StatusWrite, Target
+from trimtab.engine.templates import Judgement
+from trimtab.engine.users import Outcome
+from trimtab.engine.world import World
+from trimtab.engine.writer import Failure
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES, Resource
+
+COUNTS_SECONDS = 1.0
+"""Counters in the status of groups and templates follow this much later, so that floods are one write."""
+HISTORY_BYTES = 64 * 1024
+OUTPUTS_LISTED = 1000
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """``now`` gives RFC 3339 text."""
+
+    world: World
+    statuses: Statuses
+    now: Callable[[], str]
+    _timers: dict[Target, asyncio.TimerHandle] = field(default_factory=dict)
+    _latest: dict[Target, Make] = field(default_factory=dict)
+
+    # Preferences.
+
+    def accept(self, preference: Preference, outcome: Outcome, history_limit: int) -> None:
+        """Take the outcome's inputs into force; what they supersede becomes history."""
+        new, old = outcome.inputs, preference.accepted
+        if new is None:
+            return
+        if old is not None and (old.values, old.schema_version, old.group) == (new.values, new.schema_version, new.group):
+            if old.generation != new.generation:
+                preference.accepted = new
+            return
+        if old is not None and (old.values, old.schema_version) != (new.values, new.schema_version):
+            preference.history = _push(preference.history, old, history_limit)
+        preference.accepted = new
+
+    def offer(self, preference: Preference, outcome: Outcome, failure: Failure | None) -> None:
+        """Write the preference's status if it would say anything new."""
+        verdict = outcome.verdict if failure is None else refused(failure.reason, failure.message)
+        status = _preference_status(preference, verdict)
+        if fingerprint(status) == preference.print:
+            return
+        uid, generation = preference.uid, preference.generation
+
+        def make() -> StatusWrite | None:
+            current = self.world.preferences.get(preference.namespace, preference.name)
+            if current is None or (current.uid, current.generation) != (uid, generation):
+                return None  # a newer spec has, or gets, its own verdict
+            body = _preference_status(current, verdict)
+            said = fingerprint(body)
+            if said == current.print:
+                return None
+            body["conditions"] = conditions(verdict, generation, self.now(), _before(current))
+
+            def done(answer: Body) -> None:
+                current.version = int(answer["metadata"]["resourceVersion"])
+                current.print = said
+                current.conditions = tuple(
+                    (c["type"], c["status"], c["lastTransitionTime"]) for c in body["conditions"]
+                )
+
+            return StatusWrite(body, str(current.version), done)
+
+        self.statuses.offer(Target(USER_PREFERENCES, preference.namespace, preference.name), make)
+
+    # Groups and templates.
+
+    def group(self, state: GroupState, verdict: Verdict, *, now: bool) -> None:
+        """Write the RenderedGroup's status: at once if the verdict changed, else when counts have settled."""
+        key = state.key
+        name = naming.group_object(key.template, key.group)
+        target = Target(RENDERED_GROUPS, key.namespace, name)
+        place = TemplateKey(key.namespace, name)
+
+        def fields() -> dict[str, Any]:
+            return self._group_fields(state)
+
+        self._offer_object(
+            target, place, self.world.groups, verdict, fields, now=now, then=lambda: self.world.enqueue_template(key.template_key)
+        )
+
+    def invalid_users(self, state: GroupState) -> int:
+        """How many preferences of the group are refused."""
+        return len(state.invalid & self.world.preferences.members(state.key).keys())
+
+    def _group_fields(self, state: GroupState) -> dict[str, Any]:
+        listed = sorted(state.written)[:OUTPUTS_LISTED]
+        return {
+            "users": len(self.world.preferences.members(state.key)),
+            "invalidUsers": self.invalid_users(state),
+            "shards": len(state.content),
+            "outputs": [{"kind": r.kind, "namespace": r.namespace, "name": r.name} for r in listed if r not in state.own_refs],
+        }
+
+    def template(
+        self, key: TemplateKey, judgement: Judgement, verdict: Verdict, counts: Callable[[], dict[str, int]]
+    ) -> None:
+        """Write the ConfigTemplate's status."""
+
+        def fields() -> dict[str, Any]:
+            made: dict[str, Any] = {
+                "violations": violation_fields(verdict.violations) or None,
+                "warnings": notice_fields(verdict.notices) or None,
+                **counts(),
+            }
+            if judgement.accepted is not None:
+                made["snapshot"] = judgement.accepted.snapshot
+            return made
+
+        target = Target(CONFIG_TEMPLATES, key.namespace, key.name)
+        self._offer_object(target, key, self.world.templates, verdict, fields, now=True)
+
+    def rollout(self, item: AnyObject) -> None:
+        """A PolicyRollout is read but not built yet: say so, and change nothing."""
+        message = (
+            f"spec: {PolicyRollout.__name__} is not built in this version of Trimtab; it has no effect. "
+            "Put the values into the template's groups or profiles"
+        )
+        verdict = refused(reasons.NOT_SUPPORTED, message)
+        target = Target(POLICY_ROLLOUTS, item.metadata.namespace, item.metadata.name)
+        self._offer_object(target, item.key, self.world.rollouts, verdict, dict, now=True)
+
+    def _offer_object(
+        self,
+        target: Target,
+        place: TemplateKey,
+        store: Objects[AnyObject],
+        verdict: Verdict,
+        fields: Callable[[], dict[str, Any]],
+        *,
+        now: bool,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        def make() -> StatusWrite | None:
+            item = store.get(place)
+            if item is None:
+                return None
+            status = _object_status(item, verdict, fields(), self.now())
+            if _spoken(status) == _spoken(item.status):
+                return None
+
+            def done(answer: Body) -> None:
+                store.put(msgspec.convert(answer, AnyObject))
+                then()
+
+            return StatusWrite(status, item.metadata.resourceVersion, done)
+
+        self._latest[target] = make
+        timer = self._timers.get(target)
+        if now:
+            self._offer_latest(target)
+        elif timer is None:
+            loop = asyncio.get_running_loop()
+            self._timers[target] = loop.call_later(COUNTS_SECONDS, self._offer_latest, target)
+
+    def _offer_latest(self, target: Target) -> None:
+        timer = self._timers.pop(target, None)
+        if timer is not None:
+            timer.cancel()
+        make = self._latest.pop(target, None)
+        if make is not None:
+            self.statuses.offer(target, make)
+
+    def clear(self) -> None:
+        """Forget what waits: another process leads now."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._latest.clear()
+        self.statuses.clear()
+
+
+def _preference_status(preference: Preference, verdict: Verdict) -> dict[str, Any]:
+    """All of a preference's status; conditions without times (see :func:`fingerprint`)."""
+    status: dict[str, Any] = {
+        "observedGeneration": preference.generation,
+        "conditions": conditions(verdict, preference.generation, "", ()),
+    }
+    if verdict.violations:
+        status["violations"] = violation_fields(verdict.violations)
+    if verdict.notices:
+        status["warnings"] = notice_fields(verdict.notices)
+    kept = preference.accepted
+    if kept is not None:
+        status["accepted"] = {
+            "generation": kept.generation,
+            "group": kept.group,
+            **({"schemaVersion": kept.schema_version} if kept.schema_version is not None else {}),
+            **({"values": msgspec.json.decode(kept.values)} if kept.values != EMPTY else {}),
+        }
+    if preference.history is not None:
+        status["history"] = msgspec.json.decode(preference.history)
+    return status
+
+
+def _push(history: bytes | None, old: Accepted, limit: int) -> bytes | None:
+    """The history with ``old`` in front, bounded in number and bytes; None if none is kept."""
+    entry: dict[str, Any] = {"generation": old.generation}
+    if old.schema_version is not None:
+        entry["schemaVersion"] = old.schema_version
+    if old.values != EMPTY:
+        entry["values"] = msgspec.json.decode(old.values)
+    entries = [entry, *(msgspec.json.decode(history) if history else [])][:limit]
+    while entries and len(canonical(entries)) > HISTORY_BYTES:
+        entries.pop()
+    return canonical(entries) if entries else None
+
+
+def _before(preference: Preference) -> list[dict[str, str]]:
+    return [
+        {"type": kind, "status": status, "lastTransitionTime": since} for kind, status, since in preference.conditions
+    ]
+
+
+def _object_status(item: AnyObject, verdict: Verdict, fields: dict[str, Any], now: str) -> dict[str, Any]:
+    generation = item.metadata.generation
+    status = {
+        **item.status,
+        "observedGeneration": generation,
+        "conditions": conditions(verdict, generation, now, item.status.get("conditions") or ()),
+        **fields,
+    }
+    return {name: value for name, value in status.items() if value is not None}
+
+
+def _spoken(status: dict[str, Any]) -> dict[str, Any]:
+    """A status without times, to compare."""
+    plain = [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status.get("conditions") or ()]
+    for condition in plain:
+        condition.setdefault("message", "")
+    return {**status, "conditions": plain}
+
+

@@ -66,16 +66,21 @@ class Operator:
         async with Client(self.credentials) as client:
             lease = LeaseSettings(self.options.namespace, self.identity, duration=self.options.lease_duration)
             moves: asyncio.Queue[bool] = asyncio.Queue()
-            leader = Leader(
-                self.credentials, lease, lambda leading: loop.call_soon_threadsafe(moves.put_nowait, leading)
-            )
+
+            def moved(leading: bool) -> None:
+                loop.call_soon_threadsafe(moves.put_nowait, leading)
+
+            leader = Leader(self.credentials, lease, moved)
             settings = Settings(self.options.namespace, self.options.relist_seconds)
             engine = Engine(client, settings, leader.may_write, _now)
             web = probes.application(
                 self._health, lambda: self._readiness(engine), lambda: self._collect(engine)
             )
             runner, self.port = await probes.serve(web, self.options.host, self.options.port)
-            log.info("starting", extra={"identity": self.identity, "port": self.port, "server": self.credentials.server})
+            log.info(
+                "starting",
+                extra={"identity": self.identity, "port": self.port, "server": self.credentials.server},
+            )
             tasks = [
                 asyncio.create_task(engine.run(), name="engine"),
                 asyncio.create_task(self._kopf(engine), name="kopf"),
@@ -187,5 +192,3 @@ def run(credentials: Credentials, options: Options) -> None:
 
     gc.set_threshold(50_000, 20, 100)
     asyncio.run(main())
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 if "kubernetes" not in sys.modules:
@@ -62,11 +62,11 @@ def registry(world: World, credentials: Credentials) -> kopf.OperatorRegistry:
         return _connection(credentials)
 
     @kopf.on.event(GROUP, VERSION, "configtemplates", registry=made)
-    def template(event: MutableMapping[str, Any], **_: Any) -> None:
+    def template(*, event: Any, **_: Any) -> None:
         _tell(world.templates, event)
 
     @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=made)
-    def rollout(event: MutableMapping[str, Any], **_: Any) -> None:
+    def rollout(*, event: Any, **_: Any) -> None:
         _tell(world.rollouts, event)
 
     return made
@@ -93,7 +93,7 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-def _tell(store: Any, event: MutableMapping[str, Any]) -> None:
+def _tell(store: Any, event: Mapping[str, Any]) -> None:
     item = msgspec.convert(dict(event["object"]), AnyObject)
     if event["type"] == "DELETED":
         store.drop(item)

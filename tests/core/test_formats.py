@@ -1,4 +1,4 @@
-"""Output formats, case by case: what people see in a file. That files read back exactly is tests/laws' business."""
+"""Output formats, case by case: what people see in a file. tests/laws proves that it reads back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NESTED = sorted({"JSON", "YAML", "TOML"})
 OTHERS = sorted(set(FORMATS) - {"Env"})
 
 
-def line(format: str, value: Value) -> str:
+def line(fmt: str, value: Value) -> str:
     """What stands in a file for a key ``key`` of this value."""
-    return compile_writer(format, ["key"]).text({"key": value}).removeprefix("[DEFAULT]\n").rstrip("\n")
+    return compile_writer(fmt, ["key"]).text({"key": value}).removeprefix("[DEFAULT]\n").rstrip("\n")
 
 
 # Names
@@ -58,7 +58,7 @@ def test_a_variable_is_segments_and_humps_in_upper_case(key: str, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("format", "keys", "name"),
+    ("fmt", "keys", "name"),
     [
         ("Env", ["client.secret", "clientSecret"], "CLIENT_SECRET"),
         ("Env", ["a.b", "a_b"], "A_B"),
@@ -67,15 +67,15 @@ def test_a_variable_is_segments_and_humps_in_upper_case(key: str, name: str) -> 
         ("INI", ["mode", "DEFAULT.mode"], "[default] mode"),
     ],
 )
-def test_two_keys_that_meet_in_one_name_clash(format: str, keys: list[str], name: str) -> None:
-    assert clashes(format, ["other", *keys]) == [Clash(name, keys[0], keys[1])]
+def test_two_keys_that_meet_in_one_name_clash(fmt: str, keys: list[str], name: str) -> None:
+    assert clashes(fmt, ["other", *keys]) == [Clash(name, keys[0], keys[1])]
     with pytest.raises(ValueError, match="are both"):
-        compile_writer(format, keys)
+        compile_writer(fmt, keys)
 
 
-@pytest.mark.parametrize("format", [*NESTED, "Properties"])
-def test_names_that_differ_do_not_clash_where_the_dots_are_kept(format: str) -> None:
-    assert clashes(format, ["a.b", "a_b", "A.b", "mode", "DEFAULT.mode", "clientSecret", "client.secret"]) == []
+@pytest.mark.parametrize("fmt", [*NESTED, "Properties"])
+def test_names_that_differ_do_not_clash_where_the_dots_are_kept(fmt: str) -> None:
+    assert clashes(fmt, ["a.b", "a_b", "A.b", "mode", "DEFAULT.mode", "clientSecret", "client.secret"]) == []
 
 
 def test_a_clash_of_variables_names_the_prefix_too() -> None:
@@ -85,17 +85,17 @@ def test_a_clash_of_variables_names_the_prefix_too() -> None:
 # Options
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_only_some_formats_take_a_prefix_or_compact_or_go_without_a_file(format: str) -> None:
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_only_some_formats_take_a_prefix_or_compact_or_go_without_a_file(fmt: str) -> None:
     for takes, option in ((WITH_PREFIX, {"prefix": "APP_"}), (WITH_COMPACT, {"compact": True})):
-        if format in takes:
-            compile_writer(format, ["a"], **option)  # type: ignore[arg-type]
+        if fmt in takes:
+            compile_writer(fmt, ["a"], **option)
         else:
-            with pytest.raises(ValueError, match=f"{format} takes no"):
-                compile_writer(format, ["a"], **option)  # type: ignore[arg-type]
-    if format not in WITH_ENTRIES:
+            with pytest.raises(ValueError, match=f"{fmt} takes no"):
+                compile_writer(fmt, ["a"], **option)
+    if fmt not in WITH_ENTRIES:
         with pytest.raises(TypeError, match="fileName"):
-            compile_writer(format, ["a"]).entries({})
+            compile_writer(fmt, ["a"]).entries({})
 
 
 @pytest.mark.parametrize("prefix", ["1", "A-", "a b", "A=", "É", "A\n"])
@@ -104,11 +104,11 @@ def test_a_prefix_that_no_variable_can_begin_with_is_refused(prefix: str) -> Non
         compile_writer("Env", ["a"], prefix=prefix)
 
 
-@pytest.mark.parametrize("format", NESTED)
+@pytest.mark.parametrize("fmt", NESTED)
 @pytest.mark.parametrize("keys", [["a", "a.b"], ["a.b", "a"], ["a", "a"]])
-def test_keys_that_cannot_nest_are_refused(format: str, keys: list[str]) -> None:
-    with pytest.raises(ValueError, match="keys|twice"):
-        compile_writer(format, keys)
+def test_keys_that_cannot_nest_are_refused(fmt: str, keys: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"keys|twice"):
+        compile_writer(fmt, keys)
 
 
 def test_an_unknown_format_is_a_key_error() -> None:
@@ -120,28 +120,31 @@ def test_an_unknown_format_is_a_key_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "text"),
+    ("fmt", "text"),
     [("JSON", "{}\n"), ("YAML", "{}\n"), ("TOML", ""), ("Env", ""), ("Properties", ""), ("INI", "")],
 )
-def test_with_no_value_a_file_is_an_empty_document(format: str, text: str) -> None:
-    assert compile_writer(format, ["a.b", "c"]).text({}) == text
+def test_with_no_value_a_file_is_an_empty_document(fmt: str, text: str) -> None:
+    assert compile_writer(fmt, ["a.b", "c"]).text({}) == text
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_absent_keys_leave_nothing_behind_and_unknown_values_are_not_written(format: str) -> None:
-    some = compile_writer(format, ["gone.deep.a", "here.b", "gone.c"]).text({"here.b": 1, "other": 2})
-    assert some == compile_writer(format, ["here.b"]).text({"here.b": 1})
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_absent_keys_leave_nothing_behind_and_unknown_values_are_not_written(fmt: str) -> None:
+    some = compile_writer(fmt, ["gone.deep.a", "here.b", "gone.c"]).text({"here.b": 1, "other": 2})
+    assert some == compile_writer(fmt, ["here.b"]).text({"here.b": 1})
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_keys_stand_in_the_order_of_the_template(format: str) -> None:
-    text = compile_writer(format, ["z.b", "z.a", "c.x"]).text({"c.x": 1, "z.a": 1, "z.b": 1}).lower()
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_keys_stand_in_the_order_of_the_template(fmt: str) -> None:
+    text = compile_writer(fmt, ["z.b", "z.a", "c.x"]).text({"c.x": 1, "z.a": 1, "z.b": 1}).lower()
     places = [re.search(rf"\b{name}\b", text.replace("_", " ")) for name in "bax"]
     assert [m.start() for m in places if m] == sorted(m.start() for m in places if m)
 
 
 def test_compact_json_is_one_line() -> None:
-    assert compile_writer("JSON", ["a.b", "c"], compact=True).text({"a.b": 1, "c": "é"}) == '{"a":{"b":1},"c":"é"}\n'
+    assert (
+        compile_writer("JSON", ["a.b", "c"], compact=True).text({"a.b": 1, "c": "é"})
+        == '{"a":{"b":1},"c":"é"}\n'
+    )
 
 
 def test_toml_keeps_keys_without_dots_above_every_table() -> None:
@@ -155,6 +158,11 @@ def test_ini_puts_keys_without_dots_and_those_of_default_in_one_section() -> Non
 
 
 # Values
+
+WORDS = [
+    "no", "NO", "y", "N", "off", "On", "true", "null", "~", "1e3", "0o7", "0x1f", "1_000", "1", ".5", ".inf",
+    "2001-01-01", "12:30:45", "1.2.3", "<<", "=", "-", "?", "*a", "&a", "!a", "@a", "%a", "[a]", "{a}", "a:",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -180,11 +188,13 @@ def test_numbers_are_short_in_text_formats_and_floats_stay_floats_in_typed_ones(
     assert line("TOML", value) == f"key = {structured}"
 
 
-@pytest.mark.parametrize("value", [["a", "é\n"], {"b": 1.0, "a": 2.0}, [], {}])
-def test_lists_and_maps_are_json_in_text_formats(value: Value) -> None:
-    text = {0: "[]" if value == [] else "{}", 2: '["a","é\\n"]' if isinstance(value, list) else '{"a":2.0,"b":1.0}'}
-    assert compile_writer("Env", ["key"]).entries({"key": value})["KEY"] == text[len(value)]  # type: ignore[arg-type]
-    assert line("INI", value) == f"key = {text[len(value)]}"  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(["a", "é\n"], '["a","é\\n"]'), ({"b": 1.0, "a": 2.0}, '{"a":2.0,"b":1.0}'), ([], "[]"), ({}, "{}")],
+)
+def test_lists_and_maps_are_json_in_text_formats(value: Value, text: str) -> None:
+    assert compile_writer("Env", ["key"]).entries({"key": value}) == {"KEY": text}
+    assert line("INI", value) == f"key = {text}"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +207,7 @@ def test_lists_and_maps_are_json_in_text_formats(value: Value) -> None:
         ("http://a:80/b#c", "http://a:80/b#c"),
         ("5m", "5m"),
         ("1h30m", "1h30m"),
-        *((word, f'"{word}"') for word in "no NO y N off On true null ~ 1e3 0o7 0x1f 1_000 1 .5 2001-01-01".split()),
-        *((word, f'"{word}"') for word in "12:30:45 1.2.3 .inf <<  = - ? *a &a !a @a %a [a] {a} a:".split()),
+        *((word, f'"{word}"') for word in WORDS),
         ("", '""'),
         (" a", '" a"'),
         ("a ", '"a "'),
@@ -223,11 +232,14 @@ def test_yaml_numbers_always_have_a_point(value: float, written: str) -> None:
 
 
 def test_yaml_names_that_are_words_are_quoted() -> None:
-    assert compile_writer("YAML", ["on.no", "on.a"]).text({"on.no": 1, "on.a": 2}) == '"on":\n  "no": 1\n  a: 2\n'
+    assert (
+        compile_writer("YAML", ["on.no", "on.a"]).text({"on.no": 1, "on.a": 2})
+        == '"on":\n  "no": 1\n  a: 2\n'
+    )
 
 
 def test_yaml_names_too_long_to_be_looked_for_get_a_question_mark() -> None:
-    assert line("YAML", {"x" * 2000: "y"}) == f"key:\n  ? {'x' * 2000}\n  : y"
+    assert line("YAML", {"x" * 2000: "z"}) == f"key:\n  ? {'x' * 2000}\n  : z"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +278,8 @@ def test_properties_are_ascii_with_the_escapes_of_java(text: str, written: str) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a b", "C:\\dir", "a=b: c", "%(a)s", "Zoë 😀", "it's", 'say "a"', "[a]", "true", "12", '["a"]']
+    "text",
+    ["", "a b", "C:\\dir", "a=b: c", "%(a)s", "Zoë 😀", "it's", 'say "a"', "[a]", "true", "12", '["a"]'],
 )
 def test_ini_text_is_raw_where_it_reads_back_exactly(text: str) -> None:
     assert ini_text(text) == text
@@ -300,13 +313,13 @@ def test_ini_lists_hide_comment_signs_from_readers_that_cut_there() -> None:
     [
         ("", "''"),
         ("a b", "'a b'"),
-        ("$HOME `id` \\d \"a\"", "'$HOME `id` \\d \"a\"'"),
+        ('$HOME `id` \\d "a"', "'$HOME `id` \\d \"a\"'"),
         ("${a:b}", "'${a:b}'"),
         ("it's", '"it\'s"'),
         ("a\nit's", '"a\nit\'s"'),
         ("C:\\dir\\", '"C:\\\\dir\\\\"'),
         ("\\\\host", '"\\\\\\\\host"'),
-        ("it's \"a\\b\"", '"it\'s \\"a\\\\b\\""'),
+        ('it\'s "a\\b"', '"it\'s \\"a\\\\b\\""'),
     ],
 )
 def test_env_quoting_suits_a_shell_and_python_dotenv_alike(text: str, written: str) -> None:
@@ -336,7 +349,7 @@ def test_a_warning_names_the_key_and_never_the_value() -> None:
     assert "s3cret" not in str(notice)
 
 
-@pytest.mark.parametrize("key", ["uid", "random", "seconds", "groups", "optInd".lower()])
+@pytest.mark.parametrize("key", ["uid", "random", "seconds", "groups", "optind"])
 def test_a_variable_that_the_shell_keeps_for_itself_is_a_warning_that_a_prefix_cures(key: str) -> None:
     assert [n.reason for n in compile_writer("Env", [key]).warnings({key: "1"})] == ["ShellVariable"]
     assert compile_writer("Env", [key]).warnings({}) == []
@@ -357,9 +370,9 @@ def test_env_refuses_nul_by_name_and_never_writes_something_else() -> None:
     assert writer.warnings(values) == []
 
 
-@pytest.mark.parametrize("format", OTHERS)
-def test_the_other_formats_hold_every_string_and_have_nothing_to_warn_of(format: str) -> None:
-    writer = compile_writer(format, ["a"])
+@pytest.mark.parametrize("fmt", OTHERS)
+def test_the_other_formats_hold_every_string_and_have_nothing_to_warn_of(fmt: str) -> None:
+    writer = compile_writer(fmt, ["a"])
     assert writer.problems({"a": "\0"}) == []
     assert writer.warnings({"a": "it's ${HOME}\r"}) == []
     assert writer.text({"a": "\0"})
@@ -378,9 +391,9 @@ SAMPLE: dict[str, Value] = {
 }
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_docs_show_each_format_as_it_is_written(format: str) -> None:
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_docs_show_each_format_as_it_is_written(fmt: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
-    section = page.split(f"\n## {format}\n")[1].split("\n## ")[0]
+    section = page.split(f"\n## {fmt}\n")[1].split("\n## ")[0]
     sample = section.split("```")[1].partition("\n")[2]
-    assert sample == compile_writer(format, list(SAMPLE)).text(SAMPLE)
+    assert sample == compile_writer(fmt, list(SAMPLE)).text(SAMPLE)

@@ -1,4 +1,4 @@
-"""Every output parses back to the values that made it, in its own format, by a reader that is not the writer."""
+"""Every output parses back to the values that made it, in its own format, by a reader that did not write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jproperties
+import jproperties  # type: ignore[import-untyped]
 import pytest
 import ruamel.yaml
 import yaml
@@ -24,23 +24,37 @@ from hypothesis import strategies as st
 from trimtab.core.formats import FORMATS, Value, clashes, compile_writer
 
 HOSTILE = [
-    *("", " ", "  lead", "trail ", "\tlead", "trail\t", "\n", "\n\n", "a\n", "a\n\n", "\na", "a\n b\n", " a\nb", "a\n\nb"),
-    *("a \nb", "a\nb ", "a\n \nb", "a\n\tb", "a\r\nb", "a\rb", "\r", "a\\\nb", "\\", "\\\\", "a\\", "a\\\\", "\\n", "C:\\dir\\"),
-    *("'", '"', "''", '"""', '""""""\n', "'''", "it's", "it's $5", "it's `x`", "it's\\", "\\'", '\\"', 'a"b', '"a"', "'a'", "`a`"),
-    *("$(x)", "${HOME}", "$HOME", "${HOME:-x}", "${a:b}", "${", "$", "$$", "`id`", "$'", "\\$HOME", "\\\\$HOME", "\\${HOME}\\"),
-    *("'\nEVIL=1\n'$", "\\\nEVIL=1$", "x' EVIL='1", 'x"\nEVIL="1$`', "!", "a!b", "'!'", "%", "%(a)s", "%%"),
-    *("=", "a=b", "a: b", "a:", ":", "#", "a #b", "a#b", ";", "a ;b", "# a", "- a", "? a", "-", "---", "...", "[a]", "{a}", "[", "{"),
-    *("no", "No", "y", "N", "off", "true", "True", "null", "~", "Null", "1", "01", "0o7", "0x1f", "1e3", "1.5", ".5", "+1", "1_000"),
-    *("1:30", "12:30:45", "2001-01-01", "2001-01-01T00:00:00Z", ".inf", ".nan", "inf", "<<", "=", "*a", "&a", "!a", "@a", "|", ">"),
-    *("5m", "1h30m", "1.5h", "5m5", "1.2.3", "http://a:80/b?c=d&e#f", "/etc", "a, b", "a b  c", "gpt-4o", "back\\slash\\d+"),
-    *('"\\n"', '"\\u0041"', "[1,", '["a"]', '{"a": 1}', '{"a;b": "#"}', "\x01", "\x7f", "\x1b[0m", "\x80", "\x85", "a\x85b", "\xa0"),
-    *("\u2028", "a\u2029b", "\ufeff", "a\ufeff", "\ufffe", "\uffff", "\u3000a", "é", "Zoë", "日本", "😀", "a😀\nb", "\U0010ffff", "𝕏" * 9),
-    *("x" * 5000, "é" * 2000, "a b " * 1500, "line\n" * 2000, "'" * 2000, "\\" * 2001, "😀\\'" * 300),
+    "", " ", "  lead", "trail ", "\tlead", "trail\t", "\n", "\n\n", "a\n", "a\n\n", "\na", "a\n b\n",
+    " a\nb", "a\n\nb",
+    "a \nb", "a\nb ", "a\n \nb", "a\n\tb", "a\r\nb", "a\rb", "\r", "a\\\nb", "\\", "\\\\", "a\\", "a\\\\",
+    "\\n", "C:\\dir\\",
+    "'", '"', "''", '"""', '""""""\n', "'''", "it's", "it's $5", "it's `x`", "it's\\", "\\'", '\\"', 'a"b',
+    '"a"', "'a'", "`a`",
+    "$(x)", "${HOME}", "$HOME", "${HOME:-x}", "${a:b}", "${", "$", "$$", "`id`", "$'", "\\$HOME",
+    "\\\\$HOME", "\\${HOME}\\",
+    "'\nEVIL=1\n'$", "\\\nEVIL=1$", "x' EVIL='1", 'x"\nEVIL="1$`', "!", "a!b", "'!'", "%", "%(a)s", "%%",
+    "=", "a=b", "a: b", "a:", ":", "#", "a #b", "a#b", ";", "a ;b", "# a", "- a", "? a", "-", "---", "...",
+    "[a]", "{a}", "[", "{",
+    "no", "No", "y", "N", "off", "true", "True", "null", "~", "Null", "1", "01", "0o7", "0x1f", "1e3",
+    "1.5", ".5", "+1", "1_000",
+    "1:30", "12:30:45", "2001-01-01", "2001-01-01T00:00:00Z", ".inf", ".nan", "inf", "<<", "=", "*a", "&a",
+    "!a", "@a", "|", ">",
+    "5m", "1h30m", "1.5h", "5m5", "1.2.3", "http://a:80/b?c=d&e#f", "/etc", "a, b", "a b  c", "gpt-4o",
+    "back\\slash\\d+",
+    '"\\n"', '"\\u0041"', "[1,", '["a"]', '{"a": 1}', '{"a;b": "#"}', "\x01", "\x7f", "\x1b[0m", "\x80",
+    "\x85", "a\x85b", "\xa0",
+    "\u2028", "a\u2029b", "\ufeff", "a\ufeff", "\ufffe", "\uffff", "\u3000a", "é", "Zoë", "日本", "😀",
+    "a😀\nb", "\U0010ffff", "𝕏" * 9,
+    "x" * 5000, "é" * 2000, "a b " * 1500, "line\n" * 2000, "'" * 2000, "\\" * 2001, "😀\\'" * 300,
 ]  # fmt: skip
 NUL = ["\0", "a\0b"]
 
-NASTY = st.text(st.sampled_from("'\"\\$`{}()=:;#%!&*|>[]-?,~ \t\n\r01eany_xé\x85\u2028😀\x01\x7f"), max_size=12)
-POSIX_TEXT = st.one_of(st.sampled_from(HOSTILE), NASTY, st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+NASTY = st.text(
+    st.sampled_from("'\"\\$`{}()=:;#%!&*|>[]-?,~ \t\n\r01eany_xé\x85\u2028😀\x01\x7f"), max_size=12
+)
+POSIX_TEXT = st.one_of(
+    st.sampled_from(HOSTILE), NASTY, st.text(st.characters(exclude_characters="\0", codec="utf-8"))
+)
 TEXT = st.one_of(POSIX_TEXT, st.sampled_from(NUL), st.text())
 FLOATS = st.one_of(
     st.sampled_from([0.0, -0.0, 2.0, 1e16, 1e22, -1e300, 1e-7, 5e-324, 0.1, 1.7976931348623157e308]),
@@ -48,7 +62,27 @@ FLOATS = st.one_of(
 )
 INTEGERS = st.one_of(st.sampled_from([0, -1, 8, 10, -(2**63), 2**63 - 1]), st.integers(-(2**63), 2**63 - 1))
 SEGMENTS = st.one_of(
-    st.sampled_from("no y n on null true DEFAULT default a A b_ c1 maxItems userIDs URL2Path OPT e1 inf nan".split()),
+    st.sampled_from(
+        [
+            "no",
+            "y",
+            "n",
+            "on",
+            "null",
+            "true",
+            "DEFAULT",
+            "default",
+            "a",
+            "A",
+            "b_",
+            "c1",
+            "e1",
+            "inf",
+            "nan",
+            "OPT",
+        ]
+        + ["maxItems", "userIDs", "URL2Path"]
+    ),
     st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,6}", fullmatch=True),
 )
 
@@ -67,9 +101,9 @@ def key_lists(draw: st.DrawFn) -> list[str]:
 
 
 @st.composite
-def documents(draw: st.DrawFn, format: str, texts: st.SearchStrategy[str] = TEXT) -> dict[str, Value]:
+def documents(draw: st.DrawFn, fmt: str, texts: st.SearchStrategy[str] = TEXT) -> dict[str, Value]:
     keys = draw(key_lists())
-    clashing = {c.second for c in clashes(format, keys)}
+    clashing = {c.second for c in clashes(fmt, keys)}
     values: st.SearchStrategy[Value] = of(texts)
     return {key: draw(values) for key in keys if key not in clashing}
 
@@ -103,8 +137,8 @@ def typed(text: str, like: Value) -> Any:
     return type(like)(text) if isinstance(like, int | float) else json.loads(text)
 
 
-def written(format: str, values: Mapping[str, Value], **options: Any) -> str:
-    return compile_writer(format, list(values), **options).text(values)
+def written(fmt: str, values: Mapping[str, Value], **options: Any) -> str:
+    return compile_writer(fmt, list(values), **options).text(values)
 
 
 EVERY: dict[str, Value] = {
@@ -151,7 +185,7 @@ def test_toml_parses_back_with_tomllib(values: dict[str, Value]) -> None:
 
 
 @laws
-@given(values=documents("Properties", TEXT.filter(lambda text: "\ufeff" not in text)))  # which jproperties loses
+@given(values=documents("Properties", TEXT.filter(lambda text: "\ufeff" not in text)))  # jproperties drops it
 def test_properties_parse_back_with_jproperties_as_latin_1_and_as_utf_8(values: dict[str, Value]) -> None:
     text = written("Properties", values)
     for encoding in ("iso-8859-1", "utf-8"):
@@ -255,7 +289,9 @@ def test_a_posix_shell_that_sources_an_env_file_gets_the_exact_values(
     file = folder / "values.env"
     file.write_bytes(written("Env", values, prefix="T_").encode())
     got = sourced(shell, file)
-    assert exact({key: typed(got[f"T_{key.upper()}"], value) for key, value in values.items()}) == exact(values)
+    assert exact({key: typed(got[f"T_{key.upper()}"], value) for key, value in values.items()}) == exact(
+        values
+    )
     assert len(got) == len(values)
 
 
@@ -297,14 +333,14 @@ def test_env_entries_are_the_values_themselves_and_nul_is_the_only_problem(value
     )
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("fmt", FORMATS)
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), seed=st.integers())
 def test_equal_values_give_equal_bytes_in_whatever_order_they_come(
-    format: str, data: st.DataObject, seed: int
+    fmt: str, data: st.DataObject, seed: int
 ) -> None:
-    values = data.draw(documents(format, POSIX_TEXT))
-    writer = compile_writer(format, list(values))
+    values = data.draw(documents(fmt, POSIX_TEXT))
+    writer = compile_writer(fmt, list(values))
 
     def shuffled(given: Any) -> Any:
         entries = list(given.items())
@@ -314,17 +350,17 @@ def test_equal_values_give_equal_bytes_in_whatever_order_they_come(
     assert writer.text(values).encode() == writer.text(shuffled(values)).encode()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("fmt", FORMATS)
 @settings(deadline=None, max_examples=60)
 @given(keys=key_lists())
-def test_names_are_distinct_exactly_where_nothing_clashes(format: str, keys: list[str]) -> None:
-    names = FORMATS[format].names(keys, "")
-    found = clashes(format, keys)
+def test_names_are_distinct_exactly_where_nothing_clashes(fmt: str, keys: list[str]) -> None:
+    names = FORMATS[fmt].names(keys, "")
+    found = clashes(fmt, keys)
     assert len(set(names.values())) == len(keys) - len(found)
     assert all(names[c.first] == names[c.second] == c.name for c in found)
     if found:
         with pytest.raises(ValueError, match="are both"):
-            compile_writer(format, keys)
+            compile_writer(fmt, keys)
 
 
 def test_this_machine_has_a_posix_shell() -> None:

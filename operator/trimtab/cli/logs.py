@@ -20,7 +20,11 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))}
+        line |= {
+            k: v
+            for k, v in vars(record).items()
+            if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))
+        }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
@@ -32,9 +36,13 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         fields = " ".join(
-            f"{k}={v}" for k, v in vars(record).items() if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))
+            f"{k}={v}"
+            for k, v in vars(record).items()
+            if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))
         )
-        text = f"{clock} {record.levelname.lower():7} {record.getMessage()}" + (f"  {fields}" if fields else "")
+        text = f"{clock} {record.levelname.lower():7} {record.getMessage()}" + (
+            f"  {fields}" if fields else ""
+        )
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 

@@ -14,15 +14,20 @@ from trimtab.kube import credentials
 
 def run(
     namespace: Annotated[
-        str | None, typer.Option(help="Namespace of the Lease `trimtab` and of the keys; default: the context's.")
+        str | None,
+        typer.Option(help="Namespace of the Lease `trimtab` and of the keys; default: the context's."),
     ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config.")] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config.")
+    ] = None,
     context: Annotated[str | None, typer.Option(help="The kubeconfig's context to use.")] = None,
     lease_duration: Annotated[
         float, typer.Option(min=1, help="Seconds until a standby takes over from a leader that died.")
     ] = 15.0,
     host: Annotated[str, typer.Option(help="Address that probes and metrics listen on.")] = "0.0.0.0",  # noqa: S104
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0: a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0: a free one.")
+    ] = 8080,
     relist: Annotated[
         float, typer.Option(min=5, help="Seconds between full comparisons of the stores with the cluster.")
     ] = 600.0,
@@ -54,4 +59,6 @@ def run(
     try:
         run_operator(who, options)
     except OSError as error:
-        raise Failure(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
+        raise Failure(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+        ) from None

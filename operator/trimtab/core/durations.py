@@ -30,7 +30,10 @@ def nanoseconds(text: str) -> int:
     if len(text) > MAX_LENGTH or not _TEXT.match(text) or text.endswith("\n"):
         raise ValueError("not a Go duration such as 1h30m or 250ms")
     total = sum(
-        (int(Fraction(number if number[-1] != "." else number + "0") * _UNITS[unit]) for number, unit in _PART.findall(text)),
+        (
+            int(Fraction(number if number[-1] != "." else number + "0") * _UNITS[unit])
+            for number, unit in _PART.findall(text)
+        ),
         start=0,
     )
     if text.startswith("-"):

@@ -44,7 +44,17 @@ _APPLIES: Mapping[str, frozenset[str]] = {
     "NumberMap": frozenset({"min_items", "max_items", "items"}),
     "StringMap": frozenset({"min_items", "max_items", "items"}),
 }
-_LIMITS = ("enum", "minimum", "maximum", "min_length", "max_length", "pattern", "min_items", "max_items", "items")
+_LIMITS = (
+    "enum",
+    "minimum",
+    "maximum",
+    "min_length",
+    "max_length",
+    "pattern",
+    "min_items",
+    "max_items",
+    "items",
+)
 _ITEM_TYPES = {"StringList": "String", "StringMap": "String", "NumberMap": "Number"}
 _MERGES = {"Merge": MAPS, "Append": frozenset({"StringList"})}
 
@@ -80,7 +90,7 @@ class Key:
         if lower is None or self.merge == "Replace":
             return upper
         if isinstance(lower, dict) and isinstance(upper, dict):
-            return {**lower, **upper}  # type: ignore[dict-item,return-value]
+            return {**lower, **upper}  # type: ignore[return-value]
         if isinstance(lower, list) and isinstance(upper, list):
             return [*lower, *upper]
         return upper
@@ -175,7 +185,11 @@ def _schema(spec: KeySpec) -> CoreSchema:
     if spec.type == "StringList":
         return cs.list_schema(item, strict=True, min_length=spec.min_items, max_length=spec.max_items)
     return cs.dict_schema(
-        cs.str_schema(strict=True, min_length=1), item, strict=True, min_length=spec.min_items, max_length=spec.max_items
+        cs.str_schema(strict=True, min_length=1),
+        item,
+        strict=True,
+        min_length=spec.min_items,
+        max_length=spec.max_items,
     )
 
 
@@ -222,7 +236,12 @@ def compile_key(spec: KeySpec) -> tuple[Key | None, list[Violation]]:
     except SchemaError as error:
         text = str(error).replace("\n", " ")[:300]
         return None, [
-            Violation(spec.name, "template", "pattern", f"pattern does not compile (no look-around or back-references): {text}")
+            Violation(
+                spec.name,
+                "template",
+                "pattern",
+                f"pattern does not compile (no look-around or back-references): {text}",
+            )
         ]
     except ValueError as error:
         return None, [Violation(spec.name, "template", "minimum", str(error))]
@@ -248,7 +267,14 @@ def _enum_problems(key: Key) -> list[Violation]:
             plain.validate_python(member)
         except ValidationError:
             shown = "a member" if key.sensitive else f"{member!r}"
-            return [Violation(key.name, "template", "enum", f"enum: {shown} is not a valid {key.type} under the other limits")]
+            return [
+                Violation(
+                    key.name,
+                    "template",
+                    "enum",
+                    f"enum: {shown} is not a valid {key.type} under the other limits",
+                )
+            ]
     return []
 
 
@@ -296,7 +322,9 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
     given = "" if key.sensitive else _given(error.get("input"))
     if kind == "literal_error":
         allowed = ", ".join(str(v) for v in (limits.enum or ())[:20])
-        return "enum", f"{at}must be one of the allowed values" + ("" if key.sensitive else f": {allowed}{given}")
+        return "enum", f"{at}must be one of the allowed values" + (
+            "" if key.sensitive else f": {allowed}{given}"
+        )
     if kind in _RULES:
         rule, text, attribute = _RULES[kind]
         limit = getattr(limits, attribute, None)
@@ -313,5 +341,11 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
 def _given(value: Any) -> str:
     if isinstance(value, dict | list):
         return f", got a {'map' if isinstance(value, dict) else 'list'} of {len(value)}"
-    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        repr(value)
+        if isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
     return f", got {text if len(text) <= 60 else text[:57] + '...'}"

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from trimtab.api.config_template import OutputSpec
 from trimtab.core import naming
-from trimtab.core.formats import FORMATS, WITH_COMPACT, WITH_ENTRIES, WITH_PREFIX, Writer, clashes, compile_writer
+from trimtab.core.formats import (
+    FORMATS,
+    WITH_COMPACT,
+    WITH_ENTRIES,
+    WITH_PREFIX,
+    Writer,
+    clashes,
+    compile_writer,
+)
 from trimtab.core.keys import Key, Value
 from trimtab.core.problems import Violation, nearest
 
@@ -97,9 +105,15 @@ def _shape(spec: OutputSpec) -> list[Violation]:
     if not spec.file_name and spec.format not in WITH_ENTRIES:
         found.append(_wrong(spec, "fileName", f"format {spec.format} needs a fileName"))
     if spec.prefix and spec.format not in WITH_PREFIX:
-        found.append(_wrong(spec, "prefix", f"prefix is for {', '.join(sorted(WITH_PREFIX))} only, not {spec.format}"))
+        found.append(
+            _wrong(spec, "prefix", f"prefix is for {', '.join(sorted(WITH_PREFIX))} only, not {spec.format}")
+        )
     elif spec.prefix and not _PREFIX.match(spec.prefix):
-        found.append(_wrong(spec, "prefix", "prefix must be letters, digits and underscores, not starting with a digit"))
+        found.append(
+            _wrong(
+                spec, "prefix", "prefix must be letters, digits and underscores, not starting with a digit"
+            )
+        )
     return found
 
 
@@ -114,13 +128,21 @@ def _included(spec: OutputSpec, keys: Mapping[str, Key]) -> tuple[tuple[str, ...
             stem = pattern[:-1]
             matched = {n for n in keys if n.startswith(stem)}
             if not matched:
-                found.append(_wrong(spec, "include", f"include {pattern} matches no key", _nearest_stem(stem, keys)))
+                found.append(
+                    _wrong(spec, "include", f"include {pattern} matches no key", _nearest_stem(stem, keys))
+                )
             chosen |= {n for n in matched if not (open_kind and keys[n].sensitive)}
         elif pattern not in keys:
-            found.append(_wrong(spec, "include", f"include names the unknown key {pattern}", nearest(pattern, keys)))
+            found.append(
+                _wrong(spec, "include", f"include names the unknown key {pattern}", nearest(pattern, keys))
+            )
         elif open_kind and keys[pattern].sensitive:
             found.append(
-                _wrong(spec, "sensitive", f"the sensitive key {pattern} may not be in a ConfigMap; set kind: Secret or leave it out")
+                _wrong(
+                    spec,
+                    "sensitive",
+                    f"the sensitive key {pattern} may not be in a ConfigMap; set kind: Secret or leave it out",
+                )
             )
         else:
             chosen.add(pattern)
@@ -151,6 +173,11 @@ def _entry_collisions(outputs: Sequence[Output]) -> list[Violation]:
                 )
             if len(name) > naming.MAX_NAME - 64:
                 found.append(
-                    Violation(f"outputs[{output.name}]", "template", "fileName", f"the entry name {name[:40]}... is too long; shorten it")
+                    Violation(
+                        f"outputs[{output.name}]",
+                        "template",
+                        "fileName",
+                        f"the entry name {name[:40]}... is too long; shorten it",
+                    )
                 )
     return found

@@ -74,7 +74,9 @@ def differs(desired: Desired, observed: Observed) -> bool:
 
 
 def plan(
-    desired: Mapping[Ref, Desired], observed: Mapping[Ref, Observed], last: Mapping[Ref, Desired] | None = None
+    desired: Mapping[Ref, Desired],
+    observed: Mapping[Ref, Observed],
+    last: Mapping[Ref, Desired] | None = None,
 ) -> list[Write]:
     """The writes, those that add content first, deletions last.
 
@@ -88,7 +90,7 @@ def plan(
         elif differs(want, have):
             left = last.get(ref) if last else None
             writes.append(Apply(want, have, drift=left is not None and differs(left, have)))
-    writes.sort(key=lambda write: write.observed is not None and not _adds(write))  # type: ignore[arg-type,union-attr]
+    writes.sort(key=lambda write: write.observed is not None and not _adds(write))
     writes += [Delete(have) for ref, have in observed.items() if ref not in desired]
     return writes
 

@@ -95,7 +95,9 @@ def _render(outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str
             made = output.entries(values)
         except UnwritableError:
             violations += [
-                Violation(p.key, layer, "format", f"{p.message} (output {output.name}, format {output.format})")
+                Violation(
+                    p.key, layer, "format", f"{p.message} (output {output.name}, format {output.format})"
+                )
                 for p in output.writer.problems(values)
             ]
             continue

@@ -48,7 +48,9 @@ class GroupView:
         validator = self.schema.user_values
         try:
             own: dict[str, Value] = (
-                validator.validate_json(given) if isinstance(given, bytes) else validator.validate_python(given)
+                validator.validate_json(given)
+                if isinstance(given, bytes)
+                else validator.validate_python(given)
             )
         except ValidationError:
             return self._slowly(given)
@@ -75,7 +77,12 @@ class GroupView:
             values[name] = key.combine(self.values.get(name), value)
             if key.sensitive:
                 found.append(
-                    Violation(name, USER, "sensitive", "is sensitive and may not be written in clear; remove it from values")
+                    Violation(
+                        name,
+                        USER,
+                        "sensitive",
+                        "is sensitive and may not be written in clear; remove it from values",
+                    )
                 )
             elif key.set_by == "Group":
                 found.append(Violation(name, USER, "setBy", "is set by the group, not by users; remove it"))
@@ -95,7 +102,9 @@ def group_view(schema: Schema, name: str) -> GroupView:
     """The view of one group. :raises KeyError: no such group."""
     group = schema.groups[name]
     values = overlay(schema.keys, group.layers)
-    owed = frozenset(n for n, k in schema.keys.items() if k.required and k.set_by == "User" and n not in values)
+    owed = frozenset(
+        n for n, k in schema.keys.items() if k.required and k.set_by == "User" and n not in values
+    )
     return GroupView(schema, group, values, owed)
 
 

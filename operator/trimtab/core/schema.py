@@ -80,7 +80,11 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
     profiles: dict[str, Layer] = {}
     for profile in spec.profiles or []:
         if profile.name in profiles:
-            found.append(Violation(f"profiles[{profile.name}]", "template", "name", "two profiles have this name; rename one"))
+            found.append(
+                Violation(
+                    f"profiles[{profile.name}]", "template", "name", "two profiles have this name; rename one"
+                )
+            )
         layer, problems, said = check_layer(keys, f"profile/{profile.name}", profile.values or {}, coercion)
         profiles[profile.name] = layer
         found += problems
@@ -103,7 +107,9 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
         delivery=(spec.users.delivery if spec.users and spec.users.delivery else "Sharded"),
         notices=tuple(notices),
         special=frozenset(
-            n for n, k in keys.items() if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
+            n
+            for n, k in keys.items()
+            if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
         ),
     )
 
@@ -129,7 +135,13 @@ def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], li
         replaced_by = declaration.deprecated.replaced_by if declaration.deprecated else None
         if replaced_by and replaced_by not in declared:
             found.append(
-                Violation(name, "template", "deprecated", f"replacedBy names the unknown key {replaced_by}", nearest(replaced_by, declared))
+                Violation(
+                    name,
+                    "template",
+                    "deprecated",
+                    f"replacedBy names the unknown key {replaced_by}",
+                    nearest(replaced_by, declared),
+                )
             )
         key, problems = compile_key(declaration)
         found += problems
@@ -137,7 +149,11 @@ def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], li
             keys[name] = key
             if key.sensitive and declaration.default is not None:
                 notices.append(
-                    Notice(name, "SensitiveInTemplate", "a sensitive default is readable by whoever may read the template")
+                    Notice(
+                        name,
+                        "SensitiveInTemplate",
+                        "a sensitive default is readable by whoever may read the template",
+                    )
                 )
     return keys, found, notices
 
@@ -149,10 +165,19 @@ def _name_problems(name: str, declared: set[str]) -> list[Violation]:
         parent = ".".join(segments[:depth])
         if parent in declared:
             found.append(
-                Violation(name, "template", "name", f"{parent} is a key as well, so it cannot also be a section; rename one")
+                Violation(
+                    name,
+                    "template",
+                    "name",
+                    f"{parent} is a key as well, so it cannot also be a section; rename one",
+                )
             )
     if segments[0] == "flags":
-        found.append(Violation(name, "template", "name", "flags is reserved for feature flags; use another first segment"))
+        found.append(
+            Violation(
+                name, "template", "name", "flags is reserved for feature flags; use another first segment"
+            )
+        )
     return found
 
 
@@ -180,7 +205,13 @@ def _groups(
                 layers.append(profiles[group.profile])
             else:
                 found.append(
-                    Violation(path, "template", "profile", f"unknown profile {group.profile}", nearest(group.profile, profiles))
+                    Violation(
+                        path,
+                        "template",
+                        "profile",
+                        f"unknown profile {group.profile}",
+                        nearest(group.profile, profiles),
+                    )
                 )
         layer, problems, said = check_layer(keys, f"group/{group.name}", group.values or {}, coercion)
         layers.append(layer)
@@ -197,7 +228,12 @@ def _document_problems(keys: Mapping[str, Key], group: Group) -> list[Violation]
     for name, key in keys.items():
         if key.required and key.set_by == "Group" and name not in values:
             found.append(
-                Violation(name, f"group/{group.name}", "required", f"is required and group {group.name} has no value for it; set one in the group, its profile or as default")
+                Violation(
+                    name,
+                    f"group/{group.name}",
+                    "required",
+                    f"is required and group {group.name} has no value for it; set one in the group, its profile or as default",
+                )
             )
         if key.merge != "Replace" and name in values:
             found += check(key, values[name], f"group/{group.name}")[1]
@@ -229,7 +265,13 @@ def check_layer(
         key = keys.get(name)
         if key is None:
             found.append(
-                Violation(name[:128], layer, "unknown", "is not a key of the template; remove it or correct its name", nearest(name, keys))
+                Violation(
+                    name[:128],
+                    layer,
+                    "unknown",
+                    "is not a key of the template; remove it or correct its name",
+                    nearest(name, keys),
+                )
             )
             continue
         value, problems, notice = check_value(key, raw, layer, coercion)
@@ -241,7 +283,9 @@ def check_layer(
     return Layer(layer, values), found, notices
 
 
-def check_value(key: Key, raw: Any, layer: str, coercion: str) -> tuple[Value | None, list[Violation], Notice | None]:
+def check_value(
+    key: Key, raw: Any, layer: str, coercion: str
+) -> tuple[Value | None, list[Violation], Notice | None]:
     """One value: as given if it fits, else coerced where nothing is lost, else its violations."""
     value, problems = check(key, raw, layer)
     if not problems or coercion != LOSSLESS:
@@ -252,4 +296,12 @@ def check_value(key: Key, raw: Any, layer: str, coercion: str) -> tuple[Value | 
     value, problems = check(key, taken, layer)
     if problems:
         return None, problems, None
-    return value, [], Notice(key.name, "Coerced", f"was not written as a {key.type} and was taken as one; write it as {key.type}")
+    return (
+        value,
+        [],
+        Notice(
+            key.name,
+            "Coerced",
+            f"was not written as a {key.type} and was taken as one; write it as {key.type}",
+        ),
+    )

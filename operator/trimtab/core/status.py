@@ -24,7 +24,9 @@ class Verdict:
     notices: tuple[Notice, ...] = ()
 
 
-def refused(reason: str, message: str, violations: tuple[Violation, ...] = (), notices: tuple[Notice, ...] = ()) -> Verdict:
+def refused(
+    reason: str, message: str, violations: tuple[Violation, ...] = (), notices: tuple[Notice, ...] = ()
+) -> Verdict:
     return Verdict(FALSE, reason, message, bounded(violations), notices)
 
 
@@ -72,7 +74,17 @@ def _abnormal(kind: str, holds: bool, verdict: Verdict) -> tuple[str, str, str, 
 def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
     """Violations as status carries them; empty fields are left out."""
     return [
-        {k: v for k, v in (("key", i.key[:256]), ("layer", i.layer[:256]), ("rule", i.rule[:256]), ("message", i.message[:4096]), ("nearest", i.nearest[:256])) if v}
+        {
+            k: v
+            for k, v in (
+                ("key", i.key[:256]),
+                ("layer", i.layer[:256]),
+                ("rule", i.rule[:256]),
+                ("message", i.message[:4096]),
+                ("nearest", i.nearest[:256]),
+            )
+            if v
+        }
         for i in items
     ]
 

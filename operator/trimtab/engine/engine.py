@@ -54,7 +54,9 @@ class Settings:
 class Engine:
     """One operator's engine. Reads always; writes only between :meth:`lead` and :meth:`follow`."""
 
-    def __init__(self, api: Api, settings: Settings, may_write: Callable[[], bool], now: Callable[[], str]) -> None:
+    def __init__(
+        self, api: Api, settings: Settings, may_write: Callable[[], bool], now: Callable[[], str]
+    ) -> None:
         self.world = World()
         self.settings = settings
         self._api = api = Fence(api, may_write)
@@ -158,7 +160,9 @@ class Engine:
         try:
             return Keys.from_secret(body.get("data") or {})
         except UnreadableError as error:
-            raise UnreadableError(f"Secret {namespace}/{KEYS_SECRET} is {error}; restore it from a backup") from None
+            raise UnreadableError(
+                f"Secret {namespace}/{KEYS_SECRET} is {error}; restore it from a backup"
+            ) from None
 
     # Working.
 
@@ -226,7 +230,9 @@ class Engine:
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         for group in known | wanted:
             state = self.groups.states.get(group)
-            settled = state is not None and accepted is not None and state.served.snapshot == accepted.snapshot
+            settled = (
+                state is not None and accepted is not None and state.served.snapshot == accepted.snapshot
+            )
             refused = judgement is not None and accepted is None and state is not None
             if not (settled and group in wanted) and not refused:
                 self.world.everything(group)
@@ -246,14 +252,22 @@ class Engine:
 
     def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
         outcomes: dict[GroupKey, Verdict | None] = {g: self.groups.outcomes.get(g) for g in wanted}
-        pending = [g for g, v in outcomes.items() if v is None or v.ready == "Unknown" or self._behind(g, judgement)]
-        failing = {g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"}
+        pending = [
+            g for g, v in outcomes.items() if v is None or v.ready == "Unknown" or self._behind(g, judgement)
+        ]
+        failing = {
+            g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"
+        }
         verdict = ready_verdict(judgement, pending, failing)
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
 
     def _behind(self, key: GroupKey, judgement: Judgement) -> bool:
         state = self.groups.states.get(key)
-        return state is None or judgement.accepted is None or state.served.snapshot != judgement.accepted.snapshot
+        return (
+            state is None
+            or judgement.accepted is None
+            or state.served.snapshot != judgement.accepted.snapshot
+        )
 
     def _counts(self, key: TemplateKey) -> dict[str, int]:
         states = [s for k, s in self.groups.states.items() if k.template_key == key]

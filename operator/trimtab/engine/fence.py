@@ -26,7 +26,13 @@ class Fence:
             raise NotLeaderError
 
     def pages(
-        self, resource: Resource, item: type[T], *, namespace: str | None = None, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
         return self._api.pages(resource, item, namespace=namespace, selector=selector, limit=limit)
 
@@ -42,12 +48,20 @@ class Fence:
         self._check()
         return await self._api.create(resource, body)
 
-    async def apply(self, resource: Resource, body: Body, *, force: bool = True, subresource: str = "") -> Body:
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
         self._check()
         return await self._api.apply(resource, body, force=force, subresource=subresource)
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
     ) -> Body:
         self._check()
         return await self._api.merge_patch(resource, namespace, name, patch, subresource=subresource)

@@ -84,7 +84,9 @@ class GroupState:
         before = self.own.get(user)
         other = before.entries if before and before.name == have.ref.name else NOTHING
         entries = (
-            Entries(have.data, other.secret) if have.ref.kind == CONFIG_MAP else Entries(other.config, have.data)
+            Entries(have.data, other.secret)
+            if have.ref.kind == CONFIG_MAP
+            else Entries(other.config, have.data)
         )
         self.own[user] = OwnObject(have.ref.namespace, have.ref.name, entries)
         self.own_refs[have.ref] = user
@@ -258,5 +260,7 @@ def _sizes(entries: Entries) -> dict[str, int]:
     for data in (entries.config, entries.secret):
         for name, text in data.items():
             user = name.split(".", 1)[0]
-            sizes[user] = sizes.get(user, 0) + len(name) + (len(text) if text.isascii() else len(text.encode()))
+            sizes[user] = (
+                sizes.get(user, 0) + len(name) + (len(text) if text.isascii() else len(text.encode()))
+            )
     return sizes

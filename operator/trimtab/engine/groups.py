@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -148,11 +149,15 @@ class Groups:
         status = {
             **item.status,
             "observedGeneration": item.metadata.generation,
-            "conditions": conditions(verdict, item.metadata.generation, self.now(), item.status.get("conditions") or ()),
+            "conditions": conditions(
+                verdict, item.metadata.generation, self.now(), item.status.get("conditions") or ()
+            ),
             "currentRevision": number,
             "stableRevision": item.status.get("stableRevision", number),
             "epoch": int(item.status.get("epoch") or 0) + 1,
-            "revisions": sorted([*listed, entry], key=lambda r: -r["number"])[: served.schema.spec.revision_history_limit],
+            "revisions": sorted([*listed, entry], key=lambda r: -r["number"])[
+                : served.schema.spec.revision_history_limit
+            ],
         }
         try:
             self._take(
@@ -201,7 +206,9 @@ class Groups:
         USERS_RESOLVED.inc(len(taken))
         return judged
 
-    def _user(self, state: GroupState, user: str, rules: users.Rules) -> list[tuple[Preference, users.Outcome]]:
+    def _user(
+        self, state: GroupState, user: str, rules: users.Rules
+    ) -> list[tuple[Preference, users.Outcome]]:
         key = state.key
         claimants = self.world.preferences.claimants(key.template_key, user)
         mine = [p for p in claimants if p.group == key.group]
@@ -252,7 +259,9 @@ class Groups:
 
     # Objects.
 
-    async def _write(self, state: GroupState, dirt: Dirt, judged: list[tuple[Preference, users.Outcome]]) -> None:
+    async def _write(
+        self, state: GroupState, dirt: Dirt, judged: list[tuple[Preference, users.Outcome]]
+    ) -> None:
         """Make the touched objects as they should be; then say so."""
         barred = self._barred(state)
         failures: list[Failure] = []
@@ -278,8 +287,12 @@ class Groups:
             self._settle(state, refs, desired, failures)
         self._conclude(state, barred, failures, judged)
 
-    def _settle(self, state: GroupState, refs: set[Ref], desired: dict[Ref, Any], failures: list[Failure]) -> None:
-        failed = {f.write.desired.ref if isinstance(f.write, Apply) else f.write.observed.ref for f in failures}
+    def _settle(
+        self, state: GroupState, refs: set[Ref], desired: dict[Ref, Any], failures: list[Failure]
+    ) -> None:
+        failed = {
+            f.write.desired.ref if isinstance(f.write, Apply) else f.write.observed.ref for f in failures
+        }
         for ref in refs - failed:
             if ref in desired:
                 state.written[ref] = desired[ref]
@@ -363,7 +376,9 @@ class Groups:
         refused = judgement is not None and judgement.accepted is None
         if not refused:
             await self._clean_up(key, template_gone=judgement is None)
-        never_valid = refused and not any(rendered_group_key(g).template_key == key.template_key for g in self.world.groups)
+        never_valid = refused and not any(
+            rendered_group_key(g).template_key == key.template_key for g in self.world.groups
+        )
         dirt = self.world.dirt.pop(key, Dirt())
         self.states.pop(key, None)
         self.outcomes.pop(key, None)
@@ -386,7 +401,9 @@ class Groups:
         if item is None and not outputs:
             return
         if template_gone and await self._exists(key.template_key):
-            raise errors.UnavailableError(0, "StaleStore", f"template {key.template_key} exists; its event is on the way")
+            raise errors.UnavailableError(
+                0, "StaleStore", f"template {key.template_key} exists; its event is on the way"
+            )
         if template_gone and await self._retained(key):
             for observed in outputs:
                 try:
@@ -398,10 +415,10 @@ class Groups:
             if failures:
                 raise errors.UnavailableError(0, failures[0].reason, failures[0].message)
         if item is not None:
-            try:
-                await self.api.delete(RENDERED_GROUPS, key.namespace, item.metadata.name, uid=item.metadata.uid)
-            except errors.NotFoundError:
-                pass
+            with contextlib.suppress(errors.NotFoundError):
+                await self.api.delete(
+                    RENDERED_GROUPS, key.namespace, item.metadata.name, uid=item.metadata.uid
+                )
             self.world.groups.drop(item)
         log.info("group removed", extra={"group": str(key), "outputs": len(outputs)})
         self.world.enqueue_template(key.template_key)

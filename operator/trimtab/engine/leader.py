@@ -48,7 +48,9 @@ class LeaseSettings:
 class Leader:
     """``changed(leading)`` is called from the lease thread; :meth:`may_write` is safe from any thread."""
 
-    def __init__(self, credentials: Credentials, settings: LeaseSettings, changed: Callable[[bool], None]) -> None:
+    def __init__(
+        self, credentials: Credentials, settings: LeaseSettings, changed: Callable[[bool], None]
+    ) -> None:
         self.settings = settings
         self._credentials, self._changed = credentials, changed
         self._until = 0.0
@@ -79,7 +81,9 @@ class Leader:
                 started = time.monotonic()
                 held: bool | None
                 try:
-                    held = await asyncio.wait_for(self._attempt(client), timeout=max(1.0, self.settings.duration / 2))
+                    held = await asyncio.wait_for(
+                        self._attempt(client), timeout=max(1.0, self.settings.duration / 2)
+                    )
                 except (errors.ApiError, TimeoutError, OSError) as error:
                     held = None
                     log.warning("lease: %s", error or type(error).__name__)
@@ -144,7 +148,12 @@ class Leader:
             if lease is None:
                 await client.create(
                     LEASES,
-                    {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec},
+                    {
+                        "apiVersion": LEASES.api_version,
+                        "kind": LEASES.kind,
+                        "metadata": metadata,
+                        "spec": spec,
+                    },
                 )
             else:
                 patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": spec}

@@ -8,7 +8,9 @@ EVENTS = Counter("trimtab_events_total", "Changes taken from watches and lists."
 WRITES = Counter("trimtab_writes_total", "Writes to the API server that succeeded.", ["kind", "verb"])
 WRITE_FAILURES = Counter("trimtab_write_failures_total", "Writes that did not happen, by reason.", ["reason"])
 DRIFT = Counter("trimtab_drift_total", "Hand edits of outputs that were put back.")
-RECONCILES = Counter("trimtab_reconciles_total", "Passes over a template or group, by what came of it.", ["what", "result"])
+RECONCILES = Counter(
+    "trimtab_reconciles_total", "Passes over a template or group, by what came of it.", ["what", "result"]
+)
 RECONCILE_SECONDS = Histogram(
     "trimtab_reconcile_seconds",
     "Duration of one pass, its writes included.",
@@ -21,6 +23,10 @@ STATUS_QUEUE = Gauge("trimtab_status_queue_depth", "Status writes that wait.")
 PREFERENCES = Gauge("trimtab_preferences", "UserPreferences in the store.")
 GROUPS = Gauge("trimtab_groups", "Groups that are served.")
 LEADER = Gauge("trimtab_leader", "1 while this process holds the Lease.")
-LAST_EVENT_AGE = Gauge("trimtab_watch_silence_seconds", "Seconds since the quietest watch last said anything.")
+LAST_EVENT_AGE = Gauge(
+    "trimtab_watch_silence_seconds", "Seconds since the quietest watch last said anything."
+)
 LOOP_LAG = Gauge("trimtab_loop_lag_max_seconds", "Longest time that the event loop was blocked.")
-RESTARTS = Counter("trimtab_kopf_restarts_total", "Times that the kopf operator ended by itself and was started again.")
+RESTARTS = Counter(
+    "trimtab_kopf_restarts_total", "Times that the kopf operator ended by itself and was started again."
+)

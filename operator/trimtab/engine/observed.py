@@ -133,7 +133,11 @@ class Outputs:
     def put(self, kind: str, item: OutputObject) -> None:
         ref = Ref(kind, item.metadata.namespace, item.metadata.name)
         old = self._all.get(ref)
-        if old is not None and old.uid == item.metadata.uid and int(item.metadata.resourceVersion or 0) <= old.version:
+        if (
+            old is not None
+            and old.uid == item.metadata.uid
+            and int(item.metadata.resourceVersion or 0) <= old.version
+        ):
             old.seen = self._rounds[kind]
             return
         new = observe(kind, item)
@@ -146,13 +150,19 @@ class Outputs:
         ref = Ref(kind, item.metadata.namespace, item.metadata.name)
         old = self._all.get(ref)
         # An object that lost our label leaves the watch as DELETED, with its new version.
-        if old is not None and old.uid == item.metadata.uid and int(item.metadata.resourceVersion or 0) >= old.version:
+        if (
+            old is not None
+            and old.uid == item.metadata.uid
+            and int(item.metadata.resourceVersion or 0) >= old.version
+        ):
             self._remove(old)
             self._report(old)
 
     def end(self, kind: str, version: int) -> None:
         current = self._rounds[kind]
-        for old in [o for o in self._all.values() if o.ref.kind == kind and o.seen != current and o.version <= version]:
+        for old in [
+            o for o in self._all.values() if o.ref.kind == kind and o.seen != current and o.version <= version
+        ]:
             self._remove(old)
             self._report(old)
 

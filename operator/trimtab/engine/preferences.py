@@ -142,7 +142,9 @@ def canonical(raw: bytes | msgspec.Raw | Any) -> bytes:
 
 def fingerprint(status: dict[str, Any]) -> int:
     """A number that is equal for statuses that say the same, transition times apart. For this process only."""
-    spoken = [(c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())]
+    spoken = [
+        (c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())
+    ]
     parts = tuple(_canonical(status.get(p)) for p in ("violations", "warnings", "accepted", "history"))
     return hash((status.get("observedGeneration"), tuple(spoken), parts))
 
@@ -187,7 +189,11 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
     unset = (None, b"{}", b"[]", b"null")
     record.unsupported = tuple(
         f"spec.{name}"
-        for name, raw in (("sealedValues", spec.sealed_values), ("secretRefs", spec.secret_refs), ("flags", spec.flags))
+        for name, raw in (
+            ("sealedValues", spec.sealed_values),
+            ("secretRefs", spec.secret_refs),
+            ("flags", spec.flags),
+        )
         if (None if raw is None else bytes(raw)) not in unset
     )
 
@@ -205,7 +211,8 @@ def _read_status(record: Preference, raw: msgspec.Raw) -> None:
     if status.history is not None and status.history != b"[]":
         record.history = canonical(status.history)
     record.conditions = tuple(
-        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime", ""))) for c in status.conditions
+        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime", "")))
+        for c in status.conditions
     )
     record.print = fingerprint(msgspec.json.decode(raw))
 
@@ -260,7 +267,12 @@ class Preferences:
             return
         new = read(item)
         new.seen = self._round
-        if old is not None and old.uid == new.uid and old.generation == new.generation and old.print == new.print:
+        if (
+            old is not None
+            and old.uid == new.uid
+            and old.generation == new.generation
+            and old.print == new.print
+        ):
             old.version = new.version  # our own status write, or a change of labels
             old.seen = self._round
             return

@@ -117,10 +117,16 @@ class Statuses:
         except (errors.ConflictError, errors.NotFoundError):
             return  # the object changed or went: its own event brings the next verdict
         except errors.InvalidError as error:
-            log.error("status refused: %s", error.reason, extra={"object": f"{target.namespace}/{target.name}"})
+            log.error(
+                "status refused: %s", error.reason, extra={"object": f"{target.namespace}/{target.name}"}
+            )
             return
         except errors.ApiError as error:
-            log.warning("status write delayed: %s", error.reason, extra={"object": f"{target.namespace}/{target.name}"})
+            log.warning(
+                "status write delayed: %s",
+                error.reason,
+                extra={"object": f"{target.namespace}/{target.name}"},
+            )
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again, target, make)
             return
         except NotLeaderError:

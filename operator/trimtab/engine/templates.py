@@ -5,6 +5,7 @@ What is *accepted* here is what groups move to; what a group *serves* is its Ren
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,11 @@ class Templates:
             return None
         known = self.judged.get(key)
         meta = item.metadata
-        if known and (known.uid, known.generation) == (meta.uid, meta.generation) and not self.collided(known):
+        if (
+            known
+            and (known.uid, known.generation) == (meta.uid, meta.generation)
+            and not self.collided(known)
+        ):
             return known
         verdict, schema = self._examine(item)
         accepted = None
@@ -109,7 +114,9 @@ class Templates:
         collision = self._collision(item, spec)
         if collision:
             return refused(reasons.NAME_COLLISION, collision), None
-        return Verdict(UNKNOWN, reasons.PROGRESSING, "accepted; its outputs are being written", (), notices), schema
+        return Verdict(
+            UNKNOWN, reasons.PROGRESSING, "accepted; its outputs are being written", (), notices
+        ), schema
 
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
         """Another template that renders objects of the same name, if it was there first."""
@@ -142,10 +149,9 @@ class Templates:
             "data": data,
             "revision": generation,
         }
-        try:
+        # content-addressed: whatever has this name holds this content
+        with contextlib.suppress(errors.ConflictError):
             await self.api.create(CONTROLLER_REVISIONS, body)
-        except errors.ConflictError:
-            pass  # content-addressed: whatever has this name holds this content
         return name
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
@@ -166,7 +172,11 @@ class Templates:
             log.error("a snapshot is gone", extra={"template": str(key), "snapshot": name})
             return None
         except (UnreadableError, ValidationError, RejectedError, KeyError) as error:
-            log.error("a snapshot is unreadable: %s", type(error).__name__, extra={"template": str(key), "snapshot": name})
+            log.error(
+                "a snapshot is unreadable: %s",
+                type(error).__name__,
+                extra={"template": str(key), "snapshot": name},
+            )
             return None
         self._schemas[key, name] = schema
         return schema
@@ -186,12 +196,10 @@ class Templates:
             labels = stored.metadata.labels or {}
             mine = (stored.metadata.namespace, labels.get(naming.LABEL_TEMPLATE)) == key
             if mine and stored.metadata.name not in listed:
-                try:
+                with contextlib.suppress(errors.NotFoundError):
                     await self.api.delete(
                         CONTROLLER_REVISIONS, key.namespace, stored.metadata.name, uid=stored.metadata.uid
                     )
-                except errors.NotFoundError:
-                    pass
 
     def _keys(self) -> Keys:
         if self.keys is None:
@@ -245,7 +253,9 @@ def render_problems(schema: Schema) -> tuple[Notice, ...]:
     return tuple(dict.fromkeys(notices))
 
 
-def ready_verdict(judgement: Judgement, pending: list[GroupKey], failing: dict[GroupKey, tuple[str, str]]) -> Verdict:
+def ready_verdict(
+    judgement: Judgement, pending: list[GroupKey], failing: dict[GroupKey, tuple[str, str]]
+) -> Verdict:
     """The template's verdict once its groups' outcomes are known."""
     verdict = judgement.verdict
     if judgement.accepted is None:

@@ -14,6 +14,7 @@ from trimtab.core.resolve import GroupView, Resolution
 from trimtab.core.status import TRUE, Verdict, accepted, refused
 from trimtab.engine.preferences import Accepted, Preference
 
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one preference comes to. ``entries`` None: keep exactly what is rendered. ``outside``: the user is no
@@ -39,7 +40,9 @@ class Rules:
     alone: bool
 
 
-def judge(view: GroupView, preference: Preference, holder: Preference, rules: Rules, *, rendered: bool) -> Outcome:
+def judge(
+    view: GroupView, preference: Preference, holder: Preference, rules: Rules, *, rendered: bool
+) -> Outcome:
     """Judge one preference. ``rendered`` says whether something is rendered for the user already."""
     outside = _not_a_member(view, preference, holder, rules)
     if outside is not None:
@@ -48,11 +51,15 @@ def judge(view: GroupView, preference: Preference, holder: Preference, rules: Ru
     if refusal is not None:
         return Outcome(refusal, _in_force(view, preference, rules))
     if preference.suspend:
-        verdict = Verdict(TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken")
+        verdict = Verdict(
+            TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken"
+        )
         return Outcome(verdict, None if rendered else _in_force(view, preference, rules))
     resolution = view.resolve(preference.values)
     if resolution.violations:
-        verdict = refused(reasons.INVALID, _invalid(preference, resolution), resolution.violations, resolution.notices)
+        verdict = refused(
+            reasons.INVALID, _invalid(preference, resolution), resolution.violations, resolution.notices
+        )
         return Outcome(verdict, _in_force(view, preference, rules))
     rendered_now = _render(view, resolution, rules)
     if rendered_now.violations:
@@ -61,13 +68,18 @@ def judge(view: GroupView, preference: Preference, holder: Preference, rules: Ru
         )
         return Outcome(verdict, _in_force(view, preference, rules))
     inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
-    return Outcome(accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs)
+    return Outcome(
+        accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs
+    )
 
 
-def _not_a_member(view: GroupView, preference: Preference, holder: Preference, rules: Rules) -> Verdict | None:
+def _not_a_member(
+    view: GroupView, preference: Preference, holder: Preference, rules: Rules
+) -> Verdict | None:
     if preference.user == naming.DEFAULT_USER:
         return refused(
-            reasons.USER_RESERVED, f"the user name {naming.DEFAULT_USER} stands for users without a preference; choose another"
+            reasons.USER_RESERVED,
+            f"the user name {naming.DEFAULT_USER} stands for users without a preference; choose another",
         )
     if preference is not holder:
         return refused(
@@ -115,7 +127,9 @@ def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:
 
 
 def _invalid(preference: Preference, resolution: Resolution) -> str:
-    kept = "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
+    kept = (
+        "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
+    )
     return f"{summary(resolution.violations)} ({kept})"[:2048]
 
 
@@ -146,11 +160,13 @@ def homeless(preference: Preference, *, template: bool, served: bool, groups: li
     where = f"{preference.template.namespace}/{preference.template.name}"
     if not template:
         return refused(
-            reasons.TEMPLATE_NOT_FOUND, f"there is no ConfigTemplate {where}; create it or correct spec.templateRef"
+            reasons.TEMPLATE_NOT_FOUND,
+            f"there is no ConfigTemplate {where}; create it or correct spec.templateRef",
         )
     if not served:
         return refused(
-            reasons.TEMPLATE_NOT_SERVED, f"ConfigTemplate {where} has never been valid, so nothing is served yet; see its status"
+            reasons.TEMPLATE_NOT_SERVED,
+            f"ConfigTemplate {where} has never been valid, so nothing is served yet; see its status",
         )
     hint = nearest(preference.group, groups)
     return refused(

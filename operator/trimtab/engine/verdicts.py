@@ -21,7 +21,12 @@ from trimtab.engine.users import Outcome
 from trimtab.engine.world import World
 from trimtab.engine.writer import Failure
 from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+)
 
 COUNTS_SECONDS = 1.0
 """Counters in the status of groups and templates follow this much later, so that floods are one write."""
@@ -46,7 +51,11 @@ class Verdicts:
         new, old = outcome.inputs, preference.accepted
         if new is None:
             return
-        if old is not None and (old.values, old.schema_version, old.group) == (new.values, new.schema_version, new.group):
+        if old is not None and (old.values, old.schema_version, old.group) == (
+            new.values,
+            new.schema_version,
+            new.group,
+        ):
             if old.generation != new.generation:
                 preference.accepted = new
             return
@@ -96,7 +105,13 @@ class Verdicts:
             return self._group_fields(state)
 
         self._offer_object(
-            target, place, self.world.groups, verdict, fields, now=now, then=lambda: self.world.enqueue_template(key.template_key)
+            target,
+            place,
+            self.world.groups,
+            verdict,
+            fields,
+            now=now,
+            then=lambda: self.world.enqueue_template(key.template_key),
         )
 
     def invalid_users(self, state: GroupState) -> int:
@@ -109,7 +124,11 @@ class Verdicts:
             "users": len(self.world.preferences.members(state.key)),
             "invalidUsers": self.invalid_users(state),
             "shards": len(state.content),
-            "outputs": [{"kind": r.kind, "namespace": r.namespace, "name": r.name} for r in listed if r not in state.own_refs],
+            "outputs": [
+                {"kind": r.kind, "namespace": r.namespace, "name": r.name}
+                for r in listed
+                if r not in state.own_refs
+            ],
         }
 
     def template(
@@ -228,7 +247,8 @@ def _push(history: bytes | None, old: Accepted, limit: int) -> bytes | None:
 
 def _before(preference: Preference) -> list[dict[str, str]]:
     return [
-        {"type": kind, "status": status, "lastTransitionTime": since} for kind, status, since in preference.conditions
+        {"type": kind, "status": status, "lastTransitionTime": since}
+        for kind, status, since in preference.conditions
     ]
 
 
@@ -245,9 +265,9 @@ def _object_status(item: AnyObject, verdict: Verdict, fields: dict[str, Any], no
 
 def _spoken(status: dict[str, Any]) -> dict[str, Any]:
     """A status without times, to compare."""
-    plain = [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status.get("conditions") or ()]
+    plain = [
+        {k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status.get("conditions") or ()
+    ]
     for condition in plain:
         condition.setdefault("message", "")
     return {**status, "conditions": plain}
-
-

@@ -140,8 +140,7 @@ class World:
 
     def _namespace_changed(self, _: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
         """Labels decide which preferences a group takes, annotations which templates a target lets in."""
-        same = old is not None and new is not None
-        if same and (old.metadata.labels, old.metadata.annotations) == (new.metadata.labels, new.metadata.annotations):  # type: ignore[union-attr]
+        if _marks(old) == _marks(new):
             return
         for key in self.known_groups():
             self.everything(key)
@@ -150,9 +149,11 @@ class World:
         return self.namespaces.get(TemplateKey("", name))
 
 
+def _marks(item: MetaOnly | None) -> object:
+    return item and (item.metadata.labels, item.metadata.annotations)
+
+
 def rendered_group_key(item: AnyObject) -> GroupKey:
     """Which group a RenderedGroup is about."""
     reference = item.spec.get("templateRef") or {}
     return GroupKey(item.metadata.namespace, reference.get("name", ""), item.spec.get("group", ""))
-
-

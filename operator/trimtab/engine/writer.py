@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ class Writer:
 
     async def _remove_foreign_entries(self, desired: Desired, observed: Observed, answer: Body) -> Observed:
         """Apply leaves what other managers own; an output has nobody else's entries."""
-        extra: dict[str, None] = dict.fromkeys(name for name in answer.get("data") or {} if name not in desired.data)
+        extra: dict[str, None] = dict.fromkeys(
+            name for name in answer.get("data") or {} if name not in desired.data
+        )
         binary: dict[str, None] = dict.fromkeys(answer.get("binaryData") or {})
         patch = {
             "metadata": {"resourceVersion": str(observed.version)},
@@ -111,12 +114,10 @@ class Writer:
 
     async def _delete(self, observed: Observed) -> None:
         ref = observed.ref
-        try:
+        with contextlib.suppress(errors.NotFoundError):
             await self._api.delete(
                 OUTPUTS[ref.kind], ref.namespace, ref.name, uid=observed.uid, version=str(observed.version)
             )
-        except errors.NotFoundError:
-            pass
         self._outputs.forget(observed)
         WRITES.labels(ref.kind, "delete").inc()
 
@@ -165,7 +166,12 @@ class Writer:
                 self._outputs.wrote(ref.kind, body)
             elif write.observed is not None:
                 self._outputs.forget(write.observed)
-        return Failure(write, reasons.WRITE_FAILED, f"{ref}: changed by somebody else meanwhile; trying again", again=True)
+        return Failure(
+            write,
+            reasons.WRITE_FAILED,
+            f"{ref}: changed by somebody else meanwhile; trying again",
+            again=True,
+        )
 
     def _body(self, desired: Desired, have: Observed | None) -> Body:
         ref = desired.ref

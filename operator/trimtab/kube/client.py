@@ -60,7 +60,9 @@ class Client:
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls if self._tls else True, limit=64, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls if self._tls else True, limit=64, keepalive_timeout=60
+            ),
             timeout=TIMEOUT,
             headers={"User-Agent": self._agent, "Accept": "application/json"},
             read_bufsize=256 * 1024,
@@ -109,7 +111,9 @@ class Client:
         data = None if body is None else _ENCODE(body)
         for attempt in range(retries + 1):
             try:
-                return await self._once(method, path, params, data, content_type if data is not None else None)
+                return await self._once(
+                    method, path, params, data, content_type if data is not None else None
+                )
             except errors.UnavailableError as error:
                 if attempt == retries:
                     raise
@@ -117,7 +121,12 @@ class Client:
         raise AssertionError("unreachable")
 
     async def _once(
-        self, method: str, path: str, params: Mapping[str, str] | None, data: bytes | None, content_type: str | None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        content_type: str | None,
     ) -> bytes:
         try:
             async with self.session.request(
@@ -136,7 +145,13 @@ class Client:
             raise errors.UnavailableError(0, "NoAnswer", f"{type(error).__name__}: {error}") from error
 
     async def pages(
-        self, resource: Resource, item: type[T], *, namespace: str | None = None, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
         """A consistent list in chunks. :raises GoneError: its ``continue`` token expired; start again."""
         decoder = _decoder(Page[item])  # type: ignore[valid-type]
@@ -199,7 +214,9 @@ class Client:
         path = resource.path(body["metadata"].get("namespace"))
         return _body(await self.request("POST", path, params={"fieldManager": FIELD_MANAGER}, body=body))
 
-    async def apply(self, resource: Resource, body: Body, *, force: bool = True, subresource: str = "") -> Body:
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
         """Server-side apply; see :meth:`trimtab.kube.port.Api.apply`."""
         meta = body["metadata"]
         content = await self.request(
@@ -212,7 +229,13 @@ class Client:
         return _body(content)
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
     ) -> Body:
         content = await self.request(
             "PATCH",

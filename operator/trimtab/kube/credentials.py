@@ -50,7 +50,9 @@ class Credentials:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.certificate and self.private_key:
-            with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:  # 0700; OpenSSL only loads from files
+            with tempfile.TemporaryDirectory(
+                prefix="trimtab-"
+            ) as folder:  # 0700; OpenSSL only loads from files
                 pair = Path(folder, "pair.pem")
                 pair.touch(mode=0o600)
                 pair.write_bytes(self.certificate + b"\n" + self.private_key)
@@ -135,13 +137,15 @@ def _bytes(section: dict[str, Any], field: str, base: Path) -> bytes | None:
     if section.get(f"{field}-data"):
         return base64.b64decode(section[f"{field}-data"])
     if section.get(field):
-        return (base.parent / section[field]).read_bytes()
+        return Path(base.parent, section[field]).read_bytes()
     return None
 
 
 def _token_by_plugin(path: Path, context: str) -> str | None:
     from kubernetes import config
 
-    loaded = config.new_client_from_config(config_file=str(path), context=context)
+    loaded: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
+        config_file=str(path), context=context
+    )
     header = str(loaded.configuration.get_api_key_with_prefix("authorization") or "")
     return header.removeprefix("Bearer ") or None

@@ -56,7 +56,13 @@ class Api(Protocol):
     """Every call raises :class:`trimtab.kube.errors.ApiError` or one of its kinds."""
 
     def pages(
-        self, resource: Resource, item: type[T], *, namespace: str | None = None, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
         """A consistent list in chunks."""
         ...
@@ -71,12 +77,20 @@ class Api(Protocol):
 
     async def create(self, resource: Resource, body: Body) -> Body: ...
 
-    async def apply(self, resource: Resource, body: Body, *, force: bool = True, subresource: str = "") -> Body:
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
         """Server-side apply as :data:`FIELD_MANAGER`; with ``metadata.resourceVersion`` only over that version."""
         ...
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
     ) -> Body: ...
 
     async def replace_status(

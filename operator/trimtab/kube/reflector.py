@@ -80,7 +80,9 @@ class Reflector(Generic[T]):
                 else:
                     await asyncio.sleep(self._relist_seconds * random.uniform(0.9, 1.1))  # noqa: S311
             except errors.GoneError:
-                log.info("list or watch version expired; listing again", extra={"resource": self.resource.plural})
+                log.info(
+                    "list or watch version expired; listing again", extra={"resource": self.resource.plural}
+                )
             except errors.ApiError as error:
                 failures += 1
                 log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})

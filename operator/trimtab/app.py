@@ -49,7 +49,6 @@ class Operator:
         self.port = 0
         self._stop = asyncio.Event()
         self._beat = 0.0
-        self._kopf_up = False
 
     def stop(self) -> None:
         """Ask for a graceful stop."""
@@ -135,15 +134,15 @@ class Operator:
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
-            self._kopf_up = True
             try:
                 await handlers.operate(engine.world, self.credentials, self._stop)
+                self.stop()  # it returns only when told to: it takes the process's signals over from us
             except Exception as error:
                 log.warning("kopf ended: %s", error)
             if self._stop.is_set():
                 await asyncio.Event().wait()  # `run` cancels us when the rest has settled
-            self._kopf_up = False
             RESTARTS.inc()
+            engine.relist()
             failures = 1 if asyncio.get_running_loop().time() - started > 60 else failures + 1
             await asyncio.sleep(min(30.0, 0.2 * 2**failures))
 

@@ -342,6 +342,22 @@ def test_env_quoting_serves_the_shell_where_both_cannot_be_had(text: str, writte
     assert quoted(text) == (written, False)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("text", ["${", "${:-", "${a:", "a ", " #", "a:", '"', "'", "\\", "\n", "\n ", "a\n"])
+def test_no_text_takes_more_than_linear_time(fmt: str, text: str) -> None:
+    writer = compile_writer(fmt, ["a"])
+    for long in (text * 100_000, "}" + text * 100_000 + ":", text * 100_000 + "\x01"):
+        assert len(writer.text({"a": long})) >= len(long)
+        writer.warnings({"a": long})
+
+
+def test_an_env_value_that_ends_in_a_backslash_cannot_reach_later_quotes_in_an_old_python_dotenv() -> None:
+    writer = compile_writer("Env", ["a", "b", "c"])
+    text = writer.text({"a": "C:\\", "b": "it's\nEVIL=1", "c": "D:\\"})
+    assert text == 'A="C:\\\\" # "\nB="it\'s\nEVIL=1"\nC="D:\\\\"\n'
+
+
 def test_a_warning_names_the_key_and_never_the_value() -> None:
     writer = compile_writer("Env", ["a.b", "c"], prefix="APP_")
     (notice,) = writer.warnings({"a.b": "it's s3cret$", "c": "fine"})

@@ -57,7 +57,7 @@ def snapshot_object(template: str, content_hash: str) -> str:
 def ambiguous_group(group: str) -> str:
     """Why a group may not be called so, or an empty string."""
     if _RESERVED_GROUP.search(group):
-        return f"the group name {group} is ambiguous: users-<n> names shards and u-... one user's objects; rename the group"
+        return f"the group name {group} is ambiguous (users-<n> names shards, u-... one user's objects); rename it"
     return ""
 
 

@@ -74,7 +74,8 @@ def compile_outputs(
                 _wrong(
                     spec,
                     "names",
-                    f"keys {clash.first} and {clash.second} meet in the name {clash.name}; rename one or leave it out by include",
+                    f"keys {clash.first} and {clash.second} meet in the name {clash.name}; "
+                    "rename one or leave it out by include",
                 )
                 for clash in clashes(spec.format, chosen, spec.prefix or "")
             ]
@@ -168,7 +169,8 @@ def _entry_collisions(outputs: Sequence[Output]) -> list[Violation]:
                         f"outputs[{output.name}]",
                         "template",
                         "fileName",
-                        f"outputs {other} and {output.name} both write the entry {name}; give one another fileName, prefix or kind",
+                        f"outputs {other} and {output.name} both write the entry {name}; "
+                        "give one another fileName, prefix or kind",
                     )
                 )
             if len(name) > naming.MAX_NAME - 64:

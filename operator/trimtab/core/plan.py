@@ -90,10 +90,14 @@ def plan(
         elif differs(want, have):
             left = last.get(ref) if last else None
             writes.append(Apply(want, have, drift=left is not None and differs(left, have)))
-    writes.sort(key=lambda write: write.observed is not None and not _adds(write))
+        else:
+            have.data = want.data  # equal, so one copy in memory is enough
+    writes.sort(key=lambda write: isinstance(write, Apply) and not adds(write))
     writes += [Delete(have) for ref, have in observed.items() if ref not in desired]
     return writes
 
 
-def _adds(write: Apply) -> bool:
+def adds(write: Apply) -> bool:
+    """Whether the write brings entries that are not there yet: such writes come first, so that a user who
+    moves is never nowhere."""
     return write.observed is None or not write.desired.data.keys() <= write.observed.data.keys()

@@ -114,5 +114,8 @@ def _bounded(rendered: Rendered, layer: str) -> Rendered:
     size = rendered.entries.size()
     if size <= OBJECT_LIMIT:
         return rendered
-    message = f"the rendered files are {size} bytes, more than the {OBJECT_LIMIT} that one object can hold; shorten the values"
+    message = (
+        f"the rendered files are {size} bytes, more than the {OBJECT_LIMIT} that one object can hold; "
+        "shorten the values"
+    )
     return Rendered(Entries(), (Violation("*", layer, "tooLarge", message),), rendered.notices)

@@ -232,7 +232,8 @@ def _document_problems(keys: Mapping[str, Key], group: Group) -> list[Violation]
                     name,
                     f"group/{group.name}",
                     "required",
-                    f"is required and group {group.name} has no value for it; set one in the group, its profile or as default",
+                    f"is required and group {group.name} has no value for it; "
+                    "set one in the group, its profile or as default",
                 )
             )
         if key.merge != "Replace" and name in values:

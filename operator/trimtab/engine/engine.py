@@ -16,10 +16,12 @@ from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, QUEUE, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
+from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
 from trimtab.engine.statuses import Statuses
 from trimtab.engine.templates import Judgement, Templates, ready_verdict
 from trimtab.engine.verdicts import Verdicts
+from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import Work, World
 from trimtab.engine.writer import Writer
 from trimtab.kube import errors
@@ -39,6 +41,8 @@ from trimtab.kube.resources import (
 log = logging.getLogger(__name__)
 
 WORKERS = 4
+FEW_SECONDS = 60.0
+"""How often templates and rollouts are listed: there are few, and kopf may miss a deletion."""
 KEYS_SECRET = "trimtab-keys"  # noqa: S105
 OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
 
@@ -64,7 +68,10 @@ class Engine:
         self.templates = Templates(api, self.world)
         self.writer = Writer(api, self.world.outputs, self._digest)
         self.verdicts = Verdicts(self.world, self.statuses, now)
-        self.groups = Groups(api, self.world, self.templates, self.writer, self.verdicts, now)
+        pointers = Pointers(api, self.world, now)
+        workloads = Workloads(api, self._digest)
+        self.groups = Groups(api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads)
+        self.world.namespace_changed = self.groups.namespace_changed
         self.reflectors = self._reflectors()
         self.leading = asyncio.Event()
         self._failures: dict[Work, int] = {}
@@ -78,14 +85,17 @@ class Engine:
     def _reflectors(self) -> list[AnyReflector]:
         world, every = self.world, self.settings.relist_seconds
 
-        def reflect(resource: Any, item: type[Any], sink: Any, **options: Any) -> AnyReflector:
+        def reflect(
+            resource: Any, item: type[Any], sink: Any, *, watch: bool = True, **options: Any
+        ) -> AnyReflector:
             return Reflector(
                 self._api,
                 resource,
                 item,
                 sink,
                 version=lambda o: o.metadata.resourceVersion,
-                relist_seconds=every,
+                relist_seconds=every if watch else min(every, FEW_SECONDS),
+                watch=watch,
                 **options,
             )
 
@@ -99,6 +109,12 @@ class Engine:
             reflect(SECRETS, OutputObject, world.outputs.sink("Secret"), selector=OURS, limit=200),
             reflect(USER_PREFERENCES, PreferenceObject, world.preferences),
         ]
+
+    def relist(self) -> None:
+        """Whoever watches for us has started anew and may have missed deletions."""
+        for reflector in self.reflectors:
+            if not reflector.watches:
+                reflector.ask()
 
     @property
     def synced(self) -> bool:

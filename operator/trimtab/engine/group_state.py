@@ -46,6 +46,8 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
+    restarted: bool = False
+    """Workloads are stamped with what is served now."""
 
     @property
     def delivery(self) -> str:
@@ -102,6 +104,7 @@ class GroupState:
         """Serve another revision: every object may change."""
         self.touched |= set(self.refs())
         self.served, self.view, self.revision = served, view, revision
+        self.restarted = False
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
         self.touched |= set(self.refs())
@@ -220,6 +223,24 @@ class GroupState:
             if want is not None:
                 made[ref] = want
         return made
+
+    def settle(self, refs: Iterable[Ref], desired: Mapping[Ref, Desired]) -> None:
+        """These objects are now as they should be."""
+        for ref in refs:
+            if ref in desired:
+                self.written[ref] = desired[ref]
+            else:
+                self.written.pop(ref, None)
+
+    def refs_of(self, user: str) -> Iterator[Ref]:
+        """The objects that hold a user's files."""
+        number = self.shards.of.get(user)
+        if number is not None:
+            yield from self._shard_refs(number)
+        own = self.own.get(user)
+        if own is not None:
+            for kind in KINDS:
+                yield Ref(kind, own.namespace, own.name)
 
     def _desired_users(self, ref: Ref) -> Desired | None:
         user = self.own_refs.get(ref)

@@ -98,9 +98,7 @@ class Leader:
                 self._set(False)
 
     async def _pause(self) -> None:
-        end = time.monotonic() + self.settings.retry
-        while time.monotonic() < end and not self._stop.is_set():
-            await asyncio.sleep(min(0.05, max(0.0, end - time.monotonic())))
+        await asyncio.to_thread(self._stop.wait, self.settings.retry)
 
     def _set(self, leading: bool) -> None:
         if leading != self._leading:

@@ -128,7 +128,7 @@ class Templates:
             rival = self.world.templates.get(other)
             if shared and rival is not None and _age(rival) < _age(item):
                 namespace, name = min(shared)
-                return f"the older template {other} renders {namespace}/{name} as well; rename this template or the group"
+                return f"the older template {other} renders {namespace}/{name} as well; rename one"
         return ""
 
     async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:

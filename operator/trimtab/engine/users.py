@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -27,6 +27,11 @@ class Outcome:
     entries: Entries | None
     outside: bool = False
     inputs: Accepted | None = None
+
+
+def blocked(outcome: Outcome, reason: str, message: str) -> Outcome:
+    """The same outcome, told truthfully when its files could not be written."""
+    return replace(outcome, verdict=refused(reason, message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,8 @@ def _not_a_member(
     if preference is not holder:
         return refused(
             reasons.USER_TAKEN,
-            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; delete one of the two",
+            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; "
+            "delete one of the two",
         )
     if not rules.admits(preference.namespace):
         return refused(
@@ -95,7 +101,8 @@ def _not_a_member(
     if rules.full(preference):
         return refused(
             reasons.GROUP_FULL,
-            f"group {view.group.name} already has its {view.group.spec.max_users} users (maxUsers); older preferences come first",
+            f"group {view.group.name} already has its {view.group.spec.max_users} users (maxUsers); "
+            "older preferences come first",
         )
     return None
 

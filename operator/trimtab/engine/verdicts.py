@@ -1,4 +1,4 @@
-"""Verdicts to status writes: of preferences, groups, templates and rollouts. All in the background (engine.statuses)."""
+"""Verdicts to status writes: of preferences, groups, templates and rollouts, all in the background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.api.policy_rollout import PolicyRollout
 from trimtab.core import naming, reasons
-from trimtab.core.status import Verdict, conditions, notice_fields, refused, violation_fields
+from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
 from trimtab.engine.preferences import EMPTY, Accepted, Preference, TemplateKey, canonical, fingerprint
@@ -19,7 +19,6 @@ from trimtab.engine.statuses import Make, Statuses, StatusWrite, Target
 from trimtab.engine.templates import Judgement
 from trimtab.engine.users import Outcome
 from trimtab.engine.world import World
-from trimtab.engine.writer import Failure
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -63,9 +62,9 @@ class Verdicts:
             preference.history = _push(preference.history, old, history_limit)
         preference.accepted = new
 
-    def offer(self, preference: Preference, outcome: Outcome, failure: Failure | None) -> None:
+    def offer(self, preference: Preference, outcome: Outcome) -> None:
         """Write the preference's status if it would say anything new."""
-        verdict = outcome.verdict if failure is None else refused(failure.reason, failure.message)
+        verdict = outcome.verdict
         status = _preference_status(preference, verdict)
         if fingerprint(status) == preference.print:
             return
@@ -102,7 +101,10 @@ class Verdicts:
         place = TemplateKey(key.namespace, name)
 
         def fields() -> dict[str, Any]:
-            return self._group_fields(state)
+            made = self._group_fields(state)
+            if verdict.ready == TRUE:
+                made["stableRevision"] = state.revision
+            return made
 
         self._offer_object(
             target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -65,6 +66,7 @@ class World:
         self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
         self.snapshots: Objects[MetaOnly] = Objects(lambda _key, _old, _new: None)
         self.synced = False
+        self.namespace_changed: Callable[[str], None] = lambda _name: None
 
     def dirty(self, key: GroupKey) -> Dirt:
         return self.dirt.setdefault(key, Dirt())
@@ -142,8 +144,8 @@ class World:
         """Labels decide which preferences a group takes, annotations which templates a target lets in."""
         if _marks(old) == _marks(new):
             return
-        for key in self.known_groups():
-            self.everything(key)
+        if self.synced:
+            self.namespace_changed((new or old).metadata.name)  # type: ignore[union-attr]
 
     def namespace(self, name: str) -> MetaOnly | None:
         return self.namespaces.get(TemplateKey("", name))

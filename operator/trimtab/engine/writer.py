@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from trimtab.core import naming, reasons
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Write, differs
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, adds, differs
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
 from trimtab.kube import errors
@@ -37,6 +37,11 @@ class Failure:
     message: str
     again: bool
 
+    @property
+    def ref(self) -> Ref:
+        """The object that was to be written."""
+        return self.write.desired.ref if isinstance(self.write, Apply) else self.write.observed.ref
+
 
 class Writer:
     """``digest`` is keyed: it gives what the digest annotation says of an object's data."""
@@ -50,8 +55,8 @@ class Writer:
 
         :raises trimtab.engine.fence.NotLeaderError: the Lease was lost on the way.
         """
-        adding = [w for w in writes if isinstance(w, Apply) and _adds(w)]
-        rest = [w for w in writes if isinstance(w, Apply) and not _adds(w)]
+        adding = [w for w in writes if isinstance(w, Apply) and adds(w)]
+        rest = [w for w in writes if isinstance(w, Apply) and not adds(w)]
         deletions = [w for w in writes if isinstance(w, Delete)]
         failures: list[Failure] = []
         for batch in (adding, rest, deletions):
@@ -191,10 +196,6 @@ class Writer:
         if ref.kind == "Secret":
             body["type"] = "Opaque"
         return body
-
-
-def _adds(write: Apply) -> bool:
-    return write.observed is None or not write.desired.data.keys() <= write.observed.data.keys()
 
 
 def _ours(have: Observed, desired: Desired) -> bool:

@@ -7,6 +7,7 @@ watches are found: what was not put in between is gone. It never sees the end of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -63,6 +64,7 @@ class Reflector(Generic[T]):
         self.synced = asyncio.Event()
         self.last_contact: float = 0.0
         self.relists = 0
+        self._asked = asyncio.Event()
         self._api, self._item, self._sink = api, item, sink
         self._version, self._selector, self._limit = version, selector, limit
         self.watches = watch
@@ -78,7 +80,7 @@ class Reflector(Generic[T]):
                 if self.watches:
                     await self._follow(version)
                 else:
-                    await asyncio.sleep(self._relist_seconds * random.uniform(0.9, 1.1))  # noqa: S311
+                    await self._until_asked()
             except errors.GoneError:
                 log.info(
                     "list or watch version expired; listing again", extra={"resource": self.resource.plural}
@@ -135,6 +137,15 @@ class Reflector(Generic[T]):
                 failures += 1
                 log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(failures))
+
+    def ask(self) -> None:
+        """List again soon: whoever watches may have missed something."""
+        self._asked.set()
+
+    async def _until_asked(self) -> None:
+        self._asked.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), self._relist_seconds)
 
     def _touch(self) -> None:
         self.last_contact = asyncio.get_running_loop().time()

@@ -37,25 +37,17 @@ from trimtab.core.problems import Notice
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?![a-z]))[a-z])")
 _PREFIX = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
 _UNEASY = re.compile(r"['\\\r\0]|\$\{")
-_REPLACED = re.compile(r"\$\{[^}:]*(?::-[^}]*)?\}")
+_REPLACED = re.compile(r"\$\{(?:[^}:$]|\$(?!\{))*+(?::-[^}]*)?\}")
 _SPECIAL = re.compile(r'["\\$`]')
 
 SHELL_NAMES = frozenset(
-    {
-        "BASHOPTS",
-        "BASHPID",
-        "BASH_ARGV0",
-        "BASH_VERSINFO",
-        "DIRSTACK",
-        "EPOCHREALTIME",
-        "EPOCHSECONDS",
-        "EUID",
-    }
-    | {"FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS"}
+    {"BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS"}
+    | {"EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS"}
     | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID"}
 )
 """Variables that sh or bash keep for themselves: an assignment fails or does not stay (bash(1))."""
 
+_TRAILING = '\\"\n'
 _NUL = "an environment variable cannot hold a NUL character"
 _DOTENV = "a shell reads this value exactly, python-dotenv does not: no quoting suits both"
 _SHELL = "is a variable of the shell itself, which may not keep this value: give the output a prefix"
@@ -76,10 +68,28 @@ def quoted(text: str) -> tuple[str, bool]:
         return f"'{text}'", True
     exact = "\r" not in text
     if "'" not in text and text[-1] != "\\":  # else python-dotenv would read on past the closing quote
-        exact_single = exact and "\\\\" not in text and not _REPLACED.search(text)
+        exact_single = exact and "\\\\" not in text and not _replaced(text)
         if exact_single or "$" in text or "`" in text:
             return f"'{text}'", exact_single
     return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"', exact and "$" not in text and "`" not in text
+
+
+def _fenced(lines: list[str]) -> list[str]:
+    """The lines, with a quote in a comment after each value that ends in a backslash, if quotes follow.
+
+    python-dotenv before 1.2.3 takes the closing quote after a backslash for a part of the value and reads on to the
+    next quote: without the comment, one value could swallow other keys, or bring in variables of its own.
+    """
+    fenced, quotes = [], False
+    for line in reversed(lines):
+        fenced.append(line[:-1] + ' # "\n' if quotes and line.endswith(_TRAILING) else line)
+        quotes = quotes or '"' in line
+    return fenced[::-1]
+
+
+def _replaced(text: str) -> bool:
+    """Whether python-dotenv replaces something; up to the last brace, so that no text takes quadratic time."""
+    return bool(_REPLACED.search(text, 0, text.rfind("}") + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,9 @@ class EnvWriter(Writer):
     variables: tuple[tuple[str, str], ...]
 
     def text(self, values: Mapping[str, Value]) -> str:
-        return "".join([f"{name}={quoted(text)[0]}\n" for name, text in self._texts(values)])
+        lines = [f"{name}={quoted(text)[0]}\n" for name, text in self._texts(values)]
+        whole = "".join(lines)
+        return "".join(_fenced(lines)) if _TRAILING in whole else whole
 
     def entries(self, values: Mapping[str, Value]) -> dict[str, str]:
         return dict(self._texts(values))

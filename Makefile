@@ -25,7 +25,7 @@ demo: setup ## the whole product in a minute, on a real control plane (KEEP=1 le
 	@$(BIN)/python -u examples/music-agent/demo.py $(if $(KEEP),--keep,)
 
 test: setup ## every test: core, api, engine, laws, and cluster on a real API server
-	@$(BIN)/python -m trimtab.sandbox.build
+	@$(BIN)/python -m trimtab.sandbox build
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
 
 check: setup ## lint, format, types, import contracts, generated files

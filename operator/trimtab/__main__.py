@@ -5,9 +5,13 @@ from __future__ import annotations
 
 def main() -> None:
     """The console script."""
-    from trimtab.cli.main import app
+    import sys
 
-    app()
+    try:
+        from trimtab.cli.main import main as run
+    except KeyboardInterrupt:  # before the command line is there to handle it
+        sys.exit(130)
+    run()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from trimtab import handlers
 from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.leader import Leader, LeaseSettings
-from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, RESTARTS
+from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG
 from trimtab.kube import errors
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import Credentials
@@ -80,9 +80,10 @@ class Operator:
                 "starting",
                 extra={"identity": self.identity, "port": self.port, "server": self.credentials.server},
             )
+            watcher = handlers.Watcher(engine.world, self.credentials, missed=engine.relist)
+            watcher.start()
             tasks = [
                 asyncio.create_task(engine.run(), name="engine"),
-                asyncio.create_task(self._kopf(engine), name="kopf"),
                 asyncio.create_task(self._lead(engine, leader, moves), name="lead"),
                 asyncio.create_task(self._heartbeat(), name="heartbeat"),
             ]
@@ -93,6 +94,7 @@ class Operator:
                     task.result()  # an engine never ends by itself: let its error out
                 await self._settle(engine)
             finally:
+                watcher.stop()
                 for task in (stop, *tasks):
                     task.cancel()
                 await asyncio.gather(stop, *tasks, return_exceptions=True)
@@ -128,23 +130,6 @@ class Operator:
                 except (errors.ApiError, UnreadableError) as error:
                     log.error("cannot act yet: %s", error)
                     await asyncio.sleep(1)
-
-    async def _kopf(self, engine: Engine) -> None:
-        """Keep kopf's operator running: it ends on errors in its watch streams that are worth a new try."""
-        failures = 0
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                await handlers.operate(engine.world, self.credentials, self._stop)
-                self.stop()  # it returns only when told to: it takes the process's signals over from us
-            except Exception as error:
-                log.warning("kopf ended: %s", error)
-            if self._stop.is_set():
-                await asyncio.Event().wait()  # `run` cancels us when the rest has settled
-            RESTARTS.inc()
-            engine.relist()
-            failures = 1 if asyncio.get_running_loop().time() - started > 60 else failures + 1
-            await asyncio.sleep(min(30.0, 0.2 * 2**failures))
 
     async def _heartbeat(self) -> None:
         """Measure how long the event loop is kept by others."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 if "kubernetes" not in sys.modules:
@@ -18,10 +22,13 @@ else:
 
 import msgspec
 
+from trimtab.engine.metrics import RESTARTS
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.world import World
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
+
+log = logging.getLogger(__name__)
 
 
 class _NullDiffBase(kopf.DiffBaseStorage):
@@ -53,30 +60,66 @@ class _NullProgress(kopf.ProgressStorage):
         return essence
 
 
-def registry(world: World, credentials: Credentials) -> kopf.OperatorRegistry:
-    """Every handler of the operator."""
-    made = kopf.OperatorRegistry()
+class Watcher:
+    """kopf's operator in a thread and an event loop of its own, started again whenever it ends.
 
-    @kopf.on.login(registry=made)
-    def login(**_: Any) -> kopf.ConnectionInfo:
-        return _connection(credentials)
+    It ends on errors in its watch streams, takes the process's signals where it can, and cancels every task of its
+    loop that is younger than itself: none of that may reach the engine. ``missed`` is called (on the engine's
+    loop, like everything that the world is told) when it starts anew, since it may have missed deletions.
+    """
 
-    @kopf.on.event(GROUP, VERSION, "configtemplates", registry=made)
-    def template(*, event: Any, **_: Any) -> None:
-        _tell(world.templates, event)
+    def __init__(self, world: World, credentials: Credentials, missed: Callable[[], None]) -> None:
+        self._world, self._credentials, self._missed = world, credentials, missed
+        self._engine_loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="kopf", daemon=True)
 
-    @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=made)
-    def rollout(*, event: Any, **_: Any) -> None:
-        _tell(world.rollouts, event)
+    def start(self) -> None:
+        self._thread.start()
 
-    return made
+    def stop(self) -> None:
+        """Ask it to end; it has nothing to finish, so nobody waits for it."""
+        self._stop.set()
 
+    def _main(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                asyncio.run(
+                    kopf.operator(
+                        registry=self._registry(), settings=settings(), clusterwide=True, stop_flag=self._stop
+                    )
+                )
+            except Exception as error:
+                log.warning("kopf ended, starting it again: %s", error)
+            if self._stop.is_set():
+                return
+            RESTARTS.inc()
+            self._tell(self._missed)
+            failures = 1 if time.monotonic() - started > 60 else failures + 1
+            self._stop.wait(min(30.0, 0.2 * 2**failures))
 
-async def operate(world: World, credentials: Credentials, stop: asyncio.Event) -> None:
-    """Run kopf's operator until ``stop``; it also ends, or raises, on errors that are worth a new try."""
-    await kopf.operator(
-        registry=registry(world, credentials), settings=settings(), clusterwide=True, stop_flag=stop
-    )
+    def _registry(self) -> kopf.OperatorRegistry:
+        made = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=made)
+        def login(**_: Any) -> kopf.ConnectionInfo:
+            return _connection(self._credentials)
+
+        @kopf.on.event(GROUP, VERSION, "configtemplates", registry=made)
+        async def template(*, event: Any, **_: Any) -> None:
+            self._tell(_take, self._world.templates, event)
+
+        @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=made)
+        async def rollout(*, event: Any, **_: Any) -> None:
+            self._tell(_take, self._world.rollouts, event)
+
+        return made
+
+    def _tell(self, what: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the engine's loop has ended: so will we
+            self._engine_loop.call_soon_threadsafe(what, *args)
 
 
 def settings() -> kopf.OperatorSettings:
@@ -93,7 +136,7 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-def _tell(store: Any, event: Mapping[str, Any]) -> None:
+def _take(store: Any, event: Mapping[str, Any]) -> None:
     item = msgspec.convert(dict(event["object"]), AnyObject)
     if event["type"] == "DELETED":
         store.drop(item)

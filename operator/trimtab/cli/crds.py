@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import typer
+
 
 def crds() -> None:
-    """Print the CRDs as YAML: `trimtab crds | kubectl apply --server-side -f -`."""
+    """Print the CRDs of this version as YAML.
+
+    Example:
+
+        trimtab crds | kubectl apply --server-side -f -
+    """
     from trimtab import crd
 
-    print(crd.text(), end="")
+    typer.echo(crd.text(), nl=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.core import naming
-from trimtab.core.status import Verdict
+from trimtab.core.status import UNKNOWN, Verdict
 from trimtab.crypto import Keys, UnreadableError
 from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
@@ -202,6 +202,12 @@ class Engine:
                 if self.leading.is_set():
                     await self._do(work)  # type: ignore[arg-type]
                     self._failures.pop(work, None)  # type: ignore[call-overload]
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is None or current.cancelling():
+                    raise
+                result = "cancelled"  # a call inside was, not this worker
+                self._later(work, errors.UnavailableError(0, "Cancelled", "a call was cancelled"))  # type: ignore[arg-type]
             except NotLeaderError:
                 result = "not-leading"
             except errors.ApiError as error:
@@ -275,7 +281,20 @@ class Engine:
             g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"
         }
         verdict = ready_verdict(judgement, pending, failing)
+        if verdict.ready == UNKNOWN and self._said_already(key, judgement):
+            return  # a start, not a change: its groups are being compared
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+
+    def _said_already(self, key: TemplateKey, judgement: Judgement) -> bool:
+        """Whether the template's status is about this very content already."""
+        item = self.world.templates.get(key)
+        accepted = judgement.accepted
+        return (
+            item is not None
+            and accepted is not None
+            and item.status.get("snapshot") == accepted.snapshot
+            and item.status.get("observedGeneration") == item.metadata.generation
+        )
 
     def _behind(self, key: GroupKey, judgement: Judgement) -> bool:
         state = self.groups.states.get(key)

@@ -8,7 +8,7 @@ from trimtab.core import naming, reasons
 from trimtab.core.plan import Apply, plan
 from trimtab.core.resolve import group_view
 from trimtab.core.selector import selects
-from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict
+from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
@@ -93,6 +93,7 @@ class Groups:
         pointer = self.pointers.current(key)
         moved = pointer is None or pointer["snapshot"] != served.snapshot
         if moved:
+            self.outcomes.pop(key, None)
             pointer = await self.pointers.advance(key, served)
         revision = int(pointer["number"])  # type: ignore[index]
         if state is not None and not moved and state.served.snapshot == served.snapshot:
@@ -215,8 +216,8 @@ class Groups:
             self._failed(state, dirt, failures, judged)
             return
         state.failures = 0
-        if dirt.users:
-            self._say(state, Verdict(UNKNOWN, reasons.PROGRESSING, "users are being rendered"), judged)
+        if dirt.users:  # more passes follow; the pointer's move has said that it is under way
+            self._say(state, self.outcomes.get(state.key), judged)
             return
         text = f"revision {state.revision} is rendered"
         if not state.restarted:
@@ -262,16 +263,18 @@ class Groups:
                 said.append((preference, users.blocked(outcome, mine.reason, mine.message)))
         first = next((f for f in failures if not f.again), failures[0])
         verdict = Verdict(FALSE, first.reason, first.message)
-        if first.again and state.failures < PATIENCE:  # the next try may well mend it
-            verdict = self.outcomes.get(state.key) or Verdict(UNKNOWN, reasons.PROGRESSING, "being written")
-        self._say(state, verdict, said)
+        patient = first.again and state.failures < PATIENCE  # the next try may well mend it
+        self._say(state, self.outcomes.get(state.key) if patient else verdict, said)
 
-    def _say(self, state: GroupState, verdict: Verdict, judged: Judged) -> None:
+    def _say(self, state: GroupState, verdict: Verdict | None, judged: Judged) -> None:
+        """Offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
         key = state.key
-        changed = self.outcomes.get(key) != verdict
-        self.outcomes[key] = verdict
         for preference, outcome in judged:
             self.verdicts.offer(preference, outcome)
+        if verdict is None:
+            return
+        changed = self.outcomes.get(key) != verdict
+        self.outcomes[key] = verdict
         self.verdicts.group(state, verdict, now=changed)
         if changed:
             self.world.enqueue_template(key.template_key)

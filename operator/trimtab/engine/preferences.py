@@ -116,9 +116,16 @@ class Preference(msgspec.Struct, gc=False):
     history: bytes | None = None
     print: int = 0
     """Fingerprint of the status that the cluster has."""
+    expected: int = 0
+    """Fingerprint of the status that is being written: its event may come before the answer to the write."""
     conditions: tuple[tuple[str, str, str], ...] = ()
     """(type, status, lastTransitionTime) as the cluster has them."""
     seen: int = 0
+
+    def says_the_same(self, new: Preference) -> bool:
+        """Whether ``new`` is this object after a status write of ours, or after a change of labels."""
+        same = self.uid == new.uid and self.generation == new.generation
+        return same and new.print in (self.print, self.expected)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -267,13 +274,8 @@ class Preferences:
             return
         new = read(item)
         new.seen = self._round
-        if (
-            old is not None
-            and old.uid == new.uid
-            and old.generation == new.generation
-            and old.print == new.print
-        ):
-            old.version = new.version  # our own status write, or a change of labels
+        if old is not None and old.says_the_same(new):
+            old.version, old.print, old.conditions = new.version, new.print, new.conditions
             old.seen = self._round
             return
         if old is not None:

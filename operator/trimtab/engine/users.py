@@ -140,22 +140,25 @@ def _invalid(preference: Preference, resolution: Resolution) -> str:
     return f"{summary(resolution.violations)} ({kept})"[:2048]
 
 
+def in_force(view: GroupView, preference: Preference) -> Resolution:
+    """What is in force for a user whose spec is refused: what was accepted last, less what no longer fits; else the
+    group's values."""
+    if preference.accepted is not None:
+        values: Mapping[str, object] = msgspec.json.decode(preference.accepted.values)
+        for _ in range(2):
+            resolution = view.resolve(values)
+            if not resolution.violations:
+                return resolution
+            misfits = {violation.key for violation in resolution.violations}
+            values = {key: value for key, value in values.items() if key not in misfits}
+    return Resolution(view.values, {})
+
+
 def _in_force(view: GroupView, preference: Preference, rules: Rules) -> Entries:
-    """What a user gets whose spec is refused: what was accepted last, less what no longer fits; else the group's."""
-    group_only = Resolution(view.values, {})
-    if preference.accepted is None:
-        return _render(view, group_only, rules).entries
-    values: Mapping[str, object] = msgspec.json.decode(preference.accepted.values)
-    for _ in range(2):
-        resolution = view.resolve(values)
-        if not resolution.violations:
-            rendered = _render(view, resolution, rules)
-            if not rendered.violations:
-                return rendered.entries
-            break
-        misfits = {violation.key for violation in resolution.violations}
-        values = {key: value for key, value in values.items() if key not in misfits}
-    return _render(view, group_only, rules).entries
+    rendered = _render(view, in_force(view, preference), rules)
+    if rendered.violations:
+        rendered = _render(view, Resolution(view.values, {}), rules)
+    return rendered.entries
 
 
 def _render(view: GroupView, resolution: Resolution, rules: Rules) -> Rendered:

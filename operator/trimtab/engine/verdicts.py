@@ -78,10 +78,11 @@ class Verdicts:
             said = fingerprint(body)
             if said == current.print:
                 return None
+            current.expected = said
             body["conditions"] = conditions(verdict, generation, self.now(), _before(current))
 
             def done(answer: Body) -> None:
-                current.version = int(answer["metadata"]["resourceVersion"])
+                current.version = max(current.version, int(answer["metadata"]["resourceVersion"]))
                 current.print = said
                 current.conditions = tuple(
                     (c["type"], c["status"], c["lastTransitionTime"]) for c in body["conditions"]

@@ -1,0 +1,117 @@
+"""One edit at a time, and the moment its value is seen in a ConfigMap, by a client that watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from trimtab.kube.client import Client
+from trimtab.kube.port import ObjectMeta
+from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES, Resource
+
+from benchmarks import content
+
+PAUSE = 0.05
+"""Seconds between two edits: each is measured by itself, status writes and all that follows it done."""
+PATIENCE = 60.0
+_FIRST_MARK = 1_000_000_000
+_marks = iter(range(_FIRST_MARK, 2_000_000_000))
+
+
+class Watched(msgspec.Struct, gc=False):
+    """What the measuring client reads of an object."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] | None = None
+    spec: msgspec.Raw = msgspec.Raw(b"")
+
+
+Look = Callable[[Watched], bool]
+
+
+class Watcher:
+    """Follows one kind; :meth:`until` waits for an object that is as wanted."""
+
+    def __init__(self, client: Client, resource: Resource, selector: str = "") -> None:
+        self._client, self._resource, self._selector = client, resource, selector
+        self._waiting: list[tuple[Look, asyncio.Future[float]]] = []
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[Watcher]:
+        version = ""
+        async for page in self._client.pages(self._resource, Watched, selector=self._selector):
+            version = page.metadata.resourceVersion
+        task = asyncio.create_task(self._follow(version))
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _follow(self, version: str) -> None:
+        while True:
+            async for event in self._client.watch(
+                self._resource, Watched, version=version, selector=self._selector
+            ):
+                now = time.perf_counter()
+                version = event.object.metadata.resourceVersion or version
+                for look, future in self._waiting:
+                    if not future.done() and look(event.object):
+                        future.set_result(now)
+
+    def expect(self, look: Look) -> asyncio.Future[float]:
+        """A future for the moment (perf_counter) when an event showed such an object."""
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        entry = (look, future)
+        self._waiting.append(entry)
+        future.add_done_callback(lambda _: self._waiting.remove(entry))
+        return future
+
+
+def shows(user: str, mark: int) -> Look:
+    """Whether a ConfigMap holds the user's file with this mark in it."""
+    entry, text = f"{user}.{content.FILE}", str(mark)
+
+    def look(item: Watched) -> bool:
+        return text in (item.data or {}).get(entry, "")
+
+    return look
+
+
+Respond = Callable[[str, int], Awaitable[None]]
+
+
+async def measure(
+    client: Client, space: str, users: int, edits: int, selector: str, respond: Respond | None = None
+) -> list[float]:
+    """Seconds from each edit's request to its sight.
+
+    ``respond`` plays the operator (for the floor): it is started with every edit, before its request.
+    """
+    chance = random.Random(edits)  # noqa: S311
+    seconds = []
+    async with Watcher(client, CONFIG_MAPS, selector).following() as outputs:
+        for _ in range(edits):
+            user, mark = content.user_name(chance.randrange(users)), next(_marks)
+            seen = outputs.expect(shows(user, mark))
+            answer = asyncio.ensure_future(respond(user, mark)) if respond else None
+            await asyncio.sleep(PAUSE)
+            started = time.perf_counter()
+            await patch(client, space, user, mark)
+            seconds.append(await asyncio.wait_for(seen, PATIENCE) - started)
+            if answer is not None:
+                await answer
+    return seconds
+
+
+async def patch(client: Client, space: str, user: str, mark: int) -> None:
+    """Edit one key of one user."""
+    body: dict[str, Any] = {"spec": {"values": {content.MARK: mark}}}
+    await client.merge_patch(USER_PREFERENCES, space, user, body)

@@ -1,0 +1,83 @@
+"""How the demo tells what it sees: numbered steps in colour on a terminal, the same as plain text elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+import time
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+WIDTH = 118
+INDENT = "   "
+
+
+class Telling:
+    """Writes to stdout. ``said`` keeps nothing: whatever is shown comes from the cluster at that moment."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.steps = 0
+        self.started = time.perf_counter()
+
+    def title(self, text: str) -> None:
+        """A numbered step begins."""
+        self.steps += 1
+        line = Text("\n")
+        line.append(f"{self.steps:2} ", style="bold cyan")
+        line.append(text, style="bold")
+        self.console.print(line)
+
+    def text(self, text: str) -> None:
+        """What the demo itself has to say."""
+        self._lines(text.splitlines(), "")
+
+    def command(self, *words: str) -> None:
+        """What was run, as one would type it."""
+        line = "$ " + " ".join(word if word == "|" else shlex.quote(word) for word in words)
+        parts = textwrap.wrap(line, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+        self._lines([f"{part} \\" for part in parts[:-1]] + parts[-1:], "green")
+
+    def output(self, text: str, *, most: int = 40) -> None:
+        """What a program printed, or an object holds, clipped to what a reader can take in."""
+        lines = [part for line in text.rstrip().splitlines() for part in _wrapped(line)]
+        rest = len(lines) - most
+        self._lines(lines[:most], "dim")
+        if rest > 0:
+            self._lines([f"... and {rest} more lines"], "dim italic")
+
+    def fact(self, text: str) -> None:
+        """Something that was checked just now."""
+        line = Text(INDENT)
+        line.append("✓ ", style="bold green")
+        line.append(text)
+        self.console.print(line)
+
+    def failure(self, text: str, details: Iterable[str] = ()) -> None:
+        line = Text("\n")
+        line.append("✗ ", style="bold red")
+        line.append(text, style="bold")
+        self.console.print(line)
+        self._lines(list(details), "")
+
+    def _lines(self, lines: Iterable[str], style: str) -> None:
+        for line in lines:
+            short = line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+            self.console.print(Text(INDENT + short, style=style))
+
+
+def _wrapped(line: str) -> list[str]:
+    """A long line of JSON in several, broken at commas and not altered; a long line of a table as it is."""
+    parts = [""]
+    for piece in re.split(r"(?<=,)", line) if line.startswith("{") else [line]:
+        if len(parts[-1] + piece) > WIDTH and parts[-1]:
+            parts.append("")
+        parts[-1] += piece
+    return parts
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,83 @@
+"""Given files to the engine's verdicts: what ``render``, ``validate`` and ``explain -f`` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trimtab.api import ConfigTemplate, Resource, UserPreference
+from trimtab.cli import assume, manifests
+from trimtab.cli.manifests import Flaw, Manifest, Manifests
+from trimtab.cli.shape import parse
+from trimtab.core.problems import Violation
+
+if TYPE_CHECKING:
+    from trimtab.cli.offline import Trial
+
+
+@dataclass(slots=True)
+class Examined:
+    """Files as the engine judged them. ``models`` are the objects whose shape is right."""
+
+    read: Manifests
+    trial: Trial
+    models: list[tuple[Manifest, Resource]] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def examine(paths: Sequence[str], namespace: str) -> Examined:
+    """Read the files and let the engine judge them.
+
+    :raises trimtab.cli.failure.Failure: a file cannot be read.
+    """
+    from trimtab.cli.offline import Trial
+    from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, USER_PREFERENCES
+
+    read = manifests.load(paths, namespace)
+    done = Examined(read, Trial(), flaws=list(read.flaws), notes=list(read.notes))
+    for manifest in read.ours:
+        if manifest.kind == "RenderedGroup":
+            read.ignored.append(f"{manifest.place}: {manifest}, which Trimtab alone writes")
+            continue
+        model, violations = parse(manifest)
+        done.flaws += [Flaw(manifest.place, str(manifest), violation) for violation in violations]
+        if model is not None:
+            done.models.append((manifest, model))
+            done.flaws += _not_served(manifest)
+    for manifest in read.namespaces:
+        done.trial.put(NAMESPACES, assume.labelled(_plain(manifest)))
+    assumed, notes = assume.namespaces(
+        [model for _, model in done.models if isinstance(model, ConfigTemplate)],
+        [model for _, model in done.models if isinstance(model, UserPreference)],
+        [manifest.name for manifest in read.namespaces],
+    )
+    done.notes += notes
+    for body in assumed:
+        done.trial.put(NAMESPACES, body)
+    resources = {"ConfigTemplate": CONFIG_TEMPLATES, "UserPreference": USER_PREFERENCES}
+    for manifest, _ in done.models:
+        if manifest.kind in resources:
+            done.trial.put(resources[manifest.kind], manifest.body)
+    asyncio.run(done.trial.run())
+    return done
+
+
+def _plain(manifest: Manifest) -> dict[str, object]:
+    """A Namespace with labels and annotations that are text, as the API server would insist."""
+    meta = manifest.body["metadata"]
+    kept = {
+        part: {str(k): v for k, v in (meta.get(part) or {}).items() if isinstance(v, str)}
+        for part in ("labels", "annotations")
+        if isinstance(meta.get(part), dict)
+    }
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifest.name, **kept}}
+
+
+def _not_served(manifest: Manifest) -> list[Flaw]:
+    if manifest.kind not in ("PolicyRollout", "RolloutAction"):
+        return []
+    message = f"{manifest.kind} is not built in this version of Trimtab and has no effect; remove it"
+    return [Flaw(manifest.place, str(manifest), Violation("spec", "object", "NotSupported", message))]

@@ -1,0 +1,158 @@
+"""The operator's own engine over an API server in memory: what it would make of these objects, without a cluster.
+
+Nothing is decided here. Objects go into the engine's stores, its passes run, and what it wrote and said is read
+back; so whatever the operator does about holders, admission, shards or collisions, offline does too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.core.resolve import GroupView
+from trimtab.core.status import Verdict
+from trimtab.crypto import Keys
+from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.observed import AnyObject
+from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
+from trimtab.engine.statuses import Make, Statuses, Target
+from trimtab.engine.templates import Judgement, ready_verdict
+from trimtab.cli.memory import Memory
+from trimtab.kube.port import MetaOnly
+from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, Resource, USER_PREFERENCES
+
+Body = dict[str, Any]
+_UNBORN = "unset"
+"""A creationTimestamp for what has none: later than every real one, so that objects in files come in their order."""
+_PASSES = 1_000_000
+
+
+class _Said(Statuses):
+    """Keeps what the engine says of each object instead of writing it."""
+
+    def __init__(self) -> None:
+        super().__init__(Memory(), lambda: False)
+        self.said: dict[tuple[str, str, str], Body] = {}
+
+    def offer(self, target: Target, make: Make) -> None:
+        write = make()
+        if write is not None:
+            self.said[target.resource.kind, target.namespace, target.name] = write.status
+
+
+@dataclass(slots=True)
+class Trial:
+    """What the engine came to. Objects that are no templates, preferences or namespaces may be put in :attr:`memory`
+    before :meth:`run` (snapshots, say)."""
+
+    memory: Memory = field(default_factory=Memory)
+    judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
+    _engine: Engine = field(init=False)
+    _said: _Said = field(default_factory=_Said)
+
+    def __post_init__(self) -> None:
+        self._engine = Engine(self.memory, Settings("default"), lambda: True, lambda: "1970-01-01T00:00:00Z")
+        self._engine.verdicts.statuses = self._said
+        self._engine.templates.keys = Keys.fresh()
+
+    def put(self, resource: Resource, body: Body) -> None:
+        """Give the engine an object, as its reflectors would."""
+        meta = body["metadata"]
+        count = len(self.memory.objects)
+        meta = {"creationTimestamp": _UNBORN, "uid": f"file-{count:09d}", **_without_nones(meta)}
+        kept = self.memory.put(resource, {**body, "metadata": meta})
+        world = self._engine.world
+        if resource is USER_PREFERENCES:
+            world.preferences.put(_as(kept, PreferenceObject))
+        elif resource is CONFIG_TEMPLATES:
+            world.templates.put(_as(kept, AnyObject))
+        elif resource is RENDERED_GROUPS:
+            world.groups.put(_as(kept, AnyObject))
+        else:
+            world.namespaces.put(_as(kept, MetaOnly))
+
+    async def run(self) -> None:
+        """Judge every template, oldest first, then every group with its users."""
+        logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # verdicts are reported by the verb
+        world, templates = self._engine.world, self._engine.templates
+        for item in sorted(world.templates, key=lambda t: (t.metadata.creationTimestamp or "", t.metadata.uid)):
+            judgement = await templates.judge(item.key)
+            if judgement is not None:
+                self.judged[item.key] = judgement
+        for group in self.groups():
+            world.everything(group)
+            for _ in range(_PASSES):
+                await self._engine.groups.reconcile(group)
+                verdict = self._engine.groups.outcomes.get(group)
+                if not world.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
+                    break
+
+    def groups(self) -> list[GroupKey]:
+        """Every group that a template has or a preference names."""
+        accepted = {
+            GroupKey(*key, name): None
+            for key, judgement in self.judged.items()
+            if judgement.accepted is not None
+            for name in judgement.accepted.schema.groups
+        }
+        named = sorted(self._engine.world.known_groups())
+        return list(accepted | dict.fromkeys(named))
+
+    # What it came to.
+
+    def outputs(self) -> list[Body]:
+        """ConfigMaps and Secrets as the operator would write them."""
+        plurals = {resource.plural for resource in OUTPUTS.values()}
+        return [body for (plural, _, _), body in self.memory.objects.items() if plural in plurals]
+
+    def template_verdict(self, key: TemplateKey) -> Verdict:
+        """What the template's status would say."""
+        failing = {
+            group: (verdict.reason, verdict.message)
+            for group, verdict in self._engine.groups.outcomes.items()
+            if group.template_key == key and verdict.ready == "False"
+        }
+        return ready_verdict(self.judged[key], [], failing)
+
+    def group_verdict(self, key: GroupKey) -> Verdict | None:
+        return self._engine.groups.outcomes.get(key)
+
+    def preference_status(self, namespace: str, name: str) -> Body:
+        """What the preference's status would be."""
+        said = self._said.said.get(("UserPreference", namespace, name))
+        if said is not None:
+            return said
+        kept: Body = self.memory.objects["userpreferences", namespace, name].get("status") or {}
+        return kept  # it says that already
+
+    def preference(self, namespace: str, name: str) -> Preference | None:
+        """The preference as it is now, with what is in force."""
+        return self._engine.world.preferences.get(namespace, name)
+
+    def preferences(self) -> Iterable[Preference]:
+        return iter(self._engine.world.preferences)
+
+    def claimants(self, template: TemplateKey, user: str) -> list[Preference]:
+        """Who claims a user, the one that holds it first."""
+        return self._engine.world.preferences.claimants(template, user)
+
+    def view(self, key: GroupKey) -> GroupView | None:
+        """The group as it is served; None if it is not."""
+        state = self._engine.groups.states.get(key)
+        return state.view if state is not None else None
+
+    def template_generation(self, key: TemplateKey) -> int:
+        item = self._engine.world.templates.get(key)
+        return item.metadata.generation if item is not None else 0
+
+
+def _as(body: Body, kind: type[Any]) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(body), type=kind, strict=False)
+
+
+def _without_nones(meta: Mapping[str, Any]) -> Body:
+    return {name: value for name, value in meta.items() if value is not None}

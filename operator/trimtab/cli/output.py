@@ -1,0 +1,106 @@
+"""How verbs speak: tables for people, JSON and YAML for programs, plain where no terminal is."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+WIDE = 100_000
+"""Columns of what is no terminal: lines are not broken there, so that `grep` and `cut` work."""
+
+
+class Format(enum.StrEnum):
+    """What ``-o`` takes."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def plain(text: object) -> str:
+    """Text without characters that would move a terminal's cursor or turn its letters around: those are escaped."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for people. Text is never taken for markup."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def say(text: str = "", *, style: str = "", stderr: bool = False) -> None:
+    """One line for people, on stdout or stderr."""
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        console(stderr=stderr).print(plain(text), style=style or None, soft_wrap=True)
+    else:
+        typer.echo(plain(text), err=stderr)
+
+
+def notes(lines: Iterable[str]) -> None:
+    """Remarks, on stderr."""
+    for line in lines:
+        say(f"note: {line}", stderr=True, style="dim")
+
+
+def table(*columns: str) -> Table:
+    """An empty table in the house's style."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def row(target: Table, *cells: object) -> None:
+    """Add a row whose cells are shown as they are."""
+    from rich.text import Text
+
+    target.add_row(*(Text(plain(cell)) for cell in cells))
+
+
+def show(content: Any, output: Format, people: Callable[[], None]) -> None:
+    """``content`` for programs, or what ``people`` prints."""
+    if output is Format.JSON:
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    elif output is Format.YAML:
+        typer.echo(as_yaml(content), nl=False)
+    else:
+        people()
+
+
+def as_yaml(*documents: Any) -> str:
+    """YAML with the keys in their order, and texts of several lines as blocks."""
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        """Never an alias: equal lists are written out."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return str(
+        yaml.dump_all(
+            documents, Dumper=Dumper, sort_keys=False, allow_unicode=True, explicit_start=len(documents) > 1
+        )
+    )

@@ -1,0 +1,192 @@
+"""The engine's verdicts on files, told per object: every violation with its key, problem, remedy and nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.api import ConfigTemplate, Resource, not_supported
+from trimtab.cli.files import Examined
+from trimtab.cli.manifests import Manifest, Place
+from trimtab.core import reasons
+from trimtab.core.problems import RejectedError, Violation, nearest
+from trimtab.core.status import FALSE
+from trimtab.engine.preferences import TemplateKey
+
+_FIELDS = {
+    reasons.TEMPLATE_NOT_FOUND: "spec.templateRef",
+    reasons.TEMPLATE_NOT_SERVED: "spec.templateRef",
+    reasons.GROUP_NOT_FOUND: "spec.group",
+    reasons.GROUP_FULL: "spec.group",
+    reasons.USER_TAKEN: "spec.user",
+    reasons.USER_RESERVED: "spec.user",
+    reasons.NAMESPACE_NOT_ALLOWED: "metadata.namespace",
+    reasons.AHEAD_OF_REVISION: "spec.schemaVersion",
+    reasons.BEHIND_SCHEMA: "spec.schemaVersion",
+    reasons.NAME_COLLISION: "metadata.name",
+}
+_REMEDIES = {
+    "type": "write it as the key's type",
+    "enum": "choose one of them",
+    "pattern": "write it as the pattern says",
+    "minimum": "raise it",
+    "maximum": "lower it",
+    "minLength": "lengthen it",
+    "maxLength": "shorten it",
+    "minItems": "add entries",
+    "maxItems": "remove entries",
+    "shape": "correct it",
+    "merge": "change type or merge",
+}
+_ASIDE = (" (what was accepted last", " (the group's values")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. ``problem`` and ``remedy`` are the message's two halves."""
+
+    key: str
+    layer: str
+    rule: str
+    problem: str
+    remedy: str
+    nearest: str
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {self.nearest}?" if self.nearest and self.rule in _GUESSES else ""
+        subject = f"{self.key}: " if self.key else ""
+        return f"{subject}{self.problem} -> {self.remedy}{hint}" if self.remedy else f"{subject}{self.problem}{hint}"
+
+    def to_dict(self) -> dict[str, str]:
+        fields = ("key", "layer", "rule", "problem", "remedy", "nearest")
+        return {name: getattr(self, name) for name in fields if getattr(self, name)}
+
+
+_GUESSES = frozenset(
+    ("unknown", "enum", "kind", "include", "profile", "deprecated", reasons.TEMPLATE_NOT_FOUND, reasons.GROUP_NOT_FOUND)
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One object of the files."""
+
+    place: Place
+    subject: str
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[dict[str, str]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "object": self.subject,
+            "file": self.place.source,
+            "document": self.place.document,
+            "line": self.place.line,
+            "valid": not self.findings,
+            "violations": [finding.to_dict() for finding in self.findings],
+            "warnings": self.warnings,
+        }
+
+
+def finding(violation: Violation) -> Finding:
+    """A violation with its remedy apart."""
+    problem, _, remedy = violation.message.partition("; ")
+    remedy = remedy or _REMEDIES.get(violation.rule, "")
+    return Finding(violation.key, violation.layer, violation.rule, problem, remedy, violation.nearest)
+
+
+def report(done: Examined) -> list[Entry]:
+    """One entry an object, in the order of the files."""
+    entries: dict[tuple[Place, str], Entry] = {}
+
+    def entry(place: Place, subject: str) -> Entry:
+        return entries.setdefault((place, subject), Entry(place, subject))
+
+    for manifest, _ in done.models:
+        entry(manifest.place, str(manifest))
+    for flaw in done.flaws:
+        entry(flaw.place, flaw.subject).findings.append(finding(flaw.violation))
+    for manifest, model in done.models:
+        here = entry(manifest.place, str(manifest))
+        if manifest.kind == "ConfigTemplate":
+            here.findings += map(finding, template_violations(done, manifest, model))
+            key = TemplateKey(manifest.namespace, manifest.name)
+            notices = done.trial.template_verdict(key).notices
+            here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
+        elif manifest.kind == "UserPreference":
+            status = done.trial.preference_status(manifest.namespace, manifest.name)
+            here.findings += map(finding, preference_violations(done, manifest, status))
+            here.warnings += status.get("warnings", [])
+    return sorted(entries.values(), key=lambda e: _order(done, e.place))
+
+
+def _order(done: Examined, place: Place) -> tuple[int, int, int]:
+    return done.read.sources.index(place.source), place.document, place.item
+
+
+def template_violations(done: Examined, manifest: Manifest, model: Resource) -> Iterator[Violation]:
+    """All that is wrong with a template, not only what a status has room for."""
+    from trimtab.core.schema import compile_template
+    from trimtab.engine.templates import render_problems
+
+    if not isinstance(model, ConfigTemplate):
+        return
+    for path in not_supported(model.spec):
+        yield Violation(path, "template", reasons.NOT_SUPPORTED, "is not built in this version of Trimtab; remove it")
+    try:
+        render_problems(compile_template(manifest.name, model.spec))
+    except RejectedError as error:
+        yield from error.violations
+        return
+    verdict = done.trial.template_verdict(TemplateKey(manifest.namespace, manifest.name))
+    if verdict.ready == FALSE and verdict.reason not in (reasons.NOT_SUPPORTED, reasons.REJECTED):
+        yield _said(verdict.reason, verdict.message)
+
+
+def preference_violations(done: Examined, manifest: Manifest, status: dict[str, Any]) -> Iterator[Violation]:
+    """All that is wrong with a preference: why it does not count, and what of its values would be refused."""
+    ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), None)
+    record = done.trial.preference(manifest.namespace, manifest.name)
+    if ready is None or record is None:
+        return
+    reason = ready["reason"]
+    listed = status.get("violations", [])
+    if ready["status"] == FALSE and not listed:
+        if reason == reasons.NOT_SUPPORTED:
+            for path in record.unsupported:
+                message = "is not built in this version of Trimtab; remove it"
+                yield Violation(path, "user", reason, message)
+        elif reason == reasons.TEMPLATE_NOT_FOUND:
+            known = [key.name for key in done.trial.judged if key.namespace == record.template.namespace]
+            message = f"there is no ConfigTemplate {record.template} in the files; add its file with -f, or correct the name"
+            yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
+        elif reason == reasons.TEMPLATE_NOT_SERVED:
+            message = f"ConfigTemplate {record.template} is not valid, so this was not judged; correct the template first"
+            yield Violation(_FIELDS[reason], "user", reason, message)
+        else:
+            yield _said(reason, ready["message"])
+    view = done.trial.view(record.group_key)
+    values = view.resolve(record.values).violations if view is not None and not record.problem else ()
+    yield from values or (_violation(each) for each in listed)
+
+
+def _said(reason: str, message: str) -> Violation:
+    hint = ""
+    if " (did you mean " in message:
+        message, _, rest = message.partition(" (did you mean ")
+        hint, _, rest = rest.partition("?)")
+        message += rest
+    for aside in _ASIDE:
+        message = message.split(aside)[0]
+    return Violation(_FIELDS.get(reason, ""), "user", reason, message, hint)
+
+
+def _violation(fields: dict[str, str]) -> Violation:
+    return msgspec.convert({"key": "", "layer": "", **fields}, Violation)
+
+
+def violations(entries: Iterable[Entry]) -> int:
+    return sum(len(entry.findings) for entry in entries)

@@ -1,0 +1,182 @@
+"""The roles in deploy/install.yaml suffice: the operator does all of its work as that ServiceAccount.
+
+A verb that is missing would show as a refusal (403) in the log, or as something that never comes true.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from live import wait_for
+from manifests import PREFS, SECRET_KEY
+from running import SYSTEM, Arena, Operator, Place
+
+from trimtab.kube.credentials import from_kubeconfig
+
+INSTALL = Path(__file__).parents[2] / "deploy" / "install.yaml"
+TOKEN_OUTPUT: dict[str, Any] = {
+    "name": "token",
+    "kind": "Secret",
+    "format": "JSON",
+    "fileName": "token.json",
+    "include": ["api.token"],
+}
+
+
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(INSTALL.read_text()))
+
+
+@pytest.fixture(scope="module")
+def limited(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig of the installed ServiceAccount, by a token as a pod has it."""
+    installed = [m for m in manifests() if m["kind"] != "Deployment"]  # no image to run in a sandbox
+    arena.kubectl(
+        "apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(installed)
+    )
+    token = arena.kubectl("create", "token", "trimtab", "-n", SYSTEM, "--duration=1h").stdout.strip()
+    admin = from_kubeconfig(arena.kubeconfig)
+    assert admin.ca_data is not None
+    cluster = {
+        "server": admin.server,
+        "certificate-authority-data": base64.b64encode(admin.ca_data.encode()).decode(),
+    }
+    path = tmp_path_factory.mktemp("limited") / "kubeconfig"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "limited",
+        "contexts": [{"name": "limited", "context": {"cluster": "here", "user": "trimtab"}}],
+        "clusters": [{"name": "here", "cluster": cluster}],
+        "users": [{"name": "trimtab", "user": {"token": token}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def operator_as_installed(operators: Arena, limited: Path) -> Iterator[Operator]:
+    started = operators.operator("rbac", "--log-level", "debug", kubeconfig=limited).start().acting()
+    yield started
+    code = started.stop()
+    text = started.text()
+    assert code == 0, text[-3000:]
+    assert "403" not in text
+    assert "orbidden" not in text
+
+
+def test_the_manifest_is_what_an_api_server_takes(arena: Arena) -> None:
+    arena.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(INSTALL))
+
+
+def test_a_templates_whole_life_under_the_installed_roles(
+    operator_as_installed: Operator, place: Place
+) -> None:
+    # given: a template with a Secret, a workload, and users; another namespace that lets it in
+    other = f"{place.name}-target"[:63]
+    annotations = {"trimtab.dev/allow-from": place.name}
+    place.api.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other, "annotations": annotations}}
+    )
+    place.arena.kubectl("create", "deployment", "web", "--image=web", "-n", place.name)
+    keys = [{"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1}, SECRET_KEY]
+    away = {"name": "away", "targetNamespace": other}
+    home = {
+        "name": "free",
+        "values": {"api.token": "t0ken"},
+        "workloads": [{"kind": "Deployment", "name": "web"}],
+    }
+    place.template(keys=keys, groups=[home, away], outputs=[PREFS, TOKEN_OUTPUT])
+    place.preference("alice", {"session.minutes": 5})
+    place.preference("bob", {"session.minutes": 0})
+
+    # then: it is rendered, the workload is told, and everybody has a verdict
+    place.rendered()
+    place.accepted("alice")
+    place.invalid("bob")
+    place.wait_user("alice", {"session.minutes": 5})
+    assert place.data("app-free", "Secret")["token.json"]
+    assert {kind for kind, _ in place.outputs(other)} == {"ConfigMap", "Secret"}
+    web = place.arena.kubectl("get", "deployment", "web", "-n", place.name, "-o", "json").stdout
+    assert yaml.safe_load(web)["spec"]["template"]["metadata"]["annotations"]["trimtab.dev/digest"]
+
+    # a hand edit is put back
+    name = "app-free"
+    before = place.data(name)
+    edited = place.api.patch("ConfigMap", place.name, name, {"data": {next(iter(before)): "by hand"}})
+    version = edited["metadata"]["resourceVersion"]
+    wait_for(
+        lambda: (
+            place.one("ConfigMap", name)["metadata"]["resourceVersion"] != version
+            and place.data(name) == before
+        )
+    )
+
+    # a policy is told that it has no effect yet
+    policy = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}}
+    meta = {"name": "calmer", "namespace": place.name}
+    place.api.apply(
+        {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PolicyRollout", "metadata": meta, "spec": policy}
+    )
+    place.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
+
+    # when: a group goes, then everything does
+    place.template(keys=keys, groups=[home], outputs=[PREFS, TOKEN_OUTPUT])
+    wait_for(lambda: not place.outputs(other), "the group's outputs in the other namespace are gone")
+    place.drop("UserPreference", "alice")
+    wait_for(lambda: place.user("alice") is None, "alice's file is gone")
+    place.drop("ConfigTemplate", "app")
+    wait_for(lambda: not place.outputs(), "all outputs are gone")
+    place.gone("RenderedGroup", "app-free")
+    wait_for(
+        lambda: not place.api.list("ControllerRevision", place.name, "app.kubernetes.io/managed-by=trimtab"),
+        "all snapshots are gone",
+    )
+
+
+def test_outputs_of_a_retained_template_are_let_go_under_the_installed_roles(
+    operator_as_installed: Operator, place: Place
+) -> None:
+    place.template(deletionPolicy="Retain")
+    place.rendered()
+    kept = place.data("app-free")
+    place.drop("ConfigTemplate", "app")
+    place.gone("RenderedGroup", "app-free")
+    assert not place.outputs()
+    assert place.data("app-free") == kept
+
+
+def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: Path) -> None:
+    def may(verb: str, resource: str) -> str:
+        answer = arena.kubectl(
+            "auth", "can-i", verb, resource, "-A", f"--as=system:serviceaccount:{SYSTEM}:trimtab", check=False
+        )
+        return answer.stdout.strip()
+
+    refused = [
+        ("update", "configtemplates.trimtab.dev"),
+        ("patch", "configtemplates.trimtab.dev"),
+        ("patch", "userpreferences.trimtab.dev"),
+        ("delete", "userpreferences.trimtab.dev"),
+        ("create", "pods"),
+        ("delete", "deployments.apps"),
+    ]
+    assert {may(*each) for each in refused} == {"no"}
+    assert (
+        may("patch", "userpreferences.trimtab.dev/status") == "no"
+    )  # -A and a slash: a subresource has its flag
+    answer = arena.kubectl(
+        "auth",
+        "can-i",
+        "patch",
+        "userpreferences.trimtab.dev",
+        "--subresource=status",
+        "-A",
+        f"--as=system:serviceaccount:{SYSTEM}:trimtab",
+    )
+    assert answer.stdout.strip() == "yes"

@@ -48,12 +48,18 @@ class Watcher:
         async for page in self._client.pages(self._resource, Watched, selector=self._selector):
             version = page.metadata.resourceVersion
         task = asyncio.create_task(self._follow(version))
+        task.add_done_callback(self._ended)
         try:
             yield self
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        for _, future in self._waiting:
+            if error is not None and not future.done():
+                future.set_exception(error)
 
     async def _follow(self, version: str) -> None:
         while True:

@@ -25,7 +25,7 @@ async def measure(client: Client, space: str, users: int, count: int, shard: Map
 
         async def respond(user: str, mark: int) -> None:
             wanted = str(mark).encode()
-            await preferences.expect(lambda item: item.metadata.name == user and wanted in item.spec)
+            await preferences.expect(lambda item: item.metadata.name == user and wanted in bytes(item.spec))
             await _apply(client, space, {**shard, f"{user}.{content.FILE}": _marked(shard[spare], mark)}, spare)
 
         return await edits.measure(client, space, users, count, LABEL, respond)

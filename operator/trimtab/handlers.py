@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-if "kubernetes" not in sys.modules:
-    # kopf imports the official client only to borrow its login; that costs 50 MB, and we log in ourselves.
-    sys.modules["kubernetes"] = None  # type: ignore[assignment]
-    import kopf
+# kopf imports API clients that are installed only to borrow their login; the official one costs 50 MB, and we log
+# in ourselves. None in sys.modules makes an import fail.
+_hidden = [name for name in ("kubernetes", "pykube") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
+import kopf  # noqa: E402
 
-    del sys.modules["kubernetes"]
-else:
-    import kopf
+for _name in _hidden:
+    del sys.modules[_name]
 
 import msgspec
 

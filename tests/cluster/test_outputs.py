@@ -70,7 +70,7 @@ def _check_files(data: dict[str, str]) -> None:
     ini.read_string(data["f.ini"])
     assert ini["agent"]["retries"] == "9007199254740993"
     assert ini["cache"]["ttl"] == "1h30m"
-    assert ini["DEFAULT"]["name"] == HOSTILE
+    assert json.loads(ini["DEFAULT"]["name"]) == HOSTILE  # what parses as a JSON string is that string
     assert json.loads(ini["taste"]["genres"]) == NESTED["taste"]["genres"]
     properties = javaproperties.load(io.StringIO(data["f.properties"]))
     assert {name: properties[name] for name in FLAT} == FLAT

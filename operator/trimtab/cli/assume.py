@@ -59,7 +59,9 @@ def namespaces(
                 f"namespace {here} is not in the files, so whether group {asked.name} takes preferences from it "
                 "(preferenceNamespaceSelector) could not be checked; add its manifest with -f"
             ] = None
-    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta} for meta in made.values()], list(notes)
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta} for meta in made.values()], list(
+        notes
+    )
 
 
 def _satisfying(selector: LabelSelector) -> dict[str, str]:
@@ -70,3 +72,21 @@ def _satisfying(selector: LabelSelector) -> dict[str, str]:
         elif requirement.operator == "Exists":
             labels.setdefault(requirement.key, "")
     return labels
+
+
+def anything(template: dict[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
+    """Namespaces that may not be read, taken to let in what a template asks for."""
+    home = template["metadata"]["namespace"]
+    labels: dict[str, str] = {}
+    for group in template.get("spec", {}).get("groups") or ():
+        if group.get("preferenceNamespaceSelector"):
+            labels |= _satisfying(LabelSelector.model_validate(group["preferenceNamespaceSelector"]))
+    annotations = {naming.ANNOTATION_ALLOW_FROM: home}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {**labels, NAME_LABEL: name}, "annotations": annotations},
+        }
+        for name in names
+    ]

@@ -43,7 +43,7 @@ class Cluster:
                 raise  # not the object, but its kind
             return None
 
-    async def list(self, resource: Resource, item: type[T], namespace: str | None = None) -> AsyncIterator[T]:
+    async def each(self, resource: Resource, item: type[T], namespace: str | None = None) -> AsyncIterator[T]:
         """Every object, page by page."""
         async for page in self.client.pages(resource, item, namespace=namespace, limit=PAGE):
             for found in page.items or ():
@@ -98,7 +98,9 @@ def _remedy(error: errors.ApiError, who: Credentials) -> str:
     if isinstance(error, errors.ForbiddenError):
         if error.status == 401:
             return f"{who.server} does not know you (401): log in again, or choose another --context"
-        return f"{error.message or error}; ask for that permission, or choose another --context or --namespace"
+        return (
+            f"{error.message or error}; ask for that permission, or choose another --context or --namespace"
+        )
     if error.status == 0:
         return f"no answer from {who.server}: {error.message}; check that it runs, and --kubeconfig and --context"
     return f"{who.server} refused: {error}"

@@ -7,30 +7,17 @@ reads ``1:30`` as 90 and ``2001-01-01`` as a date, and follows aliases however o
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from trimtab.cli.scalars import PREFIX, MalformedError, checked, scalar, whole
+
 MAX_DEPTH = 200
 MAX_ALIASED = 4 * 1024 * 1024
 """Bytes that aliases may add to one document; an object of more than 1.5 MiB fits no API server anyway."""
-
-_PREFIX = "tag:yaml.org,2002:"
-_TRUE = frozenset("y Y yes Yes YES true True TRUE on On ON".split())
-_FALSE = frozenset("n N no No NO false False FALSE off Off OFF".split())
-_NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_INTEGER = re.compile(r"[-+]?(0[bB][01]+|0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_UNREAL = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
-_INT64 = range(-(2**63), 2**63)
-
-
-class MalformedError(ValueError):
-    """The text cannot be read at all; the message says where and what to do."""
-
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -58,24 +45,6 @@ def read(text: str) -> Iterator[Document]:
     yield from _Composer().documents(text)
 
 
-def number(value: float | int) -> float | int:
-    """A number as the API server keeps it: ``2.0`` is 2, beyond 64 bits is a float.
-
-    :raises ValueError: no JSON number.
-    """
-    if isinstance(value, int):
-        if value in _INT64:
-            return value
-        try:
-            value = float(value)
-        except OverflowError:
-            raise ValueError("is too large a number; quote it if it is text") from None
-        return value
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("is no number that JSON can hold; quote it if it is text")
-    return int(value) if value.is_integer() and int(value) in _INT64 else value
-
-
 def _json(text: str) -> Document:
     flaws: list[str] = []
 
@@ -90,7 +59,7 @@ def _json(text: str) -> Document:
         return made
 
     def numeral(digits: str) -> float | int:
-        return _checked(float(digits) if set(digits) & set(".eE") else _whole(digits, 1), 1)
+        return checked(float(digits) if set(digits) & set(".eE") else whole(digits, 1), 1)
 
     def constant(name: str) -> None:
         raise MalformedError(f"{name} is no JSON number; quote it if it is text")
@@ -119,23 +88,6 @@ def _depth(value: Any) -> int:
             for child in (node.values() if isinstance(node, dict) else node)
         ]
     return level
-
-
-def _checked(value: float | int, line: int) -> float | int:
-    try:
-        return number(value)
-    except ValueError as error:
-        raise MalformedError(f"line {line}: a number {error}") from None
-
-
-def _whole(digits: str, line: int) -> int:
-    if len(digits) > 400:  # beyond any float; and int() of such text is slow
-        raise MalformedError(f"line {line}: a number of {len(digits)} digits; quote it if it is text")
-    sign = -1 if digits.startswith("-") else 1
-    body = digits.lstrip("+-")
-    if body[:2].lower() in ("0x", "0o", "0b"):
-        return sign * int(body, 0)
-    return sign * int(body, 8 if len(body) > 1 and body[0] == "0" else 10)
 
 
 def _shown(key: str) -> str:
@@ -199,7 +151,7 @@ class _Composer:
             self._alias(event.anchor, line)
 
     def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, line: int) -> None:
-        if event.tag not in (None, "!", _PREFIX + "map", _PREFIX + "seq"):
+        if event.tag not in (None, "!", PREFIX + "map", PREFIX + "seq"):
             raise MalformedError(f"line {line}: the tag {event.tag[:60]} is not understood; remove it")
         if len(self.stack) >= MAX_DEPTH:
             raise MalformedError(f"line {line}: nested more than {MAX_DEPTH} levels deep")
@@ -239,7 +191,7 @@ class _Composer:
             raise MalformedError(f"line {line}: *{name[:60]} is not text, so it cannot be a key")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
-        value = _value(event, line)
+        value = scalar(event, line)
         size = len(event.value) + 2
         if event.anchor:
             self.anchors[event.anchor] = (value, size)
@@ -279,29 +231,6 @@ def _mergeable(value: Any, line: int) -> list[dict[str, Any]]:
     if not all(isinstance(source, dict) for source in sources):
         raise MalformedError(f"line {line}: << takes a mapping, or a list of mappings")
     return sources
-
-
-def _value(event: yaml.ScalarEvent, line: int) -> Any:
-    text: str = event.value
-    tag = event.tag
-    if tag in ("!", _PREFIX + "str") or (tag is None and not event.implicit[0]):
-        return text
-    if tag is not None and tag not in {_PREFIX + t for t in ("null", "bool", "int", "float")}:
-        raise MalformedError(f"line {line}: the tag {tag[:60]} is not understood; remove it")
-    if text in _NULL:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    if text[0] not in "+-.0123456789":
-        return text
-    plain = text.replace("_", "")
-    if _INTEGER.match(plain):
-        return _checked(_whole(plain, line), line)
-    if _FLOAT.match(plain):
-        return _checked(float(plain), line)
-    if _UNREAL.match(text):
-        raise MalformedError(f"line {line}: {text} is no number that JSON can hold; quote it if it is text")
-    return text
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> str:

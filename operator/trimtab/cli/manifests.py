@@ -145,7 +145,9 @@ def _sort(found: Manifests, place: Place, document: Document, namespace: str) ->
     value = document.value
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "text"
-        found.flaws.append(_flaw(place, "document", "shape", f"is {kind}, not an object; begin with apiVersion and kind"))
+        found.flaws.append(
+            _flaw(place, "document", "shape", f"is {kind}, not an object; begin with apiVersion and kind")
+        )
         return
     items = value.get("items")
     if str(value.get("kind")).endswith("List") and isinstance(items, list):
@@ -153,7 +155,12 @@ def _sort(found: Manifests, place: Place, document: Document, namespace: str) ->
             found.flaws += [_flaw(place, "document", "shape", flaw) for flaw in document.flaws]
             return
         for index, item in enumerate(items, 1):
-            _object(found, Place(place.source, place.document, place.line, index), Document(place.document, place.line, item), namespace)
+            _object(
+                found,
+                Place(place.source, place.document, place.line, index),
+                Document(place.document, place.line, item),
+                namespace,
+            )
         return
     _object(found, place, document, namespace)
 
@@ -166,7 +173,9 @@ def _object(found: Manifests, place: Place, document: Document, namespace: str) 
     version, kind = body.get("apiVersion"), body.get("kind")
     missing = [n for n, v in (("apiVersion", version), ("kind", kind)) if not isinstance(v, str) or not v]
     if missing:
-        found.flaws.append(_flaw(place, "object", "shape", f"has no {' and no '.join(missing)}; write them first"))
+        found.flaws.append(
+            _flaw(place, "object", "shape", f"has no {' and no '.join(missing)}; write them first")
+        )
         return
     ours = str(version).split("/")[0] == GROUP
     is_namespace = (version, kind) == ("v1", "Namespace")
@@ -205,7 +214,9 @@ def _header_problems(version: str, kind: str, meta: Any) -> list[Violation]:
         return [Violation("kind", "object", "kind", f"{kind[:60]} is no kind of {GROUP}; correct it", hint)]
     if version != f"{GROUP}/v1alpha1":
         return [
-            Violation("apiVersion", "object", "apiVersion", f"{version[:60]} is not served; write {GROUP}/v1alpha1")
+            Violation(
+                "apiVersion", "object", "apiVersion", f"{version[:60]} is not served; write {GROUP}/v1alpha1"
+            )
         ]
     return _name_problems(meta)
 
@@ -229,7 +240,9 @@ def size_problem(manifest: Manifest) -> Violation | None:
     size = len(msgspec.json.encode({k: v for k, v in manifest.body.items() if k != "status"}))
     if size <= OBJECT_BYTES:
         return None
-    message = f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores; shorten its values"
+    message = (
+        f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores; shorten its values"
+    )
     return Violation("", "object", "tooLarge", message)
 
 
@@ -242,7 +255,9 @@ def _refuse_doubles(found: Manifests) -> None:
             place = first.setdefault(key, manifest.place)
             if place is not manifest.place:
                 listed.remove(manifest)
-                found.flaws.append(_flaw(manifest.place, str(manifest), "double", f"is also at {place}; remove one"))
+                found.flaws.append(
+                    _flaw(manifest.place, str(manifest), "double", f"is also at {place}; remove one")
+                )
 
 
 def _flaw(place: Place, subject: str, rule: str, message: str) -> Flaw:

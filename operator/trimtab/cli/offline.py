@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.cli.memory import Memory
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
@@ -21,9 +22,8 @@ from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
 from trimtab.engine.statuses import Make, Statuses, Target
 from trimtab.engine.templates import Judgement, ready_verdict
-from trimtab.cli.memory import Memory
 from trimtab.kube.port import MetaOnly
-from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, Resource, USER_PREFERENCES
+from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, USER_PREFERENCES, Resource
 
 Body = dict[str, Any]
 _UNBORN = "unset"
@@ -79,7 +79,9 @@ class Trial:
         """Judge every template, oldest first, then every group with its users."""
         logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # verdicts are reported by the verb
         world, templates = self._engine.world, self._engine.templates
-        for item in sorted(world.templates, key=lambda t: (t.metadata.creationTimestamp or "", t.metadata.uid)):
+        for item in sorted(
+            world.templates, key=lambda t: (t.metadata.creationTimestamp or "", t.metadata.uid)
+        ):
             judgement = await templates.judge(item.key)
             if judgement is not None:
                 self.judged[item.key] = judgement

@@ -17,7 +17,9 @@ Files = Annotated[
 ]
 MaybeFiles = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time
-    typer.Option("--filename", "-f", metavar="PATH", help="Work offline on these files instead of a cluster."),
+    typer.Option(
+        "--filename", "-f", metavar="PATH", help="Work offline on these files instead of a cluster."
+    ),
 ]
 FileNamespace = Annotated[
     str, typer.Option("--namespace", "-n", help="The namespace of objects in the files that name none.")

@@ -58,7 +58,11 @@ class Finding:
     def __str__(self) -> str:
         hint = f"; did you mean {self.nearest}?" if self.nearest and self.rule in _GUESSES else ""
         subject = f"{self.key}: " if self.key else ""
-        return f"{subject}{self.problem} -> {self.remedy}{hint}" if self.remedy else f"{subject}{self.problem}{hint}"
+        return (
+            f"{subject}{self.problem} -> {self.remedy}{hint}"
+            if self.remedy
+            else f"{subject}{self.problem}{hint}"
+        )
 
     def to_dict(self) -> dict[str, str]:
         fields = ("key", "layer", "rule", "problem", "remedy", "nearest")
@@ -66,7 +70,16 @@ class Finding:
 
 
 _GUESSES = frozenset(
-    ("unknown", "enum", "kind", "include", "profile", "deprecated", reasons.TEMPLATE_NOT_FOUND, reasons.GROUP_NOT_FOUND)
+    (
+        "unknown",
+        "enum",
+        "kind",
+        "include",
+        "profile",
+        "deprecated",
+        reasons.TEMPLATE_NOT_FOUND,
+        reasons.GROUP_NOT_FOUND,
+    )
 )
 
 
@@ -135,7 +148,9 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     if not isinstance(model, ConfigTemplate):
         return
     for path in not_supported(model.spec):
-        yield Violation(path, "template", reasons.NOT_SUPPORTED, "is not built in this version of Trimtab; remove it")
+        yield Violation(
+            path, "template", reasons.NOT_SUPPORTED, "is not built in this version of Trimtab; remove it"
+        )
     try:
         render_problems(compile_template(manifest.name, model.spec))
     except RejectedError as error:
@@ -161,10 +176,12 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
                 yield Violation(path, "user", reason, message)
         elif reason == reasons.TEMPLATE_NOT_FOUND:
             known = [key.name for key in done.trial.judged if key.namespace == record.template.namespace]
-            message = f"there is no ConfigTemplate {record.template} in the files; add its file with -f, or correct the name"
+            absent = f"there is no ConfigTemplate {record.template} in the files"
+            message = f"{absent}; add its file with -f, or correct the name"
             yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
         elif reason == reasons.TEMPLATE_NOT_SERVED:
-            message = f"ConfigTemplate {record.template} is not valid, so this was not judged; correct the template first"
+            refused = f"ConfigTemplate {record.template} is not valid, so this was not judged"
+            message = f"{refused}; correct the template first"
             yield Violation(_FIELDS[reason], "user", reason, message)
         else:
             yield _said(reason, ready["message"])

@@ -99,7 +99,9 @@ def _doubles(value: Any, schema: dict[str, Any], path: str) -> Iterator[Violatio
             mark = repr([entry.get(k) for k in keys] if kind == "map" and isinstance(entry, dict) else entry)
             if kind in ("map", "set") and path not in _JUDGED and mark in seen:
                 by = f" with this {' and '.join(keys)}" if keys else ""
-                yield Violation(f"{path}[{index}]", "object", "double", f"another entry{by} is there; remove one")
+                yield Violation(
+                    f"{path}[{index}]", "object", "double", f"another entry{by} is there; remove one"
+                )
             seen.add(mark)
 
 
@@ -107,8 +109,10 @@ def _name_rules(manifest: Manifest) -> Iterator[Violation]:
     """The kinds' rules about their own names, which CRDs say in CEL."""
     name = manifest.name
     if manifest.kind == "ConfigTemplate" and len(name) > 63:
-        yield Violation("metadata.name", "object", "name", f"has {len(name)} characters; 63 at most, shorten it")
-    if manifest.kind == "UserPreference" and not manifest.body["spec"].get("user"):
-        if "." in name or len(name) > 63:
-            message = "is no user name ([A-Za-z0-9_-]{1,63}); set spec.user"
-            yield Violation("metadata.name", "object", "user", message)
+        yield Violation(
+            "metadata.name", "object", "name", f"has {len(name)} characters; 63 at most, shorten it"
+        )
+    nameless = manifest.kind == "UserPreference" and not manifest.body["spec"].get("user")
+    if nameless and ("." in name or len(name) > 63):
+        message = "is no user name ([A-Za-z0-9_-]{1,63}); set spec.user"
+        yield Violation("metadata.name", "object", "user", message)

@@ -67,7 +67,9 @@ def _about(done: Examined, entries: list[Entry], key: str) -> list[Entry]:
     mentioned = {f.key for entry in entries for f in entry.findings}
     if key not in known and key not in mentioned:
         hint = nearest(key, sorted(known))
-        raise Failure(f"no template in these files has a key {key}" + (f"; did you mean {hint}?" if hint else ""), 2)
+        raise Failure(
+            f"no template in these files has a key {key}" + (f"; did you mean {hint}?" if hint else ""), 2
+        )
     kept = []
     for entry in entries:
         findings = [f for f in entry.findings if f.key == key or f.layer == "object" or f.rule in _BARS]

@@ -41,6 +41,11 @@ class Fence:
     ) -> AsyncIterator[Event[T]]:
         return self._api.watch(resource, item, version=version, selector=selector, timeout=timeout)
 
+    def stream(
+        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+    ) -> AsyncIterator[Event[T]]:
+        return self._api.stream(resource, item, selector=selector, timeout=timeout)
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         return await self._api.get(resource, namespace, name)
 

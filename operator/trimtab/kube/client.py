@@ -21,6 +21,7 @@ APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
+_SYNCED = b'"k8s.io/initial-events-end":"true"'
 LONGEST_LINE = 32 * 1024 * 1024
 RETRIES = 4
 
@@ -176,12 +177,22 @@ class Client:
         :raises GoneError: ``version`` is too old; list again.
         :raises UnavailableError: the stream broke, or was silent for longer than bookmarks allow.
         """
-        params = {
-            "watch": "1",
-            "resourceVersion": version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(timeout),
-        }
+        async for event in self._events(resource, item, {"resourceVersion": version}, selector, timeout):
+            yield event
+
+    async def stream(
+        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+    ) -> AsyncIterator[Event[T]]:
+        """A list as a watch's initial events, from the API server's cache: several times faster than pages
+        (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists)."""
+        params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        async for event in self._events(resource, item, params, selector, timeout):
+            yield event
+
+    async def _events(
+        self, resource: Resource, item: type[T], params: dict[str, str], selector: str, timeout: int
+    ) -> AsyncIterator[Event[T]]:
+        params |= {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(timeout)}
         if selector:
             params["labelSelector"] = selector
         decoder = _decoder(item)
@@ -202,7 +213,8 @@ class Client:
                     if event.type == "ERROR":
                         status = _STATUS.decode(event.object)
                         raise errors.of(status.code or 500, status.reason or "", status.message or "")
-                    yield Event(event.type, decoder.decode(event.object))
+                    kind = "SYNCED" if event.type == "BOOKMARK" and _SYNCED in line else event.type
+                    yield Event(kind, decoder.decode(event.object))
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             raise errors.UnavailableError(0, "WatchBroken", f"{type(error).__name__}: {error}") from error
 

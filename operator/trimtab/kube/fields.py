@@ -20,7 +20,7 @@ def leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
                 yield (*path, name), value
 
 
-def put(node: Body, path: Path, value: Any) -> None:
+def assign(node: Body, path: Path, value: Any) -> None:
     *parents, last = path
     for part in parents:
         node = node.setdefault(part, {})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from trimtab.kube import errors
-from trimtab.kube.fields import Path, cut, leaves, merged_with, put
+from trimtab.kube.fields import Path, assign, cut, leaves, merged_with
 from trimtab.kube.port import Body, Event, Page
 from trimtab.kube.resources import GROUP, NAMESPACES, Resource
 
@@ -57,11 +57,13 @@ class Memory:
     """Implements :class:`trimtab.kube.port.Api`. ``now`` gives creation times.
 
     ``writes`` lists every write that changed something; :meth:`put` and :meth:`remove` are other people's.
+    With ``streams`` off it is a server that lists in pages alone.
     """
 
     def __init__(self, now: Callable[[], str] = lambda: EPOCH) -> None:
         self.version = 0
         self.writes: list[Write] = []
+        self.streams = True
         self._now = now
         self._stored: dict[Resource, dict[Place, _Stored]] = {}
         self._log: list[_Change] = []
@@ -162,6 +164,22 @@ class Memory:
             except TimeoutError:
                 return
 
+    async def stream(
+        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+    ) -> AsyncIterator[Event[T]]:
+        """:raises InvalidError: ``streams`` is off."""
+        if not self.streams:
+            raise errors.InvalidError(422, "Invalid", "sendInitialEvents is forbidden")
+        version = self.version
+        for stored in [s for _, s in sorted(self._of(resource).items()) if _selected(s.body, selector)]:
+            yield Event("ADDED", msgspec.json.decode(_encode(stored.body), type=item))
+        synced = {"metadata": {"resourceVersion": str(version)}}
+        yield Event("SYNCED", msgspec.json.decode(_encode(synced), type=item))
+        async for event in self.watch(
+            resource, item, version=str(version), selector=selector, timeout=timeout
+        ):
+            yield event
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         await asyncio.sleep(0)
         return _copy(self._find(resource, (namespace or "", name)).body)
@@ -194,7 +212,7 @@ class Memory:
         for path in owned - wanted.keys():
             cut(made, path)
         for path, value in wanted.items():
-            put(made, path, value)
+            assign(made, path, value)
         answer = self._store("apply", resource, place, made, old)
         self._find(resource, place).owned = set(wanted)
         return answer

@@ -28,7 +28,7 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class Event(msgspec.Struct, Generic[T], gc=False):
-    """One watch event. BOOKMARK carries only a resourceVersion; ERROR never comes here, it is raised."""
+    """One event: ADDED, MODIFIED, DELETED, BOOKMARK or, of a stream, SYNCED. BOOKMARK carries only a resourceVersion; ERROR never comes here, it is raised."""
 
     type: str
     object: T
@@ -71,6 +71,16 @@ class Api(Protocol):
         self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
     ) -> AsyncIterator[Event[T]]:
         """Events after ``version`` until the server ends the stream."""
+        ...
+
+    def stream(
+        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+    ) -> AsyncIterator[Event[T]]:
+        """A list and the watch that follows it in one: what exists as ADDED events, then one SYNCED event whose
+        object carries the list's resourceVersion, then what changes.
+
+        :raises trimtab.kube.errors.InvalidError: this server has no such thing; list pages instead.
+        """
         ...
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body: ...

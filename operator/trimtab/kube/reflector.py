@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from trimtab.kube import errors
-from trimtab.kube.port import Api, Page
+from trimtab.kube.port import Api, Event, Page
 from trimtab.kube.resources import Resource
 
 T = TypeVar("T")
@@ -65,6 +65,7 @@ class Reflector(Generic[T]):
         self.last_contact: float = 0.0
         self.relists = 0
         self._asked = asyncio.Event()
+        self._streams = True
         self._api, self._item, self._sink = api, item, sink
         self._version, self._selector, self._limit = version, selector, limit
         self.watches = watch
@@ -74,63 +75,107 @@ class Reflector(Generic[T]):
         """Run until cancelled."""
         failures = 0
         while True:
+            relist_at = asyncio.get_running_loop().time() + self._relist_seconds * _spread()
             try:
-                version = await self._list()
+                version = await self._fill(relist_at)
                 failures = 0
                 if self.watches:
-                    await self._follow(version)
+                    await self._follow(version, relist_at)
                 else:
                     await self._until_asked()
             except errors.GoneError:
-                log.info(
-                    "list or watch version expired; listing again", extra={"resource": self.resource.plural}
-                )
+                log.info("a version expired; listing again", extra={"resource": self.resource.plural})
             except errors.ApiError as error:
                 failures += 1
                 log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(failures))
 
+    async def _fill(self, relist_at: float) -> str:
+        """One complete list into the sink, and what follows it where it came as a stream; the version reached.
+
+        :raises trimtab.kube.errors.ApiError: the list is not complete.
+        """
+        if self.watches and self._streams:
+            try:
+                return await self._stream(relist_at)
+            except errors.InvalidError:
+                self._streams = False  # an API server without streaming lists
+        return await self._list()
+
+    async def _stream(self, relist_at: float) -> str:
+        version, complete, count = "", False, 0
+        self._sink.begin()
+        try:
+            async for event in self._api.stream(
+                self.resource, self._item, selector=self._selector, timeout=_seconds_to(relist_at)
+            ):
+                self._touch()
+                version = self._version(event.object) or version
+                if event.type == "SYNCED":
+                    complete = True
+                    self._complete(version)
+                else:
+                    self._hand_over(event)
+                count += 1
+                if count % SLICE == 0:
+                    await asyncio.sleep(0)
+        except errors.GoneError:
+            raise
+        except errors.ApiError as error:
+            if not complete:
+                raise
+            log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
+        if not complete:
+            raise errors.UnavailableError(0, "ListCut", "the list ended before it was complete")
+        return version
+
     async def _list(self) -> str:
-        """One complete list into the sink; the version to watch from."""
-        version = ""
+        version, count = "", 0
         self._sink.begin()
         pages: AsyncIterator[Page[T]] = self._api.pages(
             self.resource, self._item, selector=self._selector, limit=self._limit
         )
         async for page in pages:
             self._touch()
-            for count, item in enumerate(page.items or ()):
+            for item in page.items or ():
                 self._sink.put(item)
-                if count % SLICE == SLICE - 1:
+                count += 1
+                if count % SLICE == 0:
                     await asyncio.sleep(0)
             version = page.metadata.resourceVersion or version
-            del page
+        self._complete(version)
+        return version
+
+    def _complete(self, version: str) -> None:
         self._sink.end(int(version or 0))
         self.relists += 1
         self.synced.set()
-        return version
 
-    async def _follow(self, version: str) -> None:
+    def _hand_over(self, event: Event[T]) -> None:
+        if event.type == "DELETED":
+            self._sink.drop(event.object)
+        elif event.type != "BOOKMARK":
+            self._sink.put(event.object)
+
+    async def _follow(self, version: str, relist_at: float) -> None:
         """Watch, resuming where it broke, until it is time to list again.
 
         :raises GoneError: the version expired.
         """
-        loop = asyncio.get_running_loop()
-        relist_at = loop.time() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
         failures = 0
-        while loop.time() < relist_at:
-            seconds = max(1, min(300, int(relist_at - loop.time())))
+        while asyncio.get_running_loop().time() < relist_at:
             try:
                 async for event in self._api.watch(
-                    self.resource, self._item, version=version, selector=self._selector, timeout=seconds
+                    self.resource,
+                    self._item,
+                    version=version,
+                    selector=self._selector,
+                    timeout=_seconds_to(relist_at),
                 ):
                     self._touch()
                     failures = 0
                     version = self._version(event.object) or version
-                    if event.type == "DELETED":
-                        self._sink.drop(event.object)
-                    elif event.type != "BOOKMARK":
-                        self._sink.put(event.object)
+                    self._hand_over(event)
             except errors.GoneError:
                 raise
             except errors.ApiError as error:
@@ -149,6 +194,14 @@ class Reflector(Generic[T]):
 
     def _touch(self) -> None:
         self.last_contact = asyncio.get_running_loop().time()
+
+
+def _spread() -> float:
+    return random.uniform(0.9, 1.1)  # noqa: S311  # replicas need not list at the same moment
+
+
+def _seconds_to(deadline: float) -> int:
+    return max(1, min(300, int(deadline - asyncio.get_running_loop().time())))
 
 
 def _backoff(failures: int) -> float:

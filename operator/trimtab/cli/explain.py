@@ -1,0 +1,261 @@
+"""``trimtab explain``: each value of a user, who set it, what it hid, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from trimtab.cli.failure import Failure
+from trimtab.cli.options import Context, Kubeconfig, MaybeFiles, Namespace, Output
+from trimtab.cli.output import Format, console, notes, row, say, show, table
+
+if TYPE_CHECKING:
+    from trimtab.cli.explained import Explained
+    from trimtab.cli.offline import Trial
+    from trimtab.engine.preferences import TemplateKey
+
+
+def explain(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The ConfigTemplate's name.")],
+    user: Annotated[
+        Optional[str], typer.Argument(metavar="USER", help="Whose values; or use --group.")  # noqa: UP045
+    ] = None,
+    key: Annotated[Optional[str], typer.Argument(metavar="KEY", help="One key, in detail.")] = None,  # noqa: UP045
+    group: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Explain what users of this group read who have no preference."),
+    ] = None,
+    filename: MaybeFiles = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Explain a user's values: which layer and object set each, what it shadowed, and what was refused.
+
+    It reads the cluster, or with -f files alone. -n names the template's namespace; the user's preference may
+    live in another. Sensitive values are never shown.
+
+    Examples:
+
+        trimtab explain music-agent alice
+
+        trimtab explain music-agent alice agent.temperature -n music
+
+        trimtab explain music-agent --group free -f template.yaml
+
+        trimtab explain music-agent alice -f config/ -n music -o json
+
+    Exit code: 0 explained, 1 no such template, user, group or key, or the cluster refused, 2 wrong usage.
+    """
+    if user is None and group is None:
+        raise Failure("whose values? name a USER, or --group GROUP for users without a preference", 2)
+    if user is not None and group is not None and key is None:
+        user, key = None, user  # explain TEMPLATE KEY --group GROUP
+    if user is not None and group is not None:
+        raise Failure("name a USER or --group, not both", 2)
+    if filename:
+        if kubeconfig is not None or context is not None:
+            raise Failure("-f works offline: leave --kubeconfig and --context away", 2)
+        trial, found, remarks = _from_files(filename, template, namespace or "default")
+    else:
+        from trimtab.cli.cluster import Target
+
+        trial, found, remarks = _from_cluster(Target(kubeconfig, context), template, namespace, user)
+    what = _of_group(trial, found, group) if group is not None else _of_user(trial, found, str(user))
+    names = _chosen(what, key)
+    from trimtab.cli.explained import to_dict
+
+    show(to_dict(what, names), output, lambda: _people(what, names, detailed=key is not None))
+    notes(remarks)
+
+
+def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Trial, TemplateKey, list[str]]:
+    from trimtab.cli.files import examine
+    from trimtab.core.problems import nearest
+    from trimtab.engine.preferences import TemplateKey
+
+    done = examine(paths, namespace)
+    for flaw in done.flaws:
+        say(f"refused: {flaw.place}: {flaw.subject}: {flaw.violation}", stderr=True, style="red")
+    named = [key for key in done.trial.judged if key.name == name]
+    here = TemplateKey(namespace, name)
+    if here not in named and namespace == "default" and len(named) == 1:
+        here = named[0]
+    if here not in done.trial.judged:
+        known = sorted({str(key) for key in done.trial.judged})
+        hint = nearest(str(here), known) or ", ".join(known[:5])
+        raise Failure(
+            f"there is no valid-shaped ConfigTemplate {here} in the files"
+            + (f"; there is {hint} (-n names the namespace)" if hint else "")
+        )
+    return done.trial, here, done.notes
+
+
+def _from_cluster(
+    target: Any, name: str, namespace: str | None, user: str | None
+) -> tuple[Trial, TemplateKey, list[str]]:
+    from trimtab.cli.cluster import Cluster, with_cluster
+    from trimtab.cli.live import gather
+    from trimtab.cli.offline import Trial
+    from trimtab.core.problems import nearest
+    from trimtab.engine.preferences import TemplateKey
+    from trimtab.kube.resources import CONFIG_TEMPLATES
+
+    async def read(cluster: Cluster) -> tuple[Trial, TemplateKey, list[str]]:
+        trial, home = Trial(), namespace or cluster.namespace
+        body = await cluster.get(CONFIG_TEMPLATES, home, name)
+        if body is None:
+            names = [
+                t["metadata"]["name"] async for t in cluster.each(CONFIG_TEMPLATES, dict[str, Any], home)
+            ]
+            hint = nearest(name, names) or ", ".join(sorted(names)[:5])
+            more = f"there is {hint}" if hint else "-n names another namespace"
+            raise Failure(f"there is no ConfigTemplate {name} in namespace {home}; {more}")
+        remarks = await gather(cluster, trial, body, user)
+        await trial.run()
+        return trial, TemplateKey(home, name), remarks
+
+    return with_cluster(target, read)
+
+
+def _of_user(trial: Trial, template: TemplateKey, user: str) -> Explained:
+    from trimtab.cli.explained import of_user
+    from trimtab.core.problems import nearest
+
+    claims = trial.claimants(template, user)
+    if not claims:
+        others = sorted({p.user for p in trial.preferences() if p.template == template})
+        hint = nearest(user, others)
+        raise Failure(
+            f"no preference of {template} is for user {user}"
+            + (f" (did you mean {hint}?)" if hint else "")
+            + "; who has none reads the group's values: use --group GROUP"
+        )
+    what = of_user(trial, claims[0], tuple(claims[1:]))
+    if what is None:
+        status = trial.preference_status(*claims[0].key)
+        ready: dict[str, str] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+        raise Failure(
+            f"{claims[0].namespace}/{claims[0].name}: {ready.get('message') or 'its group is not served'}"
+        )
+    return what
+
+
+def _of_group(trial: Trial, template: TemplateKey, group: str) -> Explained:
+    from trimtab.cli.explained import of_group
+    from trimtab.core.problems import nearest
+    from trimtab.engine.preferences import GroupKey
+
+    what = of_group(trial, GroupKey(*template, group))
+    if what is None:
+        verdict = trial.template_verdict(template)
+        accepted = trial.judged[template].accepted
+        if accepted is None:
+            raise Failure(f"{template} is not served: {verdict.message}")
+        hint = nearest(group, accepted.schema.groups)
+        raise Failure(
+            f"{template} has no group {group}; "
+            + (f"did you mean {hint}?" if hint else f"it has {', '.join(accepted.schema.groups) or 'none'}")
+        )
+    return what
+
+
+def _chosen(what: Explained, key: str | None) -> list[str]:
+    from trimtab.core.problems import nearest
+
+    keys = what.view.schema.keys
+    if key is None:
+        return list(keys)
+    if key not in keys:
+        hint = nearest(key, keys)
+        raise Failure(f"{what.template} has no key {key}" + (f"; did you mean {hint}?" if hint else ""))
+    return [key]
+
+
+def _people(what: Explained, names: list[str], *, detailed: bool) -> None:
+    _head(what)
+    if detailed:
+        _detail(what, names[0])
+    else:
+        made = table("KEY", "VALUE", "SET BY", "SHADOWS", "NOTES")
+        for name in names:
+            row(made, *_cells(what, name))
+        console().print(made)
+    for violation in what.violations:
+        if not detailed or violation.key == names[0]:
+            say(f"refused: {violation}", style="red")
+    for warning in what.status.get("warnings", []):
+        if not detailed or warning.get("key") == names[0]:
+            say(f"warning: {warning.get('key', '')}: {warning['message']}", style="yellow")
+
+
+def _head(what: Explained) -> None:
+    preference = what.preference
+    where = f"template {what.template}, group {what.group}"
+    if preference is None:
+        say(f"users without a preference: {where}")
+    else:
+        say(f"user {preference.user}: {where}, UserPreference {preference.namespace}/{preference.name}")
+        ready = what.ready
+        say(
+            f"Ready={ready.get('status', 'Unknown')} ({ready.get('reason', 'NotJudged')}): {ready.get('message', '')}"
+        )
+        if what.in_force == "accepted" and preference.accepted is not None:
+            say(f"in force: what was accepted from generation {preference.accepted.generation}")
+        elif what.in_force == "group":
+            say("in force: the group's values")
+        for rival in what.rivals:
+            say(
+                f"also claimed by UserPreference {rival.namespace}/{rival.name}, which is younger and does not count"
+            )
+    say()
+
+
+def _cells(what: Explained, name: str) -> tuple[str, ...]:
+    told = what.key(name)
+    shadows = ", ".join(f"{_text(s['value'])} ({s['layer']})" for s in told.get("shadowed", ()))
+    remarks: list[str] = []
+    if told.get("combined"):
+        remarks.append("combined")
+    remarks += [f"{t}: {told[t]}" for t in ("merge", "setBy", "deprecated") if told.get(t)]
+    remarks += [t for t in ("required", "sensitive") if told.get(t)]
+    value = _text(told["value"]) if "value" in told else "-"
+    return name, _cut(value), told.get("layer", "unset"), _cut(shadows), ", ".join(remarks)
+
+
+def _detail(what: Explained, name: str) -> None:
+    told = what.key(name)
+    made = table("", "")
+    made.show_header = False
+    row(made, "key", name)
+    row(made, "type", told["type"])
+    row(made, "value", _text(told["value"]) if "value" in told else "unset")
+    if "layer" in told:
+        row(made, "set by", f"{told['layer']}: {told['object']}")
+    for shadow in told.get("shadowed", ()):
+        verb = "combined with" if told.get("combined") else "shadows"
+        row(made, verb, f"{_text(shadow['value'])} from {shadow['layer']}: {shadow['object']}")
+    for trait in (
+        "merge",
+        "setBy",
+        "required",
+        "sensitive",
+        "reload",
+        "deprecated",
+        "replacedBy",
+        "description",
+    ):
+        if told.get(trait):
+            row(made, trait, _text(told[trait]))
+    console().print(made)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,141 @@
+"""A cluster's objects for a trial: just those that decide about one user of one template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab.api import ConfigTemplateSpec
+from trimtab.cli.cluster import Cluster
+from trimtab.cli.offline import Trial
+from trimtab.core import naming
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    NAMESPACES,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+)
+
+_Any = dict[str, Any]
+
+
+async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | None) -> list[str]:
+    """Put what the cluster holds into the trial; notes on what could not be read."""
+    notes: list[str] = []
+    meta = template["metadata"]
+    home, name = meta["namespace"], meta["name"]
+    await _rivals(cluster, trial, template, notes)
+    await _served(cluster, trial, home, name)
+    preferences: dict[tuple[str, str], Body] = {}
+
+    def keep(found: list[Body]) -> None:
+        for body in found:
+            place = body["metadata"]["namespace"], body["metadata"]["name"]
+            reference = body.get("spec", {}).get("templateRef", {})
+            if (reference.get("namespace") or place[0], reference.get("name")) == (home, name):
+                preferences[place] = body
+
+    if user is not None:
+        keep(await _preferences(cluster, home, {"spec.templateRef.name": name, "spec.user": user}, notes))
+        keep(await _preferences(cluster, home, {"spec.templateRef.name": name, "metadata.name": user}, notes))
+        for group in {body["spec"].get("group") for body in preferences.values()} & _limited(template):
+            keep(
+                await _preferences(cluster, home, {"spec.templateRef.name": name, "spec.group": group}, notes)
+            )
+    await _namespaces(cluster, trial, template, {place[0] for place in preferences}, notes)
+    for body in preferences.values():
+        trial.put(USER_PREFERENCES, body)
+    return list(dict.fromkeys(notes))
+
+
+def _groups(template: Body) -> list[_Any]:
+    found = template.get("spec", {}).get("groups")
+    return [group for group in found or [] if isinstance(group, dict)]
+
+
+def _limited(template: Body) -> set[str]:
+    """Groups for which it matters who else is in them."""
+    return {group.get("name", "") for group in _groups(template) if group.get("maxUsers") is not None}
+
+
+async def _rivals(cluster: Cluster, trial: Trial, template: Body, notes: list[str]) -> None:
+    """The template and those whose outputs might be called the same."""
+    mine = _object_names(template)
+    trial.put(CONFIG_TEMPLATES, template)
+    try:
+        async for body in cluster.each(CONFIG_TEMPLATES, dict[str, Any]):
+            if body["metadata"].get("uid") != template["metadata"].get("uid") and mine & _object_names(body):
+                trial.put(CONFIG_TEMPLATES, body)
+    except errors.ForbiddenError:
+        notes.append(
+            "you may not list ConfigTemplates of all namespaces: collisions of names were not checked"
+        )
+
+
+def _object_names(template: Body) -> set[str]:
+    return {
+        naming.group_object(template["metadata"]["name"], group.get("name", ""))
+        for group in _groups(template)
+    }
+
+
+async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
+    """What the groups serve: it counts while the template's present spec is refused."""
+    wanted: set[str] = set()
+    async for body in cluster.each(RENDERED_GROUPS, dict[str, Any], home):
+        if body.get("spec", {}).get("templateRef", {}).get("name") != name:
+            continue
+        trial.put(RENDERED_GROUPS, body)
+        status = body.get("status", {})
+        number = status.get("currentRevision")
+        wanted |= {r["snapshot"] for r in status.get("revisions") or () if r.get("number") == number}
+    for snapshot in sorted(wanted):
+        try:
+            found = await cluster.get(CONTROLLER_REVISIONS, home, snapshot)
+        except errors.ForbiddenError:
+            continue
+        if found is not None:
+            data = found.get("data") or {}
+            # What is sealed is sensitive, so it would not be shown anyway.
+            trial.memory.put(CONTROLLER_REVISIONS, {**found, "data": {"spec": data.get("spec", {})}})
+
+
+async def _preferences(cluster: Cluster, home: str, fields: dict[str, str], notes: list[str]) -> list[Body]:
+    try:
+        return await cluster.matching(USER_PREFERENCES, fields)
+    except errors.InvalidError:  # an API server before 1.31 cannot select by fields of the spec
+        return [body async for body in cluster.each(USER_PREFERENCES, dict[str, Any])]
+    except errors.ForbiddenError:
+        notes.append(
+            f"you may not list UserPreferences of all namespaces: only those in {home} were looked at"
+        )
+        return [body async for body in cluster.each(USER_PREFERENCES, dict[str, Any], home)]
+
+
+async def _namespaces(
+    cluster: Cluster, trial: Trial, template: Body, homes: set[str], notes: list[str]
+) -> None:
+    from trimtab.cli import assume
+
+    try:
+        spec = ConfigTemplateSpec.model_validate(template.get("spec", {}))
+        targets = {group.target_namespace for group in spec.groups if group.target_namespace}
+    except ValueError:
+        targets = set()
+    unknown = set()
+    for name in sorted(homes | targets):
+        try:
+            found = await cluster.get(NAMESPACES, None, name)
+        except errors.ForbiddenError:
+            unknown.add(name)
+            continue
+        if found is not None:
+            trial.put(NAMESPACES, found)
+    if unknown:
+        notes.append(
+            f"you may not read the namespaces {', '.join(sorted(unknown))}: whether they are let in was not checked"
+        )
+        for body in assume.anything(template, unknown):
+            trial.put(NAMESPACES, body)

@@ -1,0 +1,218 @@
+"""kill -9 between any two API calls: whoever takes over ends where an undisturbed operator would have."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from simulation import SYSTEM, Cluster, Operator, hurried, spec
+
+from trimtab.crypto import Keys
+from trimtab.engine.engine import KEYS_SECRET
+from trimtab.engine.fence import Fence
+from trimtab.kube.memory import Memory
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    RENDERED_GROUPS,
+    SECRETS,
+    USER_PREFERENCES,
+)
+
+KEYS = Keys((b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",), b"digest-key-of-the-tests")
+KINDS = (CONFIG_TEMPLATES, USER_PREFERENCES, RENDERED_GROUPS, CONTROLLER_REVISIONS, CONFIG_MAPS, SECRETS)
+_OF_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp")
+
+Step = Callable[[Cluster], object]
+
+
+class Dying(Fence):
+    """An API port whose process dies at its ``at``-th write, before or after that has taken effect: no call
+    that is made from then on, or that is under way, ever returns."""
+
+    def __init__(self, memory: Memory, at: int, *, after: bool) -> None:
+        super().__init__(memory, lambda: True)
+        self.count, self.at, self.after = 0, at, after
+        self.dead = asyncio.Event()
+
+    def __getattribute__(self, name: str) -> Any:
+        call = super().__getattribute__(name)
+        if name not in ("get", "create", "apply", "merge_patch", "replace_status", "delete"):
+            return call
+
+        async def one(*args: Any, **options: Any) -> Any:
+            if name != "get":
+                self.count += 1
+            now = name != "get" and self.count == self.at
+            if now and not self.after:
+                self.dead.set()
+            if self.dead.is_set():
+                await asyncio.Event().wait()
+            answer = await call(*args, **options)
+            if now:
+                self.dead.set()
+            if self.dead.is_set():
+                await asyncio.Event().wait()
+            return answer
+
+        return one
+
+
+def state(cluster: Cluster) -> list[Body]:
+    """All that the cluster holds, without what differs between any two runs."""
+    found = []
+    for kind in KINDS:
+        for body in cluster.memory.objects(kind):
+            meta = {k: v for k, v in body["metadata"].items() if k not in _OF_THE_SERVER}
+            body["metadata"] = meta
+            (body.get("data") or {}).pop("sealed", None)  # a Fernet token differs each time
+            (body.get("status") or {}).pop("epoch", None)
+            found.append(body)
+    return found
+
+
+def fresh() -> Cluster:
+    cluster = Cluster("music", "tenant")
+    place = {"name": KEYS_SECRET, "namespace": SYSTEM}
+    cluster.memory.put(SECRETS, {"metadata": place, "data": KEYS.to_secret()})
+    return cluster
+
+
+async def play(steps: list[Step], at: int = 0, *, after: bool = False) -> tuple[list[list[Body]], bool]:
+    """Take the steps one by one; the state after each, and whether somebody died on the way."""
+    cluster = fresh()
+    dying = Dying(cluster.memory, at, after=after)
+    operator = Operator(cluster, dying)
+    states: list[list[Body]] = []
+    died = False
+    operator.start()
+    try:
+        lead = asyncio.create_task(operator.engine.lead())
+        for step in steps:
+            step(cluster)
+            if not died:
+                quiet = asyncio.create_task(_quiet(lead, operator))
+                dead = asyncio.create_task(dying.dead.wait())
+                await asyncio.wait([quiet, dead], return_when=asyncio.FIRST_COMPLETED)
+                if not dying.dead.is_set():
+                    dead.cancel()
+                    await quiet
+                else:
+                    died = True
+                    quiet.cancel()
+                    await operator.kill()
+                    operator = Operator(cluster)
+                    operator.start()
+                    await operator.engine.lead()
+            await operator.quiet()
+            states.append(state(cluster))
+    finally:
+        lead.cancel()
+        await operator.kill()
+    return states, died
+
+
+async def _quiet(lead: asyncio.Task[None], operator: Operator) -> None:
+    await asyncio.shield(lead)
+    await operator.quiet()
+
+
+def _create(cluster: Cluster) -> None:
+    cluster.template(SHARDED)
+    for name, minutes in (("ann", 5), ("bob", 6), ("cid", "seven")):
+        cluster.preference(name, {"session.minutes": minutes})
+    cluster.preference("dan", {"agent.temperature": 1.5}, group="paid")
+
+
+def _move(cluster: Cluster) -> None:
+    cluster.preference("bob", {"session.minutes": 8}, group="paid")
+    cluster.preference("ann", {"session.minutes": -1})
+
+
+def edited(base: Body, **changes: Any) -> Step:
+    return lambda cluster: cluster.template({**base, **changes})
+
+
+SECRET_KEY = {"name": "music.token", "type": "String", "sensitive": True, "default": "s3cr3t-canary"}
+SHARDED = spec(
+    keys=[*spec()["keys"], SECRET_KEY],
+    outputs=[*spec()["outputs"], {"name": "creds", "kind": "Secret", "format": "TOML", "fileName": "c.toml"}],
+)
+PER_USER = {**SHARDED, "users": {"delivery": "PerUser"}}
+
+LIFE: list[Step] = [
+    _create,
+    edited(SHARDED, groups=[{"name": "free", "values": {"session.minutes": 21}}, {"name": "paid"}]),
+    edited(SHARDED, keys=[{"name": "broken", "type": "Number", "default": "x"}]),
+    _move,
+    lambda cluster: cluster.remove(USER_PREFERENCES, "bob"),
+    edited(SHARDED, groups=[{"name": "free"}]),
+    edited(PER_USER, groups=[{"name": "free"}]),
+    lambda cluster: cluster.remove(CONFIG_TEMPLATES, "app"),
+]
+
+RETAINED: list[Step] = [
+    lambda cluster: cluster.template({**SHARDED, "deletionPolicy": "Retain"}),
+    lambda cluster: cluster.preference("ann", {"session.minutes": 5}),
+    lambda cluster: cluster.remove(CONFIG_TEMPLATES, "app"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _hurry() -> Iterator[None]:
+    with hurried():
+        yield
+
+
+def _difference(left: list[Body], right: list[Body]) -> str:
+    lost = [b for b in left if b not in right]
+    new = [b for b in right if b not in left]
+    return f"undisturbed: {lost}\nwith a crash: {new}"
+
+
+@pytest.mark.parametrize("steps", [LIFE, RETAINED], ids=["a whole life", "deletionPolicy Retain"])
+@pytest.mark.parametrize("after", [False, True], ids=["before the write", "after the write"])
+async def test_a_crash_at_any_write_changes_nothing_in_the_end(steps: list[Step], after: bool) -> None:
+    undisturbed, _ = await play(steps)
+    at, died = 0, True
+    while died:
+        at += 1
+        states, died = await play(steps, at, after=after)
+        for number, (expected, got) in enumerate(zip(undisturbed, states, strict=True)):
+            assert got == expected, f"write {at}, step {number}: {_difference(expected, got)}"
+    assert at > 20 or steps is RETAINED
+
+
+async def test_an_undisturbed_life_ends_with_nothing_left_behind() -> None:
+    states, _ = await play(LIFE)
+
+    kinds = [body["kind"] for body in states[-1]]
+
+    assert sorted(set(kinds)) == ["Secret", "UserPreference"], "the keys and the preferences alone"
+    assert kinds.count("Secret") == 1
+
+
+async def test_the_keys_are_made_once_even_if_the_first_leader_dies_on_it() -> None:
+    cluster = Cluster()
+    cluster.template()
+    for after in (False, True):
+        dying = Dying(cluster.memory, 1, after=after)
+        operator = Operator(cluster, dying)
+        operator.start()
+        lead = asyncio.create_task(operator.engine.lead())
+        await dying.dead.wait()
+        lead.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await lead
+        await operator.kill()
+    kept = cluster.find(SECRETS, KEYS_SECRET, SYSTEM)
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+
+    assert kept is not None
+    assert cluster.find(SECRETS, KEYS_SECRET, SYSTEM) == kept

@@ -1,0 +1,249 @@
+"""The real engine over the API server in memory: a cluster to write into, an operator to run, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from trimtab.core import naming
+from trimtab.engine import groups as groups_module
+from trimtab.engine import statuses as statuses_module
+from trimtab.engine import verdicts as verdicts_module
+from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.observed import AnyObject
+from trimtab.kube import errors
+from trimtab.kube.memory import EPOCH, Memory, Write
+from trimtab.kube.port import Api, Body
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    NAMESPACES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    SECRETS,
+    USER_PREFERENCES,
+    Resource,
+)
+
+SYSTEM = "trimtab-system"
+HOME = "music"
+
+
+def spec(**changes: Any) -> Body:
+    """A small template: two groups, a file for the group and one for each user."""
+    made: Body = {
+        "keys": [
+            {"name": "agent.temperature", "type": "Number", "default": 0.7, "minimum": 0, "maximum": 2},
+            {"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1},
+            {"name": "agent.voice", "type": "String", "default": "calm"},
+        ],
+        "groups": [{"name": "free", "values": {"session.minutes": 20}}, {"name": "paid"}],
+        "outputs": [
+            {"name": "app", "format": "YAML", "fileName": "config.yaml"},
+            {"name": "prefs", "format": "JSON", "scope": "User", "fileName": "prefs.json"},
+        ],
+    }
+    return {**made, **changes}
+
+
+class Cluster:
+    """A memory API server, and what people do to it."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.memory = Memory()
+        for name in (SYSTEM, *(namespaces or (HOME,))):
+            self.namespace(name)
+
+    def namespace(
+        self, name: str, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
+    ) -> None:
+        meta = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
+        self.memory.put(NAMESPACES, {"metadata": meta})
+
+    def template(self, body: Body | None = None, name: str = "app", namespace: str = HOME, **meta: Any) -> Body:
+        place = {"name": name, "namespace": namespace, **meta}
+        return self.memory.put(CONFIG_TEMPLATES, {"metadata": place, "spec": body or spec()})
+
+    def preference(
+        self,
+        name: str,
+        values: Body | None = None,
+        *,
+        group: str = "free",
+        template: str = "app",
+        namespace: str = HOME,
+        meta: Body | None = None,
+        **fields: Any,
+    ) -> Body:
+        ref = {"name": template, "namespace": HOME}
+        body = {"templateRef": ref, "group": group, "values": values or {}, **fields}
+        place = {"name": name, "namespace": namespace, **(meta or {})}
+        return self.memory.put(USER_PREFERENCES, {"metadata": place, "spec": body})
+
+    def remove(self, resource: Resource, name: str, namespace: str = HOME) -> None:
+        self.memory.remove(resource, namespace, name)
+
+    def find(self, resource: Resource, name: str, namespace: str = HOME) -> Body | None:
+        for body in self.memory.objects(resource):
+            if (body["metadata"].get("namespace", ""), body["metadata"]["name"]) == (namespace, name):
+                return body
+        return None
+
+    # What came of it.
+
+    def ready(self, resource: Resource, name: str, namespace: str = HOME) -> tuple[str, str]:
+        """(status, reason) of Ready; empty while nothing is said of the present generation."""
+        body = self.find(resource, name, namespace)
+        assert body is not None, f"no {resource.kind} {namespace}/{name}"
+        status = body.get("status") or {}
+        if status.get("observedGeneration") != body["metadata"]["generation"]:
+            return "", ""
+        ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+        return ready["status"], ready["reason"]
+
+    def message(self, resource: Resource, name: str, namespace: str = HOME) -> str:
+        body = self.find(resource, name, namespace) or {}
+        return next(c["message"] for c in body["status"]["conditions"] if c["type"] == "Ready")
+
+    def outputs(self) -> Iterator[Body]:
+        """Everything that says Trimtab made it, secrets decoded."""
+        for resource in (CONFIG_MAPS, SECRETS):
+            for body in self.memory.objects(resource):
+                labels = body["metadata"].get("labels") or {}
+                if labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGER:
+                    data = body.get("data") or {}
+                    if resource is SECRETS:
+                        data = {k: base64.b64decode(v).decode() for k, v in data.items()}
+                    yield {**body, "data": data}
+
+    def documents(self) -> dict[tuple[str, ...], str]:
+        """Every rendered text by where a reader finds it, shard numbers apart; a user is in one shard only."""
+        found: dict[tuple[str, ...], str] = {}
+        for body in self.outputs():
+            meta = body["metadata"]
+            labels = meta["labels"]
+            name = f"{labels[naming.LABEL_TEMPLATE]}-{labels[naming.LABEL_GROUP]}"
+            sharded = naming.LABEL_SHARD in labels
+            for entry, text in body["data"].items():
+                place = (body["kind"], meta["namespace"], f"{name}-users" if sharded else meta["name"], entry)
+                assert place not in found, f"{place} is in two objects"
+                found[place] = text
+        return found
+
+    def file(self, user: str, group: str = "free", file: str = "prefs.json") -> str | None:
+        """A sharded user's file, or None."""
+        return self.documents().get(("ConfigMap", HOME, f"app-{group}-users", f"{user}.{file}"))
+
+
+class Operator:
+    """One engine over an API, and a stand-in for kopf's watches. Use as an async context manager: it leads inside."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        api: Api | None = None,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        now: Callable[[], str] = lambda: EPOCH,
+        relist_seconds: float = 600,
+    ) -> None:
+        self.memory = cluster.memory
+        self.api: Api = api or cluster.memory
+        self.engine = Engine(self.api, Settings(SYSTEM, relist_seconds), may_write, now)
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self) -> None:
+        """Fill the stores; it does not lead yet."""
+        world = self.engine.world
+        self._tasks = [
+            asyncio.create_task(self.engine.run()),
+            asyncio.create_task(self._kopf(CONFIG_TEMPLATES, world.templates)),
+            asyncio.create_task(self._kopf(POLICY_ROLLOUTS, world.rollouts)),
+        ]
+
+    async def kill(self) -> None:
+        """End it at once, wherever it is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Operator:
+        self.start()
+        await asyncio.wait_for(self.engine.lead(), 10)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                await self.kill()
+                raise AssertionError("the engine ended") from task.exception()
+        await self.kill()
+
+    async def _kopf(self, resource: Resource, store: Any) -> None:
+        """List, then watch, as kopf's handlers see it."""
+        while True:
+            version = ""
+            try:
+                async for page in self.memory.pages(resource, AnyObject):
+                    version = page.metadata.resourceVersion
+                    for item in page.items or ():
+                        store.put(item)
+                while True:
+                    async for event in self.memory.watch(resource, AnyObject, version=version):
+                        version = event.object.metadata.resourceVersion
+                        if event.type == "DELETED":
+                            store.drop(event.object)
+                        elif event.type != "BOOKMARK":
+                            store.put(event.object)
+            except errors.ApiError:
+                await asyncio.sleep(0)
+
+    async def quiet(self, *, timers: bool = True, seconds: float = 10) -> None:
+        """Wait until nothing changes any more; with ``timers``, until nothing is to be tried again either."""
+        await asyncio.wait_for(self._quiet(timers), seconds)
+
+    async def _quiet(self, timers: bool) -> None:
+        engine, same, last = self.engine, 0, -1
+        while same < 3:
+            for task in self._tasks:
+                assert not task.done(), f"the engine ended: {task}"
+            await engine.idle()
+            for _ in range(8):
+                await asyncio.sleep(0)
+            pending = bool(engine.verdicts._timers) or (timers and bool(engine.world.queue._timers))
+            if pending or engine.world.queue.busy or len(engine.statuses) or self.memory.version != last:
+                same = 0
+                await asyncio.sleep(0.002 if pending else 0)
+            else:
+                same += 1
+            last = self.memory.version
+
+
+async def settled(cluster: Cluster, **options: Any) -> list[Write]:
+    """Run an operator until it is quiet, then end it; what it wrote."""
+    before = len(cluster.memory.writes)
+    async with Operator(cluster, **options) as operator:
+        await operator.quiet()
+    return cluster.memory.writes[before:]
+
+
+@contextlib.contextmanager
+def hurried() -> Iterator[None]:
+    """Delays that are for people and for the API server's sake, made short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts_module, "COUNTS_SECONDS", 0.002)
+        patch.setattr(statuses_module, "RETRY_SECONDS", 0.01)
+        patch.setattr(groups_module, "CONFLICT_SECONDS", 0.05)
+        yield
+
+
+def groups_of(cluster: Cluster) -> list[str]:
+    return [body["metadata"]["name"] for body in cluster.memory.objects(RENDERED_GROUPS)]
+
+
+__all__ = ["HOME", "SYSTEM", "AsyncIterator", "Cluster", "Operator", "groups_of", "hurried", "settled", "spec"]

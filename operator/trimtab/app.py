@@ -6,14 +6,18 @@ import asyncio
 import gc
 import logging
 import os
+import selectors
 import signal
 import socket
+import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from trimtab import handlers
 from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.leader import Leader, LeaseSettings
 from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG
 from trimtab.kube import errors
@@ -23,7 +27,8 @@ from trimtab.web import probes
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 0.05
+DEEPEST = 20_000
+"""Nesting that decoders may meet: the API server lets 10,000 levels of JSON through, and Python stops at 1,000."""
 SILENCE_SECONDS = 180.0
 """A watch that says nothing for so long, bookmarks included, is taken for dead."""
 
@@ -48,7 +53,6 @@ class Operator:
         self.identity = f"{socket.gethostname()}-{os.getpid()}"
         self.port = 0
         self._stop = asyncio.Event()
-        self._beat = 0.0
 
     def stop(self) -> None:
         """Ask for a graceful stop."""
@@ -62,8 +66,9 @@ class Operator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        async with Client(self.credentials) as client:
-            lease = LeaseSettings(self.options.namespace, self.identity, duration=self.options.lease_duration)
+        lease = LeaseSettings(self.options.namespace, self.identity, duration=self.options.lease_duration)
+        # A write that fails is planned anew, so the client need not repeat it, nor may it outlive the Lease.
+        async with Client(self.credentials, write_retries=0, write_seconds=max(lease.margin, 2.0)) as client:
             moves: asyncio.Queue[bool] = asyncio.Queue()
 
             def moved(leading: bool) -> None:
@@ -85,7 +90,6 @@ class Operator:
             tasks = [
                 asyncio.create_task(engine.run(), name="engine"),
                 asyncio.create_task(self._lead(engine, leader, moves), name="lead"),
-                asyncio.create_task(self._heartbeat(), name="heartbeat"),
             ]
             stop = asyncio.create_task(self._stop.wait())
             try:
@@ -113,8 +117,8 @@ class Operator:
     async def _lead(self, engine: Engine, leader: Leader, moves: asyncio.Queue[bool]) -> None:
         """Follow the Lease. A standby's stores are filled before it asks for the Lease."""
         await engine.wait_synced()
-        gc.collect()
-        gc.freeze()  # what the stores hold stays: no full collection has to look at it again
+        gc.freeze()  # what the stores hold stays: no collection has to look at it again
+        gc.enable()
         log.info("stores are complete", extra={"preferences": len(engine.world.preferences)})
         leader.start()
         while True:
@@ -127,22 +131,9 @@ class Operator:
                     await engine.lead()
                     log.info("acting")
                     break
-                except (errors.ApiError, UnreadableError) as error:
+                except (errors.ApiError, NotLeaderError, UnreadableError) as error:
                     log.error("cannot act yet: %s", error)
                     await asyncio.sleep(1)
-
-    async def _heartbeat(self) -> None:
-        """Measure how long the event loop is kept by others."""
-        loop = asyncio.get_running_loop()
-        worst = 0.0
-        while True:
-            before = loop.time()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._beat = loop.time()
-            lag = self._beat - before - HEARTBEAT_SECONDS
-            if lag > worst:
-                worst = lag
-                LOOP_LAG.set(worst)
 
     def _health(self) -> str:
         """The loop answers, so it is alive; kopf may be between two tries."""
@@ -168,6 +159,24 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class _Measured(selectors.DefaultSelector):
+    """Measures how long the event loop is kept between two looks at its events: all that blocks it, exactly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._returned = time.perf_counter()
+        self._worst = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        kept = time.perf_counter() - self._returned
+        if kept > self._worst:
+            self._worst = kept
+            LOOP_LAG.set(kept)
+        events = super().select(timeout)
+        self._returned = time.perf_counter()
+        return events
+
+
 def run(credentials: Credentials, options: Options) -> None:
     """Run an operator in the foreground until it is told to stop."""
 
@@ -175,4 +184,7 @@ def run(credentials: Credentials, options: Options) -> None:
         await Operator(credentials, options).run()
 
     gc.set_threshold(50_000, 20, 100)
-    asyncio.run(main())
+    gc.disable()  # until the stores are full: filling them makes no garbage that needs collecting
+    sys.setrecursionlimit(DEEPEST)
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Measured())) as runner:
+        runner.run(main())

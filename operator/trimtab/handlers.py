@@ -15,7 +15,7 @@ from typing import Any
 # in ourselves. None in sys.modules makes an import fail.
 _hidden = [name for name in ("kubernetes", "pykube") if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
-import kopf  # noqa: E402
+import kopf
 
 for _name in _hidden:
     del sys.modules[_name]

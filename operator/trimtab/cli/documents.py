@@ -19,6 +19,7 @@ MAX_DEPTH = 200
 MAX_ALIASED = 4 * 1024 * 1024
 """Bytes that aliases may add to one document; an object of more than 1.5 MiB fits no API server anyway."""
 
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a text. ``flaws`` are what a reader must not overlook, such as a key that is there twice."""
@@ -129,7 +130,7 @@ class _Composer:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if isinstance(event, yaml.DocumentStartEvent):
                     index += 1
-                    line = event.start_mark.line + 1
+                    line = _line(event)
                     self.__init__()  # type: ignore[misc]
                 elif isinstance(event, yaml.DocumentEndEvent):
                     if self.root is not None:
@@ -140,7 +141,7 @@ class _Composer:
             raise MalformedError(_syntax(error, text)) from None
 
     def _take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = _line(event)
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event, line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
@@ -148,7 +149,7 @@ class _Composer:
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._end()
         elif isinstance(event, yaml.AliasEvent):
-            self._alias(event.anchor, line)
+            self._alias(event.anchor or "", line)
 
     def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, line: int) -> None:
         if event.tag not in (None, "!", PREFIX + "map", PREFIX + "seq"):
@@ -191,7 +192,7 @@ class _Composer:
             raise MalformedError(f"line {line}: *{name[:60]} is not text, so it cannot be a key")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
-        value = scalar(event, line)
+        value: Any = scalar(event, line)
         size = len(event.value) + 2
         if event.anchor:
             self.anchors[event.anchor] = (value, size)
@@ -234,8 +235,8 @@ def _mergeable(value: Any, line: int) -> list[dict[str, Any]]:
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and (error.problem_mark or error.context_mark):
-        mark = error.problem_mark or error.context_mark
+    mark = (error.problem_mark or error.context_mark) if isinstance(error, yaml.MarkedYAMLError) else None
+    if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
         context = f" {error.context}" if error.context else ""
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{context}"
     if isinstance(error, yaml.reader.ReaderError):
@@ -243,3 +244,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
         where = text[: error.position].count("\n") + 1
         return f"line {where}: the character U+{character:04X} is not allowed in YAML; remove it, or write it escaped"
     return str(error).splitlines()[0]
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 0

@@ -9,7 +9,7 @@ import typer
 
 from trimtab.cli.failure import Failure
 from trimtab.cli.options import Context, Kubeconfig, MaybeFiles, Namespace, Output
-from trimtab.cli.output import Format, console, notes, row, say, show, table
+from trimtab.cli.output import Format, notes, print_table, row, say, show, table
 
 if TYPE_CHECKING:
     from trimtab.cli.explained import Explained
@@ -176,6 +176,8 @@ def _chosen(what: Explained, key: str | None) -> list[str]:
 
 
 def _people(what: Explained, names: list[str], *, detailed: bool) -> None:
+    from trimtab.cli.report import finding
+
     _head(what)
     if detailed:
         _detail(what, names[0])
@@ -183,10 +185,10 @@ def _people(what: Explained, names: list[str], *, detailed: bool) -> None:
         made = table("KEY", "VALUE", "SET BY", "SHADOWS", "NOTES")
         for name in names:
             row(made, *_cells(what, name))
-        console().print(made)
+        print_table(made)
     for violation in what.violations:
         if not detailed or violation.key == names[0]:
-            say(f"refused: {violation}", style="red")
+            say(f"refused: {finding(violation)}", style="red")
     for warning in what.status.get("warnings", []):
         if not detailed or warning.get("key") == names[0]:
             say(f"warning: {warning.get('key', '')}: {warning['message']}", style="yellow")
@@ -250,7 +252,7 @@ def _detail(what: Explained, name: str) -> None:
     ):
         if told.get(trait):
             row(made, trait, _text(told[trait]))
-    console().print(made)
+    print_table(made)
 
 
 def _text(value: Any) -> str:

@@ -99,7 +99,7 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
         if found is not None:
             data = found.get("data") or {}
             # What is sealed is sensitive, so it would not be shown anyway.
-            trial.memory.put(CONTROLLER_REVISIONS, {**found, "data": {"spec": data.get("spec", {})}})
+            trial.put(CONTROLLER_REVISIONS, {**found, "data": {"spec": data.get("spec", {})}})
 
 
 async def _preferences(cluster: Cluster, home: str, fields: dict[str, str], notes: list[str]) -> list[Body]:

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from trimtab.api import GROUP
-from trimtab.cli.documents import Document, MalformedError, read
+from trimtab.cli.documents import Document, read
 from trimtab.cli.failure import Failure
+from trimtab.cli.scalars import MalformedError
 from trimtab.core.problems import Violation, nearest
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -7,13 +7,12 @@ back; so whatever the operator does about holders, admission, shards or collisio
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from trimtab.cli.memory import Memory
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
@@ -22,8 +21,16 @@ from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
 from trimtab.engine.statuses import Make, Statuses, Target
 from trimtab.engine.templates import Judgement, ready_verdict
+from trimtab.kube.memory import Memory
 from trimtab.kube.port import MetaOnly
-from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    NAMESPACES,
+    OUTPUTS,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+    Resource,
+)
 
 Body = dict[str, Any]
 _UNBORN = "unset"
@@ -46,13 +53,14 @@ class _Said(Statuses):
 
 @dataclass(slots=True)
 class Trial:
-    """What the engine came to. Objects that are no templates, preferences or namespaces may be put in :attr:`memory`
-    before :meth:`run` (snapshots, say)."""
+    """Objects in, verdicts and outputs out."""
 
     memory: Memory = field(default_factory=Memory)
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _engine: Engine = field(init=False)
     _said: _Said = field(default_factory=_Said)
+    _given: dict[tuple[str, str], Body] = field(default_factory=dict)
+    _count: int = 0
 
     def __post_init__(self) -> None:
         self._engine = Engine(self.memory, Settings("default"), lambda: True, lambda: "1970-01-01T00:00:00Z")
@@ -61,24 +69,40 @@ class Trial:
 
     def put(self, resource: Resource, body: Body) -> None:
         """Give the engine an object, as its reflectors would."""
-        meta = body["metadata"]
-        count = len(self.memory.objects)
-        meta = {"creationTimestamp": _UNBORN, "uid": f"file-{count:09d}", **_without_nones(meta)}
-        kept = self.memory.put(resource, {**body, "metadata": meta})
+        self._count += 1
+        meta = {name: value for name, value in body["metadata"].items() if value is not None}
+        age = {"creationTimestamp": _UNBORN, "uid": f"file-{self._count:09d}"}
+        version = {"resourceVersion": str(self._count), "generation": meta.get("generation", 1)}
+        kept = {**body, "metadata": {**age, **meta, **version}}
         world = self._engine.world
         if resource is USER_PREFERENCES:
+            self._given[meta["namespace"], meta["name"]] = body.get("status") or {}
             world.preferences.put(_as(kept, PreferenceObject))
         elif resource is CONFIG_TEMPLATES:
             world.templates.put(_as(kept, AnyObject))
-        elif resource is RENDERED_GROUPS:
-            world.groups.put(_as(kept, AnyObject))
-        else:
+        elif resource is NAMESPACES:
             world.namespaces.put(_as(kept, MetaOnly))
+        elif resource is RENDERED_GROUPS:
+            self._namespace(meta["namespace"])
+            world.groups.put(_as(self.memory.put(resource, body), AnyObject))  # the engine writes its status
+        else:
+            self._namespace(meta["namespace"])
+            self.memory.put(resource, body)
+
+    def _namespace(self, name: str) -> None:
+        """Let objects be written there: whether the engine may is decided by what it was shown."""
+        self.memory.put(NAMESPACES, {"metadata": {"name": name}})
 
     async def run(self) -> None:
         """Judge every template, oldest first, then every group with its users."""
         logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # verdicts are reported by the verb
         world, templates = self._engine.world, self._engine.templates
+        for item in world.templates:
+            self._namespace(item.metadata.namespace)
+            for group in item.spec.get("groups") or ():
+                self._namespace(group.get("targetNamespace") or item.metadata.namespace)
+        for preference in world.preferences:
+            self._namespace(preference.namespace)
         for item in sorted(
             world.templates, key=lambda t: (t.metadata.creationTimestamp or "", t.metadata.uid)
         ):
@@ -108,8 +132,7 @@ class Trial:
 
     def outputs(self) -> list[Body]:
         """ConfigMaps and Secrets as the operator would write them."""
-        plurals = {resource.plural for resource in OUTPUTS.values()}
-        return [body for (plural, _, _), body in self.memory.objects.items() if plural in plurals]
+        return [body for resource in OUTPUTS.values() for body in self.memory.objects(resource)]
 
     def template_verdict(self, key: TemplateKey) -> Verdict:
         """What the template's status would say."""
@@ -128,8 +151,7 @@ class Trial:
         said = self._said.said.get(("UserPreference", namespace, name))
         if said is not None:
             return said
-        kept: Body = self.memory.objects["userpreferences", namespace, name].get("status") or {}
-        return kept  # it says that already
+        return self._given[namespace, name]  # it says that already
 
     def preference(self, namespace: str, name: str) -> Preference | None:
         """The preference as it is now, with what is in force."""
@@ -154,7 +176,3 @@ class Trial:
 
 def _as(body: Body, kind: type[Any]) -> Any:
     return msgspec.json.decode(msgspec.json.encode(body), type=kind, strict=False)
-
-
-def _without_nones(meta: Mapping[str, Any]) -> Body:
-    return {name: value for name, value in meta.items() if value is not None}

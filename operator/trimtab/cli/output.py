@@ -74,6 +74,17 @@ def row(target: Table, *cells: object) -> None:
     target.add_row(*(Text(plain(cell)) for cell in cells))
 
 
+def print_table(made: Table) -> None:
+    """On a terminal as wide as it is; elsewhere a line a row, without blanks at its end."""
+    out = console()
+    if out.is_terminal:
+        out.print(made)
+        return
+    with out.capture() as caught:
+        out.print(made)
+    typer.echo("\n".join(line.rstrip() for line in caught.get().splitlines()))
+
+
 def show(content: Any, output: Format, people: Callable[[], None]) -> None:
     """``content`` for programs, or what ``people`` prints."""
     if output is Format.JSON:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trimtab.cli.options import FileNamespace, Files, Verbose
-from trimtab.cli.output import Format, as_yaml, console, notes, plain, row, say, show, table
+from trimtab.cli.output import Format, as_yaml, notes, plain, print_table, row, say, show, table
 
 if TYPE_CHECKING:
     from trimtab.cli.files import Examined
@@ -136,4 +136,4 @@ def _people(bodies: list[dict[str, Any]]) -> None:
         size = "-" if hidden else sum(len(name.encode()) + len(text.encode()) for name, text in data.items())
         meta = body["metadata"]
         row(made, meta["namespace"], body["kind"], meta["name"], plain(", ".join(data)), size)
-    console().print(made)
+    print_table(made)

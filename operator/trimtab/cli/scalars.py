@@ -21,7 +21,9 @@ class MalformedError(ValueError):
 
 
 def scalar(event: yaml.ScalarEvent, line: int) -> str | bool | int | float | None:
-    """A scalar's value. :raises MalformedError: a tag or number that JSON has nothing for."""
+    """A scalar's value.
+
+    :raises MalformedError: a tag or number that JSON has nothing for."""
     text: str = event.value
     tag = event.tag
     if tag in ("!", PREFIX + "str") or (tag is None and not event.implicit[0]):
@@ -79,5 +81,3 @@ def whole(digits: str, line: int) -> int:
     if body[:2].lower() in ("0x", "0o", "0b"):
         return sign * int(body, 0)
     return sign * int(body, 8 if len(body) > 1 and body[0] == "0" else 10)
-
-

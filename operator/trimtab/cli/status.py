@@ -9,7 +9,7 @@ import typer
 
 from trimtab.cli.failure import Failure
 from trimtab.cli.options import Context, Kubeconfig, Namespace, Output
-from trimtab.cli.output import Format, console, notes, row, say, show, table
+from trimtab.cli.output import Format, notes, print_table, row, say, show, table
 
 if TYPE_CHECKING:
     from trimtab.cli.cluster import Cluster
@@ -118,5 +118,5 @@ def _section(title: str, items: list[Object], columns: tuple[str, ...]) -> None:
     made = table(*columns)
     for item in items:
         row(made, *(item.get(column.lower(), "-") for column in columns))
-    console().print(made)
+    print_table(made)
     say()

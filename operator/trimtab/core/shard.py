@@ -99,7 +99,7 @@ class Shards:
 def adopted(held: Mapping[int, Iterable[tuple[str, int]]]) -> Shards:
     """The assignment as the cluster holds it: shard -> (user, bytes).
 
-    A user found in two shards (a move that was cut short) belongs to the higher one, where the move went.
+    A user found in two shards (a move that was cut short) belongs to the higher one.
     """
     shards = Shards()
     for number in sorted(held):

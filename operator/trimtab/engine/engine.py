@@ -246,7 +246,10 @@ class Engine:
 
     async def _template(self, key: TemplateKey) -> None:
         """Judge it, send its groups to work where they are not where they should be, and say how it stands."""
+        before = self.templates.judged.get(key)
         judgement = await self.templates.judge(key)
+        if _content(before) != _content(judgement):
+            self._collisions_again(key)
         known = {g for g in self.world.known_groups() if g.template_key == key}
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
@@ -259,17 +262,16 @@ class Engine:
             if not (settled and group in wanted) and not refused:
                 self.world.everything(group)
         if judgement is None:
-            self._collisions_again()
             if not known:
                 await self.templates.prune(key)
             return
         await self.templates.prune(key)
         self._say(key, judgement, wanted)
 
-    def _collisions_again(self) -> None:
-        """A template went: another one may have waited for its names."""
+    def _collisions_again(self, key: TemplateKey) -> None:
+        """A template changed or went: another one may have waited for its names."""
         for other, judgement in self.templates.judged.items():
-            if self.templates.collided(judgement):
+            if other != key and self.templates.collided(judgement):
                 self.world.enqueue_template(other)
 
     def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
@@ -311,3 +313,7 @@ class Engine:
             "users": sum(len(self.world.preferences.members(s.key)) for s in states),
             "invalidUsers": sum(self.verdicts.invalid_users(s) for s in states),
         }
+
+
+def _content(judgement: Judgement | None) -> object:
+    return judgement and (judgement.uid, judgement.generation)

@@ -46,8 +46,9 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
-    restarted: bool = False
-    """Workloads are stamped with what is served now."""
+    restart_at: float = 0.0
+    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
+    workload_problems: tuple[str, ...] = ()
 
     @property
     def delivery(self) -> str:
@@ -104,7 +105,7 @@ class GroupState:
         """Serve another revision: every object may change."""
         self.touched |= set(self.refs())
         self.served, self.view, self.revision = served, view, revision
-        self.restarted = False
+        self.restart_at = 0.0
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
         self.touched |= set(self.refs())
@@ -153,6 +154,9 @@ class GroupState:
         self._drop_own(user)
 
     def _shard(self, user: str, entries: Entries) -> None:
+        if not (entries.config or entries.secret):
+            self._drop_shard(user)
+            return
         number = self.shards.of.get(user)
         if number is not None and _of_user(self.content[number], user) == entries:
             return
@@ -262,7 +266,11 @@ class GroupState:
         return Desired(
             ref,
             data,
-            {**group_labels(self.key), **(labels or {})},
+            {
+                **group_labels(self.key),
+                naming.LABEL_DELETION_POLICY: self.view.schema.spec.deletion_policy,
+                **(labels or {}),
+            },
             {**(annotations or {}), naming.ANNOTATION_REVISION: str(self.revision)},
         )
 

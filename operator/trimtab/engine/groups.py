@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trimtab.core import naming, reasons
-from trimtab.core.plan import Apply, plan
+from trimtab.core.plan import Apply, Observed, Ref, Write, plan
 from trimtab.core.resolve import group_view
 from trimtab.core.selector import selects
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
+from trimtab.engine.observed import group_of
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.removal import Removal
@@ -21,11 +24,13 @@ from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import Dirt, Work, World, rendered_group_key
 from trimtab.engine.writer import Failure, Writer
+from trimtab.kube import errors
 from trimtab.kube.port import Api
 
 BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
-PATIENCE = 3
+NEVER = float("inf")
+PATIENCE = 6
 """Passes that may fail in a row for reasons that pass before status says so."""
 CONFLICT_SECONDS = 15.0
 """After how long a foreign object in the way is looked at again: it is not watched."""
@@ -61,6 +66,10 @@ class Groups:
         if served is None:
             await self._without_target(key)
             return
+        with self.templates.in_use(served.snapshot):
+            await self._pass(key, served)
+
+    async def _pass(self, key: GroupKey, served: Served) -> None:
         dirt = self.world.dirty(key)
         state = await self._state(key, served)
         if dirt.everything:
@@ -69,7 +78,7 @@ class Groups:
         dirt.outputs.clear()
         judged = await self._users(state, dirt)
         await self._write(state, dirt, judged)
-        if dirt:
+        if dirt and not state.failures:  # after a failure the next pass has its time
             self.world.enqueue_group(key)
 
     # Which revision the group is on.
@@ -83,7 +92,8 @@ class Groups:
             return judgement.accepted if key.group in judgement.accepted.schema.groups else None
         pointer = self.pointers.current(key)
         if pointer is None:
-            return None
+            state = self.states.get(key)  # somebody deleted it by hand: it is made again
+            return state.served if state else None
         schema = await self.templates.load(key.template_key, pointer["snapshot"])
         return Served(schema, pointer["snapshot"]) if schema and key.group in schema.groups else None
 
@@ -102,9 +112,9 @@ class Groups:
         view = group_view(served.schema, key.group)
         if state is None:
             state = GroupState(key, served, view, "", revision)
-            turn = Turn()
-            for _ in state.adopt(dict(self.world.outputs.of(key))):
-                await turn.over()
+            async with Turn() as turn:
+                for _ in state.adopt(dict(self.world.outputs.of(key))):
+                    await turn.over()
             self.states[key] = state
         state.set_view(served, view, revision)
         self.world.dirty(key).everything = True
@@ -116,14 +126,14 @@ class Groups:
         """Everybody that something is rendered for, in the order of the shards, then who is new."""
         dirt.everything = False
         state.set_view(state.served, state.view, state.revision)
-        turn = Turn()
         where: dict[str, str] = {}
-        for preference in list(self.world.preferences.members(state.key).values()):
-            where[preference.user] = preference.namespace
-            await turn.over()
-        for user in [*state.users(), *where]:
-            dirt.users.setdefault(where.get(user, ""), {})[user] = None
-            await turn.over()
+        async with Turn() as turn:
+            for preference in list(self.world.preferences.members(state.key).values()):
+                where[preference.user] = preference.namespace
+                await turn.over()
+            for user in [*state.users(), *where]:
+                dirt.users.setdefault(where.get(user, ""), {})[user] = None
+                await turn.over()
 
     async def _users(self, state: GroupState, dirt: Dirt) -> Judged:
         """Judge and render this pass's share of the dirty users, in slices."""
@@ -132,10 +142,10 @@ class Groups:
         if not taken:
             return judged
         rules = self._rules(state, dirt)
-        turn = Turn()
-        for user in taken:
-            judged += self._user(state, user, rules)
-            await turn.over()
+        async with Turn() as turn:
+            for user in taken:
+                judged += self._user(state, user, rules)
+                await turn.over()
         USERS_RESOLVED.inc(len(taken))
         return judged
 
@@ -159,14 +169,6 @@ class Groups:
     def _rules(self, state: GroupState, dirt: Dirt) -> users.Rules:
         spec = state.view.group.spec
         members = self.world.preferences.members(state.key)
-        over: frozenset[tuple[str, str]] = frozenset()
-        if spec.max_users is not None and len(members) > spec.max_users:
-            over = frozenset(p.key for p in sorted(members.values(), key=lambda p: p.age)[spec.max_users :])
-        for namespace, name in over ^ state.over_limit:
-            preference = self.world.preferences.get(namespace, name)
-            if preference is not None:
-                dirt.users.setdefault(namespace, {})[preference.user] = None
-        state.over_limit = over
         admitted: dict[str, bool] = {}
 
         def admits(namespace: str) -> bool:
@@ -174,12 +176,25 @@ class Groups:
                 admitted[namespace] = self._admits(state, namespace)
             return admitted[namespace]
 
+        over: frozenset[tuple[str, str]] = frozenset()
+        if spec.max_users is not None and len(members) > spec.max_users:
+            entitled = [p for p in members.values() if admits(p.namespace) and self._holds(p)]
+            over = frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[spec.max_users :])
+        for namespace, name in over ^ state.over_limit:
+            preference = self.world.preferences.get(namespace, name)
+            if preference is not None:
+                dirt.users.setdefault(namespace, {})[preference.user] = None
+        state.over_limit = over
         return users.Rules(
             admits=admits,
             full=lambda preference: preference.key in over,
             delivered=state.delivery != "None",
             alone=state.delivery == "PerUser",
         )
+
+    def _holds(self, preference: Preference) -> bool:
+        claimants = self.world.preferences.claimants(preference.template, preference.user)
+        return claimants[0] is preference and preference.user != naming.DEFAULT_USER
 
     def _admits(self, state: GroupState, namespace: str) -> bool:
         selector = state.view.group.spec.preference_namespace_selector
@@ -194,11 +209,12 @@ class Groups:
         """Make the touched objects as they should be; then say so."""
         barred = self._barred(state)
         if barred is not None:
-            self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), judged)
+            told = [(p, users.blocked(o, reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
+            await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
             return
         refs, state.touched = state.touched, set()
-        observed = {ref: have for ref in refs if (have := self.world.outputs.get(ref)) is not None}
         desired = state.desired(refs)
+        observed = {ref: have for ref in refs if (have := self._observed(state, ref, ref in desired))}
         writes = plan(desired, observed, state.written)
         if dirt.users:  # until all users are placed, nothing is surplus for sure
             state.touched |= observed.keys() - desired.keys()
@@ -212,19 +228,51 @@ class Groups:
             # Deletions wait for everything before them: look at all of this pass's objects again.
             state.touched |= refs
         state.settle(refs - {f.ref for f in failures}, desired)
+        self._count_drift(state, writes)
+        told = self._told(state, dirt, failures, judged)
+        common = [f for f in failures if not f.personal]
         if failures:
-            self._failed(state, dirt, failures, judged)
+            self._retry(state, failures)
+        else:
+            state.failures = 0
+        if common:
+            await self._say(state, self._failing(state, common), told)
+        elif dirt.users:  # more passes follow; the pointer's move has said that it is under way
+            await self._say(state, self.outcomes.get(state.key), told)
+        else:
+            await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), told)
+            await self._restart_workloads(state)
+
+    def _count_drift(self, state: GroupState, writes: Sequence[Write]) -> None:
+        drifted = sum(write.drift for write in writes if isinstance(write, Apply))
+        if drifted:
+            self.verdicts.drift[state.key.template_key] += drifted
+            self.world.enqueue_template(state.key.template_key)
+
+    def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
+        """What the cluster has there; what is not wanted only if it is this group's, or it would be deleted."""
+        have = self.world.outputs.get(ref)
+        if have is None or wanted or group_of(have.labels) == state.key:
+            return have
+        return None
+
+    async def _restart_workloads(self, state: GroupState) -> None:
+        """Once what they read is written; a failure is only theirs."""
+        now = asyncio.get_running_loop().time()
+        if now < state.restart_at:
             return
-        state.failures = 0
-        if dirt.users:  # more passes follow; the pointer's move has said that it is under way
-            self._say(state, self.outcomes.get(state.key), judged)
-            return
-        text = f"revision {state.revision} is rendered"
-        if not state.restarted:
-            problems = await self.workloads.restart(state.view, state.target)
-            state.restarted = not problems
-            text = "; ".join([text, *problems])
-        self._say(state, Verdict(TRUE, reasons.RENDERED, text), judged)
+        before = state.workload_problems
+        try:
+            state.workload_problems = tuple(await self.workloads.restart(state.view, state.target))
+        except errors.ApiError as error:
+            state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
+        if state.workload_problems:
+            state.restart_at = now + CONFLICT_SECONDS
+            self.world.queue.add_after(Work("group", state.key), state.key.namespace, CONFLICT_SECONDS + 0.1)
+        else:
+            state.restart_at = NEVER
+        if state.workload_problems != before:
+            await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), [])
 
     def _barred(self, state: GroupState) -> str | None:
         """Why the target namespace may not be written to, or None."""
@@ -243,34 +291,45 @@ class Groups:
             f"annotate it {wanted}. What was rendered before stays"
         )
 
-    def _failed(self, state: GroupState, dirt: Dirt, failures: list[Failure], judged: Judged) -> None:
-        """Try again later; whose files were not written is not told that they are in force."""
+    def _retry(self, state: GroupState, failures: list[Failure]) -> None:
         for failure in failures:
             WRITE_FAILURES.labels(failure.reason).inc()
         state.failures += 1
         soon = any(f.again for f in failures)
         delay = min(30.0, 0.05 * 2 ** min(state.failures, 10)) if soon else CONFLICT_SECONDS
         self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
+
+    def _told(self, state: GroupState, dirt: Dirt, failures: list[Failure], judged: Judged) -> Judged:
+        """What users may be told: whose files were not written is not told that they are in force."""
+        if not failures:
+            return judged
         by_ref = {f.ref: f for f in failures}
-        said: Judged = []
+        told: Judged = []
         for preference, outcome in judged:
             mine = next((by_ref[r] for r in state.refs_of(preference.user) if r in by_ref), None)
             if mine is None:
-                said.append((preference, outcome))
-            elif mine.again:
-                dirt.users.setdefault(preference.namespace, {})[preference.user] = None
-            else:
-                said.append((preference, users.blocked(outcome, mine.reason, mine.message)))
-        first = next((f for f in failures if not f.again), failures[0])
-        verdict = Verdict(FALSE, first.reason, first.message)
-        patient = first.again and state.failures < PATIENCE  # the next try may well mend it
-        self._say(state, self.outcomes.get(state.key) if patient else verdict, said)
+                told.append((preference, outcome))
+                continue
+            dirt.users.setdefault(preference.namespace, {})[preference.user] = (
+                None  # judged again with the retry
+            )
+            if not mine.again:
+                told.append((preference, users.blocked(outcome, mine.reason, mine.message)))
+        return told
 
-    def _say(self, state: GroupState, verdict: Verdict | None, judged: Judged) -> None:
+    def _failing(self, state: GroupState, failures: list[Failure]) -> Verdict | None:
+        first = next((f for f in failures if not f.again), failures[0])
+        if first.again and state.failures < PATIENCE:
+            return self.outcomes.get(state.key)  # the next try may well mend it
+        return Verdict(FALSE, first.reason, first.message)
+
+    async def _say(self, state: GroupState, verdict: Verdict | None, told: Judged) -> None:
         """Offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
         key = state.key
-        for preference, outcome in judged:
-            self.verdicts.offer(preference, outcome)
+        async with Turn() as turn:
+            for preference, outcome in told:
+                self.verdicts.offer(preference, outcome)
+                await turn.over()
         if verdict is None:
             return
         changed = self.outcomes.get(key) != verdict
@@ -298,10 +357,8 @@ class Groups:
         judgement = self.templates.judged.get(key.template_key)
         refused = judgement is not None and judgement.accepted is None
         if not refused:
-            state = self.states.get(key)
-            schema = state.view.schema if state else None
-            removal = Removal(self.api, self.world, self.templates, self.pointers, self.writer)
-            await removal.clean_up(key, schema, template_gone=judgement is None)
+            removal = Removal(self.api, self.world, self.pointers, self.writer)
+            await removal.clean_up(key, judgement)
         never_valid = refused and not any(
             rendered_group_key(g).template_key == key.template_key for g in self.world.groups
         )
@@ -311,11 +368,15 @@ class Groups:
         groups = list(judgement.accepted.schema.groups) if judgement and judgement.accepted else []
         members = self.world.preferences.members(key).values()
         named = {user for waiting in dirt.users.values() for user in waiting}
-        turn = Turn()
-        for preference in list(members):
-            if dirt.everything or preference.user in named:
-                verdict = users.homeless(
-                    preference, template=judgement is not None, served=not never_valid, groups=groups
-                )
-                self.verdicts.offer(preference, users.Outcome(verdict, None))
-            await turn.over()
+        async with Turn() as turn:
+            for preference in list(members):
+                if dirt.everything or preference.user in named:
+                    verdict = users.homeless(
+                        preference, template=judgement is not None, served=not never_valid, groups=groups
+                    )
+                    self.verdicts.offer(preference, users.Outcome(verdict, None))
+                await turn.over()
+
+
+def _rendered(state: GroupState) -> str:
+    return "; ".join([f"revision {state.revision} is rendered", *state.workload_problems])

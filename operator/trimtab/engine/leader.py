@@ -41,8 +41,8 @@ class LeaseSettings:
 
     @property
     def margin(self) -> float:
-        """Seconds before expiry at which we stop writing."""
-        return self.duration / 5
+        """Seconds before expiry at which we stop writing; no write takes longer."""
+        return self.duration / 3
 
 
 class Leader:
@@ -84,7 +84,9 @@ class Leader:
                     held = await asyncio.wait_for(
                         self._attempt(client), timeout=max(1.0, self.settings.duration / 2)
                     )
-                except (errors.ApiError, TimeoutError, OSError) as error:
+                except (
+                    Exception
+                ) as error:  # whatever it is, this thread goes on: a Lease held is a Lease renewed
                     held = None
                     log.warning("lease: %s", error or type(error).__name__)
                 if held:

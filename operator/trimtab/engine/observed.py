@@ -18,7 +18,12 @@ from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.kube.port import Body, ObjectMeta
 
 Labels = Mapping[str, str]
-_KEPT_ANNOTATIONS = (naming.ANNOTATION_REVISION, naming.ANNOTATION_DIGEST, naming.ANNOTATION_USER)
+_KEPT_ANNOTATIONS = (
+    naming.ANNOTATION_REVISION,
+    naming.ANNOTATION_DIGEST,
+    naming.ANNOTATION_USER,
+    naming.ANNOTATION_ADOPT,
+)
 
 
 class OutputObject(msgspec.Struct, gc=False):
@@ -216,6 +221,7 @@ class Objects(Generic[O]):
         self._changed = changed
         self._all: dict[TemplateKey, O] = {}
         self._seen: set[TemplateKey] = set()
+        self._dropped: dict[TemplateKey, int] = {}
 
     def __iter__(self) -> Iterator[O]:
         return iter(self._all.values())
@@ -230,8 +236,9 @@ class Objects(Generic[O]):
         key = TemplateKey(item.metadata.namespace, item.metadata.name)
         self._seen.add(key)
         old = self._all.get(key)
-        if old is not None and old.metadata.uid == item.metadata.uid and _version(item) <= _version(old):
-            return
+        known = self._dropped.get(key, 0) if old is None else _version(old)
+        if _version(item) <= known:
+            return  # two sources may tell of one object, and the later one knows better
         self._all[key] = item
         self._changed(key, old, item)
 
@@ -240,6 +247,7 @@ class Objects(Generic[O]):
         old = self._all.get(key)
         if old is not None and old.metadata.uid == item.metadata.uid:
             del self._all[key]
+            self._dropped[key] = max(_version(old), _version(item))
             self._changed(key, old, None)
 
     def end(self, version: int) -> None:
@@ -247,6 +255,7 @@ class Objects(Generic[O]):
             if key not in self._seen and _version(old) <= version:
                 del self._all[key]
                 self._changed(key, old, None)
+        self._dropped = {key: at for key, at in self._dropped.items() if at > version}
 
 
 def _version(item: _HasMeta) -> int:

@@ -175,12 +175,12 @@ def read(item: PreferenceObject) -> Preference:
     )
     try:
         _read_spec(record, _spec.decode(item.spec))
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         record.problem = f"spec cannot be read: {error}"
     if item.status not in (b"", EMPTY, b"null"):
         try:
             _read_status(record, item.status)
-        except (msgspec.MsgspecError, UnicodeError, KeyError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError):
             record.print = 0  # somebody else's status: ours replaces it
     return record
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from trimtab.core import naming
 from trimtab.core.plan import plan
-from trimtab.core.schema import Schema
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.templates import Templates
+from trimtab.engine.templates import Judgement
 from trimtab.engine.world import World
 from trimtab.engine.writer import Writer
 from trimtab.kube import errors
@@ -21,6 +21,8 @@ from trimtab.kube.resources import CONFIG_TEMPLATES
 
 log = logging.getLogger(__name__)
 
+RETAIN = "Retain"
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
@@ -28,47 +30,53 @@ class Removal:
 
     api: Api
     world: World
-    templates: Templates
     pointers: Pointers
     writer: Writer
 
-    async def clean_up(self, key: GroupKey, served: Schema | None, *, template_gone: bool) -> None:
-        """Remove what was rendered; with ``deletionPolicy: Retain`` of a deleted template, let it go instead.
+    async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> None:
+        """Remove what was rendered; what a deleted template said to Retain is let go instead.
 
-        ``served`` is what the group was last served, if this process knows.
+        ``judgement`` is what the group is missing from: None if its template is gone.
 
         :raises trimtab.kube.errors.ApiError: something is left; it is still labelled, so the next pass finds it.
         """
         outputs = list(self.world.outputs.of(key).values())
         if self.pointers.rendered_group(key) is None and not outputs:
             return
-        if template_gone and await self._exists(key.template_key):
-            message = f"template {key.template_key} exists; its event is on the way"
-            raise errors.UnavailableError(0, "StaleStore", message)
-        if template_gone and await self._retained(key, served):
-            for observed in outputs:
-                try:
-                    await self.writer.release(observed)
-                except errors.NotFoundError:
-                    self.world.outputs.forget(observed)
-        else:
-            failures = await self.writer.carry_out(plan({}, {o.ref: o for o in outputs}))
-            if failures:
-                raise errors.UnavailableError(0, failures[0].reason, failures[0].message)
+        await self._look_again(key.template_key, judgement)
+        kept = [
+            o for o in outputs if judgement is None and o.labels.get(naming.LABEL_DELETION_POLICY) == RETAIN
+        ]
+        for observed in kept:
+            try:
+                await self.writer.release(observed)
+            except errors.NotFoundError:
+                self.world.outputs.forget(observed)
+        surplus = {o.ref: o for o in outputs if o not in kept}
+        failures = await self.writer.carry_out(plan({}, surplus))
+        if failures:
+            raise errors.UnavailableError(0, failures[0].reason, failures[0].message)
         await self.pointers.remove(key)
-        log.info("group removed", extra={"group": str(key), "outputs": len(outputs)})
+        log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
         self.world.enqueue_template(key.template_key)
 
-    async def _exists(self, key: TemplateKey) -> bool:
+    async def _look_again(self, key: TemplateKey, judgement: Judgement | None) -> None:
+        """Ask the API server itself before anything is removed: the store may be behind.
+
+        :raises UnavailableError: it was; the store knows now.
+        """
         try:
             body = await self.api.get(CONFIG_TEMPLATES, key.namespace, key.name)
         except errors.NotFoundError:
-            return False
-        self.world.templates.put(msgspec.convert(body, AnyObject))
-        return True
-
-    async def _retained(self, key: GroupKey, served: Schema | None) -> bool:
-        pointer = self.pointers.current(key)
-        if served is None and pointer is not None:
-            served = await self.templates.load(key.template_key, pointer["snapshot"])
-        return served is not None and served.spec.deletion_policy == "Retain"
+            if judgement is None:
+                return
+            item = self.world.templates.get(key)
+            if item is not None:
+                self.world.templates.drop(item)
+        else:
+            live = msgspec.convert(body, AnyObject)
+            seen = (live.metadata.uid, live.metadata.generation)
+            if judgement is not None and seen == (judgement.uid, judgement.generation):
+                return
+            self.world.templates.put(live)
+        raise errors.UnavailableError(0, "StaleStore", f"template {key} has changed meanwhile")

@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 WORKERS = 8
 WHILE_BUSY = 1
 """Writes under way at once while rendering has work; :data:`WORKERS` otherwise."""
+CONFLICT_SECONDS = 0.2
 RETRY_SECONDS = 1.0
+FORBIDDEN_SECONDS = 60.0
 
 
 class Target(NamedTuple):
@@ -65,6 +67,8 @@ class Statuses:
     def clear(self) -> None:
         """Forget what waits: another process leads now."""
         self._waiting.clear()
+        if not self._running:
+            self._idle.set()
 
     async def idle(self) -> None:
         """Wait until nothing waits or runs."""
@@ -114,8 +118,12 @@ class Statuses:
             answer = await self._api.replace_status(
                 target.resource, target.namespace, target.name, write.status, version=write.version
             )
-        except (errors.ConflictError, errors.NotFoundError):
-            return  # the object changed or went: its own event brings the next verdict
+        except errors.NotFoundError:
+            return
+        except errors.ConflictError:
+            # The object changed meanwhile, perhaps only in a label: look again once its event is here.
+            self._later(target, make, CONFLICT_SECONDS)
+            return
         except errors.InvalidError as error:
             log.error(
                 "status refused: %s", error.reason, extra={"object": f"{target.namespace}/{target.name}"}
@@ -127,12 +135,16 @@ class Statuses:
                 error.reason,
                 extra={"object": f"{target.namespace}/{target.name}"},
             )
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again, target, make)
+            patience = FORBIDDEN_SECONDS if isinstance(error, errors.ForbiddenError) else RETRY_SECONDS
+            self._later(target, make, patience)
             return
         except NotLeaderError:
             return
         WRITES.labels(target.resource.kind, "status").inc()
         write.done(answer)
+
+    def _later(self, target: Target, make: Make, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._again, target, make)
 
     def _again(self, target: Target, make: Make) -> None:
         if target not in self._waiting:

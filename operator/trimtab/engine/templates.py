@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from trimtab.api.config_template import ConfigTemplateSpec
@@ -25,7 +28,7 @@ from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.world import World, rendered_group_key
 from trimtab.kube import errors
-from trimtab.kube.port import Api
+from trimtab.kube.port import Api, MetaOnly
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Templates:
     keys: Keys | None = None
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
+    _in_use: Counter[str] = field(default_factory=Counter)
 
     async def judge(self, key: TemplateKey) -> Judgement | None:
         """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
@@ -119,16 +123,20 @@ class Templates:
         ), schema
 
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
-        """Another template that renders objects of the same name, if it was there first."""
-        names = _object_names(item.key, spec)
-        for other, judgement in self.judged.items():
-            if other == item.key or judgement.accepted is None:
+        """An older template that renders objects of the same name, if there is one."""
+        names = _object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
+        for rival in self.world.templates:
+            if rival.key == item.key or _age(rival) > _age(item):
                 continue
-            shared = names & _object_names(other, judgement.accepted.schema.spec)
-            rival = self.world.templates.get(other)
-            if shared and rival is not None and _age(rival) < _age(item):
+            groups = [
+                (g.get("name", ""), g.get("targetNamespace"))
+                for g in rival.spec.get("groups") or ()
+                if isinstance(g, dict)
+            ]
+            shared = names & _object_names(rival.key, groups)
+            if shared:
                 namespace, name = min(shared)
-                return f"the older template {other} renders {namespace}/{name} as well; rename one"
+                return f"the older template {rival.key} renders {namespace}/{name} as well; rename one"
         return ""
 
     async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:
@@ -151,7 +159,8 @@ class Templates:
         }
         # content-addressed: whatever has this name holds this content
         with contextlib.suppress(errors.ConflictError):
-            await self.api.create(CONTROLLER_REVISIONS, body)
+            stored = await self.api.create(CONTROLLER_REVISIONS, body)
+            self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
         return name
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
@@ -181,6 +190,17 @@ class Templates:
         self._schemas[key, name] = schema
         return schema
 
+    @contextlib.contextmanager
+    def in_use(self, name: str) -> Iterator[None]:
+        """Keep a snapshot from being pruned while a pass may still point to it."""
+        self._in_use[name] += 1
+        try:
+            yield
+        finally:
+            self._in_use[name] -= 1
+            if not self._in_use[name]:
+                del self._in_use[name]
+
     async def prune(self, key: TemplateKey) -> None:
         """Delete this template's snapshots that no revision of any group lists any more."""
         listed = {
@@ -189,6 +209,7 @@ class Templates:
             if rendered_group_key(group).template_key == key
             for entry in group.status.get("revisions") or ()
         }
+        listed |= {name for name, count in self._in_use.items() if count > 0}
         judgement = self.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             listed.add(judgement.accepted.snapshot)
@@ -200,6 +221,7 @@ class Templates:
                     await self.api.delete(
                         CONTROLLER_REVISIONS, key.namespace, stored.metadata.name, uid=stored.metadata.uid
                     )
+                self.world.snapshots.drop(stored)
 
     def _keys(self) -> Keys:
         if self.keys is None:
@@ -271,11 +293,11 @@ def ready_verdict(
     )
 
 
-def _object_names(key: TemplateKey, spec: ConfigTemplateSpec) -> set[tuple[str, str]]:
+def _object_names(key: TemplateKey, groups: Iterable[tuple[str, str | None]]) -> set[tuple[str, str]]:
     names = set()
-    for group in spec.groups or []:
-        name = naming.group_object(key.name, group.name)
-        names |= {(key.namespace, name), (group.target_namespace or key.namespace, name)}
+    for group, target in groups:
+        name = naming.group_object(key.name, group)
+        names |= {(key.namespace, name), (target or key.namespace, name)}
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,8 @@ class Verdicts:
     world: World
     statuses: Statuses
     now: Callable[[], str]
+    drift: Counter[TemplateKey] = field(default_factory=Counter)
+    """Hand edits that were put back and are not in the template's status yet."""
     _timers: dict[Target, asyncio.TimerHandle] = field(default_factory=dict)
     _latest: dict[Target, Make] = field(default_factory=dict)
 
@@ -101,10 +104,14 @@ class Verdicts:
         target = Target(RENDERED_GROUPS, key.namespace, name)
         place = TemplateKey(key.namespace, name)
 
-        def fields() -> dict[str, Any]:
+        revision = state.revision
+
+        def fields(_: AnyObject) -> dict[str, Any] | None:
+            if state.revision != revision:
+                return None
             made = self._group_fields(state)
             if verdict.ready == TRUE:
-                made["stableRevision"] = state.revision
+                made["stableRevision"] = revision
             return made
 
         self._offer_object(
@@ -119,38 +126,45 @@ class Verdicts:
 
     def invalid_users(self, state: GroupState) -> int:
         """How many preferences of the group are refused."""
-        return len(state.invalid & self.world.preferences.members(state.key).keys())
+        state.invalid &= self.world.preferences.members(state.key).keys()
+        return len(state.invalid)
 
     def _group_fields(self, state: GroupState) -> dict[str, Any]:
-        listed = sorted(state.written)[:OUTPUTS_LISTED]
+        listed = sorted(ref for ref in state.written if ref not in state.own_refs)[:OUTPUTS_LISTED]
         return {
             "users": len(self.world.preferences.members(state.key)),
             "invalidUsers": self.invalid_users(state),
             "shards": len(state.content),
-            "outputs": [
-                {"kind": r.kind, "namespace": r.namespace, "name": r.name}
-                for r in listed
-                if r not in state.own_refs
-            ],
+            "outputs": [{"kind": r.kind, "namespace": r.namespace, "name": r.name} for r in listed],
         }
 
     def template(
         self, key: TemplateKey, judgement: Judgement, verdict: Verdict, counts: Callable[[], dict[str, int]]
     ) -> None:
         """Write the ConfigTemplate's status."""
+        reported = 0
 
-        def fields() -> dict[str, Any]:
+        def fields(item: AnyObject) -> dict[str, Any] | None:
+            nonlocal reported
+            if (item.metadata.uid, item.metadata.generation) != (judgement.uid, judgement.generation):
+                return None  # a newer spec has, or gets, its own verdict
+            reported = self.drift[key]
+            drift = int(item.status.get("drift") or 0) + reported
             made: dict[str, Any] = {
                 "violations": violation_fields(verdict.violations) or None,
                 "warnings": notice_fields(verdict.notices) or None,
+                "drift": drift or None,
                 **counts(),
             }
             if judgement.accepted is not None:
                 made["snapshot"] = judgement.accepted.snapshot
             return made
 
+        def then() -> None:
+            self.drift[key] -= reported
+
         target = Target(CONFIG_TEMPLATES, key.namespace, key.name)
-        self._offer_object(target, key, self.world.templates, verdict, fields, now=True)
+        self._offer_object(target, key, self.world.templates, verdict, fields, now=True, then=then)
 
     def rollout(self, item: AnyObject) -> None:
         """A PolicyRollout is read but not built yet: say so, and change nothing."""
@@ -159,8 +173,13 @@ class Verdicts:
             "Put the values into the template's groups or profiles"
         )
         verdict = refused(reasons.NOT_SUPPORTED, message)
+        generation = item.metadata.generation
+
+        def fields(current: AnyObject) -> dict[str, Any] | None:
+            return {} if current.metadata.generation == generation else None
+
         target = Target(POLICY_ROLLOUTS, item.metadata.namespace, item.metadata.name)
-        self._offer_object(target, item.key, self.world.rollouts, verdict, dict, now=True)
+        self._offer_object(target, item.key, self.world.rollouts, verdict, fields, now=True)
 
     def _offer_object(
         self,
@@ -168,16 +187,17 @@ class Verdicts:
         place: TemplateKey,
         store: Objects[AnyObject],
         verdict: Verdict,
-        fields: Callable[[], dict[str, Any]],
+        fields: Callable[[AnyObject], dict[str, Any] | None],
         *,
         now: bool,
         then: Callable[[], None] = lambda: None,
     ) -> None:
         def make() -> StatusWrite | None:
             item = store.get(place)
-            if item is None:
+            more = fields(item) if item is not None else None
+            if item is None or more is None:
                 return None
-            status = _object_status(item, verdict, fields(), self.now())
+            status = _object_status(item, verdict, more, self.now())
             if _spoken(status) == _spoken(item.status):
                 return None
 

@@ -38,6 +38,11 @@ class Failure:
     again: bool
 
     @property
+    def personal(self) -> bool:
+        """Whether it stands in one user's way alone: an object of theirs that somebody else has made."""
+        return not self.again and isinstance(self.write, Apply) and is_personal(self.write.desired)
+
+    @property
     def ref(self) -> Ref:
         """The object that was to be written."""
         return self.write.desired.ref if isinstance(self.write, Apply) else self.write.observed.ref
@@ -51,7 +56,7 @@ class Writer:
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def carry_out(self, writes: Sequence[Write]) -> list[Failure]:
-        """All writes: additions before removals, deletions only if everything before succeeded.
+        """All writes: additions before removals, deletions only once what they may have made way for is there.
 
         :raises trimtab.engine.fence.NotLeaderError: the Lease was lost on the way.
         """
@@ -60,8 +65,8 @@ class Writer:
         deletions = [w for w in writes if isinstance(w, Delete)]
         failures: list[Failure] = []
         for batch in (adding, rest, deletions):
-            if not batch or failures:
-                continue
+            if any(not f.personal for f in failures):
+                break
             results = await asyncio.gather(*(self._one(write) for write in batch), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
@@ -149,11 +154,7 @@ class Writer:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
         except errors.NotFoundError:
             return None
-        adopt = (body["metadata"].get("annotations") or {}).get(naming.ANNOTATION_ADOPT)
-        observed = observe(ref.kind, msgspec.convert(body, OutputObject))
-        if adopt == "true":
-            observed.annotations = {**observed.annotations, naming.ANNOTATION_ADOPT: adopt}
-        return observed
+        return observe(ref.kind, msgspec.convert(body, OutputObject))
 
     async def _refresh(self, write: Write) -> Failure | None:
         """Somebody wrote first. Look at what is there now; the next plan decides anew."""
@@ -198,10 +199,24 @@ class Writer:
         return body
 
 
+def is_personal(item: Desired | Observed) -> bool:
+    """Whether the object is one user's own (delivery PerUser)."""
+    return naming.ANNOTATION_USER in item.annotations
+
+
 def _ours(have: Observed, desired: Desired) -> bool:
     if have.annotations.get(naming.ANNOTATION_ADOPT) == "true":
         return True
-    return group_of(have.labels) == group_of(desired.labels)
+    owner, wanted = group_of(have.labels), group_of(desired.labels)
+    if owner is None or wanted is None:
+        return False
+    user = naming.ANNOTATION_USER
+    moved = owner.template_key == wanted.template_key and have.annotations.get(
+        user
+    ) == desired.annotations.get(user)
+    return owner == wanted or (
+        moved and is_personal(desired)
+    )  # a user who changed groups keeps their objects
 
 
 def _foreign(desired: Desired, have: Observed) -> str:

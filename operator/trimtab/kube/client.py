@@ -53,8 +53,16 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 class Client:
     """One connection pool to one API server; use as an async context manager."""
 
-    def __init__(self, credentials: Credentials, *, user_agent: str = "trimtab") -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        user_agent: str = "trimtab",
+        write_retries: int = RETRIES,
+        write_seconds: float = 60.0,
+    ) -> None:
         self.credentials = credentials
+        self._write_retries, self._write_seconds = write_retries, write_seconds
         self._tls: ssl.SSLContext | None = credentials.tls()
         self._agent = user_agent
         self._session: aiohttp.ClientSession | None = None
@@ -103,13 +111,13 @@ class Client:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        retries: int = RETRIES,
     ) -> bytes:
         """One exchange; 429, 5xx and lost connections are tried again, as every call here may be repeated.
 
         :raises trimtab.kube.errors.ApiError: what the server answered in the end.
         """
         data = None if body is None else _ENCODE(body)
+        retries = RETRIES if method == "GET" else self._write_retries
         for attempt in range(retries + 1):
             try:
                 return await self._once(
@@ -129,6 +137,7 @@ class Client:
         data: bytes | None,
         content_type: str | None,
     ) -> bytes:
+        limits = TIMEOUT if method == "GET" else aiohttp.ClientTimeout(self._write_seconds, sock_connect=10)
         try:
             async with self.session.request(
                 method,
@@ -136,6 +145,7 @@ class Client:
                 params=params,
                 data=data,
                 headers=self._headers(content_type),
+                timeout=limits,
                 server_hostname=self.credentials.tls_server_name,
             ) as response:
                 content = await response.read()

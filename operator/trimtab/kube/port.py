@@ -28,7 +28,8 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class Event(msgspec.Struct, Generic[T], gc=False):
-    """One event: ADDED, MODIFIED, DELETED, BOOKMARK or, of a stream, SYNCED. BOOKMARK carries only a resourceVersion; ERROR never comes here, it is raised."""
+    """One event: ADDED, MODIFIED, DELETED, BOOKMARK or, of a stream, SYNCED. The last two carry only a
+    resourceVersion; ERROR never comes here, it is raised."""
 
     type: str
     object: T

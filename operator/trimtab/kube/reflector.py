@@ -85,6 +85,7 @@ class Reflector(Generic[T]):
                     await self._until_asked()
             except errors.GoneError:
                 log.info("a version expired; listing again", extra={"resource": self.resource.plural})
+                await asyncio.sleep(_backoff(0))
             except errors.ApiError as error:
                 failures += 1
                 log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
@@ -163,7 +164,9 @@ class Reflector(Generic[T]):
         :raises GoneError: the version expired.
         """
         failures = 0
-        while asyncio.get_running_loop().time() < relist_at:
+        loop = asyncio.get_running_loop()
+        while loop.time() < relist_at:
+            started = loop.time()
             try:
                 async for event in self._api.watch(
                     self.resource,
@@ -176,6 +179,8 @@ class Reflector(Generic[T]):
                     failures = 0
                     version = self._version(event.object) or version
                     self._hand_over(event)
+                if loop.time() - started < 1:  # a server that ends watches at once is not to be hammered
+                    await asyncio.sleep(_backoff(3))
             except errors.GoneError:
                 raise
             except errors.ApiError as error:

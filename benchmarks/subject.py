@@ -153,17 +153,19 @@ async def acting(subject: Subject, patience: float = PATIENCE) -> None:
         await asyncio.sleep(0.05)
 
 
-async def settled(subject: Subject, patience: float = PATIENCE) -> None:
-    """Wait until nothing waits or is written any more."""
+async def settled(subject: Subject, patience: float = PATIENCE) -> float:
+    """Wait until nothing waits or is written any more; when that began (perf_counter)."""
     deadline = time.perf_counter() + patience
     before: object = None
+    quiet = 0.0
     while time.perf_counter() < deadline:
-        await subject.until_quiet(0.3, patience)
+        since = await subject.until_quiet(0.3, patience)
         found = subject.metrics()
         waiting = found["trimtab_queue_depth"] + found["trimtab_status_queue_depth"]
         seen = (writes(found), found["trimtab_users_resolved_total"])
         if not waiting and seen == before:
-            return
-        before = seen
+            return quiet
+        if seen != before:
+            before, quiet = seen, since
         await asyncio.sleep(0.5)
     raise TimeoutError(f"still at work after {patience:.0f} s:\n{subject.tail()}")

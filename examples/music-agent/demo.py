@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -79,16 +80,18 @@ def play(tell: Telling, *, keep: bool) -> None:
 
 
 def farewell(stage: Stage, tell: Telling) -> None:
+    python = Path(sys.executable)
+    trimtab, here = os.path.relpath(python.parent / "trimtab"), os.path.relpath(__file__)
     tell.title("Still running, for you to look around")
-    pid = stage.operator.process.pid if stage.operator else 0
-    tell.output(
-        f"""\
-export KUBECONFIG={stage.sandbox.kubeconfig}
-trimtab sandbox kubectl --name {KEPT} -- get ctmpl,rgroup,upref -A      # or any kubectl
-trimtab sandbox kubectl --name {KEPT} -- edit upref bela -n {MUSIC}
-tail -f {stage.log_file}      # process {pid}
-{Path(sys.executable).name} {os.path.relpath(__file__)} --stop      # stops the operator and removes the sandbox"""
-    )
+    for line, means in (
+        (f"export KUBECONFIG={stage.sandbox.kubeconfig}", "for kubectl and trimtab"),
+        (f"{trimtab} status -A", ""),
+        (f"{trimtab} sandbox kubectl --name {KEPT} -- get upref -A", "or any kubectl"),
+        (f"{trimtab} sandbox kubectl --name {KEPT} -- edit upref bela -n {MUSIC}", ""),
+        (f"tail -f {stage.log_file}", "the operator's log"),
+        (f"{os.path.relpath(python)} {here} --stop", "stops the operator and removes the sandbox"),
+    ):
+        tell.text(f"{line}   # {means}" if means else line)
 
 
 def _terminated(*_: object) -> NoReturn:
@@ -103,6 +106,8 @@ def main() -> None:
     choice.add_argument("--keep", action="store_true", help="leave the sandbox and the operator running")
     choice.add_argument("--stop", action="store_true", help="stop what --keep left")
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # no mark is worth failing for in an ASCII terminal
     tell = Telling()
     signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -24,6 +24,7 @@ from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES
 HERE = Path(__file__).parent
 MUSIC, TEMPLATE = "music", "music-agent"
 FILES = ("00-namespaces.yaml", "deployment.yaml", "template.yaml", "preferences.yaml")
+GROUPS = ("free", "pro", "team")
 EDITS = 20
 
 
@@ -65,6 +66,13 @@ class Story:
         self.tell.fact(
             f"all of it valid, rendered and in force {milliseconds(waited)} after kubectl was done"
         )
+        await self.cluster.deployments.until(
+            "the three Deployments run on it",
+            lambda: all(_digest(self.deployment(g)) and _rolled_out(self.deployment(g)) for g in GROUPS),
+        )
+        await self.cluster.templates.until(
+            "the template counts its users", lambda: self.counted("users") == len(users)
+        )
         await self.show("get", "ctmpl,rgroup", "-n", MUSIC)
         self.tell.text("accepted, but their authors are told:")
         for preference in self.cluster.preferences.all():
@@ -88,10 +96,8 @@ class Story:
         shard, text = self.document("alice")
         self.tell.text(f"in {shard}, alice.prefs.json:")
         self.tell.output(text)
-        self.check(
-            self._secrets_in(self.cluster.secrets.all()), "the sensitive key's value is in the Secrets,"
-        )
-        self.check(not self._secrets_in(self.cluster.maps.all()), "and in no ConfigMap")
+        self.check(self._secrets_in(self.cluster.secrets.all()), "the sensitive value is in the Secrets")
+        self.check(not self._secrets_in(self.cluster.maps.all()), "and in no ConfigMap of Trimtab's")
 
     def _secrets_in(self, outputs: list[Body]) -> bool:
         """Whether any of the template's sensitive values is in there."""
@@ -131,12 +137,16 @@ class Story:
         await self.cluster.preferences.until(
             "bela's preference is Invalid", lambda: _ready(self.preference("bela"), "False", "Invalid")
         )
-        await self.show("get", "upref", "bela", "-n", MUSIC)
+        await self.cluster.templates.until(
+            "the template counts the refused one",
+            lambda: self.counted("invalidUsers") == 1,
+        )
+        await self.trimtab("status", "-n", MUSIC, code=1)
         violations = self.preference("bela")["status"]["violations"]
         self.tell.output(yaml.safe_dump({"violations": violations}, sort_keys=False, width=105))
-        self.check(
-            any(v.get("nearest") == "agent.temperature" for v in violations), "with the nearest known name"
-        )
+        nearest = {v["key"]: v.get("nearest") for v in violations}
+        wanted = {"agent.tempature": "agent.temperature", "player.volume": "100"}
+        self.check(nearest == wanted, "each violation names the nearest name or value that would do")
         self.check(self.document("bela")[1] == before, "bela's file is, byte for byte, what it was")
         await self.set_values(
             "bela", {"agent.tempature": None, "agent.temperature": 0.4, "player.volume": 40}
@@ -173,7 +183,7 @@ class Story:
         self.tell.title(
             "The platform team moves the free tier to another provider: its workload restarts, no other"
         )
-        before = {name: self.deployment(name) for name in ("free", "pro", "team")}
+        before = {name: self.deployment(name) for name in GROUPS}
         await self.patch_template("add", "/spec/groups/0/values/agent.provider", "local")
 
         def settled() -> bool:
@@ -185,11 +195,13 @@ class Story:
         self.check(
             free["APP_AGENT_PROVIDER"] == "local", "ConfigMap music-agent-free: APP_AGENT_PROVIDER=local"
         )
-        await self.show("get", "deploy", "-n", MUSIC, "-o", _columns(
-            NAME=".metadata.name", UPDATED=".status.updatedReplicas", READY=".status.readyReplicas",
-            GENERATION=".metadata.generation", DIGEST=f".spec.template.metadata.annotations.{_DIGEST}",
-        ))  # fmt: skip
-        same = [_digest(self.deployment(name)) == _digest(before[name]) for name in ("pro", "team")]
+        await self.show("get", "deploy", "-n", MUSIC)
+        self.tell.text(f"annotation {naming.ANNOTATION_DIGEST} of their pod templates:")
+        after = {name: _digest(self.deployment(name)) for name in GROUPS}
+        for name, digest in after.items():
+            old = _digest(before[name])
+            self.tell.output(f"{name:5} {digest}" + (f", was {old}" if old != digest else ", as before"))
+        same = [after[name] == _digest(before[name]) for name in ("pro", "team")]
         self.check(all(same), "music-agent-free has rolled out anew; the others were not touched")
 
     async def bad_template(self) -> None:
@@ -200,6 +212,8 @@ class Story:
             "the template is Rejected", lambda: _ready(self.template, "False", "Rejected")
         )
         await self.show("get", "ctmpl", "-n", MUSIC)
+        refused = _there(self.template, "the template")["status"]["violations"]
+        self.tell.output(yaml.safe_dump({"violations": refused}, sort_keys=False, width=105))
         self.check(
             self.versions() == before, f"all {len(before)} outputs are still the same, version for version"
         )
@@ -208,7 +222,6 @@ class Story:
             "the template is Rendered", lambda: _ready(self.template, "True", "Rendered")
         )
         self.tell.fact("corrected: Ready again")
-        await self.trimtab("status", "-n", MUSIC)
 
     async def leave(self) -> None:
         self.tell.title("A user leaves: what was rendered for them goes")
@@ -245,6 +258,10 @@ class Story:
     @property
     def template(self) -> Body | None:
         return self.cluster.templates.get(MUSIC, TEMPLATE)
+
+    def counted(self, what: str) -> int:
+        """A counter of the template's status; it follows its changes by a second at most."""
+        return int(_there(self.template, "the template")["status"].get(what, 0))
 
     def preference(self, name: str) -> Body:
         return _there(self.cluster.preferences.get(MUSIC, name), f"UserPreference {name}")
@@ -289,8 +306,8 @@ class Story:
         patch = json.dumps([{"op": operation, "path": path, "value": value}])
         await self.show("patch", "ctmpl", TEMPLATE, "-n", MUSIC, "--type=json", "-p", patch)
 
-    async def trimtab(self, *words: str) -> None:
-        """Run one of trimtab's own verbs against the sandbox, and show it."""
+    async def trimtab(self, *words: str, code: int = 0) -> None:
+        """Run one of trimtab's own verbs against the sandbox, and show it; its exit code must be ``code``."""
         self.tell.command("trimtab", *words)
         done = await asyncio.to_thread(
             subprocess.run,
@@ -300,14 +317,11 @@ class Story:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode != code:
             raise DemoError(
                 f"`trimtab {shlex.join(words)}` ended with exit code {done.returncode}: {done.stderr}"
             )
         self.tell.output(done.stdout)
-
-
-_DIGEST = naming.ANNOTATION_DIGEST.replace(".", r"\.")
 
 
 def _there(found: Body | None, what: str) -> Body:
@@ -349,10 +363,6 @@ def _decoded(text: str) -> str:
         return base64.b64decode(text, validate=True).decode(errors="replace")
     except ValueError:
         return ""
-
-
-def _columns(**paths: str) -> str:
-    return "custom-columns=" + ",".join(f"{name}:{path}" for name, path in paths.items())
 
 
 def _documents(file: str) -> list[Body]:

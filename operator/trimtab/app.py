@@ -110,7 +110,8 @@ class Operator:
         """Finish what has been begun, within reason: a stop in the middle is safe as well."""
         if engine.leading.is_set():
             try:
-                await asyncio.wait_for(engine.idle(), self.options.settle)
+                async with asyncio.timeout(self.options.settle):
+                    await engine.idle()
             except TimeoutError:
                 log.info("stopping with work left; the next leader takes it up")
 

@@ -93,7 +93,8 @@ class Operator:
 
     def wait_said(self, message: str) -> Body:
         def look() -> Body | None:
-            assert self.running, f"the operator ended: {self.text()[-3000:]}"
+            if not self.running:
+                pytest.fail(f"the operator ended with {self.process.returncode}: {self.text()[-3000:]}")
             return self.said(message)
 
         return wait_for(look, lambda: f"the operator says {message!r}; it says {self.text()[-3000:]}")  # type: ignore[return-value]

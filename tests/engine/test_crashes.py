@@ -53,12 +53,13 @@ class Dying(Fence):
                 self.dead.set()
             if self.dead.is_set():
                 await asyncio.Event().wait()
-            answer = await call(*args, **options)
-            if now:
-                self.dead.set()
-            if self.dead.is_set():
-                await asyncio.Event().wait()
-            return answer
+            try:
+                return await call(*args, **options)
+            finally:
+                if now:
+                    self.dead.set()
+                if self.dead.is_set():
+                    await asyncio.Event().wait()
 
         return one
 

@@ -196,6 +196,8 @@ def _people(what: Explained, names: list[str], *, detailed: bool) -> None:
 
 def _head(what: Explained) -> None:
     preference = what.preference
+    if what.refusal:
+        say(f"{what.template} is refused, so what was accepted before is served: {what.refusal}", style="red")
     where = f"template {what.template}, group {what.group}"
     if preference is None:
         say(f"users without a preference: {where}")

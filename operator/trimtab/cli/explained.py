@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trimtab.cli.offline import Trial
 
 SENSITIVE = "(sensitive)"
+_USER_LAYER = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Explained:
     resolution: Resolution
     violations: tuple[Violation, ...]
     traces: dict[str, Trace] = field(default_factory=dict)
+    refusal: str = ""
+    """Why the template's present spec is refused, if it is: what was accepted before is served."""
+    sealed: bool = False
+    """Whether sensitive values of the template are not known here."""
 
     @property
     def ready(self) -> dict[str, str]:
@@ -49,7 +54,7 @@ class Explained:
     def setter(self, layer: str) -> str:
         """The object that a layer stands for, with the place in it."""
         home = f"ConfigTemplate {self.template}"
-        if layer == users_layer and self.preference is not None:
+        if layer == _USER_LAYER and self.preference is not None:
             return f"UserPreference {self.preference.namespace}/{self.preference.name}"
         if layer == "default":
             return f"{home}, default"
@@ -61,7 +66,13 @@ class Explained:
         found, key = self.traces[name], self.view.schema.keys[name]
         made: dict[str, Any] = {"key": name, "type": key.type}
         made |= {"sensitive": True} if key.sensitive else {}
-        if found.layer == "unset":
+        if found.layer == "unset" and key.sensitive and self.sealed:
+            made |= {
+                "value": SENSITIVE,
+                "layer": "unknown",
+                "object": f"a sealed revision of {self.template}",
+            }
+        elif found.layer == "unset":
             made["set"] = False
         else:
             made |= {
@@ -79,7 +90,6 @@ class Explained:
         return made
 
 
-users_layer = "user"
 _OUTSIDE = frozenset(
     (
         "UserTaken",
@@ -135,8 +145,19 @@ def of_user(trial: Trial, holder: Preference, rivals: tuple[Preference, ...]) ->
         resolution = users.in_force(view, holder)
     own = resolution.own
     wrong = () if holder.problem else view.resolve(holder.values).violations
+    refusal = _refusal(trial, holder.template)
     return Explained(
-        holder.template, holder.group, view, holder, rivals, status, resolution, wrong, trace(view, own)
+        holder.template,
+        holder.group,
+        view,
+        holder,
+        rivals,
+        status,
+        resolution,
+        wrong,
+        trace(view, own),
+        refusal,
+        trial.sealed and bool(refusal),
     )
 
 
@@ -146,7 +167,16 @@ def of_group(trial: Trial, key: GroupKey) -> Explained | None:
     if view is None:
         return None
     resolution = Resolution(view.values, {})
-    return Explained(key.template_key, key.group, view, None, (), {}, resolution, (), trace(view, {}))
+    refusal, traces = _refusal(trial, key.template_key), trace(view, {})
+    sealed = trial.sealed and bool(refusal)
+    return Explained(key.template_key, key.group, view, None, (), {}, resolution, (), traces, refusal, sealed)
+
+
+def _refusal(trial: Trial, template: TemplateKey) -> str:
+    judgement = trial.judged.get(template)
+    if judgement is None or judgement.accepted is not None:
+        return ""
+    return f"{judgement.verdict.reason}: {judgement.verdict.message}"
 
 
 def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
@@ -155,6 +185,7 @@ def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "template": {"namespace": what.template.namespace, "name": what.template.name},
         "group": what.group,
+        **({"templateRefused": what.refusal} if what.refusal else {}),
     }
     if preference is not None:
         ready = what.ready

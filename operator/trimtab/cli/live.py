@@ -27,7 +27,12 @@ async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | Non
     meta = template["metadata"]
     home, name = meta["namespace"], meta["name"]
     await _rivals(cluster, trial, template, notes)
-    await _served(cluster, trial, home, name)
+    try:
+        await _served(cluster, trial, home, name)
+    except errors.ForbiddenError:
+        notes.append(
+            f"you may not list RenderedGroups in {home}: a refused template's served revision is not known"
+        )
     preferences: dict[tuple[str, str], Body] = {}
 
     def keep(found: list[Body]) -> None:
@@ -98,7 +103,7 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
             continue
         if found is not None:
             data = found.get("data") or {}
-            # What is sealed is sensitive, so it would not be shown anyway.
+            trial.sealed = trial.sealed or "sealed" in data
             trial.put(CONTROLLER_REVISIONS, {**found, "data": {"spec": data.get("spec", {})}})
 
 
@@ -107,11 +112,28 @@ async def _preferences(cluster: Cluster, home: str, fields: dict[str, str], note
         return await cluster.matching(USER_PREFERENCES, fields)
     except errors.InvalidError:  # an API server before 1.31 cannot select by fields of the spec
         return [body async for body in cluster.each(USER_PREFERENCES, dict[str, Any])]
-    except errors.ForbiddenError:
-        notes.append(
-            f"you may not list UserPreferences of all namespaces: only those in {home} were looked at"
-        )
-        return [body async for body in cluster.each(USER_PREFERENCES, dict[str, Any], home)]
+    except errors.ForbiddenError as refused:
+        return await _nearby(cluster, sorted({home, cluster.namespace}), refused, notes)
+
+
+async def _nearby(
+    cluster: Cluster, namespaces: list[str], refused: errors.ForbiddenError, notes: list[str]
+) -> list[Body]:
+    """The preferences of those namespaces where they may be listed."""
+    found: list[Body] = []
+    readable = []
+    for namespace in namespaces:
+        try:
+            found += [body async for body in cluster.each(USER_PREFERENCES, dict[str, Any], namespace)]
+            readable.append(namespace)
+        except errors.ForbiddenError:
+            continue
+    if not readable:
+        raise refused
+    notes.append(
+        f"you may not list UserPreferences of all namespaces: only those in {' and '.join(readable)} were looked at"
+    )
+    return found
 
 
 async def _namespaces(

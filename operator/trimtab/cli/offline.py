@@ -57,6 +57,8 @@ class Trial:
 
     memory: Memory = field(default_factory=Memory)
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
+    sealed: bool = False
+    """What groups serve is known without its sensitive values."""
     _engine: Engine = field(init=False)
     _said: _Said = field(default_factory=_Said)
     _given: dict[tuple[str, str], Body] = field(default_factory=dict)

@@ -81,8 +81,8 @@ class Leader:
                 started = time.monotonic()
                 held: bool | None
                 try:
-                    held = await asyncio.wait_for(
-                        self._attempt(client), timeout=max(1.0, self.settings.duration / 2)
+                    async with asyncio.timeout(max(1.0, self.settings.duration / 2):
+                        held = await self._attempt(client)
                     )
                 except (
                     Exception

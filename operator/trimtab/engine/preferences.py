@@ -16,6 +16,8 @@ from trimtab.kube.port import ObjectMeta
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 EMPTY = b"{}"
+ABSENT = msgspec.Raw(b"null")
+"""Raw fields have a default of their own: ``Raw | None`` would take nothing but null."""
 
 
 class TemplateKey(NamedTuple):
@@ -52,9 +54,9 @@ class _Spec(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     user: str | None = None
     schema_version: int | None = None
     values: msgspec.Raw = msgspec.Raw(EMPTY)
-    sealed_values: msgspec.Raw | None = None
-    secret_refs: msgspec.Raw | None = None
-    flags: msgspec.Raw | None = None
+    sealed_values: msgspec.Raw = ABSENT
+    secret_refs: msgspec.Raw = ABSENT
+    flags: msgspec.Raw = ABSENT
     suspend: bool = False
 
 
@@ -68,10 +70,10 @@ class _Accepted(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
 class _Status(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     observed_generation: int = 0
     conditions: list[dict[str, Any]] = []
-    violations: msgspec.Raw | None = None
-    warnings: msgspec.Raw | None = None
+    violations: msgspec.Raw = ABSENT
+    warnings: msgspec.Raw = ABSENT
     accepted: _Accepted | None = None
-    history: msgspec.Raw | None = None
+    history: msgspec.Raw = ABSENT
 
 
 class PreferenceObject(msgspec.Struct, gc=False):
@@ -193,7 +195,7 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
     record.schema_version = spec.schema_version
     record.suspend = spec.suspend
     record.values = canonical(spec.values)
-    unset = (None, b"{}", b"[]", b"null")
+    unset = (b"{}", b"[]", b"null")
     record.unsupported = tuple(
         f"spec.{name}"
         for name, raw in (
@@ -201,7 +203,7 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
             ("secretRefs", spec.secret_refs),
             ("flags", spec.flags),
         )
-        if (None if raw is None else bytes(raw)) not in unset
+        if bytes(raw) not in unset
     )
 
 
@@ -215,7 +217,7 @@ def _read_status(record: Preference, raw: msgspec.Raw) -> None:
             status.accepted.schema_version,
             record.values if values == record.values else values,
         )
-    if status.history is not None and status.history != b"[]":
+    if bytes(status.history) not in (b"[]", b"null"):
         record.history = canonical(status.history)
     record.conditions = tuple(
         (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime", "")))

@@ -7,6 +7,7 @@ does the rest at the workload's own pace. The digest of equal values is equal, s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from trimtab.kube.resources import WORKLOADS
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS = 5
 PARALLEL = 2
 """Workloads that are told to restart at once, over all groups."""
 
@@ -46,28 +48,35 @@ class Workloads:
         return [problem for problem in problems if problem]
 
     async def _stamp(self, kind: str, namespace: str, name: str, digest: str) -> str:
-        resource = WORKLOADS[kind]
+        """An empty string, or why it could not be done."""
         async with self._slots:
-            try:
-                found = await self.api.get(resource, namespace, name)
-                annotations = found["spec"]["template"]["metadata"].get("annotations") or {}
-                if annotations.get(naming.ANNOTATION_DIGEST) == digest:
-                    return ""
-                body = {
-                    "metadata": {
-                        "name": name,
-                        "namespace": namespace,
-                        "resourceVersion": found["metadata"]["resourceVersion"],
-                    },
-                    "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: digest}}}},
-                }
-                await self.api.apply(resource, body)
-            except errors.NotFoundError:
-                return f"{kind} {namespace}/{name} does not exist"
-            except errors.ConflictError as error:
-                raise errors.UnavailableError(error.status, error.reason, error.message) from error
-            except (errors.ForbiddenError, errors.InvalidError) as error:
-                return f"{kind} {namespace}/{name} could not be restarted: {error.reason}"
+            for _ in range(ATTEMPTS):
+                with contextlib.suppress(
+                    errors.ConflictError
+                ):  # its controller writes its status all the time
+                    return await self._stamp_once(kind, namespace, name, digest)
+        return f"{kind} {namespace}/{name} keeps changing; it will be restarted later"
+
+    async def _stamp_once(self, kind: str, namespace: str, name: str, digest: str) -> str:
+        resource = WORKLOADS[kind]
+        try:
+            found = await self.api.get(resource, namespace, name)
+            annotations = found["spec"]["template"]["metadata"].get("annotations") or {}
+            if annotations.get(naming.ANNOTATION_DIGEST) == digest:
+                return ""
+            body = {
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "resourceVersion": found["metadata"]["resourceVersion"],
+                },
+                "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: digest}}}},
+            }
+            await self.api.apply(resource, body)
+        except errors.NotFoundError:
+            return f"{kind} {namespace}/{name} does not exist"
+        except (errors.ForbiddenError, errors.InvalidError) as error:
+            return f"{kind} {namespace}/{name} could not be restarted: {error.reason}"
         WRITES.labels(kind, "restart").inc()
         log.info("restarting", extra={"workload": f"{kind} {namespace}/{name}"})
         return ""

@@ -152,6 +152,8 @@ class Client:
                 if response.status >= 400:
                     raise _error(response, content)
                 return content
+        except errors.ApiError:
+            raise  # some of these are OSErrors as well
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.UnavailableError(0, "NoAnswer", f"{type(error).__name__}: {error}") from error
 
@@ -225,6 +227,8 @@ class Client:
                         raise errors.of(status.code or 500, status.reason or "", status.message or "")
                     kind = "SYNCED" if event.type == "BOOKMARK" and _SYNCED in line else event.type
                     yield Event(kind, decoder.decode(event.object))
+        except errors.ApiError:
+            raise  # some of these are OSErrors as well
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             raise errors.UnavailableError(0, "WatchBroken", f"{type(error).__name__}: {error}") from error
 

@@ -160,7 +160,8 @@ class Memory:
             if rest <= 0:
                 return
             try:
-                await asyncio.wait_for(changed.wait(), rest)
+                async with asyncio.timeout(rest):  # wait_for of Python 3.11 may swallow a cancellation
+                    await changed.wait()
             except TimeoutError:
                 return
 

@@ -195,7 +195,8 @@ class Reflector(Generic[T]):
     async def _until_asked(self) -> None:
         self._asked.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._asked.wait(), self._relist_seconds)
+            async with asyncio.timeout(self._relist_seconds):
+                await self._asked.wait()
 
     def _touch(self) -> None:
         self.last_contact = asyncio.get_running_loop().time()

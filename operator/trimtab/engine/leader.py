@@ -81,7 +81,7 @@ class Leader:
                 started = time.monotonic()
                 held: bool | None
                 try:
-                    async with asyncio.timeout(max(1.0, self.settings.duration / 2):
+                    async with asyncio.timeout(max(1.0, self.settings.duration / 2)):
                         held = await self._attempt(client)
                     )
                 except (

@@ -44,6 +44,8 @@ T = TypeVar("T")
 KEPT = "demo"
 """The sandbox that --keep leaves running."""
 NODES = 2
+STARTING = 60.0
+"""Seconds that the operator may take to lead: a loaded machine compiles and imports slowly."""
 PATIENCE = 30.0
 """Seconds that anything may take to come true; on an idle machine nothing here takes more than two."""
 SYSTEM = "trimtab-system"
@@ -204,7 +206,7 @@ class Operator:
 
         :raises DemoError: it ended, or took too long.
         """
-        until = time.perf_counter() + PATIENCE
+        until = time.perf_counter() + STARTING
         while time.perf_counter() < until:
             said = {line.get("message"): line for line in self._lines()}
             if "acting" in said:
@@ -212,7 +214,7 @@ class Operator:
             if self.process.poll() is not None:
                 raise DemoError(f"the operator ended with exit code {self.process.returncode}")
             await asyncio.sleep(0.02)
-        raise DemoError(f"waited {PATIENCE:.0f} s in vain until the operator leads")
+        raise DemoError(f"waited {STARTING:.0f} s in vain until the operator leads")
 
     def _lines(self) -> Iterator[Body]:
         for line in self.log.read_text(errors="replace").splitlines():

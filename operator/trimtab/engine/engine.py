@@ -261,12 +261,9 @@ class Engine:
             refused = judgement is not None and accepted is None and state is not None
             if not (settled and group in wanted) and not refused:
                 self.world.everything(group)
-        if judgement is None:
-            if not known:
-                await self.templates.prune(key)
-            return
         await self.templates.prune(key)
-        self._say(key, judgement, wanted)
+        if judgement is not None:
+            self._say(key, judgement, wanted)
 
     def _collisions_again(self, key: TemplateKey) -> None:
         """A template changed or went: another one may have waited for its names."""

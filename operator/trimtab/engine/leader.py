@@ -83,9 +83,7 @@ class Leader:
                 try:
                     async with asyncio.timeout(max(1.0, self.settings.duration / 2)):
                         held = await self._attempt(client)
-                except (
-                    Exception
-                ) as error:  # whatever it is, this thread goes on: a Lease held is a Lease renewed
+                except Exception as error:  # whatever it is, this thread goes on
                     held = None
                     log.warning("lease: %s", error or type(error).__name__)
                 if held:

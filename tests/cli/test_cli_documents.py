@@ -105,7 +105,7 @@ def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(text: str, said: str) -> None:
-    with pytest.raises(MalformedError, match=".") as caught:
+    with pytest.raises(MalformedError, match=r".") as caught:
         list(read(text))
     assert said in str(caught.value)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of what is written and what is said
 """`trimtab validate`: whatever is wrong is said once, with where, what, and what to do; never a traceback."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli.conftest import TEMPLATE, Call, Write, preference
+from written import TEMPLATE, Call, Write, preference
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {0}, labels: {1}}}\n"
 
@@ -20,7 +21,7 @@ def test_every_violation_is_told_not_only_the_first(trimtab: Call, write: Write)
     path = write(TEMPLATE, preference("ann", values))
     answer = trimtab("validate", "-f", path)
     assert answer.code == 1
-    assert f"{path}:20 (document 2): UserPreference team/ann is not valid" in answer.out
+    assert f"{path}:21 (document 2): UserPreference team/ann is not valid" in answer.out
     for line in (
         "agent.temprature: is not a key of the template -> remove it or correct its name; did you mean agent.temperature?",
         "session.minutes: must be at least 1, got 0 -> raise it",

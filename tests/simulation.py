@@ -65,7 +65,9 @@ class Cluster:
         meta = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
         self.memory.put(NAMESPACES, {"metadata": meta})
 
-    def template(self, body: Body | None = None, name: str = "app", namespace: str = HOME, **meta: Any) -> Body:
+    def template(
+        self, body: Body | None = None, name: str = "app", namespace: str = HOME, **meta: Any
+    ) -> Body:
         place = {"name": name, "namespace": namespace, **meta}
         return self.memory.put(CONFIG_TEMPLATES, {"metadata": place, "spec": body or spec()})
 
@@ -246,4 +248,14 @@ def groups_of(cluster: Cluster) -> list[str]:
     return [body["metadata"]["name"] for body in cluster.memory.objects(RENDERED_GROUPS)]
 
 
-__all__ = ["HOME", "SYSTEM", "AsyncIterator", "Cluster", "Operator", "groups_of", "hurried", "settled", "spec"]
+__all__ = [
+    "HOME",
+    "SYSTEM",
+    "AsyncIterator",
+    "Cluster",
+    "Operator",
+    "groups_of",
+    "hurried",
+    "settled",
+    "spec",
+]

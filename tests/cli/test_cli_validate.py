@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, docu
         ("profile: calm", "profile: clam", "groups[free]: unknown profile clam; did you mean calm?"),
         ("{name: pro}", "{name: users-1}", "is ambiguous"),
         ("{name: pro}", "{name: free}", "two groups have this name"),
-        ("kind: Secret, ", "", "outputs[creds]: "),
+        ("kind: Secret, format: JSON, fileName: creds.json, include: [api.*]", "format: JSON, fileName: creds.json, include: [api.token]", "outputs[creds]: the sensitive key api.token may not be in a ConfigMap"),
         ("format: YAML", "format: Text", "spec.outputs[0].format (Text): is not built in this version"),
         ("format: YAML", "format: yaml", "spec.outputs[0].format: must be 'Env', 'JSON'"),
         ("format: YAML", "formt: YAML", "spec.outputs[0].formt: is not a field -> remove it or correct its name; did you mean format?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from live import wait_for
 from manifests import APP, PREFS, config_map
 from running import Operator, Place
@@ -84,17 +85,26 @@ def test_a_secret_edited_by_hand_is_put_back(operator: Operator, place: Place) -
     wait_for(lambda: place.data("app-free", "Secret") == before, "the Secret is as it was")
 
 
-def test_labels_taken_off_by_hand_come_back(operator: Operator, place: Place) -> None:
+@pytest.mark.parametrize(
+    "label",
+    [
+        "app.kubernetes.io/managed-by",
+        "app.kubernetes.io/part-of",
+        "trimtab.dev/template",
+        "trimtab.dev/template-namespace",
+        "trimtab.dev/group",
+    ],
+)
+def test_a_label_taken_off_by_hand_comes_back(operator: Operator, place: Place, label: str) -> None:
     place.template()
     place.rendered()
     before = place.one("ConfigMap", "app-free")["metadata"]["labels"]
-    for label in before:
-        place.api.patch("ConfigMap", place.name, "app-free", {"metadata": {"labels": {label: None}}})
-        wait_for(
-            lambda: place.one("ConfigMap", "app-free")["metadata"]["labels"] == before,
-            lambda label=label: f"{label} is back; {place.one('ConfigMap', 'app-free')['metadata']}",
-            patience=45,
-        )
+    place.api.patch("ConfigMap", place.name, "app-free", {"metadata": {"labels": {label: None}}})
+    wait_for(
+        lambda: place.one("ConfigMap", "app-free")["metadata"]["labels"] == before,
+        lambda: f"{label} is back; {place.one('ConfigMap', 'app-free')['metadata']['labels']}",
+        patience=45,
+    )
     place.rendered()
 
 
@@ -125,19 +135,27 @@ def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, pla
     assert meta["annotations"]["note"] == "ours"
 
 
-def test_a_foreign_config_map_is_never_overwritten_and_says_conflict(operator: Operator, place: Place) -> None:
-    foreign = place.api.create(config_map(place.name, "app-free", {"mine": "yes"}))
+def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_adopted(
+    operator: Operator, place: Place
+) -> None:
+    foreign = {name: place.api.create(config_map(place.name, name, {"mine": "yes"})) for name in ("app-free", "web-free")}
     place.template()
+    place.template("web")
     place.preference("bob", {"session.minutes": 5}, group="pro")
-    ready = place.wait_verdict("ConfigTemplate", "app", "False", "Conflict")
-    for word in ("app-free", "was not made by Trimtab", "trimtab.dev/adopt"):
-        assert word in ready["message"]
-    place.wait_verdict("RenderedGroup", "app-free", "False", "Conflict")
-    assert place.one("ConfigMap", "app-free") == foreign
+    for template in ("app", "web"):
+        ready = place.wait_verdict("ConfigTemplate", template, "False", "Conflict")
+        for word in (f"{template}-free", "was not made by Trimtab", "trimtab.dev/adopt"):
+            assert word in ready["message"]
+        place.wait_verdict("RenderedGroup", f"{template}-free", "False", "Conflict")
     place.wait_user("bob", {"session.minutes": 5}, group="pro")
+    for name, before in foreign.items():
+        assert place.one("ConfigMap", name) == before
     place.drop("ConfigMap", "app-free")
-    place.rendered()
-    assert "app.json" in place.data("app-free")
+    adopt = {"metadata": {"annotations": {"trimtab.dev/adopt": "true"}}}
+    place.api.patch("ConfigMap", place.name, "web-free", adopt)
+    for template in ("app", "web"):
+        place.rendered(template)
+        assert set(place.data(f"{template}-free")) == {"app.json", "_default.prefs.json"}
 
 
 def test_a_foreign_object_in_the_way_of_one_users_own_blocks_only_that_user(
@@ -160,15 +178,5 @@ def test_a_foreign_object_that_asks_to_be_adopted_is_taken_over(operator: Operat
     adopt = {"trimtab.dev/adopt": "true"}
     place.api.create(config_map(place.name, "app-free", {"mine": "yes"}, annotations=adopt))
     place.template()
-    place.rendered()
-    assert set(place.data("app-free")) == {"app.json", "_default.prefs.json"}
-
-
-def test_a_conflict_ends_when_the_object_is_annotated_for_adoption(operator: Operator, place: Place) -> None:
-    place.api.create(config_map(place.name, "app-free", {"mine": "yes"}))
-    place.template()
-    place.wait_verdict("ConfigTemplate", "app", "False", "Conflict")
-    adopt = {"metadata": {"annotations": {"trimtab.dev/adopt": "true"}}}
-    place.api.patch("ConfigMap", place.name, "app-free", adopt)
     place.rendered()
     assert set(place.data("app-free")) == {"app.json", "_default.prefs.json"}

@@ -12,6 +12,7 @@ from trimtab.api import ConfigTemplate, Resource, not_supported
 from trimtab.cli.files import Examined
 from trimtab.cli.manifests import Manifest, Place
 from trimtab.core import reasons
+from trimtab.core.formats import FORMATS
 from trimtab.core.problems import RejectedError, Violation, nearest
 from trimtab.core.status import FALSE
 from trimtab.engine.preferences import TemplateKey
@@ -151,8 +152,10 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
         yield Violation(
             path, "template", reasons.NOT_SUPPORTED, "is not built in this version of Trimtab; remove it"
         )
+    built = [output for output in model.spec.outputs if output.format in FORMATS]
     try:
-        render_problems(compile_template(manifest.name, model.spec))
+        spec = model.spec.model_copy(update={"outputs": built})
+        render_problems(compile_template(manifest.name, spec))
     except RejectedError as error:
         yield from error.violations
         return

@@ -1,0 +1,116 @@
+"""`trimtab explain`: the value, who set it and what it hid; a sensitive one is never shown."""
+
+from __future__ import annotations
+
+import pytest
+from written import TEMPLATE, Call, Write, preference
+
+
+def _keys(answer: object) -> dict[str, dict[str, object]]:
+    return {told["key"]: told for told in answer.json["keys"]}  # type: ignore[attr-defined]
+
+
+def test_every_key_says_who_set_it_and_what_it_hid(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE, preference("ann", "{agent.temperature: 1.5, plugins: [b]}"))
+    keys = _keys(trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json"))
+    assert keys["agent.temperature"] == {
+        "key": "agent.temperature",
+        "type": "Number",
+        "value": 1.5,
+        "layer": "user",
+        "object": "UserPreference team/ann",
+        "shadowed": [
+            {"layer": "profile/calm", "object": "ConfigTemplate team/app, profile calm", "value": 0.5},
+            {"layer": "default", "object": "ConfigTemplate team/app, default", "value": 0.7},
+        ],
+    }
+    assert keys["plugins"]["value"] == ["a", "b"]
+    assert keys["plugins"]["combined"] is True
+    assert keys["agent.provider"]["setBy"] == "Group"
+    assert keys["agent.mood"]["deprecated"] == "use agent.temperature"
+    assert keys["agent.mood"]["set"] is False
+
+
+@pytest.mark.parametrize("output", ["table", "json", "yaml"])
+@pytest.mark.parametrize("key", [[], ["api.token"]])
+def test_a_sensitive_value_is_never_shown(trimtab: Call, write: Write, output: str, key: list[str]) -> None:
+    answer = trimtab(
+        "explain", "app", "ann", *key, "-f", write(TEMPLATE, preference("ann")), "-n", "team", "-o", output
+    )
+    assert answer.code == 0
+    assert "(sensitive)" in answer.out
+    assert "hunter2" not in answer.out + answer.err
+
+
+def test_one_key_is_told_in_detail(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE, preference("ann", "{session.minutes: 0}"))
+    answer = trimtab("explain", "app", "ann", "session.minutes", "-f", path, "-n", "team")
+    assert answer.code == 0
+    assert "set by   group/free: ConfigTemplate team/app, group free" in answer.out
+    assert "shadows  30 from default" in answer.out
+    assert "refused: session.minutes: must be at least 1, got 0" in answer.out
+    assert "in force: the group's values" in answer.out
+
+
+def test_while_the_spec_is_refused_what_was_accepted_is_in_force(trimtab: Call, write: Write) -> None:
+    refused = preference("ann", "{session.minutes: 0}") + (
+        "status: {accepted: {generation: 4, group: free, values: {session.minutes: 9}}}\n"
+    )
+    answer = trimtab("explain", "app", "ann", "-f", write(TEMPLATE, refused), "-n", "team", "-o", "json")
+    told = answer.json
+    assert (told["inForce"], told["acceptedGeneration"]) == ("accepted", 4)
+    assert told["ready"]["reason"] == "Invalid"
+    assert [v["key"] for v in told["violations"]] == ["session.minutes"]
+    assert _keys(answer)["session.minutes"]["value"] == 9
+
+
+def test_the_oldest_claim_counts_and_the_others_are_named(trimtab: Call, write: Write) -> None:
+    second = preference("ann2", "{session.minutes: 5}").replace("spec: {", "spec: {user: ann, ")
+    path = write(TEMPLATE, preference("ann"), second)
+    answer = trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json")
+    assert answer.json["preference"] == {"namespace": "team", "name": "ann"}
+    assert answer.json["otherClaims"] == [{"namespace": "team", "name": "ann2"}]
+
+
+def test_who_is_not_let_in_has_the_groups_values(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE, preference("ann", "{session.minutes: 5}", namespace="other"))
+    answer = trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json")
+    assert answer.json["inForce"] == "group"
+    assert _keys(answer)["session.minutes"]["value"] == 20
+
+
+def test_a_group_is_explained_for_those_without_a_preference(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE)
+    whole = trimtab("explain", "app", "--group", "free", "-f", path, "-n", "team", "-o", "json")
+    one = trimtab("explain", "app", "plugins", "--group", "free", "-f", path, "-n", "team", "-o", "json")
+    assert _keys(whole)["session.minutes"]["value"] == 20
+    assert "user" not in whole.json
+    assert list(_keys(one)) == ["plugins"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["app"], 2, "name a USER, or --group GROUP"),
+        (["app", "ann", "x", "--group", "free"], 2, "not both"),
+        (["ap", "ann"], 1, "there is no valid-shaped ConfigTemplate team/ap in the files; there is team/app"),
+        (["app", "anne"], 1, "no preference of team/app is for user anne (did you mean ann?)"),
+        (["app", "ann", "plugin"], 1, "has no key plugin; did you mean plugins?"),
+        (["app", "--group", "fre"], 1, "has no group fre; did you mean free?"),
+        (["app", "ann", "--context", "x"], 2, "-f works offline"),
+    ],
+)
+def test_what_is_not_there_is_told_with_the_nearest(
+    trimtab: Call, write: Write, args: list[str], code: int, said: str
+) -> None:
+    answer = trimtab("explain", *args, "-f", write(TEMPLATE, preference("ann")), "-n", "team")
+    assert (answer.code, answer.out) == (code, "")
+    assert said in answer.err
+
+
+def test_a_template_that_is_refused_says_why(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE.replace("default: 0.7", "default: 7"), preference("ann"))
+    for args in (["ann"], ["--group", "free"]):
+        answer = trimtab("explain", "app", *args, "-f", path, "-n", "team")
+        assert answer.code == 1
+        assert "error: " in answer.err

@@ -1,0 +1,94 @@
+"""`trimtab status`: what is not Ready, and what nobody has looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+
+from trimtab.cli.cluster import Cluster
+from trimtab.cli.standing import Scope, Standing, read
+from trimtab.kube.memory import Memory
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+
+Body = dict[str, Any]
+READY = {"type": "Ready", "status": "True", "reason": "Rendered", "message": "", "observedGeneration": 1}
+INVALID = {**READY, "status": "False", "reason": "Invalid", "message": "x: is wrong"}
+
+
+def _api(*objects: tuple[Resource, Body]) -> Memory:
+    api = Memory()
+    for name in ("team", "tenant"):
+        api.put(NAMESPACES, {"metadata": {"name": name}})
+    for resource, body in objects:
+        api.put(resource, body)
+    return api
+
+
+def _template(condition: Body | None = READY, invalid: int = 0, name: str = "app") -> tuple[Resource, Body]:
+    status = {"conditions": [condition], "users": 2, "invalidUsers": invalid} if condition else {}
+    return CONFIG_TEMPLATES, {"metadata": {"name": name, "namespace": "team"}, "spec": {}, "status": status}
+
+
+def _preference(
+    name: str, condition: Body, namespace: str = "team", of: str = "app"
+) -> tuple[Resource, Body]:
+    spec = {"templateRef": {"name": of, "namespace": "team"}, "group": "free"}
+    meta = {"name": name, "namespace": namespace}
+    return USER_PREFERENCES, {"metadata": meta, "spec": spec, "status": {"conditions": [condition]}}
+
+
+def _group(condition: Body = READY) -> tuple[Resource, Body]:
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    meta = {"name": "app-free", "namespace": "team"}
+    return RENDERED_GROUPS, {
+        "metadata": meta,
+        "spec": spec,
+        "status": {"conditions": [condition], "users": 2},
+    }
+
+
+async def _read(api: Memory, namespace: str | None = "team", template: str | None = None) -> Standing:
+    return await read(Cluster(api, "team"), Scope(namespace, template))  # type: ignore[arg-type]
+
+
+async def test_all_ready_is_ready() -> None:
+    found = await _read(_api(_template(), _group(), _preference("ann", READY)))
+    assert found.ready
+    assert (len(found.templates), len(found.groups), found.users) == (1, 1, [])
+
+
+async def test_a_refused_user_of_a_template_is_found_in_other_namespaces() -> None:
+    found = await _read(_api(_template(invalid=1), _group(), _preference("bob", INVALID, "tenant")))
+    assert not found.ready
+    assert [(u["namespace"], u["user"], u["reason"]) for u in found.users] == [("tenant", "bob", "Invalid")]
+
+
+async def test_a_namespaces_own_preferences_are_shown_whatever_their_template() -> None:
+    found = await _read(_api(_preference("bob", INVALID, of="gone")))
+    assert [u["template"] for u in found.users] == ["team/gone"]
+
+
+async def test_other_templates_users_are_left_out_when_one_is_named() -> None:
+    api = _api(
+        _template(invalid=1),
+        _template(name="web"),
+        _preference("a", INVALID),
+        _preference("b", INVALID, of="web"),
+    )
+    found = await _read(api, template="app")
+    assert ([t["name"] for t in found.templates], [u["name"] for u in found.users]) == (["app"], ["a"])
+
+
+@pytest.mark.parametrize("condition", [None, {**READY, "observedGeneration": 0}])
+async def test_what_nobody_has_looked_at_is_not_ready(condition: Body | None) -> None:
+    found = await _read(_api(_template(condition)))
+    assert not found.ready
+    assert found.templates[0]["reason"] in ("NotObserved", "Stale")
+
+
+async def test_a_template_that_is_not_there_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        await _read(_api(_template()), template="apq")
+    assert "did you mean app?" in capsys.readouterr().err

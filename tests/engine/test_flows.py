@@ -1,0 +1,933 @@
+"""The engine on the API server in memory: what a platform team and its users see, flow by flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, hurried, settled, spec
+
+from trimtab.core import naming
+from trimtab.engine import groups as groups_module
+from trimtab.engine.fence import Fence
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    SECRETS,
+    USER_PREFERENCES,
+    Resource,
+)
+
+BROKEN = spec(keys=[{"name": "a", "type": "Number", "default": "x"}])
+PER_USER = spec(users={"delivery": "PerUser"})
+
+
+@pytest.fixture(autouse=True)
+def _hurry() -> Iterator[None]:
+    with hurried():
+        yield
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+class Refusing(Fence):
+    """An API port that refuses applies of some objects with 403, and counts them."""
+
+    def __init__(self, cluster: Cluster, *names: str) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.names, self.refused = set(names), 0
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        if body["metadata"]["name"] in self.names:
+            self.refused += 1
+            await asyncio.sleep(0)
+            raise errors.ForbiddenError(403, "Forbidden", "the namespace is being terminated")
+        return await super().apply(resource, body, force=force, subresource=subresource)
+
+
+# Serving
+
+
+async def test_a_template_and_its_users_are_rendered_and_say_so(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5})
+
+    await settled(cluster)
+
+    assert cluster.file("ann") == '{"agent":{"temperature":0.7,"voice":"calm"},"session":{"minutes":5}}\n'
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+    status = cluster.memory.objects(CONFIG_TEMPLATES)[0]["status"]
+    assert (status["groups"], status["users"], status["invalidUsers"]) == (2, 1, 0)
+
+
+async def test_a_user_without_a_preference_reads_the_default_entry(cluster: Cluster) -> None:
+    cluster.template()
+
+    await settled(cluster)
+
+    entry = ("ConfigMap", HOME, "app-free", "_default.prefs.json")
+    assert (
+        cluster.documents()[entry]
+        == '{"agent":{"temperature":0.7,"voice":"calm"},"session":{"minutes":20}}\n'
+    )
+
+
+async def test_what_is_rendered_carries_the_contract_s_labels_and_annotations(cluster: Cluster) -> None:
+    cluster.template()
+    await settled(cluster)
+
+    meta = cluster.find(CONFIG_MAPS, "app-free")["metadata"]  # type: ignore[index]
+
+    assert (
+        meta["labels"].items()
+        >= {
+            "app.kubernetes.io/managed-by": "trimtab",
+            "app.kubernetes.io/part-of": "app",
+            "trimtab.dev/template": "app",
+            "trimtab.dev/template-namespace": HOME,
+            "trimtab.dev/group": "free",
+        }.items()
+    )
+    assert meta["annotations"].keys() >= {"trimtab.dev/revision", "trimtab.dev/digest"}
+
+
+async def test_one_changed_preference_rewrites_one_shard(cluster: Cluster) -> None:
+    cluster.template()
+    for name in ("ann", "bob"):
+        cluster.preference(name)
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        before = len(cluster.memory.writes)
+
+        cluster.preference("ann", {"session.minutes": 7})
+        await operator.quiet()
+
+    kinds = [(w.verb, w.name) for w in cluster.memory.writes[before:]]
+    assert sorted(kinds) == [("apply", "app-free-users-0"), ("status", "ann")]
+
+
+async def test_a_user_who_moves_between_groups_is_in_the_new_one_alone(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 7})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.preference("ann", {"session.minutes": 7}, group="paid")
+        await operator.quiet()
+
+    assert cluster.file("ann") is None
+    assert cluster.file("ann", "paid") is not None
+
+
+@pytest.mark.parametrize("delivery", ["Sharded", "PerUser", "None"])
+async def test_a_user_who_goes_leaves_nothing_behind(cluster: Cluster, delivery: str) -> None:
+    cluster.template(spec(users={"delivery": delivery}))
+    for name in ("ann", "bob"):
+        cluster.preference(name, {"agent.voice": name})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert any("ann" in text for text in cluster.documents().values()) == (delivery != "None")
+
+        cluster.remove(USER_PREFERENCES, "ann")
+        await operator.quiet()
+
+    assert not any("ann" in text for text in cluster.documents().values())
+    assert any("bob" in text for text in cluster.documents().values()) == (delivery != "None")
+
+
+async def test_per_user_objects_are_beside_the_preference(cluster: Cluster) -> None:
+    cluster.namespace("tenant", labels={"tenant": "yes"})
+    group = {"name": "free", "preferenceNamespaceSelector": {"matchLabels": {"tenant": "yes"}}}
+    cluster.template({**PER_USER, "groups": [group]})
+    cluster.preference("ann", {"session.minutes": 5}, namespace="tenant")
+
+    await settled(cluster)
+
+    assert ("ConfigMap", "tenant", "app-u-ann", "prefs.json") in cluster.documents()
+
+
+async def test_a_per_user_object_follows_its_user_to_another_group(cluster: Cluster) -> None:
+    cluster.template(PER_USER)
+    cluster.preference("ann", {"agent.voice": "one"})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.preference("ann", {"agent.voice": "two"}, group="paid")
+        await operator.quiet()
+
+        found = cluster.find(CONFIG_MAPS, "app-u-ann")
+
+    assert found is not None
+    assert "two" in found["data"]["prefs.json"]
+    assert found["metadata"]["labels"][naming.LABEL_GROUP] == "paid"
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_changing_the_delivery_moves_everybody(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"agent.voice": "x"})
+    async with Operator(cluster) as operator:
+        for delivery, place in (("PerUser", "app-u-ann"), ("Sharded", "app-free-users-0"), ("None", "")):
+            cluster.template(spec(users={"delivery": delivery}))
+            await operator.quiet()
+            holders = {o["metadata"]["name"] for o in cluster.outputs() if "x" in str(o["data"])}
+            assert holders == ({place} if place else set())
+
+
+# Refusing
+
+
+async def test_an_invalid_preference_keeps_what_was_accepted_last_also_after_a_restart(
+    cluster: Cluster,
+) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.preference("ann", {"session.minutes": 0})
+        await operator.quiet()
+    before = cluster.file("ann")
+
+    wrote = await settled(cluster)
+
+    assert wrote == []
+    assert cluster.file("ann") == before
+    assert '"minutes":5' in str(before)
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "Invalid")
+    status = cluster.memory.objects(USER_PREFERENCES)[0]["status"]
+    assert status["accepted"] == {"generation": 1, "group": "free", "values": {"session.minutes": 5}}
+    assert status["violations"][0]["rule"] == "minimum"
+
+
+async def test_an_invalid_preference_that_was_never_accepted_gets_the_group_s_values(
+    cluster: Cluster,
+) -> None:
+    cluster.template()
+    cluster.preference("ann", {"nonsense": 0})
+
+    await settled(cluster)
+
+    assert '"minutes":20' in str(cluster.file("ann"))
+
+
+async def test_warnings_and_history_survive_a_restart_without_a_write(cluster: Cluster) -> None:
+    cluster.template()
+    async with Operator(cluster) as operator:
+        for minutes in ("5", "6", "7"):
+            cluster.preference("ann", {"session.minutes": minutes})
+            await operator.quiet()
+    status = cluster.memory.objects(USER_PREFERENCES)[0]["status"]
+    assert [entry["generation"] for entry in status["history"]] == [2, 1]
+    assert status["warnings"][0]["reason"] == "Coerced"
+
+    assert await settled(cluster) == []
+    cluster.preference("ann", {"session.minutes": -1})
+    await settled(cluster)
+
+    assert '"minutes":7' in str(cluster.file("ann"))
+
+
+async def test_the_history_is_bounded(cluster: Cluster) -> None:
+    cluster.template(spec(users={"historyLimit": 2}))
+    async with Operator(cluster) as operator:
+        for minutes in range(1, 7):
+            cluster.preference("ann", {"session.minutes": minutes})
+            await operator.quiet()
+
+    status = cluster.memory.objects(USER_PREFERENCES)[0]["status"]
+
+    assert [entry["values"] for entry in status["history"]] == [
+        {"session.minutes": 5},
+        {"session.minutes": 4},
+    ]
+
+
+async def test_a_rejected_template_changes_nothing_also_after_a_restart(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5})
+    await settled(cluster)
+    before = cluster.documents()
+    cluster.template(BROKEN)
+
+    await settled(cluster)
+    again = await settled(cluster)
+
+    assert again == []
+    assert cluster.documents() == before
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_users_are_served_while_their_template_is_rejected(cluster: Cluster) -> None:
+    cluster.template()
+    await settled(cluster)
+    cluster.template(BROKEN)
+    cluster.preference("ann", {"session.minutes": 5})
+
+    await settled(cluster)
+
+    assert '"minutes":5' in str(cluster.file("ann"))
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_a_sensitive_default_is_served_from_its_sealed_snapshot(cluster: Cluster) -> None:
+    secret = {"name": "music.token", "type": "String", "sensitive": True, "default": "canary"}
+    output = {"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "creds.json"}
+    cluster.template(spec(keys=[secret], groups=[{"name": "free"}], outputs=[output]))
+    await settled(cluster)
+    cluster.template(BROKEN)
+    cluster.remove(SECRETS, "app-free")
+
+    await settled(cluster)
+
+    assert "canary" in cluster.documents()["Secret", HOME, "app-free", "creds.json"]
+    assert "canary" not in str(cluster.memory.objects(CONTROLLER_REVISIONS))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rules": [{"name": "r", "expression": "true"}]}, "NotSupported"),
+        ({"strategy": {}}, "NotSupported"),
+        ({"keys": [{"name": "a", "type": "Number"}, {"name": "a.b", "type": "Number"}]}, "Rejected"),
+        ({"keys": "nonsense"}, "Rejected"),
+    ],
+)
+async def test_a_template_that_cannot_be_served_says_why(cluster: Cluster, change: Body, reason: str) -> None:
+    cluster.template(spec(**change))
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", reason)
+    assert groups_of(cluster) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"template": "nope"}, "TemplateNotFound"),
+        ({"group": "fre"}, "GroupNotFound"),
+        ({"schemaVersion": 2}, "AheadOfRevision"),
+        ({"user": "_default"}, "UserReserved"),
+        ({"sealedValues": {"a": "b"}}, "NotSupported"),
+        ({"secretRefs": [{"key": "a", "name": "b", "secretKey": "c"}]}, "NotSupported"),
+        ({"flags": {"a": "on"}}, "NotSupported"),
+        ({"values": {"session.minutes": "many"}}, "Invalid"),
+    ],
+)
+async def test_a_preference_that_does_not_count_says_why(cluster: Cluster, fields: Body, reason: str) -> None:
+    cluster.template()
+    cluster.preference("ann", **fields)
+
+    await settled(cluster)
+
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", reason)
+
+
+async def test_a_preference_for_an_older_schema_keeps_what_was_accepted(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5}, schemaVersion=1)
+    await settled(cluster)
+    cluster.template(spec(schemaVersion=2))
+
+    await settled(cluster)
+
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "BehindSchema")
+    assert '"minutes":5' in str(cluster.file("ann"))
+
+
+async def test_a_template_that_was_never_valid_serves_nobody(cluster: Cluster) -> None:
+    cluster.template(BROKEN)
+    cluster.preference("ann")
+
+    await settled(cluster)
+
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "TemplateNotServed")
+
+
+async def test_a_suspended_preference_keeps_what_is_rendered(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.preference("ann", {"session.minutes": 9}, suspend=True)
+        await operator.quiet()
+    assert '"minutes":5' in str(cluster.file("ann"))
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Suspended")
+
+    assert await settled(cluster) == []
+    cluster.preference("ann", {"session.minutes": 9})
+    await settled(cluster)
+
+    assert '"minutes":9' in str(cluster.file("ann"))
+
+
+async def test_a_rollout_says_that_it_is_not_built(cluster: Cluster) -> None:
+    cluster.memory.put(POLICY_ROLLOUTS, {"metadata": {"name": "p", "namespace": HOME}, "spec": {}})
+
+    await settled(cluster)
+
+    assert cluster.ready(POLICY_ROLLOUTS, "p") == ("False", "NotSupported")
+    assert await settled(cluster) == []
+
+
+# Who may be where
+
+
+async def test_the_oldest_preference_holds_a_contested_user(cluster: Cluster) -> None:
+    cluster.template()
+    old, new = {"creationTimestamp": "2026-01-01T00:00:00Z"}, {"creationTimestamp": "2026-01-02T00:00:00Z"}
+    cluster.preference("late", {"agent.voice": "late"}, user="ann", meta=new)
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert "late" in str(cluster.file("ann"))
+        cluster.preference("early", {"agent.voice": "early"}, user="ann", meta=old)
+        await operator.quiet()
+        assert "early" in str(cluster.file("ann"))
+        assert cluster.ready(USER_PREFERENCES, "late") == ("False", "UserTaken")
+
+        cluster.remove(USER_PREFERENCES, "early")
+        await operator.quiet()
+
+    assert "late" in str(cluster.file("ann"))
+    assert cluster.ready(USER_PREFERENCES, "late") == ("True", "Accepted")
+
+
+async def test_a_group_takes_its_oldest_users_up_to_the_limit(cluster: Cluster) -> None:
+    cluster.template(spec(groups=[{"name": "free", "maxUsers": 2}, {"name": "paid"}]))
+    for day, name in enumerate(("ann", "bob", "cid"), start=1):
+        cluster.preference(name, meta={"creationTimestamp": f"2026-01-0{day}T00:00:00Z"})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "cid") == ("False", "GroupFull")
+        assert cluster.file("cid") is None
+
+        cluster.remove(USER_PREFERENCES, "ann")
+        await operator.quiet()
+
+    assert cluster.ready(USER_PREFERENCES, "cid") == ("True", "Accepted")
+
+
+async def test_strangers_do_not_fill_a_group(cluster: Cluster) -> None:
+    cluster.namespace("elsewhere")
+    cluster.template(spec(groups=[{"name": "free", "maxUsers": 1}, {"name": "paid"}]))
+    cluster.preference("mallory", namespace="elsewhere", meta={"creationTimestamp": "2020-01-01T00:00:00Z"})
+    cluster.preference("ann")
+
+    await settled(cluster)
+
+    assert cluster.ready(USER_PREFERENCES, "mallory", "elsewhere") == ("False", "NamespaceNotAllowed")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_a_namespace_s_labels_decide_whose_preferences_count(cluster: Cluster) -> None:
+    cluster.namespace("tenant", labels={"tenant": "yes"})
+    group = {"name": "free", "preferenceNamespaceSelector": {"matchLabels": {"tenant": "yes"}}}
+    cluster.template(spec(groups=[group]))
+    cluster.preference("ann", {"agent.voice": "x"}, namespace="tenant")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert "x" in str(cluster.file("ann"))
+
+        cluster.namespace("tenant")
+        await operator.quiet()
+        assert cluster.file("ann") is None
+        assert cluster.ready(USER_PREFERENCES, "ann", "tenant") == ("False", "NamespaceNotAllowed")
+
+        cluster.namespace("tenant", labels={"tenant": "yes"})
+        await operator.quiet()
+
+    assert "x" in str(cluster.file("ann"))
+
+
+async def test_a_target_namespace_must_let_the_template_in(cluster: Cluster) -> None:
+    cluster.namespace("target")
+    cluster.template(spec(groups=[{"name": "free", "targetNamespace": "target"}]))
+    cluster.preference("ann")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert cluster.documents() == {}
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "TargetNotAllowed")
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "TargetNotAllowed")
+
+        cluster.namespace("target", annotations={"trimtab.dev/allow-from": f"other, {HOME}"})
+        await operator.quiet()
+
+    assert {o["metadata"]["namespace"] for o in cluster.outputs()} == {"target"}
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_a_group_that_changes_its_target_leaves_nothing_in_the_old_one(cluster: Cluster) -> None:
+    cluster.namespace("target", annotations={"trimtab.dev/allow-from": HOME})
+    cluster.template()
+    cluster.preference("ann")
+    await settled(cluster)
+    cluster.template(spec(groups=[{"name": "free", "targetNamespace": "target"}]))
+
+    await settled(cluster)
+
+    assert {o["metadata"]["namespace"] for o in cluster.outputs()} == {"target"}
+
+
+# Objects of others
+
+
+async def test_an_object_that_trimtab_did_not_make_is_left_alone(cluster: Cluster) -> None:
+    foreign = {"metadata": {"name": "app-free", "namespace": HOME}, "data": {"theirs": "1"}}
+    cluster.memory.put(CONFIG_MAPS, foreign)
+    cluster.template()
+    async with Operator(cluster) as operator:
+        await operator.quiet(timers=False)
+        assert cluster.find(CONFIG_MAPS, "app-free")["data"] == {"theirs": "1"}  # type: ignore[index]
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Conflict")
+        assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")
+
+        adopt = {"annotations": {naming.ANNOTATION_ADOPT: "true"}}
+        cluster.memory.put(CONFIG_MAPS, {**foreign, "metadata": {**foreign["metadata"], **adopt}})
+        await operator.quiet()
+
+    found = cluster.find(CONFIG_MAPS, "app-free")
+    assert found is not None
+    assert found["data"].keys() == {"config.yaml", "_default.prefs.json"}
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+async def test_one_user_s_conflict_is_nobody_else_s(cluster: Cluster) -> None:
+    cluster.memory.put(
+        CONFIG_MAPS, {"metadata": {"name": "app-u-ann", "namespace": HOME}, "data": {"x": "1"}}
+    )
+    cluster.template(PER_USER)
+    for name in ("ann", "bob", "cid"):
+        cluster.preference(name)
+    async with Operator(cluster) as operator:
+        await operator.quiet(timers=False)
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "Conflict")
+        assert cluster.ready(USER_PREFERENCES, "bob") == ("True", "Accepted")
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+        cluster.remove(USER_PREFERENCES, "bob")
+        await operator.quiet(timers=False)
+
+    assert cluster.find(CONFIG_MAPS, "app-u-bob") is None
+    assert cluster.find(CONFIG_MAPS, "app-u-ann")["data"] == {"x": "1"}  # type: ignore[index]
+
+
+async def test_nothing_of_another_template_is_ever_deleted(cluster: Cluster) -> None:
+    """`a-b-users-0` is a group's object of one template and would be a shard of the other."""
+    cluster.template(spec(groups=[{"name": "0"}]), name="a-b-users")
+    await settled(cluster)
+    before = cluster.find(CONFIG_MAPS, "a-b-users-0")
+    cluster.template(spec(groups=[{"name": "b"}]), name="a")
+    cluster.preference("ann", group="b", template="a")
+    async with Operator(cluster) as operator:
+        await operator.quiet(timers=False)
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "Conflict")
+
+        cluster.remove(USER_PREFERENCES, "ann")
+        await operator.quiet(timers=False)
+
+    assert cluster.find(CONFIG_MAPS, "a-b-users-0") == before
+
+
+@pytest.mark.parametrize("first", ["a", "a-b"])
+async def test_of_two_templates_that_meet_in_a_name_the_older_is_served(cluster: Cluster, first: str) -> None:
+    ages = {"a": "2026-01-01T00:00:00Z", "a-b": "2026-01-02T00:00:00Z"}
+    bodies = {"a": spec(groups=[{"name": "b-c"}]), "a-b": spec(groups=[{"name": "c"}])}
+    cluster.template(bodies[first], name=first, creationTimestamp=ages[first])
+    (second,) = set(ages) - {first}
+    async with Operator(cluster) as operator:
+        await operator.quiet(timers=False)
+        cluster.template(bodies[second], name=second, creationTimestamp=ages[second])
+        await operator.quiet(timers=False)
+
+    for _ in range(2):
+        async with Operator(cluster) as operator:
+            await operator.quiet(timers=False)
+        assert cluster.ready(CONFIG_TEMPLATES, "a-b") == ("False", "NameCollision")
+    if first == "a":
+        assert cluster.ready(CONFIG_TEMPLATES, "a") == ("True", "Rendered")
+
+
+async def test_a_name_that_became_free_is_taken(cluster: Cluster) -> None:
+    cluster.template(spec(groups=[{"name": "b-c"}]), name="a", creationTimestamp="2026-01-01T00:00:00Z")
+    cluster.template(spec(groups=[{"name": "c"}]), name="a-b", creationTimestamp="2026-01-02T00:00:00Z")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert cluster.ready(CONFIG_TEMPLATES, "a-b") == ("False", "NameCollision")
+        cluster.remove(CONFIG_TEMPLATES, "a")
+        await operator.quiet()
+
+    assert cluster.ready(CONFIG_TEMPLATES, "a-b") == ("True", "Rendered")
+
+
+# Drift
+
+
+@pytest.mark.parametrize("edit", ["change", "add", "empty", "delete", "unlabel", "binary"])
+async def test_a_hand_edit_is_put_back_and_counted(cluster: Cluster, edit: str) -> None:
+    cluster.template()
+    cluster.preference("ann")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        before = cluster.documents()
+        found = cluster.find(CONFIG_MAPS, "app-free")
+        assert found is not None
+        if edit == "delete":
+            cluster.remove(CONFIG_MAPS, "app-free")
+        else:
+            changed: dict[str, Body] = {
+                "change": {"data": {**found["data"], "config.yaml": "x"}},
+                "add": {"data": {**found["data"], "more": "x"}},
+                "empty": {"data": {}},
+                "unlabel": {"metadata": {**found["metadata"], "labels": {}}},
+                "binary": {"binaryData": {"more": "eA=="}},
+            }
+            cluster.memory.put(CONFIG_MAPS, {**found, **changed[edit]})
+        await operator.quiet(timers=False)
+
+    if edit == "unlabel":  # whoever takes our labels off has taken the object away from us
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Conflict")
+        return
+    assert cluster.documents() == before
+    assert "binaryData" not in cluster.find(CONFIG_MAPS, "app-free")  # type: ignore[operator]
+    assert cluster.memory.objects(CONFIG_TEMPLATES)[0]["status"]["drift"] == 1
+
+
+async def test_drift_during_downtime_is_put_back_at_the_start(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann")
+    await settled(cluster)
+    before = cluster.documents()
+    cluster.remove(CONFIG_MAPS, "app-free-users-0")
+    found = cluster.find(CONFIG_MAPS, "app-free")
+    cluster.memory.put(CONFIG_MAPS, {**found, "data": {"x": "y"}})  # type: ignore[dict-item]
+
+    await settled(cluster)
+
+    assert cluster.documents() == before
+
+
+async def test_a_deleted_rendered_group_is_made_again_and_its_numbers_go_on(cluster: Cluster) -> None:
+    cluster.template()
+    await settled(cluster)
+    cluster.template(spec(keys=spec()["keys"][:1]))
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.remove(RENDERED_GROUPS, "app-free")
+        await operator.quiet()
+
+    status = cluster.find(RENDERED_GROUPS, "app-free")["status"]  # type: ignore[index]
+    assert status["currentRevision"] == 3
+
+
+# Going away
+
+
+async def test_deleting_a_template_removes_what_was_rendered_everywhere_and_nothing_else(
+    cluster: Cluster,
+) -> None:
+    cluster.namespace("target", annotations={"trimtab.dev/allow-from": HOME})
+    cluster.template(spec(groups=[{"name": "free", "targetNamespace": "target"}, {"name": "paid"}]))
+    cluster.template(name="other")
+    cluster.preference("ann")
+    cluster.memory.put(CONFIG_MAPS, {"metadata": {"name": "app-free", "namespace": HOME}, "data": {"x": "1"}})
+    await settled(cluster)
+    cluster.remove(CONFIG_TEMPLATES, "app")
+
+    await settled(cluster)
+
+    left = {o["metadata"]["labels"][naming.LABEL_TEMPLATE] for o in cluster.outputs()}
+    assert left == {"other"}
+    assert cluster.find(CONFIG_MAPS, "app-free") is not None
+    assert groups_of(cluster) == ["other-free", "other-paid"]
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "TemplateNotFound")
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["seen by its operator", "during downtime"])
+async def test_retained_outputs_stay_and_are_nobody_s(cluster: Cluster, alive: bool) -> None:
+    cluster.template(spec(deletionPolicy="Retain"))
+    cluster.preference("ann")
+    if alive:
+        async with Operator(cluster) as operator:
+            await operator.quiet()
+            cluster.remove(CONFIG_TEMPLATES, "app")
+            await operator.quiet()
+    else:
+        await settled(cluster)
+        cluster.remove(CONFIG_TEMPLATES, "app")
+        await settled(cluster)
+
+    assert list(cluster.outputs()) == []
+    names = {b["metadata"]["name"] for b in cluster.memory.objects(CONFIG_MAPS)}
+    assert names == {"app-free", "app-paid", "app-free-users-0"}
+    assert not any("trimtab" in str(b["metadata"].get("labels")) for b in cluster.memory.objects(CONFIG_MAPS))
+
+
+async def test_a_group_that_leaves_the_template_goes_even_with_retain(cluster: Cluster) -> None:
+    cluster.template(spec(deletionPolicy="Retain"))
+    await settled(cluster)
+    cluster.template(spec(deletionPolicy="Retain", groups=[{"name": "free"}]))
+
+    await settled(cluster)
+
+    assert {o["metadata"]["name"] for o in cluster.outputs()} == {"app-free"}
+    assert groups_of(cluster) == ["app-free"]
+
+
+async def test_a_store_that_is_behind_sweeps_nothing(cluster: Cluster) -> None:
+    """A standby that takes over before its watch has told it of the template, or of its newest group."""
+    cluster.template(spec(groups=[{"name": "free"}]))
+    operator = Operator(cluster)
+    operator.start()
+    await operator.engine.wait_synced()
+    blind = operator._tasks[1]
+    blind.cancel()
+    cluster.template()
+    async with Operator(cluster) as other:
+        await other.quiet()
+    before = len(cluster.memory.writes)
+
+    await operator.engine.lead()
+    await operator.quiet()
+    await operator.kill()
+
+    assert [w for w in cluster.memory.writes[before:] if w.verb == "delete"] == []
+    assert ("ConfigMap", HOME, "app-paid", "config.yaml") in cluster.documents()
+
+
+# Time and failure
+
+
+async def test_a_refused_write_is_tried_again_with_patience(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann")
+    api = Refusing(cluster, "app-free-users-0")
+    async with Operator(cluster, api) as operator:
+        await asyncio.sleep(0.5)
+        assert 1 <= api.refused <= 12, "no busy loop"
+        assert cluster.ready(USER_PREFERENCES, "ann")[0] != "True", "not said before it is so"
+
+        api.names.clear()
+        await operator.quiet()
+
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+async def test_a_write_that_stays_refused_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups_module, "PATIENCE", 1)
+    cluster.template()
+    api = Refusing(cluster, "app-free")
+    async with Operator(cluster, api) as operator:
+        await asyncio.sleep(0.4)
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "WriteFailed")
+        assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")
+        api.names.clear()
+        await operator.quiet()
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+async def test_a_user_without_any_entry_is_served_with_the_others(cluster: Cluster) -> None:
+    keys = [{"name": "nick", "type": "String"}]
+    output = {"name": "env", "format": "Env", "scope": "User"}
+    cluster.template(spec(keys=keys, outputs=[output], groups=[{"name": "free"}]))
+    cluster.preference("ann")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.preference("ann", suspend=False, schemaVersion=1)
+        cluster.preference("bob", {"nick": "b"})
+        await operator.quiet()
+        cluster.preference("bob")
+        await operator.quiet()
+
+    assert cluster.documents() == {}
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+    assert cluster.ready(USER_PREFERENCES, "bob") == ("True", "Accepted")
+
+
+async def test_a_label_set_at_the_wrong_moment_costs_no_status(cluster: Cluster) -> None:
+    class Labelling(Fence):
+        async def replace_status(
+            self, resource: Resource, namespace: str | None, name: str, *a: Any, **o: Any
+        ) -> Body:
+            if name not in labelled:
+                labelled.add(name)
+                patch = {"metadata": {"labels": {"team": "x"}}}
+                await cluster.memory.merge_patch(resource, namespace, name, patch)
+            return await super().replace_status(resource, namespace, name, *a, **o)
+
+    labelled: set[str] = set()
+    cluster.template()
+    cluster.preference("ann")
+    async with Operator(cluster, Labelling(cluster.memory, lambda: True)) as operator:
+        await operator.quiet()
+        await asyncio.sleep(0.05)
+        await operator.quiet()
+
+    assert labelled >= {"ann", "app", "app-free"}
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+async def test_a_status_never_speaks_of_a_generation_that_was_not_judged(cluster: Cluster) -> None:
+    class Late(Fence):
+        """The template is edited just before its status is written."""
+
+        async def replace_status(
+            self, resource: Resource, namespace: str | None, name: str, status: Body, **o: Any
+        ) -> Body:
+            if resource is CONFIG_TEMPLATES:
+                ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+                said.append((status["observedGeneration"], ready["status"]))
+            return await super().replace_status(resource, namespace, name, status, **o)
+
+    said: list[tuple[int, str]] = []
+    cluster.template()
+    async with Operator(cluster, Late(cluster.memory, lambda: True)) as operator:
+        for _ in range(30):
+            cluster.template(BROKEN)
+            await asyncio.sleep(0.001)
+            cluster.template()
+            await asyncio.sleep(0.001)
+        await operator.quiet()
+
+    assert said
+    assert all(status != "False" for generation, status in said if generation % 2 == 1)
+    assert all(status != "True" for generation, status in said if generation % 2 == 0)
+
+
+async def test_what_is_said_is_bounded_as_the_crd_demands(cluster: Cluster) -> None:
+    pattern = "^(" + "|".join(f"word{n}" for n in range(120)) + ")$"
+    assert len(pattern) <= 1024
+    keys = [
+        {"name": "a", "type": "String", "pattern": pattern},
+        {"name": "b", "type": "String", "enum": ["x" * 4000] * 8},
+    ]
+    cluster.template(spec(keys=keys))
+    cluster.preference("ann", {"a": "no", "b": "no"})
+
+    await settled(cluster)
+
+    status = cluster.memory.objects(USER_PREFERENCES)[0]["status"]
+    assert len(status["violations"]) == 2
+    assert all(len(v["message"]) <= 1024 and len(v.get("nearest", "")) <= 1024 for v in status["violations"])
+    assert all(len(c["message"]) <= 32768 for c in status["conditions"])
+
+
+async def test_an_operator_that_may_not_write_writes_nothing(cluster: Cluster) -> None:
+    cluster.template()
+    await settled(cluster)
+    cluster.template(spec(groups=[{"name": "new"}]))
+    allowed = True
+    operator = Operator(cluster, may_write=lambda: allowed)
+    operator.start()
+    await operator.engine.wait_synced()
+    before = len(cluster.memory.writes)
+    lead = asyncio.create_task(operator.engine.lead())
+    await lead
+    allowed = False
+    await asyncio.sleep(0.1)
+    await operator.kill()
+
+    assert cluster.memory.writes[before:] == []
+
+
+async def test_two_operators_in_turn_end_where_one_would(cluster: Cluster) -> None:
+    """The first one loses the Lease in the middle; its calls under way meet the second one's."""
+    cluster.template()
+    for name in ("ann", "bob"):
+        cluster.preference(name)
+    leading = [True, False]
+    first = Operator(cluster, may_write=lambda: leading[0])
+    second = Operator(cluster, may_write=lambda: leading[1])
+    first.start()
+    second.start()
+    await first.engine.lead()
+    for turn in range(6):
+        cluster.template(
+            spec(groups=[{"name": "free", "values": {"session.minutes": 40 + turn}}, {"name": "paid"}])
+        )
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        leading[:] = [not leading[0], not leading[1]]
+        engines = (first.engine, second.engine) if leading[0] else (second.engine, first.engine)
+        engines[1].follow()
+        await engines[0].lead()
+    actor = first if leading[0] else second
+    await actor.quiet()
+    await first.kill()
+    await second.kill()
+
+    assert '"minutes":45' in str(cluster.file("ann"))
+    assert await settled(cluster) == []
+
+
+async def test_malformed_keys_stop_the_leader_with_a_remedy(cluster: Cluster) -> None:
+    place = {"name": "trimtab-keys", "namespace": SYSTEM}
+    cluster.memory.put(SECRETS, {"metadata": place, "data": {"fernet": "eA==", "digest": "eA=="}})
+    operator = Operator(cluster)
+    operator.start()
+
+    with pytest.raises(ValueError, match="restore it from a backup"):
+        await operator.engine.lead()
+
+    await operator.kill()
+
+
+# Workloads
+
+
+def _deployment(cluster: Cluster) -> None:
+    body = {"spec": {"template": {"metadata": {"labels": {"app": "x"}}}}}
+    cluster.memory.put(DEPLOYMENTS, {"metadata": {"name": "agent", "namespace": HOME}, **body})
+
+
+def _stamp(cluster: Cluster) -> str | None:
+    meta = cluster.memory.objects(DEPLOYMENTS)[0]["spec"]["template"]["metadata"]
+    return (meta.get("annotations") or {}).get(naming.ANNOTATION_DIGEST)
+
+
+async def test_a_workload_restarts_for_keys_that_need_it_alone(cluster: Cluster) -> None:
+    keys = [
+        {"name": "hot", "type": "Integer", "default": 1, "reload": "None"},
+        {"name": "cold", "type": "Integer", "default": 1},
+    ]
+    workloads = [{"kind": "Deployment", "name": "agent"}]
+    stamps = []
+    _deployment(cluster)
+    async with Operator(cluster) as operator:
+        for values in ({}, {"hot": 2}, {"cold": 2}, {"cold": 2, "hot": 3}):
+            group = {"name": "free", "values": values, "workloads": workloads}
+            cluster.template(spec(keys=keys, groups=[group]))
+            await operator.quiet(timers=False)
+            stamps.append(_stamp(cluster))
+
+    assert stamps[0] is not None
+    assert stamps[0] == stamps[1] != stamps[2] == stamps[3]
+    assert await settled(cluster) == []
+
+
+async def test_a_missing_workload_is_said_and_harms_nobody(cluster: Cluster) -> None:
+    group = {"name": "free", "workloads": [{"kind": "Deployment", "name": "agent"}]}
+    cluster.template(spec(groups=[group]))
+    cluster.preference("ann")
+    async with Operator(cluster) as operator:
+        await operator.quiet(timers=False)
+
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+    assert "does not exist" in cluster.message(RENDERED_GROUPS, "app-free")

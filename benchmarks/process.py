@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,14 @@ def usage(pid: int) -> Usage:
     )
 
 
+def waited(pid: int) -> float:
+    """Seconds that its threads were runnable but had no core: the machine's doing, not the process's."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended, or a kernel without statistics
+            total += int((thread / "schedstat").read_text().split()[1])
+    return total / 1e9
+
+
 def _kib(text: str) -> int:
     return int(text.split()[0]) * 1024
-
-
-def steal_seconds() -> float:
-    """CPU seconds that the hypervisor took from this machine so far."""
-    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / _TICKS

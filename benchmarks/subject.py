@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from benchmarks.process import Usage, usage
 
@@ -30,8 +30,6 @@ class Subject:
     log: Path
     started: float
     port: int = 0
-    _last: tuple[float, float] = (0.0, 0.0)
-    quiet_since: float = field(default=0.0)
 
     @property
     def pid(self) -> int:
@@ -103,22 +101,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(command: list[str], log: Path, kubeconfig: Path, port: int = 0) -> Subject:
+def start(
+    command: list[str],
+    log: Path,
+    kubeconfig: Path,
+    *,
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Subject:
     """Start any operator with this kubeconfig."""
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-    output: TextIO
+    settings = {**os.environ, **(environment or {}), "KUBECONFIG": str(kubeconfig)}
+    started = time.perf_counter()
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=output, stdin=subprocess.DEVNULL, env=environment
+            command, stdout=subprocess.DEVNULL, stderr=output, stdin=subprocess.DEVNULL, env=settings
         )
-    return Subject(process, log, time.perf_counter(), port)
+    return Subject(process, log, started, port)
 
 
 def start_trimtab(log: Path, kubeconfig: Path) -> Subject:
     """`trimtab run` as anybody would run it."""
     port = free_port()
     command = [sys.executable, "-m", "trimtab", "run", "--host", "127.0.0.1", "--port", str(port)]
-    return start(command, log, kubeconfig, port)
+    return start(command, log, kubeconfig, port=port)
 
 
 def writes(metrics: dict[str, float]) -> dict[str, int]:

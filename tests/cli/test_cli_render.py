@@ -137,6 +137,7 @@ def test_nothing_is_rendered_of_a_template_that_is_refused(trimtab: Call, write:
 
 def test_text_of_any_kind_reads_back_from_the_yaml(trimtab: Call, write: Write) -> None:
     nasty = "a: b\n# no comment\t\u2028 \u00e9 \U0001f600 'x' \"y\" \\ $HOME `id` yes\n\n"
-    path = write(TEMPLATE, preference("ann", f"{{agent.mood: {json.dumps(nasty)}}}"))
+    written = json.dumps(nasty).replace("\\ud83d\\ude00", "\\U0001f600")  # YAML knows no surrogate pairs
+    path = write(TEMPLATE, preference("ann", f"{{agent.mood: {written}}}"))
     users = _objects(trimtab("render", "-f", path).out)["ConfigMap", "app-free-users-0"]["data"]
     assert json.loads(users["ann.prefs.json"])["agent"]["mood"] == nasty

@@ -335,7 +335,10 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
         return "type", f"is {error['msg']}{given}"
     if error.get("input", 0) is None:
         return "type", f"{at}null is no value; remove the key to leave it unset"
-    return "type", f"{at}must be a {key.type if not inner else _ITEM_TYPES.get(key.type, key.type)}{given}"
+    return (
+        "type",
+        f"{at}must be of type {key.type if not inner else _ITEM_TYPES.get(key.type, key.type)}{given}",
+    )
 
 
 def _given(value: Any) -> str:

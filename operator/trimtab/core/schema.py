@@ -303,6 +303,6 @@ def check_value(
         Notice(
             key.name,
             "Coerced",
-            f"was not written as a {key.type} and was taken as one; write it as {key.type}",
+            f"was not written as {key.type} but was taken as such, as nothing is lost; write it as {key.type}",
         ),
     )

@@ -6,12 +6,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from trimtab.kube.client import Client
-from trimtab.kube.resources import CONFIG_MAPS
-
 from benchmarks import content, load, subject
 from benchmarks.edits import Watched, Watcher
 from benchmarks.subject import Subject
+from trimtab.kube.client import Client
+from trimtab.kube.resources import CONFIG_MAPS
 
 PATIENCE = 300.0
 

@@ -75,7 +75,7 @@ def group_of(number: int) -> str:
 
 def user_values(number: int) -> dict[str, Any]:
     """Three keys that this user sets, always the same ones."""
-    chance = random.Random(number)  # noqa: S311
+    chance = random.Random(number)
     makers: dict[str, Any] = {
         "agent.temperature": round(chance.uniform(0, 2), 2),
         "agent.maxTokens": chance.randrange(1, 8192),

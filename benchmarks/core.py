@@ -21,13 +21,12 @@ import msgspec
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmarks import content
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.durations import nanoseconds
 from trimtab.core.render import render_user
 from trimtab.core.resolve import group_view
 from trimtab.core.schema import compile_template
-
-from benchmarks import content
 
 Render = Callable[[bytes], str]
 """One user's values as JSON text, to their document."""

@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import content
 from trimtab.kube.client import Client
 from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES, Resource
-
-from benchmarks import content
 
 PAUSE = 0.05
 """Seconds between two edits: each is measured by itself, status writes and all that follows it done."""
@@ -102,7 +101,7 @@ async def measure(
 
     ``respond`` plays the operator (for the floor): it is started with every edit, before its request.
     """
-    chance = random.Random(edits)  # noqa: S311
+    chance = random.Random(edits)
     seconds = []
     async with Watcher(client, CONFIG_MAPS, selector).following() as outputs:
         for _ in range(edits):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks import content, edits
+from benchmarks.edits import Watcher
 from trimtab.kube.client import Client
 from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES
-
-from benchmarks import content, edits
-from benchmarks.edits import Watched, Watcher
 
 LABEL = "benchmarks.trimtab.dev/floor"
 NAME = "floor"
 
 
-async def measure(client: Client, space: str, users: int, count: int, shard: Mapping[str, str]) -> list[float]:
+async def measure(
+    client: Client, space: str, users: int, count: int, shard: Mapping[str, str]
+) -> list[float]:
     """Seconds of each edit. ``shard`` is the data of a real shard."""
     spare = next(iter(shard))
     async with Watcher(client, USER_PREFERENCES).following() as preferences:
@@ -26,7 +27,9 @@ async def measure(client: Client, space: str, users: int, count: int, shard: Map
         async def respond(user: str, mark: int) -> None:
             wanted = str(mark).encode()
             await preferences.expect(lambda item: item.metadata.name == user and wanted in bytes(item.spec))
-            await _apply(client, space, {**shard, f"{user}.{content.FILE}": _marked(shard[spare], mark)}, spare)
+            await _apply(
+                client, space, {**shard, f"{user}.{content.FILE}": _marked(shard[spare], mark)}, spare
+            )
 
         return await edits.measure(client, space, users, count, LABEL, respond)
 

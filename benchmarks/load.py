@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import content
 from trimtab.kube.client import Client
 from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, USER_PREFERENCES, Resource
-
-from benchmarks import content
 
 PARALLEL = 24
 _encode = msgspec.json.encode

@@ -84,8 +84,8 @@ class Subject:
                 return since
         raise TimeoutError(f"not quiet after {patience:.0f} s:\n{self.tail()}")
 
-    def stop(self) -> None:
-        """End it, gently first."""
+    def stop(self) -> bool:
+        """End it; whether it was enough to ask."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -93,6 +93,8 @@ class Subject:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+                return False
+        return True
 
 
 def free_port() -> int:

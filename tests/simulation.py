@@ -159,14 +159,15 @@ class Operator:
         self.engine = Engine(self.api, Settings(SYSTEM, relist_seconds), may_write, now)
         self._tasks: list[asyncio.Task[Any]] = []
 
-    def start(self) -> None:
-        """Fill the stores; it does not lead yet."""
+    def start(self, *, templates: bool = True) -> None:
+        """Fill the stores; it does not lead yet. Without ``templates``, kopf's watch of them never says a thing."""
         world = self.engine.world
         self._tasks = [
             asyncio.create_task(self.engine.run()),
-            asyncio.create_task(self._kopf(CONFIG_TEMPLATES, world.templates)),
             asyncio.create_task(self._kopf(POLICY_ROLLOUTS, world.rollouts)),
         ]
+        if templates:
+            self._tasks.append(asyncio.create_task(self._kopf(CONFIG_TEMPLATES, world.templates)))
 
     async def kill(self) -> None:
         """End it at once, wherever it is."""
@@ -240,6 +241,7 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verdicts_module, "COUNTS_SECONDS", 0.002)
         patch.setattr(statuses_module, "RETRY_SECONDS", 0.01)
+        patch.setattr(statuses_module, "CONFLICT_SECONDS", 0.01)
         patch.setattr(groups_module, "CONFLICT_SECONDS", 0.05)
         yield
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from simulation import SYSTEM, Cluster, Operator, hurried, spec
 
+from simulation import SYSTEM, Cluster, Operator, hurried, spec
 from trimtab.crypto import Keys
 from trimtab.engine.engine import KEYS_SECRET
 from trimtab.engine.fence import Fence

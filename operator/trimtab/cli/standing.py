@@ -91,29 +91,27 @@ async def _groups(cluster: Cluster, scope: Scope, found: Standing) -> None:
 
 
 async def _rollouts(cluster: Cluster, scope: Scope, found: Standing) -> None:
-    async for body in cluster.each(POLICY_ROLLOUTS, dict[str, Any], scope.namespace):
-        meta = body["metadata"]
-        verdict = _verdict(meta, body.get("status") or {})
-        found.rollouts.append({"namespace": meta["namespace"], "name": meta["name"], **verdict})
+    try:
+        async for body in cluster.each(POLICY_ROLLOUTS, dict[str, Any], scope.namespace):
+            meta = body["metadata"]
+            verdict = _verdict(meta, body.get("status") or {})
+            found.rollouts.append({"namespace": meta["namespace"], "name": meta["name"], **verdict})
+    except errors.ForbiddenError:
+        found.notes.append("you may not list PolicyRollouts: they are left out")
 
 
 async def _users(cluster: Cluster, scope: Scope, found: Standing) -> None:
     """Refused preferences: those in the namespace, and those elsewhere of templates in scope."""
     troubled = {(t["namespace"], t["name"]) for t in found.templates if t["invalid"] or t["ready"] != "True"}
-    everywhere = scope.namespace is None or bool(troubled)
-    try:
-        async for item in cluster.each(
-            USER_PREFERENCES, _Preference, None if everywhere else scope.namespace
-        ):
-            _user(scope, item, troubled, found)
-    except errors.ForbiddenError:
-        if scope.namespace is None or not everywhere:
-            raise
-        found.notes.append(
-            f"you may not list UserPreferences of all namespaces: only those in {scope.namespace} are shown"
-        )
-        async for item in cluster.each(USER_PREFERENCES, _Preference, scope.namespace):
-            _user(scope, item, troubled, found)
+    places = [None, scope.namespace] if scope.namespace is None or troubled else [scope.namespace]
+    for place in dict.fromkeys(places):
+        try:
+            async for item in cluster.each(USER_PREFERENCES, _Preference, place):
+                _user(scope, item, troubled, found)
+            return
+        except errors.ForbiddenError:
+            where = f"in namespace {place}" if place else "in all namespaces"
+            found.notes.append(f"you may not list UserPreferences {where}: refused ones may be missing here")
 
 
 def _user(scope: Scope, item: _Preference, troubled: set[tuple[str, str]], found: Standing) -> None:

@@ -74,8 +74,10 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
     :raises RejectedError: with every violation found; nothing of such a template may be served.
     """
     keys, found, notices = _keys(spec)
-    outputs, broken = compile_outputs(spec.outputs or [], keys)
-    found += broken
+    outputs: tuple[Output, ...] = ()
+    if not any(violation.rule == "name" for violation in found):  # no file can nest keys that clash
+        outputs, broken = compile_outputs(spec.outputs or [], keys)
+        found += broken
     coercion = spec.coercion or LOSSLESS
     profiles: dict[str, Layer] = {}
     for profile in spec.profiles or []:

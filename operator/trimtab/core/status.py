@@ -12,6 +12,10 @@ from trimtab.core.problems import Notice, Violation, bounded
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
+MESSAGE_LENGTH, TEXT_LENGTH, NAME_LENGTH = 32768, 1024, 256
+"""What the CRDs allow for a condition's message, for other messages, and for names: longer text would have the
+whole status refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -34,7 +38,7 @@ def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:
     text = "the values are valid and in force"
     if notices:
         text += f", with {len(notices)} warning{'s' if len(notices) > 1 else ''}: {notices[0]}"
-    return Verdict(TRUE, reasons.ACCEPTED, text[:1024], (), notices)
+    return Verdict(TRUE, reasons.ACCEPTED, text[:TEXT_LENGTH], (), notices)
 
 
 def conditions(verdict: Verdict, generation: int, now: str, before: Sequence[Any]) -> list[dict[str, Any]]:
@@ -57,7 +61,7 @@ def conditions(verdict: Verdict, generation: int, now: str, before: Sequence[Any
                 "type": kind,
                 "status": status,
                 "reason": reason,
-                "message": message,
+                "message": message[:MESSAGE_LENGTH],
                 "observedGeneration": generation,
                 "lastTransitionTime": since or now,
             }
@@ -77,11 +81,11 @@ def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
         {
             k: v
             for k, v in (
-                ("key", i.key[:256]),
-                ("layer", i.layer[:256]),
-                ("rule", i.rule[:256]),
-                ("message", i.message[:4096]),
-                ("nearest", i.nearest[:256]),
+                ("key", i.key[:NAME_LENGTH]),
+                ("layer", i.layer[:NAME_LENGTH]),
+                ("rule", i.rule[:NAME_LENGTH]),
+                ("message", i.message[:TEXT_LENGTH]),
+                ("nearest", i.nearest[:NAME_LENGTH]),
             )
             if v
         }
@@ -91,4 +95,7 @@ def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
 
 def notice_fields(items: Sequence[Notice]) -> list[dict[str, str]]:
     """Warnings as status carries them."""
-    return [{"key": i.key[:256], "reason": i.reason, "message": i.message[:4096]} for i in items[:20]]
+    return [
+        {"key": i.key[:NAME_LENGTH], "reason": i.reason, "message": i.message[:TEXT_LENGTH]}
+        for i in items[:20]
+    ]

@@ -271,7 +271,8 @@ class Memory:
         given = body["metadata"]
         known = old.body["metadata"] if old is not None else {}
         meta = {k: v for k, v in given.items() if k not in _SERVER_FIELDS and v not in (None, {})}
-        made = {**body, "apiVersion": resource.api_version, "kind": resource.kind}
+        kept = {k: v for k, v in body.items() if v or k not in ("data", "binaryData")}
+        made = {**kept, "apiVersion": resource.api_version, "kind": resource.kind}
         made["metadata"] = meta | {
             "name": name,
             **({"namespace": namespace} if resource.namespaced else {}),

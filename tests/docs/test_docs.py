@@ -1,0 +1,61 @@
+"""The documentation names what the code has: metrics, reasons, files, links."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from trimtab.core import reasons
+from trimtab.engine import metrics
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+ELSEWHERE = {"benchmarks/README.md", "docs/cli.md"}
+"""Pages that are made by `make bench`, or by other hands."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if "://" in target:
+            continue
+        found = (page.parent / target).resolve()
+        assert found.exists() or str(found.relative_to(ROOT)) in ELSEWHERE, f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_path_of_somebodys_machine(page: Path) -> None:
+    assert not re.search(r"(/home/|/root/|/work/|/Users/)", page.read_text())
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            name = next(iter(metric.describe())).name
+            suffix = "_total" if metric._type == "counter" else ""
+            assert f"`{name}{suffix}`" in text
+
+
+def test_every_reason_is_documented_with_what_to_do() -> None:
+    text = (ROOT / "docs" / "reasons.md").read_text()
+    named = {value for name, value in vars(reasons).items() if name.isupper()}
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE))
+    assert rows == named
+
+
+def test_decision_records_are_numbered_without_gaps_and_say_the_three_things() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(record.name[:3]) for record in records] == list(range(1, len(records) + 1))
+    for record in records:
+        text = record.read_text()
+        assert text.startswith(f"# {record.name[:3]}: ")
+        assert list(re.findall(r"^## (.+)$", text, flags=re.MULTILINE)) == [
+            "Context",
+            "Decision",
+            "Consequences",
+        ]

@@ -122,6 +122,8 @@ class Run:
             yield
         except Exception as error:
             traceback.print_exc()
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
             self.problems.append(f"- {name} failed: {type(error).__name__}: {str(error)[:500]}")
 
 

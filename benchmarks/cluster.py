@@ -53,6 +53,7 @@ class Cluster:
         """Let there be ``users`` preferences in this namespace, rendered, and none in any other."""
         others = [other for other, held in self.users.items() if other != space and held]
         missing = users - self.users.get(space, 0)
+        await self.empty(space)
         if not others and missing <= 0:
             return
         for other in others:
@@ -60,7 +61,6 @@ class Cluster:
             await load.delete_all(self.client, USER_PREFERENCES, other)
             await load.delete_all(self.client, CONFIG_TEMPLATES, other)
             del self.users[other]
-        await self.empty(space)
         async with self.operator(f"load-{space}") as operator:
             if missing > 0:
                 say(f"loading {missing:,} preferences into {space}, with an operator at work")

@@ -15,7 +15,7 @@ from benchmarks.subject import Subject
 @dataclass(frozen=True, slots=True)
 class ColdStart:
     """Seconds from the process's start: ``ready`` /readyz says so, ``acting`` it holds the Lease, ``idle`` it has
-    looked at every user and has nothing left to do. ``waited`` is how long its threads were runnable, but had no core."""
+    looked at every user and has nothing left to do. ``waited`` is how long its threads were runnable without a core."""
 
     users: int
     ready: float

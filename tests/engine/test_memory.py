@@ -124,13 +124,14 @@ async def test_pages_are_of_one_moment(memory: Memory) -> None:
 async def test_a_compaction_between_pages_or_before_a_watch_is_gone(memory: Memory) -> None:
     for name in "abcde":
         memory.put(CONFIG_MAPS, config(name))
+    pages = memory.pages(CONFIG_MAPS, MetaOnly, limit=2)
+    await anext(pages)
+    memory.compact()
     with pytest.raises(errors.GoneError):
-        async for _ in memory.pages(CONFIG_MAPS, MetaOnly, limit=2):
-            memory.compact()
+        await anext(pages)
 
     with pytest.raises(errors.GoneError):
-        async for _ in memory.watch(CONFIG_MAPS, MetaOnly, version="1"):
-            pass
+        await anext(memory.watch(CONFIG_MAPS, MetaOnly, version="1"))
 
 
 async def test_a_watch_tells_all_since_a_version_and_ends_in_time(memory: Memory) -> None:
@@ -153,7 +154,7 @@ async def test_a_stream_is_a_list_and_then_a_watch(memory: Memory) -> None:
 
     async def read() -> None:
         async for event in memory.stream(CONFIG_MAPS, MetaOnly):
-            kinds.append((event.type, event.object.metadata.name))
+            kinds.append((event.type, event.object.metadata.name))  # noqa: PERF401
 
     task = asyncio.create_task(read())
     await asyncio.sleep(0.005)

@@ -77,7 +77,7 @@ def _plain(manifest: Manifest) -> dict[str, object]:
 
 
 def _not_served(manifest: Manifest) -> list[Flaw]:
-    if manifest.kind not in ("PolicyRollout", "RolloutAction"):
+    if manifest.kind != "PolicyRollout":
         return []
     message = f"{manifest.kind} is not built in this version of Trimtab and has no effect; remove it"
     return [Flaw(manifest.place, str(manifest), Violation("spec", "object", "NotSupported", message))]

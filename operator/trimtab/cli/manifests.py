@@ -198,11 +198,11 @@ def _object(found: Manifests, place: Place, document: Document, namespace: str) 
         return
     metadata: dict[str, Any] = dict(body["metadata"])
     if ours:
-        metadata.setdefault("namespace", namespace)
+        metadata["namespace"] = metadata.get("namespace") or namespace
     manifest = Manifest(
         place,
         str(kind),
-        metadata.get("namespace") or (namespace if ours else ""),
+        metadata["namespace"] if ours else "",
         metadata["name"],
         {**body, "metadata": metadata},
     )
@@ -219,6 +219,9 @@ def _header_problems(version: str, kind: str, meta: Any) -> list[Violation]:
                 "apiVersion", "object", "apiVersion", f"{version[:60]} is not served; write {GROUP}/v1alpha1"
             )
         ]
+    if kind == "RolloutAction":
+        message = "RolloutAction is not built in this version of Trimtab and has no effect; remove it"
+        return [Violation("spec", "object", "NotSupported", message)]
     return _name_problems(meta)
 
 

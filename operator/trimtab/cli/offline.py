@@ -78,10 +78,11 @@ class Trial:
         kept = {**body, "metadata": {**age, **meta, **version}}
         world = self._engine.world
         if resource is USER_PREFERENCES:
-            self._given[meta["namespace"], meta["name"]] = body.get("status") or {}
+            status = body.get("status")
+            self._given[meta["namespace"], meta["name"]] = status if isinstance(status, dict) else {}
             world.preferences.put(_as(kept, PreferenceObject))
         elif resource is CONFIG_TEMPLATES:
-            world.templates.put(_as(kept, AnyObject))
+            world.templates.put(_as({**kept, "status": {}}, AnyObject))  # its verdict is worked out anew
         elif resource is NAMESPACES:
             world.namespaces.put(_as(kept, MetaOnly))
         elif resource is RENDERED_GROUPS:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trimtab.api import KINDS, PLANNED, Resource
+from trimtab.api import KINDS, Resource
 from trimtab.cli.manifests import Manifest, size_problem
 from trimtab.core.problems import Violation, nearest
 
-_MODELS: dict[str, type[Resource]] = {model.info.kind: model for model in KINDS + PLANNED}
+_MODELS: dict[str, type[Resource]] = {model.info.kind: model for model in KINDS}
 _JUDGED = frozenset(("spec.keys", "spec.groups", "spec.profiles", "spec.outputs"))
 """Lists whose doubles compiling the template names, with everything else that is wrong."""
 

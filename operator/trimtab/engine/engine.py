@@ -22,7 +22,7 @@ from trimtab.engine.statuses import Statuses
 from trimtab.engine.templates import Judgement, Templates, ready_verdict
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
-from trimtab.engine.world import Work, World
+from trimtab.engine.world import Work, World, rendered_group_key
 from trimtab.engine.writer import Writer
 from trimtab.kube import errors
 from trimtab.kube.port import Api, MetaOnly
@@ -304,7 +304,12 @@ class Engine:
         )
 
     def _counts(self, key: TemplateKey) -> dict[str, int]:
-        states = [s for k, s in self.groups.states.items() if k.template_key == key]
+        """Counts for status; none while groups are still being compared, so that what it says stays."""
+        rendered = {rendered_group_key(g) for g in self.world.groups}
+        mine = [k for k in rendered if k.template_key == key]
+        states = [s for k in mine if (s := self.groups.states.get(k))]
+        if len(states) < len(mine):
+            return {}
         return {
             "groups": len(states),
             "users": sum(len(self.world.preferences.members(s.key)) for s in states),

@@ -13,6 +13,7 @@ from trimtab.core.shard import Shards, adopted
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.templates import Served, group_labels
 from trimtab.engine.users import Outcome
+from trimtab.engine.writer import Failure
 
 NOTHING = Entries()
 
@@ -46,6 +47,9 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
+    conflicts: int = 0
+    blocked: dict[Ref, Failure] = field(default_factory=dict)
+    """Users' own objects in whose place somebody else's stand; looked at again now and then."""
     restart_at: float = 0.0
     """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     workload_problems: tuple[str, ...] = ()
@@ -231,6 +235,7 @@ class GroupState:
     def settle(self, refs: Iterable[Ref], desired: Mapping[Ref, Desired]) -> None:
         """These objects are now as they should be."""
         for ref in refs:
+            self.blocked.pop(ref, None)
             if ref in desired:
                 self.written[ref] = desired[ref]
             else:

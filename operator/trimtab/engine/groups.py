@@ -224,20 +224,21 @@ class Groups:
         except BaseException:
             state.touched |= refs
             raise
-        if failures:
+        common = [f for f in failures if not f.personal]
+        if common:
             # Deletions wait for everything before them: look at all of this pass's objects again.
             state.touched |= refs
         state.settle(refs - {f.ref for f in failures}, desired)
         self._count_drift(state, writes)
+        more = bool(dirt.users)
         told = self._told(state, dirt, failures, judged)
-        common = [f for f in failures if not f.personal]
-        if failures:
-            self._retry(state, failures)
+        if common:
+            self._retry(state, common)
         else:
             state.failures = 0
         if common:
             await self._say(state, self._failing(state, common), told)
-        elif dirt.users:  # more passes follow; the pointer's move has said that it is under way
+        elif more:  # more passes follow; the pointer's move has said that it is under way
             await self._say(state, self.outcomes.get(state.key), told)
         else:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), told)
@@ -295,24 +296,41 @@ class Groups:
         for failure in failures:
             WRITE_FAILURES.labels(failure.reason).inc()
         state.failures += 1
-        soon = any(f.again for f in failures)
-        delay = min(30.0, 0.05 * 2 ** min(state.failures, 10)) if soon else CONFLICT_SECONDS
+        longest = 30.0 if any(f.again for f in failures) else CONFLICT_SECONDS
+        delay = min(longest, 0.05 * 2 ** min(state.failures, 10))
         self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
+
+    def _unblock(self, key: GroupKey) -> None:
+        """Look again at users' objects that somebody else's stood in the way of."""
+        state = self.states.get(key)
+        if state is None:
+            return
+        for ref in state.blocked:
+            user = state.own_refs.get(ref)
+            if user is not None:
+                state.touched.add(ref)
+                self.world.user_changed(key, ref.namespace, user)
+        state.blocked.clear()
 
     def _told(self, state: GroupState, dirt: Dirt, failures: list[Failure], judged: Judged) -> Judged:
         """What users may be told: whose files were not written is not told that they are in force."""
-        if not failures:
+        personal = {f.ref: f for f in failures if f.personal}
+        if personal:
+            state.conflicts += 1
+            delay = min(CONFLICT_SECONDS, 0.5 * 2 ** min(state.conflicts, 10))
+            asyncio.get_running_loop().call_later(delay, self._unblock, state.key)
+            state.blocked |= personal
+        if not failures and not state.blocked:
             return judged
-        by_ref = {f.ref: f for f in failures}
+        by_ref = {**state.blocked, **{f.ref: f for f in failures}}
         told: Judged = []
         for preference, outcome in judged:
             mine = next((by_ref[r] for r in state.refs_of(preference.user) if r in by_ref), None)
             if mine is None:
                 told.append((preference, outcome))
                 continue
-            dirt.users.setdefault(preference.namespace, {})[preference.user] = (
-                None  # judged again with the retry
-            )
+            if not mine.personal:  # judged again with the retry
+                dirt.users.setdefault(preference.namespace, {})[preference.user] = None
             if not mine.again:
                 told.append((preference, users.blocked(outcome, mine.reason, mine.message)))
         return told

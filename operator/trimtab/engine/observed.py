@@ -55,7 +55,7 @@ def observe(kind: str, item: OutputObject) -> Observed:
     if kind == "Secret":
         strange = strange or item.type not in (None, "Opaque")
         try:
-            data = {name: base64.b64decode(text).decode() for name, text in data.items()}
+            data = {name: base64.b64decode(text, validate=True).decode() for name, text in data.items()}
         except ValueError:
             data, strange = dict.fromkeys(data, ""), True
     notes = meta.annotations or {}

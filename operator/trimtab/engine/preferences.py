@@ -6,6 +6,7 @@ stops the list it came in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from sys import intern
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from trimtab.kube.port import ObjectMeta
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 EMPTY = b"{}"
+_USER = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 ABSENT = msgspec.Raw(b"null")
 """Raw fields have a default of their own: ``Raw | None`` would take nothing but null."""
 
@@ -98,7 +100,8 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Preference(msgspec.Struct, gc=False):
-    """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read."""
+    """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read, and
+    ``user`` is empty if that is what is wrong with it."""
 
     namespace: str
     name: str
@@ -192,9 +195,13 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
     record.template = TemplateKey(intern(namespace), intern(spec.template_ref.name))
     record.group = intern(spec.group)
     record.user = spec.user if spec.user and spec.user != record.name else record.name
+    if not _USER.match(record.user):  # the CRD refuses these; data keys of shards rely on it
+        record.user, record.problem = "", "spec.user (default: metadata.name) must match [A-Za-z0-9_-]{1,63}"
     record.schema_version = spec.schema_version
     record.suspend = spec.suspend
     record.values = canonical(spec.values)
+    if not record.values.startswith(b"{"):
+        record.values, record.problem = EMPTY, "spec.values must be a map of keys to values"
     unset = (b"{}", b"[]", b"null")
     record.unsupported = tuple(
         f"spec.{name}"

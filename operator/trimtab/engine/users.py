@@ -81,6 +81,10 @@ def judge(
 def _not_a_member(
     view: GroupView, preference: Preference, holder: Preference, rules: Rules
 ) -> Verdict | None:
+    if not preference.user:
+        return refused(reasons.INVALID, preference.problem)
+    if not preference.user:
+        return refused(reasons.INVALID, preference.problem)
     if preference.user == naming.DEFAULT_USER:
         return refused(
             reasons.USER_RESERVED,

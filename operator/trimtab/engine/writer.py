@@ -20,12 +20,18 @@ from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, adds
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
 from trimtab.kube import errors
-from trimtab.kube.port import Api, Body
+from trimtab.kube.port import FIELD_MANAGER, Api, Body
 from trimtab.kube.resources import OUTPUTS
 
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
+_OWNER_LABELS = (
+    naming.LABEL_MANAGED_BY,
+    naming.LABEL_TEMPLATE,
+    naming.LABEL_TEMPLATE_NAMESPACE,
+    naming.LABEL_GROUP,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,10 @@ class Writer:
 
     async def _apply(self, write: Apply) -> Failure | None:
         desired, have = write.desired, write.observed
-        if have is None:
-            have = await self._live(desired)
-            if have is not None and not _ours(have, desired):
+        if have is None or not _ours(have, desired):
+            have, ours = await self._live(desired)
+            if have is not None and not ours:
                 return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
-        elif not _ours(have, desired):
-            return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
         body = self._body(desired, have)
         answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
         observed = self._outputs.wrote(desired.ref.kind, answer)
@@ -148,13 +152,15 @@ class Writer:
         self._outputs.forget(observed)
         WRITES.labels(ref.kind, "release").inc()
 
-    async def _live(self, desired: Desired) -> Observed | None:
+    async def _live(self, desired: Desired) -> tuple[Observed | None, bool]:
+        """What stands in the object's place now, and whether it is ours to write."""
         ref = desired.ref
         try:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
         except errors.NotFoundError:
-            return None
-        return observe(ref.kind, msgspec.convert(body, OutputObject))
+            return None, True
+        have = observe(ref.kind, msgspec.convert(body, OutputObject))
+        return have, _ours(have, desired) or _stripped(body, desired)
 
     async def _refresh(self, write: Write) -> Failure | None:
         """Somebody wrote first. Look at what is there now; the next plan decides anew."""
@@ -217,6 +223,18 @@ def _ours(have: Observed, desired: Desired) -> bool:
     return owner == wanted or (
         moved and is_personal(desired)
     )  # a user who changed groups keeps their objects
+
+
+def _stripped(body: Body, desired: Desired) -> bool:
+    """Whether Trimtab made it and somebody took some, but not all, of its labels off."""
+    labels = body["metadata"].get("labels") or {}
+    left = [name for name in _OWNER_LABELS if name in labels]
+    managers = body["metadata"].get("managedFields") or ()
+    return (
+        bool(left)
+        and all(labels[name] == desired.labels[name] for name in left)
+        and any((m.get("manager"), m.get("operation")) == (FIELD_MANAGER, "Apply") for m in managers)
+    )
 
 
 def _foreign(desired: Desired, have: Observed) -> str:

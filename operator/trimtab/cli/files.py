@@ -58,9 +58,9 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     for body in assumed:
         done.trial.put(NAMESPACES, body)
     resources = {"ConfigTemplate": CONFIG_TEMPLATES, "UserPreference": USER_PREFERENCES}
-    for manifest, _ in done.models:
-        if manifest.kind in resources:
-            done.trial.put(resources[manifest.kind], manifest.body)
+    for manifest, model in done.models:
+        if manifest.kind in resources:  # as the API server keeps it: without nulls
+            done.trial.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
     asyncio.run(done.trial.run())
     return done
 

@@ -121,8 +121,9 @@ class Preference(msgspec.Struct, gc=False):
     history: bytes | None = None
     print: int = 0
     """Fingerprint of the status that the cluster has."""
-    expected: int = 0
-    """Fingerprint of the status that is being written: its event may come before the answer to the write."""
+    expected: int = -1
+    """Fingerprint of the status that is being written: its event may come before the answer to the write.
+    No fingerprint is -1, as no hash is."""
     conditions: tuple[tuple[str, str, str], ...] = ()
     """(type, status, lastTransitionTime) as the cluster has them."""
     seen: int = 0

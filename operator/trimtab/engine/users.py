@@ -83,8 +83,6 @@ def _not_a_member(
 ) -> Verdict | None:
     if not preference.user:
         return refused(reasons.INVALID, preference.problem)
-    if not preference.user:
-        return refused(reasons.INVALID, preference.problem)
     if preference.user == naming.DEFAULT_USER:
         return refused(
             reasons.USER_RESERVED,

@@ -1,0 +1,249 @@
+"""Planned writes on the API server: over exactly what was planned against, and never over what is others'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from simulation import HOME, Cluster
+from trimtab.core import naming, reasons
+from trimtab.core.plan import Desired, Observed, Ref, plan
+from trimtab.engine.observed import OutputObject, Outputs
+from trimtab.engine.preferences import GroupKey
+from trimtab.engine.templates import group_labels
+from trimtab.engine.writer import Failure, Writer
+from trimtab.kube import errors
+from trimtab.kube.memory import Memory
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_MAPS, OUTPUTS, SECRETS
+
+FREE, PAID = GroupKey(HOME, "app", "free"), GroupKey(HOME, "app", "paid")
+
+
+class Case:
+    """A writer with its store over a memory server."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory or Cluster().memory
+        self.store = Outputs(lambda *_: None)
+        self.writer = Writer(self.memory, self.store, lambda value: "digest")
+        self.last: dict[Ref, Desired] = {}
+
+    async def make(self, *wanted: Desired) -> list[Failure]:
+        """Make these the group's only objects."""
+        desired = {d.ref: d for d in wanted}
+        failures = await self.writer.carry_out(plan(desired, self.observed(), self.last))
+        if not failures:
+            self.last = desired
+        return failures
+
+    def observed(self) -> dict[Ref, Observed]:
+        return {o.ref: o for o in self.store}
+
+    async def look(self) -> None:
+        """What a watch would tell."""
+        for kind, resource in OUTPUTS.items():
+            async for page in self.memory.pages(
+                resource, OutputObject, selector=f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
+            ):
+                for item in page.items or ():
+                    self.store.put(kind, item)
+
+    def data(self, name: str = "x", kind: str = "ConfigMap") -> Any:
+        bodies = {b["metadata"]["name"]: b for b in self.memory.objects(OUTPUTS[kind])}
+        return bodies[name].get("data") if name in bodies else None
+
+    def theirs(self, **fields: Any) -> Body:
+        meta = {"name": "x", "namespace": HOME, **fields.pop("metadata", {})}
+        return self.memory.put(CONFIG_MAPS, {"metadata": meta, **fields})
+
+
+def wanted(name: str = "x", kind: str = "ConfigMap", key: GroupKey = FREE, **data: str) -> Desired:
+    return Desired(Ref(kind, HOME, name), data, group_labels(key), {naming.ANNOTATION_REVISION: "1"})
+
+
+async def test_planning_after_writing_is_empty() -> None:
+    case = Case()
+    desired = [wanted("a", a="1"), wanted("b", "Secret", b="2")]
+    assert await case.make(*desired) == []
+
+    assert plan({d.ref: d for d in desired}, case.observed(), case.last) == []
+
+
+async def test_a_secret_is_encoded_and_opaque() -> None:
+    case = Case()
+    await case.make(wanted(kind="Secret", a="1"))
+
+    body = case.memory.objects(SECRETS)[0]
+
+    assert (body["data"], body["type"]) == ({"a": "MQ=="}, "Opaque")
+
+
+async def test_entries_that_are_no_longer_wanted_go() -> None:
+    case = Case()
+    await case.make(wanted(a="1", b="1"))
+    await case.make(wanted(b="2"))
+
+    assert case.data() == {"b": "2"}
+
+
+async def test_entries_that_others_added_go() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "1", "z": "9"}, binaryData={"b": "eA=="})
+    await case.look()
+    assert await case.make(wanted(a="1")) == []
+
+    assert case.data() == {"a": "1"}
+    assert "binaryData" not in case.memory.objects(CONFIG_MAPS)[0]
+
+
+async def test_an_unlabelled_object_is_left_alone() -> None:
+    case = Case()
+    case.theirs(data={"z": "9"})
+
+    (failure,) = await case.make(wanted(a="1"))
+
+    assert (failure.reason, failure.again) == (reasons.CONFLICT, False)
+    assert "was not made by Trimtab" in failure.message
+    assert case.data() == {"z": "9"}
+
+
+async def test_an_object_of_another_group_is_left_alone() -> None:
+    case = Case()
+    case.theirs(metadata={"labels": group_labels(PAID)}, data={"z": "9"})
+    for look in (False, True):
+        if look:
+            await case.look()
+        (failure,) = await case.make(wanted(a="1"))
+        assert f"belongs to group {PAID}" in failure.message
+
+    assert case.data() == {"z": "9"}
+
+
+@pytest.mark.parametrize("labels", [{}, group_labels(PAID)], ids=["nobody's", "another group's"])
+async def test_an_object_that_asks_for_it_is_taken_over_whole(labels: dict[str, str]) -> None:
+    case = Case()
+    adopt = {naming.ANNOTATION_ADOPT: "true"}
+    case.theirs(metadata={"labels": labels, "annotations": adopt}, data={"z": "9"})
+    await case.look()
+
+    assert await case.make(wanted(a="1")) == []
+
+    assert case.data() == {"a": "1"}
+
+
+@pytest.mark.parametrize("value", ["false", "True", "", "yes"])
+async def test_only_true_lets_an_object_be_taken_over(value: str) -> None:
+    case = Case()
+    case.theirs(metadata={"annotations": {naming.ANNOTATION_ADOPT: value}}, data={"z": "9"})
+
+    (failure,) = await case.make(wanted(a="1"))
+
+    assert failure.reason == reasons.CONFLICT
+
+
+async def test_a_stale_plan_is_refused_and_the_store_refreshed() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "theirs"})
+
+    (failure,) = await case.make(wanted(a="2"))
+    assert failure.again
+    assert case.data() == {"a": "theirs"}
+
+    assert await case.make(wanted(a="2")) == []
+    assert case.data() == {"a": "2"}
+
+
+async def test_a_stale_deletion_is_refused_and_the_store_refreshed() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    case.theirs(metadata={"labels": {}}, data={"a": "1"})
+
+    (failure,) = await case.make()
+    assert failure.again
+
+    assert await case.make() == []
+    assert case.data() == {"a": "1"}, "it is nobody's any more, so it is not ours to delete"
+
+
+async def test_what_is_gone_already_counts_as_deleted() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    case.memory.remove(CONFIG_MAPS, HOME, "x")
+
+    assert await case.make() == []
+    assert case.observed() == {}
+
+
+async def test_an_object_that_is_gone_is_made_again() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    case.memory.remove(CONFIG_MAPS, HOME, "x")
+    await case.make(wanted(a="2"))
+
+    assert await case.make(wanted(a="2")) == []
+    assert case.data() == {"a": "2"}
+
+
+async def test_deletions_wait_for_what_is_added() -> None:
+    class Refusing(Memory):
+        async def apply(self, *args: Any, **options: Any) -> Body:
+            if refuse:
+                raise errors.ForbiddenError(403, "Forbidden", "no")
+            return await super().apply(*args, **options)
+
+    refuse = False
+    memory = Refusing()
+    memory.put(*_namespace())
+    case = Case(memory)
+    await case.make(wanted("old", a="1"))
+    refuse = True
+
+    failures = await case.make(wanted("new", a="1"))
+
+    assert [f.reason for f in failures] == [reasons.WRITE_FAILED]
+    assert case.data("old") == {"a": "1"}
+
+
+def _namespace() -> tuple[Any, Body]:
+    from trimtab.kube.resources import NAMESPACES
+
+    return NAMESPACES, {"metadata": {"name": HOME}}
+
+
+async def test_what_the_server_says_of_a_secret_is_not_repeated() -> None:
+    class Quoting(Memory):
+        async def apply(self, *args: Any, **options: Any) -> Body:
+            raise errors.InvalidError(422, "Invalid", "data: canary is not valid")
+
+    memory = Quoting()
+    memory.put(*_namespace())
+
+    secret, plain = await Case(memory).make(wanted("s", "Secret", a="canary"), wanted("c", a="1"))
+
+    assert "canary" not in secret.message
+    assert "422 Invalid" in secret.message
+    assert "canary" in plain.message
+
+
+async def test_a_released_object_stays_as_it_is_and_is_nobody_s() -> None:
+    case = Case()
+    await case.make(wanted(a="1"))
+    await case.writer.release(next(iter(case.store)))
+
+    (body,) = case.memory.objects(CONFIG_MAPS)
+
+    assert body["data"] == {"a": "1"}
+    assert not any("trimtab" in name + value for name, value in body["metadata"].get("labels", {}).items())
+    assert case.observed() == {}
+
+
+async def test_the_namespace_that_is_missing_is_named() -> None:
+    case = Case(Memory())
+
+    (failure,) = await case.make(wanted(a="1"))
+
+    assert HOME in failure.message

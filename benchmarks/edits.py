@@ -17,7 +17,7 @@ from trimtab.kube.client import Client
 from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES, Resource
 
-PAUSE = 0.05
+PAUSE = 0.02
 """Seconds between two edits: each is measured by itself, status writes and all that follows it done."""
 PATIENCE = 60.0
 _marks = itertools.count(1_000_000_000 + time.monotonic_ns() // 1_000_000 % 900_000_000)

@@ -40,7 +40,12 @@ def beside() -> Iterator[Lateness]:
 def main() -> None:
     """Beat until stdin ends, then say how late the latest beat was."""
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def listen() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=listen, daemon=True).start()
     worst = 0.0
     while not ended.is_set():
         before = time.perf_counter()

@@ -25,7 +25,7 @@ _templates: dict[str, dict[str, Any]] = {}
 
 @kopf.on.startup()
 def startup(**_: Any) -> None:
-    kubernetes.config.load_kube_config()
+    kubernetes.config.load_kube_config()  # type: ignore[no-untyped-call]
 
 
 @kopf.on.event(GROUP, VERSION, "configtemplates")
@@ -77,7 +77,7 @@ def write(namespace: str, name: str, data: dict[str, str]) -> None:
     except kubernetes.client.ApiException as error:
         if error.status != 404:
             raise
-        body = {"metadata": {"name": name, "labels": {LABEL: "yes"}}, "data": data}
+        body: Any = {"metadata": {"name": name, "labels": {LABEL: "yes"}}, "data": data}
         try:
             api.create_namespaced_config_map(namespace, body)
         except kubernetes.client.ApiException as other:

@@ -143,7 +143,7 @@ def test_a_template_that_was_never_valid_serves_nobody(operator: Operator, place
     place.wait_verdict("ConfigTemplate", "app", "False", "Rejected")
     place.invalid("alice", "TemplateNotServed")
     assert place.outputs() == {}
-    place.template(keys=[{"name": "a", "type": "Integer", "default": 1}])
+    place.template(keys=[{"name": "a", "type": "Integer", "default": 1}], groups=[{"name": "free"}])
     place.wait_user("alice", {"a": 5})
     place.accepted("alice")
 

@@ -146,9 +146,6 @@ class Trial:
         }
         return ready_verdict(self.judged[key], [], failing)
 
-    def group_verdict(self, key: GroupKey) -> Verdict | None:
-        return self._engine.groups.outcomes.get(key)
-
     def preference_status(self, namespace: str, name: str) -> Body:
         """What the preference's status would be."""
         said = self._said.said.get(("UserPreference", namespace, name))
@@ -171,10 +168,6 @@ class Trial:
         """The group as it is served; None if it is not."""
         state = self._engine.groups.states.get(key)
         return state.view if state is not None else None
-
-    def template_generation(self, key: TemplateKey) -> int:
-        item = self._engine.world.templates.get(key)
-        return item.metadata.generation if item is not None else 0
 
 
 def _as(body: Body, kind: type[Any]) -> Any:

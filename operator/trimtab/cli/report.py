@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,7 +206,3 @@ def _said(reason: str, message: str) -> Violation:
 
 def _violation(fields: dict[str, str]) -> Violation:
     return msgspec.convert({"key": "", "layer": "", **fields}, Violation)
-
-
-def violations(entries: Iterable[Entry]) -> int:
-    return sum(len(entry.findings) for entry in entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from trimtab.core.keys import INT64
@@ -19,7 +20,7 @@ def lossless(kind: str, value: Any) -> Any | None:
     to           from
     ===========  ============================================================
     Integer      "42"; 42.0
-    Number       "0.7", "1e3"
+    Number       "0.7", "1e3" (never digits that a float does not hold)
     Boolean      "true", "false"
     String       42, true (never a float: 1.10 has already become 1.1)
     lists, maps  each entry as above
@@ -51,8 +52,9 @@ def _scalar(kind: str, value: Any) -> Any | None:
         if isinstance(value, str) and _INTEGER.match(value) and INT64[0] <= int(value) <= INT64[1]:
             return int(value)
     elif kind == "Number":
-        if isinstance(value, str) and _NUMBER.match(value) and abs(float(value)) != float("inf"):
-            return float(value)
+        if isinstance(value, str) and _NUMBER.match(value):
+            number = float(value)
+            return number if Decimal(repr(number)) == Decimal(value) else None
     elif kind == "Boolean":
         if isinstance(value, str):
             return _BOOLEANS.get(value)

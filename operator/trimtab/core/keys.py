@@ -20,7 +20,7 @@ StringMap    dict[str, str]      minItems, maxItems; items: as for String
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, SchemaValidator, ValidationError
@@ -56,6 +56,7 @@ _LIMITS = (
     "items",
 )
 _ITEM_TYPES = {"StringList": "String", "StringMap": "String", "NumberMap": "Number"}
+_ITEM_LIMITS = ("enum", "minimum", "maximum", "min_length", "max_length", "pattern")
 _MERGES = {"Merge": MAPS, "Append": frozenset({"StringList"})}
 
 
@@ -211,7 +212,19 @@ def _declaration_problems(spec: KeySpec) -> list[Violation]:
         least, most = getattr(spec, low), getattr(spec, high)
         if least is not None and most is not None and least > most:
             found.append(wrong(camel(low), f"{camel(low)} {least} is above {camel(high)} {most}"))
-    return found
+    if spec.enum is not None and not spec.enum:
+        found.append(wrong("enum", "enum allows nothing at all; name the values or remove it"))
+    return found or _item_problems(spec)
+
+
+def _item_problems(spec: KeySpec) -> list[Violation]:
+    """The same of ``items``, which must make sense as the limits of a key of the items' type."""
+    if spec.items is None:
+        return []
+    kind = _ITEM_TYPES[spec.type]
+    limits = {name: getattr(spec.items, name) for name in _ITEM_LIMITS}
+    _, found = compile_key(KeySpec(name=spec.name, type=kind, sensitive=spec.sensitive, **limits))
+    return [replace(violation, rule=f"items.{violation.rule}") for violation in found]
 
 
 def _range_problem(spec: KeySpec) -> str:

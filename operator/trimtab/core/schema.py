@@ -5,7 +5,7 @@ Compiling either gives a :class:`Schema` that is safe to serve, or raises with e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
     """
     keys, found, notices = _keys(spec)
     outputs: tuple[Output, ...] = ()
-    if not any(violation.rule == "name" for violation in found):  # no file can nest keys that clash
+    if not any(_above(name, keys) for name in keys):  # else no file can nest them
         outputs, broken = compile_outputs(spec.outputs or [], keys)
         found += broken
     coercion = spec.coercion or LOSSLESS
@@ -160,21 +160,21 @@ def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], li
     return keys, found, notices
 
 
-def _name_problems(name: str, declared: set[str]) -> list[Violation]:
-    found = []
+def _above(name: str, names: Container[str]) -> list[str]:
+    """Those of ``names`` that ``name`` stands under: ``a`` and ``a.b`` for ``a.b.c``."""
     segments = name.split(".")
-    for depth in range(1, len(segments)):
-        parent = ".".join(segments[:depth])
-        if parent in declared:
-            found.append(
-                Violation(
-                    name,
-                    "template",
-                    "name",
-                    f"{parent} is a key as well, so it cannot also be a section; rename one",
-                )
-            )
-    if segments[0] == "flags":
+    parents = (".".join(segments[:depth]) for depth in range(1, len(segments)))
+    return [parent for parent in parents if parent in names]
+
+
+def _name_problems(name: str, declared: set[str]) -> list[Violation]:
+    found = [
+        Violation(
+            name, "template", "name", f"{parent} is a key as well, so it cannot also be a section; rename one"
+        )
+        for parent in _above(name, declared)
+    ]
+    if name.split(".")[0] == "flags":
         found.append(
             Violation(
                 name, "template", "name", "flags is reserved for feature flags; use another first segment"

@@ -7,7 +7,7 @@ from typing import Any
 Spec = dict[str, Any]
 Taken = list[tuple[list[str], Any]]
 
-_KEY_FIELDS = ("default", "enum", "minimum", "maximum", "pattern")
+_KEY_FIELDS = ("default", "enum", "minimum", "maximum", "pattern", "items")
 
 
 def content(spec: Spec) -> Spec:
@@ -17,19 +17,19 @@ def content(spec: Spec) -> Spec:
 
 def split(spec: Spec) -> tuple[Spec, Taken]:
     """The spec without what is sensitive, and what was taken out: (path, value)."""
-    sensitive = {key["name"] for key in spec.get("keys", []) if key.get("sensitive")}
+    sensitive = {key["name"] for key in (spec.get("keys") or ()) if key.get("sensitive")}
     if not sensitive:
         return spec, []
     taken: Taken = []
     keys = []
-    for key in spec.get("keys", []):
+    for key in (spec.get("keys") or ()):
         if key["name"] in sensitive:
             taken += [(["keys", key["name"], name], key[name]) for name in _KEY_FIELDS if name in key]
             key = {name: value for name, value in key.items() if name not in _KEY_FIELDS}
         keys.append(key)
     public = {**spec, "keys": keys}
     for section in ("profiles", "groups"):
-        if section in spec:
+        if spec.get(section):
             public[section] = [_without(section, entry, sensitive, taken) for entry in spec[section]]
     return public, taken
 
@@ -49,7 +49,7 @@ def join(public: Spec, taken: Taken) -> Spec:
         return public
     spec = {**public}
     for section in ("keys", "profiles", "groups"):
-        if section in public:
+        if public.get(section):
             spec[section] = [dict(entry) for entry in public[section]]
     for path, value in taken:
         section, name, *rest = path

@@ -1,0 +1,70 @@
+"""Whatever a file says, a verb answers in words: no traceback, one of the documented exit codes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from written import TEMPLATE, Call, preference
+
+STATUS: dict[str, Any] = {
+    "accepted": {"generation": 1, "group": "free", "values": {"session.minutes": 9}},
+    "conditions": [
+        {"type": "Ready", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": ""}
+    ],
+    "violations": [{"key": "a", "rule": "b", "message": "c"}],
+}
+OBJECTS: list[dict[str, Any]] = [
+    yaml.safe_load(TEMPLATE),
+    yaml.safe_load(preference("ann", "{agent.temperature: 1, plugins: [b]}")) | {"status": STATUS},
+    yaml.safe_load(preference("bob", group="pro")),
+    {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "team", "labels": {"a": "b"}, "annotations": {}},
+    },
+]
+JUNK: list[Any] = [
+    None, True, 0, -1, 2**70, 1e300, 0.5, "", "x", "\x00", "\u202e", "a.b", "é" * 300, "x" * 70, [], {}, [[]],
+    {"a": {}}, [None], {"": ""}, {"a": None}, ["a", "a"], "1h", "users-1", "_default", "free", "*", "a.*",
+    {"name": "free"}, [{"name": "x"}], "trimtab.dev/v1alpha1", "ConfigTemplate", "UserPreference",
+]  # fmt: skip
+FIELDS = "name values spec schemaVersion group namespace uid generation creationTimestamp labels status enum include"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_object_however_wrong_ends_in_a_traceback(trimtab: Call, seed: int) -> None:
+    chance = random.Random(seed)
+    text = "\n---\n".join(json.dumps(body) for body in _mutated(chance))
+    for args in (["validate"], ["render"], ["explain", "app", "ann"]):
+        answer = trimtab(*args, "-f", "-", "-n", "team", stdin=text)
+        assert answer.code in (0, 1, 2)
+        assert answer.code == 0 or answer.err or answer.out
+
+
+def _mutated(chance: random.Random) -> list[Any]:
+    objects: Any = copy.deepcopy(OBJECTS)
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        *parents, last = chance.choice([path for path in _paths(objects) if path])
+        node = objects
+        for part in parents:
+            node = node[part]
+        if chance.random() < 0.6:
+            node[last] = copy.deepcopy(chance.choice(JUNK))
+        elif isinstance(node, dict):
+            node[chance.choice(FIELDS.split())] = copy.deepcopy(chance.choice(JUNK))
+        else:
+            node.append(copy.deepcopy(chance.choice([*node, *JUNK])))
+    return list(objects)
+
+
+def _paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for part, below in inner:
+        yield from _paths(below, (*path, part))

@@ -1,0 +1,234 @@
+"""What a user writes wrongly ends in a condition that names key, problem and remedy; nobody else is affected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from live import Body, RefusedError
+from manifests import API_VERSION, APP, KEYS, PREFS, preference
+from running import Operator, Place
+
+SEALED_KEYS = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
+
+INVALID: dict[str, tuple[Body, str, str, str]] = {
+    "unknown key": ({"session.minuts": 5}, "session.minuts", "unknown", "session.minutes"),
+    "out of range": ({"agent.temperature": 3}, "agent.temperature", "maximum", "2"),
+    "wrong type": ({"session.minutes": "many"}, "session.minutes", "type", ""),
+    "null in a list": ({"session.greeting": ["a"]}, "session.greeting", "type", ""),
+    "set by the group": ({"agent.provider": "local"}, "agent.provider", "setBy", ""),
+    "sensitive in clear": ({"api.token": "canary-in-clear"}, "api.token", "sensitive", ""),
+}
+
+
+@pytest.mark.parametrize("what", INVALID)
+def test_an_invalid_value_is_named_with_its_rule_and_the_nearest_that_fits(
+    operator: Operator, place: Place, what: str
+) -> None:
+    values, key, rule, nearest = INVALID[what]
+    place.template(keys=SEALED_KEYS)
+    place.preference("bob", {"session.minutes": 6})
+    place.preference("alice", {"session.minutes": 5, **values})
+    ready = place.invalid("alice")
+    found = ready["of"]["violations"][0]
+    assert (found["key"], found["rule"], found["layer"]) == (key, rule, "user")
+    assert found.get("nearest", "") == nearest
+    assert key in ready["message"]
+    assert "the group's values are in force" in ready["message"]
+    place.wait_user("alice", {"session.minutes": 30})
+    place.wait_user("bob", {"session.minutes": 6})
+    place.accepted("bob")
+
+
+def test_an_invalid_edit_keeps_what_was_accepted_last_also_after_a_restart(
+    operator: Operator, place: Place
+) -> None:
+    place.template()
+    place.preference("alice", {"session.minutes": 5})
+    place.accepted("alice")
+    place.preference("alice", {"session.minutes": 0, "session.greeting": "no"})
+    ready = place.invalid("alice")
+    assert "what was accepted last stays in force" in ready["message"]
+    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
+    operator.restart()
+    operator.quiet()
+    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
+    place.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])
+    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "new"})
+    place.preference("alice", {"session.minutes": 7})
+    place.wait_user("alice", {"session.minutes": 7})
+    assert "violations" not in place.accepted("alice")["of"]
+
+
+def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, place: Place) -> None:
+    place.template(keys=[*KEYS, {"name": "must", "type": "String", "required": True}])
+    place.preference("alice", {"session.minutes": 5})
+    ready = place.invalid("alice")
+    assert ready["of"]["violations"] == [
+        {"key": "must", "layer": "user", "rule": "required", "message": "is required and has no value; set it"}
+    ]
+    place.preference("alice", {"session.minutes": 5, "must": ""})
+    place.wait_user("alice", {"must": ""})
+    place.accepted("alice")
+
+
+def test_lossless_coercion_takes_what_is_meant_and_warns(operator: Operator, place: Place) -> None:
+    place.template()
+    place.preference("alice", {"agent.temperature": "0.9", "session.minutes": 5.0, "session.greeting": 42})
+    ready = place.accepted("alice")
+    assert {(w["key"], w["reason"]) for w in ready["of"]["warnings"]} == {
+        ("agent.temperature", "Coerced"),
+        ("session.greeting", "Coerced"),
+    }
+    place.wait_user(
+        "alice", {"agent.temperature": 0.9, "session.minutes": 5, "session.greeting": "42"}
+    )
+    assert ready["of"]["accepted"]["values"]["agent.temperature"] == "0.9"  # what was written
+
+
+def test_strict_coercion_refuses(operator: Operator, place: Place) -> None:
+    place.template(coercion="Strict")
+    place.preference("alice", {"agent.temperature": "0.9"})
+    assert place.invalid("alice")["of"]["violations"][0]["rule"] == "type"
+
+
+def test_a_deprecated_key_still_works_and_warns(operator: Operator, place: Place) -> None:
+    deprecated = {"name": "old", "type": "Integer", "deprecated": {"message": "use new", "replacedBy": "session.minutes"}}
+    place.template(keys=[*KEYS, deprecated])
+    place.preference("alice", {"old": 1})
+    ready = place.accepted("alice")
+    assert ready["of"]["warnings"][0]["reason"] == "Deprecated"
+    assert "use new" in ready["of"]["warnings"][0]["message"]
+
+
+def test_a_user_whose_files_are_too_big_keeps_the_old_ones(operator: Operator, place: Place) -> None:
+    place.template()
+    place.preference("alice", {"session.minutes": 5})
+    place.preference("bob", {"session.minutes": 6})
+    place.accepted("alice")
+    place.preference("alice", {"session.greeting": "x" * 950_000})
+    ready = place.invalid("alice")
+    assert ready["of"]["violations"][0]["rule"] == "tooLarge"
+    place.wait_user("alice", {"session.minutes": 5})
+    place.wait_user("bob", {"session.minutes": 6})
+    place.rendered()
+
+
+def test_a_reference_to_nothing_says_what_is_missing(operator: Operator, place: Place) -> None:
+    place.template()
+    place.preference("dangling", of="apq")
+    place.preference("astray", group="fre")
+    assert f"{place.name}/apq" in place.invalid("dangling", "TemplateNotFound")["message"]
+    assert "did you mean free" in place.invalid("astray", "GroupNotFound")["message"]
+    place.template("apq")
+    place.accepted("dangling")
+
+
+STRATEGY = {"waves": [{"name": "all"}]}
+TEMPLATE_FIELDS: dict[str, Body] = {
+    "spec.rules": {"rules": [{"name": "r", "expression": "values.session.minutes > 0"}]},
+    "spec.flags": {
+        "flags": [{"name": "f", "state": "Enabled", "variants": {"on": True, "off": False}, "defaultVariant": "off"}]
+    },
+    "spec.migrations": {"schemaVersion": 2, "migrations": [{"from": 1, "steps": [{"drop": "old"}]}]},
+    "spec.strategy": {"strategy": STRATEGY},
+    "spec.outputs[1].format (Text)": {
+        "outputs": [APP, {"name": "motd", "format": "Text", "fileName": "motd", "template": "hi"}]
+    },
+    "spec.outputs[1].format (Flagd)": {
+        "outputs": [APP, {"name": "flags", "format": "Flagd", "fileName": "flags.json"}]
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", TEMPLATE_FIELDS)
+def test_a_template_field_that_is_not_built_is_refused_by_name_and_changes_nothing(
+    operator: Operator, place: Place, field: str
+) -> None:
+    place.template()
+    place.rendered()
+    before = place.outputs()
+    place.template(**TEMPLATE_FIELDS[field])
+    ready = place.wait_verdict("ConfigTemplate", "app", "False", "NotSupported")
+    assert field in ready["message"]
+    operator.quiet()
+    assert place.outputs() == before
+    place.preference("alice", {"session.minutes": 5})
+    place.wait_user("alice", {"session.minutes": 5})
+
+
+PREFERENCE_FIELDS: dict[str, Body] = {
+    "spec.sealedValues": {"sealedValues": {"api.token": "sealed"}},
+    "spec.secretRefs": {"secretRefs": [{"key": "api.token", "name": "s", "secretKey": "token"}]},
+    "spec.flags": {"flags": {"f": "on"}},
+}
+
+
+@pytest.mark.parametrize("field", PREFERENCE_FIELDS)
+def test_a_preference_field_that_is_not_built_is_refused_by_name_and_keeps_what_was_accepted(
+    operator: Operator, place: Place, field: str
+) -> None:
+    place.template(keys=SEALED_KEYS)
+    place.preference("alice", {"session.minutes": 5})
+    place.accepted("alice")
+    place.preference("alice", {"session.minutes": 6}, **PREFERENCE_FIELDS[field])
+    ready = place.invalid("alice", "NotSupported")
+    assert field in ready["message"]
+    place.wait_user("alice", {"session.minutes": 5})
+
+
+def test_a_policy_rollout_is_refused_whole_and_changes_nothing(operator: Operator, place: Place) -> None:
+    place.template()
+    place.rendered()
+    before = place.outputs()
+    place.api.apply(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "PolicyRollout",
+            "metadata": {"name": "calmer", "namespace": place.name},
+            "spec": {
+                "templateRef": {"name": "app"},
+                "policy": {"values": {"session.minutes": 1}},
+                "strategy": STRATEGY,
+            },
+        }
+    )
+    ready = place.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
+    assert "PolicyRollout" in ready["message"]
+    operator.quiet()
+    assert place.outputs() == before
+
+
+MALFORMED: dict[str, Any] = {
+    "no template": {"group": "free"},
+    "values that are a list": {"templateRef": {"name": "app"}, "group": "free", "values": ["a"]},
+    "a user with a dot": {"templateRef": {"name": "app"}, "group": "free", "user": "a.b"},
+    "a schemaVersion of 0": {"templateRef": {"name": "app"}, "group": "free", "schemaVersion": 0},
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_the_api_server_refuses_what_is_malformed(operator: Operator, place: Place, what: str) -> None:
+    body = {**preference(place.name, "alice"), "spec": MALFORMED[what]}
+    with pytest.raises(RefusedError) as refused:
+        place.api.create(body)
+    assert refused.value.status == 422
+
+
+def test_a_user_cannot_be_renamed(operator: Operator, place: Place) -> None:
+    place.preference("alice", user="alice-a")
+    with pytest.raises(RefusedError) as refused:
+        place.preference("alice", user="alice-b")
+    assert "cannot be changed" in str(refused.value)
+
+
+def test_an_output_of_another_kind_is_refused_where_the_sensitive_rule_says_so(
+    operator: Operator, place: Place
+) -> None:
+    """A wildcard passes over sensitive keys in a ConfigMap; a Secret carries them."""
+    values = {"api.token": "t0p"}
+    outputs = [{**APP, "include": ["*"]}, {**APP, "name": "creds", "kind": "Secret"}, PREFS]
+    place.template(keys=SEALED_KEYS, groups=[{"name": "free", "values": values}], outputs=outputs)
+    place.rendered()
+    assert "t0p" not in str(place.data("app-free"))
+    assert place.data("app-free", "Secret").keys() == {"app.json"}

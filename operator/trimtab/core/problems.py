@@ -28,7 +28,8 @@ class Violation:
     nearest: str = ""
 
     def __str__(self) -> str:
-        hint = f" (did you mean {self.nearest}?)" if self.nearest else ""
+        guessed = self.nearest and self.rule not in ("minimum", "maximum")  # those name their limit anyway
+        hint = f" (did you mean {self.nearest}?)" if guessed else ""
         return f"{self.key}: {self.message}{hint}"
 
 

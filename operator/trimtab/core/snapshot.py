@@ -22,7 +22,7 @@ def split(spec: Spec) -> tuple[Spec, Taken]:
         return spec, []
     taken: Taken = []
     keys = []
-    for key in (spec.get("keys") or ()):
+    for key in spec.get("keys") or ():
         if key["name"] in sensitive:
             taken += [(["keys", key["name"], name], key[name]) for name in _KEY_FIELDS if name in key]
             key = {name: value for name, value in key.items() if name not in _KEY_FIELDS}

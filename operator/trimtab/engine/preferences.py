@@ -124,6 +124,8 @@ class Preference(msgspec.Struct, gc=False):
     expected: int = -1
     """Fingerprint of the status that is being written: its event may come before the answer to the write.
     No fingerprint is -1, as no hash is."""
+    wanted: int = -1
+    """Fingerprint of the status that it should have, by the last verdict."""
     conditions: tuple[tuple[str, str, str], ...] = ()
     """(type, status, lastTransitionTime) as the cluster has them."""
     seen: int = 0

@@ -64,11 +64,19 @@ class Statuses:
         self._idle.clear()
         self._wakeup.set()
 
+    def withdraw(self, target: Target) -> None:
+        """Nothing needs to be said about the object any more."""
+        self._waiting.pop(target, None)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._waiting and not self._running:
+            self._idle.set()
+
     def clear(self) -> None:
         """Forget what waits: another process leads now."""
         self._waiting.clear()
-        if not self._running:
-            self._idle.set()
+        self._rest()
 
     async def idle(self) -> None:
         """Wait until nothing waits or runs."""
@@ -96,8 +104,7 @@ class Statuses:
                 log.exception("status write failed", extra={"object": f"{target.namespace}/{target.name}"})
             finally:
                 self._running.discard(target)
-                if not self._waiting and not self._running:
-                    self._idle.set()
+                self._rest()
 
     async def _next(self) -> Target:
         while True:

@@ -53,13 +53,13 @@ def judge(
     if outside is not None:
         return Outcome(outside, Entries(), outside=True)
     refusal = _not_readable(view, preference)
-    if refusal is not None:
-        return Outcome(refusal, _in_force(view, preference, rules))
     if preference.suspend:
-        verdict = Verdict(
+        verdict = refusal or Verdict(
             TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken"
         )
         return Outcome(verdict, None if rendered else _in_force(view, preference, rules))
+    if refusal is not None:
+        return Outcome(refusal, _in_force(view, preference, rules))
     resolution = view.resolve(preference.values)
     if resolution.violations:
         verdict = refused(

@@ -68,32 +68,13 @@ class Verdicts:
     def offer(self, preference: Preference, outcome: Outcome) -> None:
         """Write the preference's status if it would say anything new."""
         verdict = outcome.verdict
-        status = _preference_status(preference, verdict)
-        if fingerprint(status) == preference.print:
-            return
-        uid, generation = preference.uid, preference.generation
-
-        def make() -> StatusWrite | None:
-            current = self.world.preferences.get(preference.namespace, preference.name)
-            if current is None or (current.uid, current.generation) != (uid, generation):
-                return None  # a newer spec has, or gets, its own verdict
-            body = _preference_status(current, verdict)
-            said = fingerprint(body)
-            if said == current.print:
-                return None
-            current.expected = said
-            body["conditions"] = conditions(verdict, generation, self.now(), _before(current))
-
-            def done(answer: Body) -> None:
-                current.version = max(current.version, int(answer["metadata"]["resourceVersion"]))
-                current.print = said
-                current.conditions = tuple(
-                    (c["type"], c["status"], c["lastTransitionTime"]) for c in body["conditions"]
-                )
-
-            return StatusWrite(body, str(current.version), done)
-
-        self.statuses.offer(Target(USER_PREFERENCES, preference.namespace, preference.name), make)
+        target = Target(USER_PREFERENCES, preference.namespace, preference.name)
+        preference.wanted = fingerprint(_preference_status(preference, verdict))
+        if preference.wanted == preference.print:
+            self.statuses.withdraw(target)
+        else:
+            make = _PreferenceStatus(self, *preference.key, preference.uid, preference.generation, verdict)
+            self.statuses.offer(target, make)
 
     # Groups and templates.
 
@@ -230,6 +211,41 @@ class Verdicts:
         self._timers.clear()
         self._latest.clear()
         self.statuses.clear()
+
+
+class _PreferenceStatus(msgspec.Struct, gc=False):
+    """A preference's status that waits to be written. Not a closure: 100,000 may wait, and the garbage collector
+    is to walk none of them."""
+
+    verdicts: Verdicts
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    verdict: Verdict
+
+    def __call__(self) -> StatusWrite | None:
+        world = self.verdicts.world
+        current = world.preferences.get(self.namespace, self.name)
+        if current is None or (current.uid, current.generation) != (self.uid, self.generation):
+            return None  # a newer spec has, or gets, its own verdict
+        body = _preference_status(current, self.verdict)
+        said = fingerprint(body)
+        if said == current.print:
+            return None
+        current.expected = said
+        body["conditions"] = conditions(self.verdict, self.generation, self.verdicts.now(), _before(current))
+
+        def done(answer: Body) -> None:
+            current.version = max(current.version, int(answer["metadata"]["resourceVersion"]))
+            current.print = said
+            current.conditions = tuple(
+                (c["type"], c["status"], c["lastTransitionTime"]) for c in body["conditions"]
+            )
+            if current.wanted != said:  # judged otherwise while this was on its way
+                world.user_changed(current.group_key, current.namespace, current.user)
+
+        return StatusWrite(body, str(current.version), done)
 
 
 def _preference_status(preference: Preference, verdict: Verdict) -> dict[str, Any]:

@@ -272,9 +272,9 @@ def test_bounds_beyond_64_bits_are_no_mistake(bound: float) -> None:
 @pytest.mark.parametrize(
     ("type", "limits", "value", "said"),
     [
-        ("Integer", {"minimum": 1}, 0, "a.key: must be at least 1, got 0 (did you mean 1?)"),
-        ("Number", {"maximum": 2}, 3.5, "a.key: must be at most 2, got 3.5 (did you mean 2?)"),
-        ("Duration", {"maximum": "1h"}, "2h", "a.key: must be at most 1h, got '2h' (did you mean 1h?)"),
+        ("Integer", {"minimum": 1}, 0, "a.key: must be at least 1, got 0"),
+        ("Number", {"maximum": 2}, 3.5, "a.key: must be at most 2, got 3.5"),
+        ("Duration", {"maximum": "1h"}, "2h", "a.key: must be at most 1h, got '2h'"),
         (
             "String",
             {"enum": ["openai", "anthropic"]},

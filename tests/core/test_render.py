@@ -100,7 +100,7 @@ def test_files_that_no_object_can_hold_are_refused() -> None:
 
 
 def test_size_counts_bytes_of_names_and_texts() -> None:
-    assert Entries({"é": "😀"}, {"a": "b"}).size() == 2 + 4 + 1 + 1
+    assert Entries({"key": "😀é"}, {"a": "b"}).size() == 3 + 4 + 2 + 1 + 1
 
 
 def test_equal_values_give_equal_bytes_in_whatever_order() -> None:

@@ -150,15 +150,18 @@ REQUIRED = [{"name": "must", "type": "Integer", "required": True}, {"name": "may
 
 @pytest.mark.parametrize("own", [{}, {"may": 1}])
 def test_a_required_key_must_have_a_value_from_somewhere(own: Any) -> None:
-    (found,) = resolve(own, view({"profile": None}, keys=REQUIRED)).violations
+    (found,) = resolve(own, view({"profile": None}, keys=REQUIRED, profiles=[])).violations
     assert (found.key, found.rule) == ("must", "required")
 
-    assert resolve(own, view({"profile": None, "values": {"must": 1}}, keys=REQUIRED)).violations == ()
-    assert resolve({**own, "must": 0}, view({"profile": None}, keys=REQUIRED)).violations == ()
+    assert (
+        resolve(own, view({"profile": None, "values": {"must": 1}}, keys=REQUIRED, profiles=[])).violations
+        == ()
+    )
+    assert resolve({**own, "must": 0}, view({"profile": None}, keys=REQUIRED, profiles=[])).violations == ()
 
 
 def test_a_required_key_with_a_wrong_value_is_one_mistake_not_two() -> None:
-    found = resolve({"must": "x"}, view({"profile": None}, keys=REQUIRED)).violations
+    found = resolve({"must": "x"}, view({"profile": None}, keys=REQUIRED, profiles=[])).violations
 
     assert [v.rule for v in found] == ["type"]
 

@@ -15,9 +15,7 @@ from pydantic_core import ValidationError
 
 from trimtab.core.keys import Value, check
 from trimtab.core.problems import Notice, Violation
-from trimtab.core.schema import Group, Layer, Schema, check_layer, overlay
-
-USER = "user"
+from trimtab.core.schema import USER, Group, Layer, Schema, check_layer, overlay
 
 
 @dataclass(frozen=True, slots=True)

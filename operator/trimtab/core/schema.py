@@ -19,6 +19,7 @@ from trimtab.core.outputs import Output, compile_outputs
 from trimtab.core.problems import Notice, RejectedError, Violation, nearest
 
 LOSSLESS = "Lossless"
+USER = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +151,7 @@ def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], li
         if key is not None:
             keys[name] = key
             if key.sensitive and declaration.default is not None:
-                notices.append(
-                    Notice(
-                        name,
-                        "SensitiveInTemplate",
-                        "a sensitive default is readable by whoever may read the template",
-                    )
-                )
+                notices.append(_in_clear(name, "default"))
     return keys, found, notices
 
 
@@ -281,9 +276,16 @@ def check_layer(
         found += problems
         if notice:
             notices.append(notice)
+        if key.sensitive and layer != USER:
+            notices.append(_in_clear(name, layer))
         if value is not None:
             values[name] = value
     return Layer(layer, values), found, notices
+
+
+def _in_clear(name: str, layer: str) -> Notice:
+    message = f"this sensitive value ({layer}) is readable by whoever may read the template"
+    return Notice(name, "SensitiveInTemplate", message)
 
 
 def check_value(

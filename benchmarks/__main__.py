@@ -19,6 +19,7 @@ from benchmarks.propagation import Propagation
 
 NAMES = ("core", "propagation", "bulk", "cold")
 SMALL, LARGE, HUGE = "small", "large", "huge"
+SIZES = {"core": 20_000, SMALL: 1_000, LARGE: 10_000, HUGE: 100_000}
 
 
 @dataclass(slots=True)
@@ -36,8 +37,8 @@ class Options:
         """Whether it is the run that the README tells of."""
         return set(self.names) == set(NAMES) and self.users is None
 
-    def size(self, usual: int) -> int:
-        return usual if self.users is None else self.users
+    def size(self, what: str) -> int:
+        return SIZES[what] if self.users is None else self.users
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Run:
     async def all(self) -> None:
         if "core" in self.options.names:
             with self._part("core"):
-                users = self.options.size(20_000)
+                users = self.options.size("core")
                 say(f"core: {users:,} users, five times each")
                 self._tell("core", report.core(core.measure(users), users))
         if set(self.options.names) - {"core"}:
@@ -69,15 +70,15 @@ class Run:
     async def _on(self, made: Cluster) -> None:
         names, size = self.options.names, self.options.size
         if "propagation" in names and self.options.users is None:
-            await self._propagation(made, SMALL, 1_000)
+            await self._propagation(made, SMALL, size(SMALL))
         if "bulk" in names:
-            await self._bulk(made, size(10_000))
+            await self._bulk(made, size(LARGE))
         if "cold" in names:
-            await self._cold(made, LARGE, size(10_000), 3)
+            await self._cold(made, LARGE, size(LARGE), 3)
         if "propagation" in names:
-            await self._propagation(made, LARGE, size(10_000))
+            await self._propagation(made, LARGE, size(LARGE))
         if "cold" in names and self.options.users is None:
-            await self._cold(made, HUGE, 100_000, 2)
+            await self._cold(made, HUGE, size(HUGE), 2)
 
     async def _propagation(self, made: Cluster, space: str, users: int) -> None:
         with self._part(f"propagation among {users:,}"):

@@ -17,6 +17,7 @@ from trimtab.engine import verdicts as verdicts_module
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.observed import AnyObject
 from trimtab.kube import errors
+from trimtab.kube import reflector as reflector_module
 from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import (
@@ -242,7 +243,9 @@ def hurried() -> Iterator[None]:
         patch.setattr(verdicts_module, "COUNTS_SECONDS", 0.002)
         patch.setattr(statuses_module, "RETRY_SECONDS", 0.01)
         patch.setattr(statuses_module, "CONFLICT_SECONDS", 0.01)
+        patch.setattr(statuses_module, "FORBIDDEN_SECONDS", 0.01)
         patch.setattr(groups_module, "CONFLICT_SECONDS", 0.05)
+        patch.setattr(reflector_module, "_backoff", lambda failures: 0.001)
         yield
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import FaultProxy
 from live import Api, Body, wait_for
 from manifests import namespace as namespace_of
 from manifests import preference, template
@@ -376,3 +377,11 @@ def operators(arena: Arena) -> Iterator[Arena]:
     yield arena
     arena.stop_others()
     arena.release_lease()
+
+
+@pytest.fixture
+def proxy(operators: Arena, tmp_path: Path) -> Iterator[FaultProxy]:
+    """A fault proxy in front of the API server, for ``operators.operator(..., kubeconfig=proxy.kubeconfig)``."""
+    with FaultProxy(operators.kubeconfig, tmp_path) as made:
+        yield made
+        operators.stop_others()

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from fault_proxy import FaultProxy
 from live import Body, wait_for
-from manifests import APP, PREFS, SECRET_KEY, KEYS, preference
+from manifests import APP, KEYS, PREFS, SECRET_KEY, preference
 from running import Arena, Operator, Place, new_namespace
-
-
-@pytest.fixture
-def proxy(operators: Arena, tmp_path: Path) -> Iterator[FaultProxy]:
-    with FaultProxy(operators.kubeconfig, tmp_path) as made:
-        yield made
 
 
 def _assignment(place: Place, group: str = "free") -> dict[str, str]:

@@ -20,7 +20,7 @@ UserReserved              False     U          the user name is reserved for ``_
 AheadOfRevision           False     U          written for a newer schemaVersion than the group is on
 BehindSchema              False     U          written for an older schemaVersion; migrations are not built yet
 Conflict                  False     T, G, U    an object of that name exists that Trimtab did not make
-NameCollision             False     T          another, older template renders objects of the same name
+NameCollision             False     T          another template was first to render objects of the same name
 TargetNotAllowed          False     T, G       the target namespace does not let this template in
 WriteFailed               False     T, G, U    the API server refused a write
 ========================  ========  =========  ==================================================================

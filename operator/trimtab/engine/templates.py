@@ -123,10 +123,12 @@ class Templates:
         ), schema
 
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
-        """An older template that renders objects of the same name, if there is one."""
+        """A template that renders objects of the same name and was there first, if there is one."""
         names = _object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
         for rival in self.world.templates:
-            if rival.key == item.key or _age(rival) > _age(item):
+            judged = self.judged.get(rival.key)
+            holds = judged is not None and judged.accepted is not None
+            if rival.key == item.key or not (holds or self._rank(rival) < self._rank(item)):
                 continue
             groups = [
                 (g.get("name", ""), g.get("targetNamespace"))
@@ -136,8 +138,13 @@ class Templates:
             shared = names & _object_names(rival.key, groups)
             if shared:
                 namespace, name = min(shared)
-                return f"the older template {rival.key} renders {namespace}/{name} as well; rename one"
+                return f"template {rival.key} renders {namespace}/{name} as well; rename one"
         return ""
+
+    def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
+        """Who comes first: what is rendered already, then the older one."""
+        rendered = any(rendered_group_key(group).template_key == item.key for group in self.world.groups)
+        return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
 
     async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:
         """Make sure that the content's snapshot exists; its name."""
@@ -299,7 +306,3 @@ def _object_names(key: TemplateKey, groups: Iterable[tuple[str, str | None]]) ->
         name = naming.group_object(key.name, group)
         names |= {(key.namespace, name), (target or key.namespace, name)}
     return names
-
-
-def _age(item: AnyObject) -> tuple[str, str]:
-    return item.metadata.creationTimestamp or "", item.metadata.uid

@@ -1,0 +1,308 @@
+"""The operator converges whatever the API server and the network do to it (see fault_proxy)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from fault_proxy import Cut, CutStream, Effect, ErrorEvent, Exchange, Fault, FaultProxy, LoseAnswer, Refuse, Slow
+from live import wait_for
+from manifests import preference
+from running import Arena, Operator, Place, new_namespace
+
+USERS = 24
+When = Callable[[Exchange], bool]
+
+
+@pytest.fixture
+def proxied(operators: Arena, proxy: FaultProxy) -> Iterator[Operator]:
+    """An operator behind the proxy, not started; quick to notice what its watches lost."""
+    yield operators.operator("proxied", "--relist", "5", "--lease-duration", "5", kubeconfig=proxy.kubeconfig)
+
+
+def _ours(exchange: Exchange) -> bool:
+    """What the engine and kopf ask, the Lease apart: losing that is test_leadership's subject."""
+    return exchange.plural != "leases"
+
+
+def _write(exchange: Exchange) -> bool:
+    return exchange.write
+
+
+def _list(exchange: Exchange) -> bool:
+    return exchange.verb == "list" and exchange.plural != "leases"
+
+
+def _watch(exchange: Exchange) -> bool:
+    return exchange.verb == "watch"
+
+
+def _of(*plurals: str) -> When:
+    return lambda exchange: exchange.plural in plurals and exchange.plural != "leases"
+
+
+def _both(*conditions: When) -> When:
+    return lambda exchange: all(condition(exchange) for condition in conditions)
+
+
+def _work(place: Place) -> None:
+    """Some life: made, edited, moved, drifted, deleted."""
+    place.template()
+    for number in range(USERS):
+        place.preference(f"user-{number}", {"session.minutes": number + 1})
+    place.preference("user-0", {"session.minutes": 99})
+    place.preference("user-1", {"session.minutes": 98}, group="pro")
+    place.preference("bad", {"session.minutes": 0})
+    place.template(groups=[{"name": "free", "values": {"session.greeting": "moved"}}, {"name": "pro"}])
+    place.drop("UserPreference", "user-2")
+
+
+def _converged(place: Place) -> None:
+    place.wait_user("user-0", {"session.minutes": 99, "session.greeting": "moved"})
+    place.wait_user("user-1", {"session.minutes": 98}, group="pro")
+    for number in range(3, USERS):
+        place.wait_user(f"user-{number}", {"session.minutes": number + 1, "session.greeting": "moved"})
+    place.wait_user("bad", {"session.minutes": 30})
+    for gone in ("user-1", "user-2"):
+        wait_for(lambda gone=gone: place.user(gone) is None, f"{gone} left free")
+    place.rendered()
+    place.invalid("bad")
+    for number in (0, 1, 3, USERS - 1):
+        place.accepted(f"user-{number}")
+    entries = [entry for shard in place.shards() for entry in shard["data"]]
+    assert len(entries) == len(set(entries)) == USERS - 1
+
+
+CLASSES: dict[str, tuple[When, Effect, int]] = {
+    "409 on writes": (_write, Refuse(409, "Conflict"), 25),
+    "429 on writes": (_write, Refuse(429, "TooManyRequests", retry_after=1), 10),
+    "429 on everything": (_ours, Refuse(429, "TooManyRequests", retry_after=1), 25),
+    "500 on writes": (_write, Refuse(500), 40),
+    "503 on everything": (_ours, Refuse(503, "ServiceUnavailable"), 40),
+    "403 on writes": (_write, Refuse(403, "Forbidden"), 10),
+    "500 after the write": (_write, LoseAnswer(500), 25),
+    "504 after the write": (_write, LoseAnswer(504), 25),
+    "answers of writes lost": (_write, LoseAnswer(), 25),
+    "connections cut": (_ours, Cut(), 40),
+    "slow answers": (_write, Slow(0.5), 30),
+    "410 on watches": (_watch, Refuse(410, "Expired"), 20),
+    "410 in the stream": (_watch, ErrorEvent(410, "Expired", after=1), 25),
+    "500 in the stream": (_watch, ErrorEvent(500, "InternalError", after=1), 25),
+    "429 in the stream": (_watch, ErrorEvent(429, "TooManyRequests"), 25),
+    "watches cut in the middle of an event": (_watch, CutStream(after=2), 40),
+    "watches cut at their first event": (_watch, CutStream(), 25),
+    "lists refused": (_list, Refuse(500), 25),
+    "410 on lists": (_list, Refuse(410, "Expired"), 12),
+}
+
+
+@pytest.mark.parametrize("what", CLASSES)
+def test_it_converges_under(proxied: Operator, proxy: FaultProxy, place: Place, what: str) -> None:
+    when, effect, times = CLASSES[what]
+    started = Fault(when, effect, times)
+    with proxy.failing(started):
+        proxied.start()
+        _work(place)
+        _converged(place)
+    assert started.hits > 0, "the fault never struck"
+    again = Fault(when, effect, times)
+    with proxy.failing(again):
+        proxy.cut_watches()
+        place.preference("user-5", {"session.minutes": 77})
+        place.api.patch("ConfigMap", place.name, "app-free", {"data": {"extra": "drift"}})
+        place.wait_user("user-5", {"session.minutes": 77})
+        wait_for(lambda: "extra" not in place.data("app-free"), "drift is put back")
+        place.accepted("user-5")
+    assert proxied.stop() == 0
+
+
+def test_a_list_in_chunks_whose_continue_token_expired_is_begun_again(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    place.template()
+    for number in range(520):
+        place.api.apply(preference(place.name, f"user-{number}", {"session.minutes": number + 1}))
+    no_streams = Fault(_both(_watch, lambda e: "sendInitialEvents" in e.query), Refuse(400, "BadRequest"))
+    expired = Fault(lambda e: "continue" in e.query, Refuse(410, "Expired"), times=2)
+    with proxy.failing(no_streams, expired):
+        proxied.start().acting()
+        for number in (0, 499, 500, 519):
+            place.wait_user(f"user-{number}", {"session.minutes": number + 1})
+        place.rendered()
+    assert expired.hits == 2
+
+
+def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    """kopf's watch of templates says nothing of deletions in a gap (410); comparing lists does."""
+    _work(place)
+    place.template("other")
+    proxied.start().acting()
+    _converged(place)
+    place.rendered("other")
+    with proxy.failing(Fault(_watch, Refuse(410, "Expired"))):
+        proxy.cut_watches()
+        place.drop("ConfigTemplate", "other")
+        place.drop("UserPreference", "user-4")
+    wait_for(lambda: place.get("ConfigMap", "other-free") is None, "what the other template rendered is gone")
+    wait_for(lambda: place.user("user-4") is None, "user-4 is gone")
+    proxied.quiet()
+    assert place.get("ConfigMap", "app-free") is not None
+
+
+def test_nothing_is_swept_on_the_word_of_an_incomplete_list(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    """Lists that fail at any page, streams that are cut before their end: what is rendered stays."""
+    place.template()
+    for number in range(USERS):
+        place.preference(f"user-{number}", {"session.minutes": number + 1})
+    proxied.start().acting()
+    place.rendered()
+    for number in range(USERS):
+        place.wait_user(f"user-{number}", {"session.minutes": number + 1})
+    proxied.quiet()
+    before = place.outputs()
+    proxied.kill()
+    place.arena.release_lease()
+    since = len(proxy.exchanges)
+    for effect in (CutStream(after=3), CutStream(after=7), ErrorEvent(500, "InternalError", after=5)):
+        with proxy.failing(Fault(_both(_watch, _of("userpreferences", "renderedgroups")), effect, times=2)):
+            proxied.start().acting()
+            proxied.quiet()
+            proxied.kill()
+            place.arena.release_lease()
+    assert [(e.verb, e.name) for e in proxy.writes(since)] == []
+    assert place.outputs() == before
+
+
+def test_kopf_may_end_again_and_again_and_templates_are_still_seen(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    """ERROR events end kopf's operator; it is started again, and nothing else is hurt by that."""
+    proxied.start().acting()
+    broken = Fault(_both(_watch, _of("configtemplates")), ErrorEvent(500, "InternalError"), times=3)
+    with proxy.failing(broken):
+        proxy.cut_watches("configtemplates")
+        _work(place)
+        _converged(place)
+        wait_for(lambda: broken.hits == 3, "kopf tried again each time")
+    assert proxied.metrics()["trimtab_kopf_restarts_total"] >= 1
+    place.template(groups=[{"name": "free", "values": {"session.greeting": "after"}}])
+    place.wait_user("user-7", {"session.greeting": "after"})
+
+
+def test_writes_under_way_survive_the_end_of_kopf(proxied: Operator, proxy: FaultProxy, place: Place) -> None:
+    """kopf cancels tasks when it ends, some seconds later; it must not find the engine's among them."""
+    proxied.start().acting()
+    slow = Fault(_both(_write, _of("configmaps")), Slow(8), times=6)
+    broken = Fault(_both(_watch, _of("configtemplates", "policyrollouts")), ErrorEvent(500, "InternalError"), times=2)
+    with proxy.failing(slow, broken):
+        for name in ("app", "one", "two", "three"):
+            place.template(name)
+        wait_for(lambda: slow.hits >= 4, "writes are under way")
+        proxy.cut_watches("configtemplates")
+        for name in ("app", "one", "two", "three"):
+            place.rendered(name)
+    for name in ("app", "one", "two", "three"):
+        place.preference(f"{name}-alice", {"session.minutes": 5}, of=name)
+    for name in ("app", "one", "two", "three"):
+        place.wait_user(f"{name}-alice", {"session.minutes": 5}, of=name)
+
+
+def test_a_write_whose_answer_is_lost_is_not_done_twice(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    """The same apply again changes nothing, and a revision that was begun is not begun anew."""
+    with proxy.failing(Fault(_write, LoseAnswer(), times=60)):
+        proxied.start().acting()
+        place.template()
+        place.preference("alice", {"session.minutes": 5})
+        place.wait_user("alice", {"session.minutes": 5})
+    place.rendered()
+    revisions = place.one("RenderedGroup", "app-free")["status"]["revisions"]
+    assert [entry["number"] for entry in revisions] == [1]
+    assert len(place.api.list("ControllerRevision", place.name)) == 1
+
+
+def test_a_foreign_object_made_between_look_and_write_is_not_overwritten(
+    proxied: Operator, proxy: FaultProxy, place: Place
+) -> None:
+    """Trimtab looks, finds nothing, and applies: what appeared in between must survive."""
+    foreign = {"mine": "yes"}
+
+    def race(exchange: Exchange) -> None:
+        if exchange.verb == "patch" and exchange.name == "app-free" and exchange.plural == "configmaps":
+            proxy.faults.remove(race)
+            place.api.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "app-free", "namespace": place.name},
+                    "data": foreign,
+                }
+            )
+
+    proxy.faults.append(race)
+    proxied.start().acting()
+    place.template()
+    place.wait_verdict("ConfigTemplate", "app", "False", "Conflict")
+    assert place.data("app-free") == foreign
+
+
+def test_a_namespace_that_refuses_writes_does_not_hold_up_others(
+    proxied: Operator, proxy: FaultProxy, operators: Arena, place: Place
+) -> None:
+    other = Place(operators, new_namespace(operators, "other"))
+    refused = Fault(lambda e: e.write and e.namespace == place.name and e.plural == "configmaps", Refuse(403, "Forbidden"))
+    with proxy.failing(refused):
+        proxied.start().acting()
+        place.template()
+        place.preference("alice", {"session.minutes": 5})
+        place.wait_verdict("ConfigTemplate", "app", "False", "WriteFailed")
+        other.template()
+        other.preference("bob", {"session.minutes": 6})
+        other.wait_user("bob", {"session.minutes": 6})
+        other.rendered()
+        struck = refused.hits
+        proxied.quiet()
+        assert refused.hits < struck + 50, "it backs off"
+    place.wait_user("alice", {"session.minutes": 5})
+    place.rendered()
+    place.accepted("alice")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_it_converges_under_a_random_mix(
+    proxied: Operator, proxy: FaultProxy, place: Place, seed: int
+) -> None:
+    chance = random.Random(seed)
+    writes: list[Effect] = [
+        Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
+        LoseAnswer(), LoseAnswer(500), Cut(), Slow(0.2),
+    ]  # fmt: skip
+    reads: list[Effect] = [Refuse(500), Refuse(429, "TooManyRequests"), Refuse(410, "Expired"), Cut(), Slow(0.2)]
+    watches: list[Effect] = [
+        CutStream(), CutStream(3), CutStream(9), ErrorEvent(410, "Expired", 2), ErrorEvent(500, "InternalError", 4),
+        Refuse(410, "Expired"), Cut(),
+    ]  # fmt: skip
+
+    def mixed(exchange: Exchange) -> Effect | None:
+        if exchange.plural == "leases" or chance.random() > 0.3:
+            return None
+        return chance.choice(watches if exchange.verb == "watch" else writes if exchange.write else reads)
+
+    with proxy.failing(mixed):
+        proxied.start()
+        _work(place)
+        for _ in range(3):
+            proxy.cut_watches()
+            place.preference("user-9", {"session.minutes": chance.randint(1, 999)})
+        place.preference("user-9", {"session.minutes": 10})
+        _converged(place)
+    place.preference("user-6", {"session.minutes": 66})
+    place.wait_user("user-6", {"session.minutes": 66})
+    place.accepted("user-6")
+    assert proxied.stop() == 0

@@ -21,25 +21,25 @@ async def measure(
     client: Client, space: str, users: int, count: int, shard: Mapping[str, str]
 ) -> list[float]:
     """Seconds of each edit. ``shard`` is the data of a real shard."""
-    spare = next(iter(shard))
     async with Watcher(client, USER_PREFERENCES).following() as preferences:
 
         async def respond(user: str, mark: int) -> None:
             wanted = str(mark).encode()
             await preferences.expect(lambda item: item.metadata.name == user and wanted in bytes(item.spec))
-            await _apply(
-                client, space, {**shard, f"{user}.{content.FILE}": _marked(shard[spare], mark)}, spare
-            )
+            body = {
+                "metadata": {"name": NAME, "namespace": space, "labels": {LABEL: "yes"}},
+                "data": _with(shard, f"{user}.{content.FILE}", mark),
+            }
+            await client.apply(CONFIG_MAPS, body)
 
         return await edits.measure(client, space, users, count, LABEL, respond)
 
 
-async def _apply(client: Client, space: str, data: dict[str, str], spare: str) -> None:
-    """One entry changes place with another, so that the object keeps its size."""
-    if len(data) > 1:
-        data.pop(spare, None)
-    body = {"metadata": {"name": NAME, "namespace": space, "labels": {LABEL: "yes"}}, "data": data}
-    await client.apply(CONFIG_MAPS, body)
+def _with(shard: Mapping[str, str], entry: str, mark: int) -> dict[str, str]:
+    """The shard with this entry in it, in the place of another, so that the object keeps its size."""
+    data = dict(shard)
+    text = data.pop(entry, None) or data.pop(next(iter(data)))
+    return {**data, entry: _marked(text, mark)}
 
 
 def _marked(text: str, mark: int) -> str:

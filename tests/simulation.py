@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
 from trimtab.core import naming
-from trimtab.engine import groups as groups_module
-from trimtab.engine import statuses as statuses_module
-from trimtab.engine import verdicts as verdicts_module
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.observed import AnyObject
 from trimtab.kube import errors
-from trimtab.kube import reflector as reflector_module
 from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import (
@@ -31,6 +24,8 @@ from trimtab.kube.resources import (
     Resource,
 )
 
+LONGEST_WAIT = 70.0
+"""Seconds, by clockwork: more than any delay before something is tried again."""
 SYSTEM = "trimtab-system"
 HOME = "music"
 
@@ -207,25 +202,17 @@ class Operator:
             except errors.ApiError:
                 await asyncio.sleep(0)
 
-    async def quiet(self, *, timers: bool = True, seconds: float = 10) -> None:
-        """Wait until nothing changes any more; with ``timers``, until nothing is to be tried again either."""
-        await asyncio.wait_for(self._quiet(timers), seconds)
-
-    async def _quiet(self, timers: bool) -> None:
-        engine, same, last = self.engine, 0, -1
-        while same < 3:
+    async def quiet(self) -> None:
+        """Wait until nothing has changed for longer than anything waits to be tried again."""
+        for _ in range(60):
+            version = self.memory.version
+            await asyncio.sleep(LONGEST_WAIT)
             for task in self._tasks:
                 assert not task.done(), f"the engine ended: {task}"
-            await engine.idle()
-            for _ in range(8):
-                await asyncio.sleep(0)
-            pending = bool(engine.verdicts._timers) or (timers and bool(engine.world.queue._timers))
-            if pending or engine.world.queue.busy or len(engine.statuses) or self.memory.version != last:
-                same = 0
-                await asyncio.sleep(0.002 if pending else 0)
-            else:
-                same += 1
-            last = self.memory.version
+            busy = self.engine.world.queue.busy or len(self.engine.statuses)
+            if self.memory.version == version and not busy:
+                return
+        raise AssertionError("it never comes to rest")
 
 
 async def settled(cluster: Cluster, **options: Any) -> list[Write]:
@@ -236,31 +223,5 @@ async def settled(cluster: Cluster, **options: Any) -> list[Write]:
     return cluster.memory.writes[before:]
 
 
-@contextlib.contextmanager
-def hurried() -> Iterator[None]:
-    """Delays that are for people and for the API server's sake, made short."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdicts_module, "COUNTS_SECONDS", 0.002)
-        patch.setattr(statuses_module, "RETRY_SECONDS", 0.01)
-        patch.setattr(statuses_module, "CONFLICT_SECONDS", 0.01)
-        patch.setattr(statuses_module, "FORBIDDEN_SECONDS", 0.01)
-        patch.setattr(groups_module, "CONFLICT_SECONDS", 0.05)
-        patch.setattr(reflector_module, "_backoff", lambda failures: 0.001)
-        yield
-
-
 def groups_of(cluster: Cluster) -> list[str]:
     return [body["metadata"]["name"] for body in cluster.memory.objects(RENDERED_GROUPS)]
-
-
-__all__ = [
-    "HOME",
-    "SYSTEM",
-    "AsyncIterator",
-    "Cluster",
-    "Operator",
-    "groups_of",
-    "hurried",
-    "settled",
-    "spec",
-]

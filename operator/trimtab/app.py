@@ -19,7 +19,7 @@ from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.leader import Leader, LeaseSettings
-from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG
+from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, QUEUE, STATUS_QUEUE
 from trimtab.kube import errors
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import Credentials
@@ -109,6 +109,7 @@ class Operator:
     async def _settle(self, engine: Engine) -> None:
         """Finish what has been begun, within reason: a stop in the middle is safe as well."""
         if engine.leading.is_set():
+            engine.verdicts.flush()
             try:
                 async with asyncio.timeout(self.options.settle):
                     await engine.idle()
@@ -154,6 +155,8 @@ class Operator:
 
     def _collect(self, engine: Engine) -> None:
         LAST_EVENT_AGE.set(self._silence(engine))
+        QUEUE.set(len(engine.world.queue))
+        STATUS_QUEUE.set(len(engine.statuses) + engine.verdicts.waiting)
 
 
 def _now() -> str:

@@ -68,6 +68,7 @@ def test_an_output_deleted_by_hand_comes_back(operator: Operator, place: Place) 
     place.template()
     place.preference("alice", {"session.minutes": 5})
     place.wait_user("alice", {"session.minutes": 5})
+    place.rendered()
     for name in ("app-free", "app-free-users-0"):
         before = place.one("ConfigMap", name)
         place.api.delete("ConfigMap", place.name, name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from simulation import SYSTEM, Cluster, Operator, hurried, spec
+from simulation import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
 from trimtab.engine.engine import KEYS_SECRET
 from trimtab.engine.fence import Fence
@@ -162,12 +162,6 @@ RETAINED: list[Step] = [
     lambda cluster: cluster.preference("ann", {"session.minutes": 5}),
     lambda cluster: cluster.remove(CONFIG_TEMPLATES, "app"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _hurry() -> Iterator[None]:
-    with hurried():
-        yield
 
 
 def _difference(left: list[Body], right: list[Body]) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, hurried, settled, spec
+from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
 from trimtab.core import naming
 from trimtab.engine import groups as groups_module
 from trimtab.engine.fence import Fence
@@ -28,12 +27,6 @@ from trimtab.kube.resources import (
 
 BROKEN = spec(keys=[{"name": "a", "type": "Number", "default": "x"}])
 PER_USER = spec(users={"delivery": "PerUser"})
-
-
-@pytest.fixture(autouse=True)
-def _hurry() -> Iterator[None]:
-    with hurried():
-        yield
 
 
 @pytest.fixture
@@ -491,7 +484,7 @@ async def test_an_object_that_trimtab_did_not_make_is_left_alone(cluster: Cluste
     cluster.memory.put(CONFIG_MAPS, foreign)
     cluster.template()
     async with Operator(cluster) as operator:
-        await operator.quiet(timers=False)
+        await operator.quiet()
         assert cluster.find(CONFIG_MAPS, "app-free")["data"] == {"theirs": "1"}  # type: ignore[index]
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Conflict")
         assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")
@@ -514,13 +507,13 @@ async def test_one_user_s_conflict_is_nobody_else_s(cluster: Cluster) -> None:
     for name in ("ann", "bob", "cid"):
         cluster.preference(name)
     async with Operator(cluster) as operator:
-        await operator.quiet(timers=False)
+        await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "Conflict")
         assert cluster.ready(USER_PREFERENCES, "bob") == ("True", "Accepted")
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
 
         cluster.remove(USER_PREFERENCES, "bob")
-        await operator.quiet(timers=False)
+        await operator.quiet()
 
     assert cluster.find(CONFIG_MAPS, "app-u-bob") is None
     assert cluster.find(CONFIG_MAPS, "app-u-ann")["data"] == {"x": "1"}  # type: ignore[index]
@@ -534,32 +527,44 @@ async def test_nothing_of_another_template_is_ever_deleted(cluster: Cluster) -> 
     cluster.template(spec(groups=[{"name": "b"}]), name="a")
     cluster.preference("ann", group="b", template="a")
     async with Operator(cluster) as operator:
-        await operator.quiet(timers=False)
+        await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "Conflict")
 
         cluster.remove(USER_PREFERENCES, "ann")
-        await operator.quiet(timers=False)
+        await operator.quiet()
 
     assert cluster.find(CONFIG_MAPS, "a-b-users-0") == before
 
 
 @pytest.mark.parametrize("first", ["a", "a-b"])
-async def test_of_two_templates_that_meet_in_a_name_the_older_is_served(cluster: Cluster, first: str) -> None:
+async def test_of_two_templates_that_meet_in_a_name_the_one_that_is_rendered_stays(
+    cluster: Cluster, first: str
+) -> None:
+    """Also if the other one counts as older, and after restarts."""
     ages = {"a": "2026-01-01T00:00:00Z", "a-b": "2026-01-02T00:00:00Z"}
     bodies = {"a": spec(groups=[{"name": "b-c"}]), "a-b": spec(groups=[{"name": "c"}])}
-    cluster.template(bodies[first], name=first, creationTimestamp=ages[first])
     (second,) = set(ages) - {first}
+    cluster.template(bodies[first], name=first, creationTimestamp=ages[first])
     async with Operator(cluster) as operator:
-        await operator.quiet(timers=False)
+        await operator.quiet()
         cluster.template(bodies[second], name=second, creationTimestamp=ages[second])
-        await operator.quiet(timers=False)
+        await operator.quiet()
 
-    for _ in range(2):
-        async with Operator(cluster) as operator:
-            await operator.quiet(timers=False)
-        assert cluster.ready(CONFIG_TEMPLATES, "a-b") == ("False", "NameCollision")
-    if first == "a":
-        assert cluster.ready(CONFIG_TEMPLATES, "a") == ("True", "Rendered")
+    assert await settled(cluster) == []
+    assert cluster.ready(CONFIG_TEMPLATES, first) == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, second) == ("False", "NameCollision")
+
+
+async def test_of_two_templates_that_meet_in_a_name_and_are_both_new_the_older_is_served(
+    cluster: Cluster,
+) -> None:
+    cluster.template(spec(groups=[{"name": "c"}]), name="a-b", creationTimestamp="2026-01-02T00:00:00Z")
+    cluster.template(spec(groups=[{"name": "b-c"}]), name="a", creationTimestamp="2026-01-01T00:00:00Z")
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "a") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "a-b") == ("False", "NameCollision")
 
 
 async def test_a_name_that_became_free_is_taken(cluster: Cluster) -> None:
@@ -597,7 +602,7 @@ async def test_a_hand_edit_is_put_back_and_counted(cluster: Cluster, edit: str) 
                 "binary": {"binaryData": {"more": "eA=="}},
             }
             cluster.memory.put(CONFIG_MAPS, {**found, **changed[edit]})
-        await operator.quiet(timers=False)
+        await operator.quiet()
 
     if edit == "unlabel":  # whoever takes our labels off has taken the object away from us
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Conflict")
@@ -774,8 +779,6 @@ async def test_a_label_set_at_the_wrong_moment_costs_no_status(cluster: Cluster)
     cluster.preference("ann")
     async with Operator(cluster, Labelling(cluster.memory, lambda: True)) as operator:
         await operator.quiet()
-        await asyncio.sleep(0.05)
-        await operator.quiet()
 
     assert labelled >= {"ann", "app", "app-free"}
     assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
@@ -908,7 +911,7 @@ async def test_a_workload_restarts_for_keys_that_need_it_alone(cluster: Cluster)
         for values in ({}, {"hot": 2}, {"cold": 2}, {"cold": 2, "hot": 3}):
             group = {"name": "free", "values": values, "workloads": workloads}
             cluster.template(spec(keys=keys, groups=[group]))
-            await operator.quiet(timers=False)
+            await operator.quiet()
             stamps.append(_stamp(cluster))
 
     assert stamps[0] is not None
@@ -921,7 +924,7 @@ async def test_a_missing_workload_is_said_and_harms_nobody(cluster: Cluster) -> 
     cluster.template(spec(groups=[group]))
     cluster.preference("ann")
     async with Operator(cluster) as operator:
-        await operator.quiet(timers=False)
+        await operator.quiet()
 
     assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
     assert "does not exist" in cluster.message(RENDERED_GROUPS, "app-free")

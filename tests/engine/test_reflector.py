@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simulation import HOME, Cluster
-from trimtab.kube import errors, reflector
+from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import MetaOnly, Page
 from trimtab.kube.reflector import Reflector
@@ -17,7 +17,7 @@ from trimtab.kube.resources import CONFIG_MAPS, Resource
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
@@ -85,11 +85,6 @@ def memory(request: pytest.FixtureRequest) -> Memory:
     made.streams = request.param
     put(made, *(f"m{n}" for n in range(8)))
     return made
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "_backoff", lambda failures: 0.001)
 
 
 async def test_what_exists_and_what_changes_arrives(memory: Memory) -> None:

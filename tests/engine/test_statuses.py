@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from simulation import HOME, Cluster, hurried
+from simulation import HOME, LONGEST_WAIT, Cluster
 from trimtab.engine.fence import Fence
 from trimtab.engine.statuses import Statuses, StatusWrite, Target
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES
-
-
-@pytest.fixture(autouse=True)
-def _hurry() -> Iterator[None]:
-    with hurried():
-        yield
 
 
 class Case(Fence):
@@ -60,7 +53,7 @@ class Case(Fence):
 
     async def settle(self) -> None:
         task = asyncio.create_task(self.statuses.run())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(LONGEST_WAIT)
         await asyncio.wait_for(self.statuses.idle(), 5)
         task.cancel()
 

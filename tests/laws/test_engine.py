@@ -6,7 +6,6 @@ import asyncio
 import copy
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from simulation import HOME, Cluster, Operator, hurried, settled, spec
+from clockwork import run
+from simulation import HOME, Cluster, Operator, settled, spec
 from templates import CANARY, JSON, Template, cases, values_for
 from trimtab.engine.fence import Fence
 from trimtab.kube import errors
@@ -33,16 +33,6 @@ CHANCE = st.integers(0, 2**32).map(random.Random)
 few = settings(
     max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _hurry() -> Iterator[None]:
-    with hurried():
-        yield
-
-
-def run(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scene())
 
 
 def served(cluster: Cluster) -> dict[tuple[str, ...], Any]:
@@ -108,7 +98,7 @@ def test_the_order_of_events_does_not_change_any_document(
             await operator.quiet()
         assert served(one_by_one) == served(at_once)
 
-    run(scene)
+    run(scene())
 
 
 @few
@@ -122,7 +112,7 @@ def test_restarting_changes_nothing_and_writes_nothing(case: tuple[Template, lis
         await settled(cluster)
         assert await settled(cluster) == []
 
-    run(scene)
+    run(scene())
 
 
 @few
@@ -144,7 +134,7 @@ def test_no_user_s_document_depends_on_another_user(case: tuple[Template, list[B
                 place: text for place, text in served(alone).items() if "app" not in place[1:3]
             }
 
-    run(scene)
+    run(scene())
 
 
 # What must never be seen
@@ -189,7 +179,7 @@ def test_no_sensitive_value_leaves_secrets(
 
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
-        run(scene)
+        run(scene())
     said = [str(vars(record)) for record in caplog.records if record.name != "asyncio"]
     assert CANARY not in "\n".join(said)
     assert CANARY not in generate_latest().decode()
@@ -222,7 +212,7 @@ def test_hostile_objects_harm_nobody_else(
         expected = {place: text for place, text in served(calm).items() if "ann" in place[-1]}
         assert expected.items() <= served(rough).items()
 
-    run(scene)
+    run(scene())
 
 
 # Whatever happens
@@ -323,9 +313,7 @@ def test_whatever_happens_the_end_is_what_a_fresh_operator_would_make(
         for body in cluster.memory.objects(USER_PREFERENCES):
             values = {"agent.voice": chance.choice("xyz")}
             cluster.preference(body["metadata"]["name"], values, group=body["spec"]["group"])
-        for _ in range(3):
-            await operator.quiet(seconds=20)
-            await asyncio.sleep(0.02)  # a status that is to be said again
+        await operator.quiet()
         await operator.kill()
 
         fresh = Cluster()
@@ -337,4 +325,4 @@ def test_whatever_happens_the_end_is_what_a_fresh_operator_would_make(
         assert served(cluster) == served(fresh)
         assert await settled(cluster) == []
 
-    run(scene)
+    run(scene())

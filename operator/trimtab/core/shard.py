@@ -94,6 +94,8 @@ class Shards:
             target = self._room(size)
             self._put(user, target, size)
             yield Move(user, number, target)
+        if self.bytes[number] < TARGET:
+            self.roomy.add(number)
 
 
 def adopted(held: Mapping[int, Iterable[tuple[str, int]]]) -> Shards:

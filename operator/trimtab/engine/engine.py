@@ -14,7 +14,7 @@ from trimtab.core.status import UNKNOWN, Verdict
 from trimtab.crypto import Keys, UnreadableError
 from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
-from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, QUEUE, RECONCILE_SECONDS, RECONCILES
+from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
@@ -195,7 +195,6 @@ class Engine:
         while True:
             await self.leading.wait()
             work = await queue.get()
-            QUEUE.set(len(queue))
             started = time.perf_counter()
             result = "ok"
             try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from trimtab.core import naming, reasons
-from trimtab.core.plan import Apply, Observed, Ref, Write, plan
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
 from trimtab.core.resolve import group_view
 from trimtab.core.selector import selects
 from trimtab.core.status import FALSE, TRUE, Verdict
@@ -18,7 +19,7 @@ from trimtab.engine.observed import group_of
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.removal import Removal
-from trimtab.engine.slices import Turn
+from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Served, Templates
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
@@ -29,6 +30,8 @@ from trimtab.kube.port import Api
 
 BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
+CHUNK = 50
+"""Objects compared before others get the event loop."""
 NEVER = float("inf")
 PATIENCE = 6
 """Passes that may fail in a row for reasons that pass before status says so."""
@@ -51,6 +54,7 @@ class Groups:
     workloads: Workloads
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
+    slices: Slices = field(default_factory=Slices)
 
     def reset(self) -> None:
         """Forget everything that was worked out: another process has led meanwhile."""
@@ -112,7 +116,7 @@ class Groups:
         view = group_view(served.schema, key.group)
         if state is None:
             state = GroupState(key, served, view, "", revision)
-            async with Turn() as turn:
+            async with self.slices.turn() as turn:
                 for _ in state.adopt(dict(self.world.outputs.of(key))):
                     await turn.over()
             self.states[key] = state
@@ -127,7 +131,7 @@ class Groups:
         dirt.everything = False
         state.set_view(state.served, state.view, state.revision)
         where: dict[str, str] = {}
-        async with Turn() as turn:
+        async with self.slices.turn() as turn:
             for preference in list(self.world.preferences.members(state.key).values()):
                 where[preference.user] = preference.namespace
                 await turn.over()
@@ -142,7 +146,7 @@ class Groups:
         if not taken:
             return judged
         rules = self._rules(state, dirt)
-        async with Turn() as turn:
+        async with self.slices.turn() as turn:
             for user in taken:
                 judged += self._user(state, user, rules)
                 await turn.over()
@@ -213,12 +217,18 @@ class Groups:
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
             return
         refs, state.touched = state.touched, set()
-        desired = state.desired(refs)
-        observed = {ref: have for ref in refs if (have := self._observed(state, ref, ref in desired))}
-        writes = plan(desired, observed, state.written)
+        desired: dict[Ref, Desired] = {}
+        writes: list[Write] = []
+        async with self.slices.turn() as turn:
+            for chunk in _chunks(refs):
+                wanted = state.desired(chunk)
+                observed = {ref: have for ref in chunk if (have := self._observed(state, ref, ref in wanted))}
+                writes += plan(wanted, observed, state.written)
+                desired |= wanted
+                await turn.over()
         if dirt.users:  # until all users are placed, nothing is surplus for sure
-            state.touched |= observed.keys() - desired.keys()
-            writes = [write for write in writes if isinstance(write, Apply)]
+            state.touched |= {w.observed.ref for w in writes if isinstance(w, Delete)}
+            writes = [w for w in writes if isinstance(w, Apply)]
         try:
             failures = await self.writer.carry_out(writes)
         except BaseException:
@@ -228,8 +238,9 @@ class Groups:
         if common:
             # Deletions wait for everything before them: look at all of this pass's objects again.
             state.touched |= refs
-        state.settle(refs - {f.ref for f in failures}, desired)
-        self._count_drift(state, writes)
+        failed = {f.ref for f in failures}
+        state.settle(refs - failed, desired)
+        self._count_drift(state, [w for w in writes if isinstance(w, Apply) and w.desired.ref not in failed])
         more = bool(dirt.users)
         told = self._told(state, dirt, failures, judged)
         if common:
@@ -244,8 +255,8 @@ class Groups:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), told)
             await self._restart_workloads(state)
 
-    def _count_drift(self, state: GroupState, writes: Sequence[Write]) -> None:
-        drifted = sum(write.drift for write in writes if isinstance(write, Apply))
+    def _count_drift(self, state: GroupState, written: Sequence[Apply]) -> None:
+        drifted = sum(write.drift for write in written)
         if drifted:
             self.verdicts.drift[state.key.template_key] += drifted
             self.world.enqueue_template(state.key.template_key)
@@ -344,7 +355,7 @@ class Groups:
     async def _say(self, state: GroupState, verdict: Verdict | None, told: Judged) -> None:
         """Offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
         key = state.key
-        async with Turn() as turn:
+        async with self.slices.turn() as turn:
             for preference, outcome in told:
                 self.verdicts.offer(preference, outcome)
                 await turn.over()
@@ -386,7 +397,7 @@ class Groups:
         groups = list(judgement.accepted.schema.groups) if judgement and judgement.accepted else []
         members = self.world.preferences.members(key).values()
         named = {user for waiting in dirt.users.values() for user in waiting}
-        async with Turn() as turn:
+        async with self.slices.turn() as turn:
             for preference in list(members):
                 if dirt.everything or preference.user in named:
                     verdict = users.homeless(
@@ -394,6 +405,12 @@ class Groups:
                     )
                     self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()
+
+
+def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
+    rest = iter(refs)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
 
 
 def _rendered(state: GroupState) -> str:

@@ -62,22 +62,6 @@ class _Spec(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     suspend: bool = False
 
 
-class _Accepted(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
-    generation: int = 0
-    group: str | None = None
-    schema_version: int | None = None
-    values: msgspec.Raw = msgspec.Raw(EMPTY)
-
-
-class _Status(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
-    observed_generation: int = 0
-    conditions: list[dict[str, Any]] = []
-    violations: msgspec.Raw = ABSENT
-    warnings: msgspec.Raw = ABSENT
-    accepted: _Accepted | None = None
-    history: msgspec.Raw = ABSENT
-
-
 class PreferenceObject(msgspec.Struct, gc=False):
     """A UserPreference as listed: spec and status stay raw, so that one malformed object harms no other."""
 
@@ -87,7 +71,6 @@ class PreferenceObject(msgspec.Struct, gc=False):
 
 
 _spec = msgspec.json.Decoder(_Spec)
-_status = msgspec.json.Decoder(_Status)
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -188,7 +171,15 @@ def read(item: PreferenceObject) -> Preference:
     if item.status not in (b"", EMPTY, b"null"):
         try:
             _read_status(record, item.status)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError):
+        except (
+            msgspec.MsgspecError,
+            UnicodeError,
+            RecursionError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ):
             record.print = 0  # somebody else's status: ours replaces it
     return record
 
@@ -218,22 +209,23 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
 
 
 def _read_status(record: Preference, raw: msgspec.Raw) -> None:
-    status = _status.decode(raw)
-    if status.accepted is not None:
-        values = canonical(status.accepted.values)
+    status = msgspec.json.decode(raw)
+    accepted = status.get("accepted")
+    if accepted is not None:
+        values = _canonical(accepted.get("values") or {})
         record.accepted = Accepted(
-            status.accepted.generation,
-            intern(status.accepted.group or record.group),
-            status.accepted.schema_version,
+            int(accepted["generation"]),
+            intern(accepted.get("group") or record.group),
+            accepted.get("schemaVersion"),
             record.values if values == record.values else values,
         )
-    if bytes(status.history) not in (b"[]", b"null"):
-        record.history = canonical(status.history)
+    if status.get("history"):
+        record.history = _canonical(status["history"])
     record.conditions = tuple(
-        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime", "")))
-        for c in status.conditions
+        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime") or ""))
+        for c in status.get("conditions") or ()
     )
-    record.print = fingerprint(msgspec.json.decode(raw))
+    record.print = fingerprint(status)
 
 
 class Preferences:

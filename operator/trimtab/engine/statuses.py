@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trimtab.engine.fence import NotLeaderError
-from trimtab.engine.metrics import STATUS_QUEUE, WRITES
+from trimtab.engine.metrics import WRITES
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import Resource
@@ -93,7 +93,6 @@ class Statuses:
             target = await self._next()
             make = self._waiting.pop(target)
             self._running.add(target)
-            STATUS_QUEUE.set(len(self._waiting))
             try:
                 if self._rendering():
                     async with self._yielding:

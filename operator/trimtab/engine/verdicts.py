@@ -204,6 +204,16 @@ class Verdicts:
         if make is not None:
             self.statuses.offer(target, make)
 
+    @property
+    def waiting(self) -> int:
+        """Statuses that wait for their counts to settle."""
+        return len(self._latest)
+
+    def flush(self) -> None:
+        """Say now what was to be said when counts have settled."""
+        for target in list(self._latest):
+            self._offer_latest(target)
+
     def clear(self) -> None:
         """Forget what waits: another process leads now."""
         for timer in self._timers.values():

@@ -14,6 +14,8 @@ from trimtab.engine.preferences import GroupKey, Preferences, TemplateKey
 from trimtab.engine.queue import Queue
 from trimtab.kube.port import MetaOnly
 
+_PREFERENCE_EVENTS = EVENTS.labels("UserPreference")
+
 
 class Work(NamedTuple):
     """One entry of the queue: a template, a group, or a rollout."""
@@ -112,7 +114,7 @@ class World:
     # Callbacks of the stores.
 
     def user_changed(self, key: GroupKey, namespace: str, user: str) -> None:
-        EVENTS.labels("UserPreference").inc()
+        _PREFERENCE_EVENTS.inc()
         if not self.synced:
             return  # the start looks at everything
         self.dirty(key).users.setdefault(namespace, {})[user] = None

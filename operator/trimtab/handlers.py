@@ -72,6 +72,7 @@ class Watcher:
         self._world, self._credentials, self._missed = world, credentials, missed
         self._engine_loop = asyncio.get_running_loop()
         self._stop = threading.Event()
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._main, name="kopf", daemon=True)
 
     def start(self) -> None:
@@ -80,17 +81,17 @@ class Watcher:
     def stop(self) -> None:
         """Ask it to end; it has nothing to finish, so nobody waits for it."""
         self._stop.set()
+        if self._running is not None:
+            loop, ending = self._running
+            with contextlib.suppress(RuntimeError):  # its loop has ended already
+                loop.call_soon_threadsafe(ending.set)
 
     def _main(self) -> None:
         failures = 0
         while not self._stop.is_set():
             started = time.monotonic()
             try:
-                asyncio.run(
-                    kopf.operator(
-                        registry=self._registry(), settings=settings(), clusterwide=True, stop_flag=self._stop
-                    )
-                )
+                asyncio.run(self._operate())
             except Exception as error:
                 log.warning("kopf ended, starting it again: %s", error)
             if self._stop.is_set():
@@ -99,6 +100,15 @@ class Watcher:
             self._tell(self._missed)
             failures = 1 if time.monotonic() - started > 60 else failures + 1
             self._stop.wait(min(30.0, 0.2 * 2**failures))
+
+    async def _operate(self) -> None:
+        # Not the threading.Event: kopf would wait for that one in an executor's thread, which a loop that ends joins.
+        ending = asyncio.Event()
+        self._running = (asyncio.get_running_loop(), ending)
+        if not self._stop.is_set():
+            await kopf.operator(
+                registry=self._registry(), settings=settings(), clusterwide=True, stop_flag=ending
+            )
 
     def _registry(self) -> kopf.OperatorRegistry:
         made = kopf.OperatorRegistry()

@@ -216,7 +216,7 @@ def test_templates_whose_outputs_collide_are_told(trimtab: Call, write: Write) -
     answer = trimtab("validate", "-f", write(mine, other))
     assert answer.code == 1
     assert (
-        "metadata.name: the older template team/app renders team/app-free-x as well -> rename one"
+        "metadata.name: template team/app renders team/app-free-x as well -> rename one"
         in answer.out
     )
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from trimtab.core import naming, reasons
+from trimtab.core import reasons
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
 from trimtab.core.resolve import group_view
-from trimtab.core.selector import selects
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
+from trimtab.engine.membership import barred_from, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
 from trimtab.engine.observed import group_of
 from trimtab.engine.pointers import Pointers
@@ -145,7 +145,7 @@ class Groups:
         taken = dirt.take(BATCH)
         if not taken:
             return judged
-        rules = self._rules(state, dirt)
+        rules = membership(self.world, state, dirt)
         async with self.slices.turn() as turn:
             for user in taken:
                 judged += self._user(state, user, rules)
@@ -170,48 +170,11 @@ class Groups:
             judged.append((preference, outcome))
         return judged
 
-    def _rules(self, state: GroupState, dirt: Dirt) -> users.Rules:
-        spec = state.view.group.spec
-        members = self.world.preferences.members(state.key)
-        admitted: dict[str, bool] = {}
-
-        def admits(namespace: str) -> bool:
-            if namespace not in admitted:
-                admitted[namespace] = self._admits(state, namespace)
-            return admitted[namespace]
-
-        over: frozenset[tuple[str, str]] = frozenset()
-        if spec.max_users is not None and len(members) > spec.max_users:
-            entitled = [p for p in members.values() if admits(p.namespace) and self._holds(p)]
-            over = frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[spec.max_users :])
-        for namespace, name in over ^ state.over_limit:
-            preference = self.world.preferences.get(namespace, name)
-            if preference is not None:
-                dirt.users.setdefault(namespace, {})[preference.user] = None
-        state.over_limit = over
-        return users.Rules(
-            admits=admits,
-            full=lambda preference: preference.key in over,
-            delivered=state.delivery != "None",
-            alone=state.delivery == "PerUser",
-        )
-
-    def _holds(self, preference: Preference) -> bool:
-        claimants = self.world.preferences.claimants(preference.template, preference.user)
-        return claimants[0] is preference and preference.user != naming.DEFAULT_USER
-
-    def _admits(self, state: GroupState, namespace: str) -> bool:
-        selector = state.view.group.spec.preference_namespace_selector
-        if selector is None:
-            return namespace == state.key.namespace
-        found = self.world.namespace(namespace)
-        return found is not None and selects(selector, found.metadata.labels or {})
-
     # Objects.
 
     async def _write(self, state: GroupState, dirt: Dirt, judged: Judged) -> None:
         """Make the touched objects as they should be; then say so."""
-        barred = self._barred(state)
+        barred = barred_from(self.world, state)
         if barred is not None:
             told = [(p, users.blocked(o, reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
@@ -285,23 +248,6 @@ class Groups:
             state.restart_at = NEVER
         if state.workload_problems != before:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), [])
-
-    def _barred(self, state: GroupState) -> str | None:
-        """Why the target namespace may not be written to, or None."""
-        target, home = state.target, state.key.namespace
-        if target == home:
-            return None
-        wanted = f"{naming.ANNOTATION_ALLOW_FROM}: {home}"
-        found = self.world.namespace(target)
-        if found is None:
-            return f"the target namespace {target} does not exist; create it, annotated {wanted}"
-        allowed = (found.metadata.annotations or {}).get(naming.ANNOTATION_ALLOW_FROM, "")
-        if home in {name.strip() for name in allowed.split(",")}:
-            return None
-        return (
-            f"the target namespace {target} does not let templates of {home} in; "
-            f"annotate it {wanted}. What was rendered before stays"
-        )
 
     def _retry(self, state: GroupState, failures: list[Failure]) -> None:
         for failure in failures:

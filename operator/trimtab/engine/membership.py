@@ -1,0 +1,69 @@
+"""Who may be in a group, and where its outputs may go: what namespaces and limits have to say."""
+
+from __future__ import annotations
+
+from trimtab.core import naming
+from trimtab.core.selector import selects
+from trimtab.engine import users
+from trimtab.engine.group_state import GroupState
+from trimtab.engine.preferences import Preference
+from trimtab.engine.world import Dirt, World
+
+
+def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
+    """The rules of one pass. Whoever gets a place, or loses one, for others' sake becomes dirty."""
+    spec = state.view.group.spec
+    members = world.preferences.members(state.key)
+    admitted: dict[str, bool] = {}
+
+    def admits(namespace: str) -> bool:
+        if namespace not in admitted:
+            admitted[namespace] = _admits(world, state, namespace)
+        return admitted[namespace]
+
+    over: frozenset[tuple[str, str]] = frozenset()
+    if spec.max_users is not None and len(members) > spec.max_users:
+        entitled = [p for p in members.values() if admits(p.namespace) and _holds(world, p)]
+        over = frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[spec.max_users :])
+    for namespace, name in over ^ state.over_limit:
+        preference = world.preferences.get(namespace, name)
+        if preference is not None:
+            dirt.users.setdefault(namespace, {})[preference.user] = None
+    state.over_limit = over
+    return users.Rules(
+        admits=admits,
+        full=lambda preference: preference.key in over,
+        delivered=state.delivery != "None",
+        alone=state.delivery == "PerUser",
+    )
+
+
+def _holds(world: World, preference: Preference) -> bool:
+    claimants = world.preferences.claimants(preference.template, preference.user)
+    return claimants[0] is preference and preference.user != naming.DEFAULT_USER
+
+
+def _admits(world: World, state: GroupState, namespace: str) -> bool:
+    selector = state.view.group.spec.preference_namespace_selector
+    if selector is None:
+        return namespace == state.key.namespace
+    found = world.namespace(namespace)
+    return found is not None and selects(selector, found.metadata.labels or {})
+
+
+def barred_from(world: World, state: GroupState) -> str | None:
+    """Why the target namespace may not be written to, or None."""
+    target, home = state.target, state.key.namespace
+    if target == home:
+        return None
+    wanted = f"{naming.ANNOTATION_ALLOW_FROM}: {home}"
+    found = world.namespace(target)
+    if found is None:
+        return f"the target namespace {target} does not exist; create it, annotated {wanted}"
+    allowed = (found.metadata.annotations or {}).get(naming.ANNOTATION_ALLOW_FROM, "")
+    if home in {name.strip() for name in allowed.split(",")}:
+        return None
+    return (
+        f"the target namespace {target} does not let templates of {home} in; "
+        f"annotate it {wanted}. What was rendered before stays"
+    )

@@ -247,19 +247,14 @@ def compile_key(spec: KeySpec) -> tuple[Key | None, list[Violation]]:
         problem = _range_problem(spec)
         key = Key(spec.name, spec.type, spec, schema, SchemaValidator(schema))
     except SchemaError as error:
-        text = str(error).replace("\n", " ")[:300]
-        return None, [
-            Violation(
-                spec.name,
-                "template",
-                "pattern",
-                f"pattern does not compile (no look-around or back-references): {text}",
-            )
-        ]
+        why = "" if spec.sensitive else ": " + str(error).replace("\n", " ")[:300]
+        message = f"pattern does not compile (no look-around or back-references){why}"
+        return None, [Violation(spec.name, "template", "pattern", message)]
     except ValueError as error:
         return None, [Violation(spec.name, "template", "minimum", str(error))]
     if problem:
-        return None, [Violation(spec.name, "template", "minimum", problem)]
+        hidden = "minimum is above maximum" if spec.sensitive else problem
+        return None, [Violation(spec.name, "template", "minimum", hidden)]
     found += _enum_problems(key)
     if spec.default is not None:
         _, broken = check(key, spec.default, "default")

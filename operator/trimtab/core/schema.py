@@ -57,6 +57,7 @@ class Schema:
     version: int
     delivery: str
     notices: tuple[Notice, ...] = ()
+    sensitive: frozenset[str] = frozenset()
     special: frozenset[str] = field(default_factory=frozenset)
     """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
 
@@ -109,6 +110,7 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
         version=spec.schema_version or 1,
         delivery=(spec.users.delivery if spec.users and spec.users.delivery else "Sharded"),
         notices=tuple(notices),
+        sensitive=frozenset(name for name, key in keys.items() if key.sensitive),
         special=frozenset(
             n
             for n, k in keys.items()

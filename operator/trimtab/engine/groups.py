@@ -160,7 +160,9 @@ class Groups:
         if not mine or claimants[0].group != key.group:
             state.drop_user(user)
         judged = []
+        sensitive = state.view.schema.sensitive
         for preference in mine:
+            self.verdicts.forget_sensitive(preference, sensitive)
             rendered = state.has(user)
             outcome = users.judge(state.view, preference, claimants[0], rules, rendered=rendered)
             if preference is claimants[0]:

@@ -62,6 +62,8 @@ class Templates:
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
     _in_use: Counter[str] = field(default_factory=Counter)
+    _leaving: set[TemplateKey] = field(default_factory=set)
+    """Snapshots whose deletion is under way."""
 
     async def judge(self, key: TemplateKey) -> Judgement | None:
         """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
@@ -151,7 +153,12 @@ class Templates:
         keys = self._keys()
         content = snapshot.content(spec)
         name = naming.snapshot_object(key.name, keys.digest(content, 10))
-        if self.world.snapshots.get(TemplateKey(key.namespace, name)) is not None:
+        place = TemplateKey(key.namespace, name)
+        if place in self._leaving:
+            raise errors.UnavailableError(
+                0, "Leaving", f"snapshot {place} is being deleted; it is made again"
+            )
+        if self.world.snapshots.get(place) is not None:
             return name
         public, taken = snapshot.split(content)
         data: dict[str, Any] = {"spec": public}
@@ -164,10 +171,13 @@ class Templates:
             "data": data,
             "revision": generation,
         }
-        # content-addressed: whatever has this name holds this content
-        with contextlib.suppress(errors.ConflictError):
+        try:
             stored = await self.api.create(CONTROLLER_REVISIONS, body)
-            self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
+        except errors.ConflictError as error:
+            if error.reason != "AlreadyExists":  # admission answers 409 as well, a ResourceQuota's for one
+                raise
+            return name  # content-addressed: whatever has this name holds this content
+        self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
         return name
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
@@ -210,8 +220,24 @@ class Templates:
 
     async def prune(self, key: TemplateKey) -> None:
         """Delete this template's snapshots that no revision of any group lists any more."""
+        for stored in list(self.world.snapshots):
+            labels = stored.metadata.labels or {}
+            place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
+            mine = (place.namespace, labels.get(naming.LABEL_TEMPLATE)) == key
+            if not mine or place in self._leaving or place.name in self._listed(key):
+                continue
+            self._leaving.add(place)
+            self.world.snapshots.drop(stored)
+            try:
+                with contextlib.suppress(errors.NotFoundError):
+                    await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
+            finally:
+                self._leaving.discard(place)
+
+    def _listed(self, key: TemplateKey) -> set[str]:
+        """The snapshots that somebody needs; asked anew for each, as it may change while another one is deleted."""
         listed = {
-            entry.get("snapshot")
+            entry.get("snapshot", "")
             for group in self.world.groups
             if rendered_group_key(group).template_key == key
             for entry in group.status.get("revisions") or ()
@@ -220,15 +246,7 @@ class Templates:
         judgement = self.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             listed.add(judgement.accepted.snapshot)
-        for stored in list(self.world.snapshots):
-            labels = stored.metadata.labels or {}
-            mine = (stored.metadata.namespace, labels.get(naming.LABEL_TEMPLATE)) == key
-            if mine and stored.metadata.name not in listed:
-                with contextlib.suppress(errors.NotFoundError):
-                    await self.api.delete(
-                        CONTROLLER_REVISIONS, key.namespace, stored.metadata.name, uid=stored.metadata.uid
-                    )
-                self.world.snapshots.drop(stored)
+        return listed
 
     def _keys(self) -> Keys:
         if self.keys is None:

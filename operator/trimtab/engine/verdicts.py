@@ -65,6 +65,18 @@ class Verdicts:
             preference.history = _push(preference.history, old, history_limit)
         preference.accepted = new
 
+    def forget_sensitive(self, preference: Preference, sensitive: frozenset[str]) -> None:
+        """A key may become sensitive after users set it: what is kept of their inputs then goes without it."""
+        kept = preference.accepted
+        if kept is not None and _mentions(kept.values, sensitive):
+            values = _without(msgspec.json.decode(kept.values), sensitive)
+            preference.accepted = msgspec.structs.replace(kept, values=canonical(values))
+        if preference.history is not None and _mentions(preference.history, sensitive):
+            entries = msgspec.json.decode(preference.history)
+            for entry in entries:
+                entry["values"] = _without(entry.get("values") or {}, sensitive)
+            preference.history = canonical(entries)
+
     def offer(self, preference: Preference, outcome: Outcome) -> None:
         """Write the preference's status if it would say anything new."""
         verdict = outcome.verdict
@@ -256,6 +268,14 @@ class _PreferenceStatus(msgspec.Struct, gc=False):
                 world.user_changed(current.group_key, current.namespace, current.user)
 
         return StatusWrite(body, str(current.version), done)
+
+
+def _mentions(text: bytes, keys: frozenset[str]) -> bool:
+    return any(f'"{key}"'.encode() in text for key in keys)
+
+
+def _without(values: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _preference_status(preference: Preference, verdict: Verdict) -> dict[str, Any]:

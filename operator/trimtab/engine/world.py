@@ -135,7 +135,10 @@ class World:
     def _rendered_group_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         some = new or old
         if some is not None and self.synced:
-            self.enqueue_group(rendered_group_key(some))
+            group = rendered_group_key(some)
+            self.enqueue_group(group)
+            if _counts(old) != _counts(new):  # the template's status adds them up
+                self.enqueue_template(group.template_key)
 
     def _rollout_changed(self, key: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()
@@ -151,6 +154,10 @@ class World:
 
     def namespace(self, name: str) -> MetaOnly | None:
         return self.namespaces.get(TemplateKey("", name))
+
+
+def _counts(item: AnyObject | None) -> object:
+    return item and (item.status.get("users"), item.status.get("invalidUsers"))
 
 
 def _marks(item: MetaOnly | None) -> object:

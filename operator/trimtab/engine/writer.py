@@ -100,6 +100,8 @@ class Writer:
                 return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
         body = self._body(desired, have)
         answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
+        if have is None and _others(answer):
+            return await self._give_back(write, answer)
         observed = self._outputs.wrote(desired.ref.kind, answer)
         if differs(desired, observed):
             observed = await self._remove_foreign_entries(desired, observed, answer)
@@ -110,6 +112,18 @@ class Writer:
             DRIFT.inc()
             log.warning("put back a hand edit", extra={"object": str(desired.ref)})
         return None
+
+    async def _give_back(self, write: Apply, answer: Body) -> Failure:
+        """Somebody made the object after our look: applying nothing gives up every field of ours in it."""
+        ref = write.desired.ref
+        metadata = {
+            "name": ref.name,
+            "namespace": ref.namespace,
+            "resourceVersion": answer["metadata"]["resourceVersion"],
+        }
+        left = await self._api.apply(OUTPUTS[ref.kind], {"metadata": metadata})
+        have = observe(ref.kind, msgspec.convert(left, OutputObject))
+        return Failure(write, reasons.CONFLICT, _foreign(write.desired, have), again=False)
 
     async def _remove_foreign_entries(self, desired: Desired, observed: Observed, answer: Body) -> Observed:
         """Apply leaves what other managers own; an output has nobody else's entries."""
@@ -223,6 +237,11 @@ def _ours(have: Observed, desired: Desired) -> bool:
     return owner == wanted or (
         moved and is_personal(desired)
     )  # a user who changed groups keeps their objects
+
+
+def _others(body: Body) -> bool:
+    """Whether anybody but Trimtab has set a field of the object."""
+    return any(m.get("manager") != FIELD_MANAGER for m in body["metadata"].get("managedFields") or ())
 
 
 def _stripped(body: Body, desired: Desired) -> bool:

@@ -60,6 +60,35 @@ def test_an_invalid_older_claim_still_holds_the_user(operator: Operator, place: 
     place.wait_user("alice", {"session.minutes": 30})
 
 
+def test_a_preference_that_may_not_join_claims_nobody(operator: Operator, arena: Arena, place: Place) -> None:
+    """Else any namespace could take users away from any template."""
+    stranger = Place(arena, new_namespace(arena, "stranger"))
+    place.template()
+    stranger.preference("squatter", {"session.minutes": 1}, home=place.name, user="alice")
+    stranger.preference("dangler", {"session.minutes": 1}, home=place.name, user="bob", group="nowhere")
+    stranger.invalid("squatter", "NamespaceNotAllowed")
+    stranger.invalid("dangler", "GroupNotFound")
+    _second_apart(stranger, "UserPreference", "dangler")
+    place.preference("alice", {"session.minutes": 5})
+    place.preference("bob", {"session.minutes": 6}, group="pro")
+    place.wait_user("alice", {"session.minutes": 5})
+    place.wait_user("bob", {"session.minutes": 6}, group="pro")
+    place.accepted("alice")
+    place.accepted("bob")
+    stranger.invalid("squatter", "NamespaceNotAllowed")
+
+
+def test_strangers_do_not_fill_a_group(operator: Operator, arena: Arena, place: Place) -> None:
+    stranger = Place(arena, new_namespace(arena, "stranger"))
+    place.template(groups=[{"name": "free", "maxUsers": 1}])
+    stranger.preference("stan", {"session.minutes": 1}, home=place.name)
+    stranger.invalid("stan", "NamespaceNotAllowed")
+    _second_apart(stranger, "UserPreference", "stan")
+    place.preference("alice", {"session.minutes": 5})
+    place.wait_user("alice", {"session.minutes": 5})
+    place.accepted("alice")
+
+
 def test_a_user_who_moves_leaves_one_group_and_enters_the_other(operator: Operator, place: Place) -> None:
     place.template()
     place.preference("alice", {"session.greeting": "hi"})

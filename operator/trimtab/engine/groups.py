@@ -13,7 +13,7 @@ from trimtab.core.resolve import group_view
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
-from trimtab.engine.membership import barred_from, membership
+from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
 from trimtab.engine.observed import group_of
 from trimtab.engine.pointers import Pointers
@@ -157,15 +157,16 @@ class Groups:
         key = state.key
         claimants = self.world.preferences.claimants(key.template_key, user)
         mine = [p for p in claimants if p.group == key.group]
-        if not mine or claimants[0].group != key.group:
+        holds = holder(self.world, state.view.schema, claimants)
+        if holds is None or holds.group != key.group:
             state.drop_user(user)
         judged = []
         sensitive = state.view.schema.sensitive
         for preference in mine:
             self.verdicts.forget_sensitive(preference, sensitive)
             rendered = state.has(user)
-            outcome = users.judge(state.view, preference, claimants[0], rules, rendered=rendered)
-            if preference is claimants[0]:
+            outcome = users.judge(state.view, preference, holds or preference, rules, rendered=rendered)
+            if preference is holds:
                 state.set_user(preference, outcome)
             self.verdicts.accept(preference, outcome, state.view.schema.spec.users.history_limit)
             (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(preference.key)
@@ -323,9 +324,14 @@ class Groups:
             if state.target == name and name != key.namespace:
                 self.world.everything(key)
             elif state.view.group.spec.preference_namespace_selector is not None:
-                for preference in self.world.preferences.members(key).values():
+                for preference in list(self.world.preferences.members(key).values()):
                     if preference.namespace == name:
-                        self.world.user_changed(key, name, preference.user)
+                        self._claims_changed(preference)
+
+    def _claims_changed(self, preference: Preference) -> None:
+        """Whether it may join has changed, and so, perhaps, who holds its user."""
+        for claimant in self.world.preferences.claimants(preference.template, preference.user):
+            self.world.user_changed(claimant.group_key, claimant.namespace, claimant.user)
 
     # Groups that are no more.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
+from trimtab.core.schema import Schema
 from trimtab.core.selector import selects
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
@@ -18,12 +22,13 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
 
     def admits(namespace: str) -> bool:
         if namespace not in admitted:
-            admitted[namespace] = _admits(world, state, namespace)
+            admitted[namespace] = _admits(world, state.view.group.spec, state.key.namespace, namespace)
         return admitted[namespace]
 
     over: frozenset[tuple[str, str]] = frozenset()
     if spec.max_users is not None and len(members) > spec.max_users:
-        entitled = [p for p in members.values() if admits(p.namespace) and _holds(world, p)]
+        schema = state.view.schema
+        entitled = [p for p in members.values() if admits(p.namespace) and _holds(world, schema, p)]
         over = frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[spec.max_users :])
     for namespace, name in over ^ state.over_limit:
         preference = world.preferences.get(namespace, name)
@@ -38,15 +43,30 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
     )
 
 
-def _holds(world: World, preference: Preference) -> bool:
+def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:
+    """Of those who claim a user, the oldest first, the one who holds it: the first who may be in the group it names.
+
+    Whoever may not join claims nobody, or any tenant could keep any user from being served.
+    """
+    if len(claimants) == 1:
+        return claimants[0]
+    for claimant in claimants:
+        group = schema.groups.get(claimant.group)
+        home = claimant.template.namespace
+        if group is not None and _admits(world, group.spec, home, claimant.namespace):
+            return claimant
+    return None
+
+
+def _holds(world: World, schema: Schema, preference: Preference) -> bool:
     claimants = world.preferences.claimants(preference.template, preference.user)
-    return claimants[0] is preference and preference.user != naming.DEFAULT_USER
+    return holder(world, schema, claimants) is preference and preference.user not in ("", naming.DEFAULT_USER)
 
 
-def _admits(world: World, state: GroupState, namespace: str) -> bool:
-    selector = state.view.group.spec.preference_namespace_selector
+def _admits(world: World, group: GroupSpec, home: str, namespace: str) -> bool:
+    selector = group.preference_namespace_selector
     if selector is None:
-        return namespace == state.key.namespace
+        return namespace == home
     found = world.namespace(namespace)
     return found is not None and selects(selector, found.metadata.labels or {})
 

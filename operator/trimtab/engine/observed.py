@@ -99,6 +99,8 @@ class Outputs:
         known = self._all.get(observed.ref)
         if known is None or known.uid != observed.uid or observed.version >= known.version:
             self._insert(observed)
+            if known is not None and group_of(known.labels) != group_of(observed.labels):
+                self._report(known)  # taken over from another group, which may still want it
         return observed
 
     def forget(self, observed: Observed) -> None:

@@ -158,7 +158,7 @@ class Templates:
             raise errors.UnavailableError(
                 0, "Leaving", f"snapshot {place} is being deleted; it is made again"
             )
-        if self.world.snapshots.get(place) is not None:
+        if self.world.snapshots.get(place) is not None and await self._is_there(place):
             return name
         public, taken = snapshot.split(content)
         data: dict[str, Any] = {"spec": public}
@@ -179,6 +179,14 @@ class Templates:
             return name  # content-addressed: whatever has this name holds this content
         self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
         return name
+
+    async def _is_there(self, place: TemplateKey) -> bool:
+        """Asked of the API server itself: the store may not know yet of a deletion, and groups will point to it."""
+        try:
+            await self.api.get(CONTROLLER_REVISIONS, *place)
+        except errors.NotFoundError:
+            return False
+        return True
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
         """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).
@@ -227,12 +235,12 @@ class Templates:
             if not mine or place in self._leaving or place.name in self._listed(key):
                 continue
             self._leaving.add(place)
-            self.world.snapshots.drop(stored)
             try:
                 with contextlib.suppress(errors.NotFoundError):
                     await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
             finally:
                 self._leaving.discard(place)
+            self.world.snapshots.drop(stored)
 
     def _listed(self, key: TemplateKey) -> set[str]:
         """The snapshots that somebody needs; asked anew for each, as it may change while another one is deleted."""

@@ -88,17 +88,17 @@ def _not_a_member(
             reasons.USER_RESERVED,
             f"the user name {naming.DEFAULT_USER} stands for users without a preference; choose another",
         )
-    if preference is not holder:
-        return refused(
-            reasons.USER_TAKEN,
-            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; "
-            "delete one of the two",
-        )
     if not rules.admits(preference.namespace):
         return refused(
             reasons.NAMESPACE_NOT_ALLOWED,
             f"group {view.group.name} takes no preferences from namespace {preference.namespace}; "
             "see the group's preferenceNamespaceSelector",
+        )
+    if preference is not holder:
+        return refused(
+            reasons.USER_TAKEN,
+            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; "
+            "delete one of the two",
         )
     if rules.full(preference):
         return refused(

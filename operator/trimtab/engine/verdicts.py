@@ -78,7 +78,12 @@ class Verdicts:
             preference.history = canonical(entries)
 
     def offer(self, preference: Preference, outcome: Outcome) -> None:
-        """Write the preference's status if it would say anything new."""
+        """Write the preference's status if it would say anything new.
+
+        What was judged before an edit that came meanwhile is not offered: it would only replace the newer verdict.
+        """
+        if self.world.preferences.get(preference.namespace, preference.name) is not preference:
+            return
         verdict = outcome.verdict
         target = Target(USER_PREFERENCES, preference.namespace, preference.name)
         preference.wanted = fingerprint(_preference_status(preference, verdict))
@@ -114,7 +119,7 @@ class Verdicts:
             verdict,
             fields,
             now=now,
-            then=lambda: self.world.enqueue_template(key.template_key),
+            settled=lambda: self.world.enqueue_template(key.template_key),
         )
 
     def invalid_users(self, state: GroupState) -> int:
@@ -184,7 +189,10 @@ class Verdicts:
         *,
         now: bool,
         then: Callable[[], None] = lambda: None,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
+        """``then`` is called once it is written; ``settled`` once it is, or need not be."""
+
         def make() -> StatusWrite | None:
             item = store.get(place)
             more = fields(item) if item is not None else None
@@ -192,11 +200,13 @@ class Verdicts:
                 return None
             status = _object_status(item, verdict, more, self.now())
             if _spoken(status) == _spoken(item.status):
+                settled()
                 return None
 
             def done(answer: Body) -> None:
                 store.put(msgspec.convert(answer, AnyObject))
                 then()
+                settled()
 
             return StatusWrite(status, item.metadata.resourceVersion, done)
 

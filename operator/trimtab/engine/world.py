@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from trimtab.core import naming
 from trimtab.core.plan import Ref
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.observed import AnyObject, Objects, Outputs
@@ -66,7 +67,7 @@ class World:
         self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
         self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
         self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
-        self.snapshots: Objects[MetaOnly] = Objects(lambda _key, _old, _new: None)
+        self.snapshots: Objects[MetaOnly] = Objects(self._snapshot_changed)
         self.synced = False
         self.namespace_changed: Callable[[str], None] = lambda _name: None
 
@@ -139,6 +140,13 @@ class World:
             self.enqueue_group(group)
             if _counts(old) != _counts(new):  # the template's status adds them up
                 self.enqueue_template(group.template_key)
+
+    def _snapshot_changed(self, key: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
+        """A new one may be of content that was edited again meanwhile, so that nobody needs it."""
+        if old is None and new is not None:
+            self.enqueue_template(
+                TemplateKey(key.namespace, (new.metadata.labels or {}).get(naming.LABEL_TEMPLATE, ""))
+            )
 
     def _rollout_changed(self, key: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()

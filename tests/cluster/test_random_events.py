@@ -1,0 +1,338 @@
+"""The law: whatever happens, in whatever order, the cluster ends as a fresh render of its live objects says.
+
+Templates, groups and users come, change, break, mend, move and go; outputs are edited and deleted by hand; the operator is
+killed and restarted; its watches are cut. Then it gets quiet, and everything is compared (see expected). A failing example
+prints its events; ``TRIMTAB_RANDOM_EVENTS=200`` runs that many examples with new randomness.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from expected import Oracle, World, compiled
+from fault_proxy import FaultProxy
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from live import Api, Body, wait_for
+from manifests import APP, KEYS, PREFS, config_map, namespace, preference, template
+from running import Arena, Operator
+
+LONG = int(os.environ.get("TRIMTAB_RANDOM_EVENTS", "0"))
+TEMPLATES = ("app", "web")
+GROUPS = ("free", "pro", "away")
+TENANT = {"matchLabels": {"trimtab.dev/tenant": "true"}}
+# Preference to the user that it claims, and whether it lives in the tenant's namespace.
+CLAIMS = {
+    "alice": ("alice", False),
+    "bob": ("bob", False),
+    "rival": ("alice", False),
+    "tina": ("tina", True),
+    "thief": ("bob", True),
+    "carl": ("carl", False),
+}
+OWNED = "app.kubernetes.io/managed-by=trimtab"
+
+
+def _keys(short: bool) -> list[Body]:
+    return KEYS[:-1] if short else KEYS
+
+
+good_specs = st.builds(
+    lambda groups, minutes, short, delivery, limit, file: {
+        "keys": _keys(short),
+        "groups": [
+            {"name": "free", "values": {"session.minutes": minutes}, **({"maxUsers": limit} if limit else {})},
+            {"name": "pro", "preferenceNamespaceSelector": TENANT},
+            {"name": "away", "targetNamespace": "AWAY"},
+        ][:groups],
+        "outputs": [APP, {**PREFS, "fileName": file}, {**APP, "name": "secret", "kind": "Secret"}],
+        "users": {"delivery": delivery},
+    },
+    st.integers(0, 3),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from(["Sharded", "Sharded", "PerUser", "None"]),
+    st.sampled_from([None, None, 1, 2]),
+    st.sampled_from(["prefs.json", "prefs.json", "own.json"]),
+)
+bad_specs = st.sampled_from(
+    [
+        {"groups": [{"name": "free", "values": {"session.minuts": 1}}]},
+        {"keys": [{"name": "a", "type": "Integer", "default": "x"}]},
+        {"rules": [{"name": "r", "expression": "true"}]},
+    ]
+)
+values = st.one_of(
+    st.fixed_dictionaries(
+        {}, optional={"session.minutes": st.integers(1, 9), "session.greeting": st.sampled_from(["", "hi", "x" * 900])}
+    ),
+    st.sampled_from([{"session.minutes": 0}, {"nonsense": 1}, {"session.minutes": "7"}, {"session.greeting": ["no"]}]),
+)
+
+
+class RandomEvents(RuleBasedStateMachine):
+    """One example works in namespaces of its own; the operator lives on from one example to the next."""
+
+    arena: Arena
+    proxy: FaultProxy
+    operator: Operator
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api: Api = self.arena.api
+        self.home, self.tenant, self.away = (f"{n}-{secrets.token_hex(4)}" for n in ("home", "tenant", "away"))
+        self.specs: dict[str, list[Body]] = {name: [] for name in TEMPLATES}
+        self.written: dict[tuple[str, str], list[Body]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        tenant = {"labels": {"trimtab.dev/tenant": "true"}}
+        allow = {"annotations": {"trimtab.dev/allow-from": self.home}}
+        for name, meta in ((self.home, tenant), (self.tenant, tenant), (self.away, allow)):
+            self.api.create(namespace(name, **meta))
+        labels = {"trimtab.dev/template": "app", "trimtab.dev/group": "free", "app.kubernetes.io/part-of": "app"}
+        self.bystanders = [
+            self.api.create(config_map(where, name, {"mine": "yes"}, labels=labels))
+            for where in (self.home, self.away, self.tenant)
+            for name in ("app-free-users-77", "app-u-zoe", "web-other")
+        ]
+        self.put_good(name="app", spec={"groups": [{"name": "free"}, {"name": "pro"}]})
+
+    # Events.
+
+    @rule(name=st.sampled_from(TEMPLATES), spec=good_specs)
+    def put_good(self, name: str, spec: Body) -> None:
+        self._put_template(name, spec)
+
+    @rule(name=st.sampled_from(TEMPLATES), spec=bad_specs)
+    def put_bad(self, name: str, spec: Body) -> None:
+        self._put_template(name, spec)
+
+    @rule(name=st.sampled_from(TEMPLATES))
+    def delete_template(self, name: str) -> None:
+        self.api.delete("ConfigTemplate", self.home, name)
+
+    @rule(
+        name=st.sampled_from(list(CLAIMS)),
+        of=st.sampled_from(("app", "app", "web")),
+        group=st.sampled_from(("free", "free", "pro", "away", "nowhere")),
+        given=values,
+    )
+    def put_preference(self, name: str, of: str, group: str, given: Body) -> None:
+        user, tenant = CLAIMS[name]
+        where = self.tenant if tenant else self.home
+        body = preference(where, name, given, group=group, of=of, home=self.home, user=user)
+        self.api.apply(body)
+        self.written.setdefault((where, name), []).append(given)
+
+    @rule(name=st.sampled_from(list(CLAIMS)))
+    def delete_preference(self, name: str) -> None:
+        self.api.delete("UserPreference", self.tenant if CLAIMS[name][1] else self.home, name)
+
+    @rule(which=st.integers(0, 50), how=st.sampled_from(["edit", "add", "delete", "empty"]))
+    def drift(self, which: int, how: str) -> None:
+        """Somebody's hands in an output."""
+        found = self._outputs()
+        if not found:
+            return
+        (kind, where, name), item = sorted(found.items())[which % len(found)]
+        if how == "delete":
+            self.api.delete(kind, where, name)
+            return
+        entries = {
+            "edit": dict.fromkeys(item.get("data") or {}, "Zm9yZ2Vk"),
+            "add": {"mallory.prefs.json": "Zm9yZ2Vk"},
+            "empty": dict.fromkeys(item.get("data") or {}),
+        }[how]
+        self.api.patch(kind, where, name, {"data": entries})
+
+    @rule(which=st.integers(0, 9))
+    def delete_rendered_group(self, which: int) -> None:
+        found = sorted(item["metadata"]["name"] for item in self.api.list("RenderedGroup", self.home))
+        live = {name for name in TEMPLATES if self._valid(name)}
+        found = [name for name in found if name.split("-")[0] in live]  # else it is the only memory
+        if found:
+            self.api.delete("RenderedGroup", self.home, found[which % len(found)])
+
+    @rule()
+    def kill(self) -> None:
+        self.operator.kill()
+
+    @rule()
+    def stop(self) -> None:
+        if self.operator.running:
+            assert self.operator.stop() == 0
+
+    @rule()
+    def start(self) -> None:
+        self._up()
+
+    @rule()
+    def cut_watches(self) -> None:
+        self.proxy.cut_watches()
+
+    @rule()
+    def get_quiet(self) -> None:
+        self._check()
+
+    def teardown(self) -> None:
+        try:
+            self._check()
+        finally:
+            for where in (self.home, self.tenant):
+                for kind in ("UserPreference", "ConfigTemplate"):
+                    for item in self.api.list(kind, where):
+                        self.api.delete(kind, where, item["metadata"]["name"])
+
+    @invariant()
+    def bystanders_are_untouched(self) -> None:
+        for before in getattr(self, "bystanders", ()):
+            meta = before["metadata"]
+            assert self.api.one("ConfigMap", meta["namespace"], meta["name"]) == before
+
+    # The law.
+
+    def _check(self) -> None:
+        self._up()
+        oracle = Oracle(self.api, [self.home, self.tenant, self.away])
+        wait_for(
+            lambda: not self._differences(oracle.world()),
+            lambda: (
+                "differs from a fresh render:\n  "
+                + "\n  ".join(self._differences(oracle.world()))
+                + f"\nthe operator says {self.operator.text()[-2500:]}"
+            ),
+            patience=60,
+        )
+
+    def _differences(self, expected: World) -> list[str]:
+        """What is not as it should be; empty when all is."""
+        found: list[str] = []
+        users: dict[tuple[str, str, str], dict[str, str]] = {key: {} for key in expected.users}
+        objects: dict[tuple[str, str, str], Any] = {}
+        for (kind, where, name), item in self._outputs().items():
+            data = _text(kind, item)
+            labels = item["metadata"]["labels"]
+            if "trimtab.dev/shard" not in labels:
+                objects[kind, where, name] = data
+                continue
+            key = (self.home, labels["trimtab.dev/template"], labels["trimtab.dev/group"])
+            if not data:
+                found.append(f"shard {name} is empty")
+            for entry, text in data.items():
+                if entry in users.setdefault(key, {}):
+                    found.append(f"{entry} of {key} is in two shards")
+                users[key][entry] = text
+        found += _compare("object", expected.objects, objects)
+        found += _compare("users of", expected.users, users)
+        groups = {(self.home, i["spec"]["templateRef"]["name"], i["spec"]["group"]) for i in self._rendered_groups()}
+        if groups != set(expected.users):
+            found.append(f"RenderedGroups {sorted(groups)}, expected {sorted(expected.users)}")
+        return found + self._verdicts(expected) + self._history(expected)
+
+    def _verdicts(self, expected: World) -> list[str]:
+        found = []
+        for where in (self.home, self.tenant):
+            for item in self.api.list("UserPreference", where):
+                name = item["metadata"]["name"]
+                ready = _ready(item)
+                wanted = expected.verdicts[where, name]
+                if ready != (str(wanted == "Accepted"), wanted):
+                    found.append(f"preference {where}/{name} says {ready}, expected {wanted}")
+        for item in self.api.list("ConfigTemplate", self.home):
+            name = item["metadata"]["name"]
+            if (_ready(item)[0] == "True") != expected.templates[self.home, name]:
+                found.append(f"template {name} says {_ready(item)}, valid: {expected.templates[self.home, name]}")
+        return found
+
+    def _history(self, expected: World) -> list[str]:
+        """What is said to have been accepted, or is served of a broken template, was once written so."""
+        found = []
+        for where in (self.home, self.tenant):
+            for item in self.api.list("UserPreference", where):
+                name, status = item["metadata"]["name"], item.get("status") or {}
+                accepted = (status.get("accepted") or {}).get("values") or {}
+                known = self.written.get((where, name), [])
+                if status.get("accepted") and accepted not in known:
+                    found.append(f"preference {name} never said {accepted}")
+                if expected.verdicts[where, name] == "Accepted" and accepted != (item["spec"].get("values") or {}):
+                    found.append(f"preference {name} is accepted, but status.accepted says {accepted}")
+        for item in self.api.list("ControllerRevision", self.home):
+            name = item["metadata"]["labels"]["trimtab.dev/template"]
+            if item["data"]["spec"] not in self.specs[name]:
+                found.append(f"snapshot {item['metadata']['name']} is no spec that {name} ever had")
+        return found
+
+    def _put_template(self, name: str, spec: Body) -> None:
+        spec = json.loads(json.dumps(spec).replace("AWAY", self.away))
+        made = self.api.apply(template(self.home, name, **spec))
+        self.specs[name].append(made["spec"])
+
+    def _valid(self, name: str) -> bool:
+        found = self.api.get("ConfigTemplate", self.home, name)
+        return found is not None and compiled(name, found["spec"]) is not None
+
+    def _outputs(self) -> dict[tuple[str, str, str], Body]:
+        return {
+            (kind, where, item["metadata"]["name"]): item
+            for kind in ("ConfigMap", "Secret")
+            for where in (self.home, self.tenant, self.away)
+            for item in self.api.list(kind, where, OWNED)
+        }
+
+    def _rendered_groups(self) -> list[Body]:
+        return [item for where in (self.home, self.tenant, self.away) for item in self.api.list("RenderedGroup", where)]
+
+    def _up(self) -> None:
+        if not self.operator.running:
+            self.arena.release_lease()
+            self.operator.start()
+        self.operator.acting()
+
+
+def _text(kind: str, item: Body) -> dict[str, str]:
+    import base64
+
+    data = item.get("data") or {}
+    return {k: base64.b64decode(v).decode() for k, v in data.items()} if kind == "Secret" else data
+
+
+def _ready(item: Body) -> tuple[str, str]:
+    status = item.get("status") or {}
+    if status.get("observedGeneration") != item["metadata"]["generation"]:
+        return "", "of another generation"
+    found = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    return found.get("status", ""), found.get("reason", "")
+
+
+def _compare(what: str, expected: dict[Any, Any], actual: dict[Any, Any]) -> list[str]:
+    return [
+        f"{what} {key}: is {actual.get(key)}, expected {expected.get(key)}"
+        for key in sorted({*expected, *actual})
+        if expected.get(key) != actual.get(key)
+    ]
+
+
+@pytest.mark.timeout(3600 if LONG else 300)
+def test_the_cluster_ends_as_a_fresh_render_of_its_live_objects(operators: Arena, proxy: FaultProxy) -> None:
+    RandomEvents.arena, RandomEvents.proxy = operators, proxy
+    RandomEvents.operator = operators.operator("random", kubeconfig=proxy.kubeconfig).start().acting()
+    run_state_machine_as_test(
+        RandomEvents,
+        settings=settings(
+            max_examples=LONG or 12,
+            stateful_step_count=18,
+            deadline=None,
+            derandomize=not LONG,
+            database=None,
+            print_blob=False,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

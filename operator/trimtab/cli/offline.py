@@ -17,6 +17,7 @@ from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
 from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.membership import holder
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
 from trimtab.engine.statuses import Make, Statuses, Target
@@ -162,7 +163,13 @@ class Trial:
 
     def claimants(self, template: TemplateKey, user: str) -> list[Preference]:
         """Who claims a user, the one that holds it first."""
-        return self._engine.world.preferences.claimants(template, user)
+        world = self._engine.world
+        found = world.preferences.claimants(template, user)
+        judgement = self._engine.templates.judged.get(template)
+        if judgement is None or judgement.accepted is None:
+            return found
+        holds = holder(world, judgement.accepted.schema, found)
+        return sorted(found, key=lambda p: p is not holds)
 
     def view(self, key: GroupKey) -> GroupView | None:
         """The group as it is served; None if it is not."""

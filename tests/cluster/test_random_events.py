@@ -18,7 +18,14 @@ from expected import Oracle, World, compiled
 from fault_proxy import FaultProxy
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from live import Api, Body, wait_for
 from manifests import APP, KEYS, PREFS, config_map, namespace, preference, template
 from running import Arena, Operator
@@ -39,13 +46,10 @@ CLAIMS = {
 OWNED = "app.kubernetes.io/managed-by=trimtab"
 
 
-def _keys(short: bool) -> list[Body]:
-    return KEYS[:-1] if short else KEYS
-
-
-good_specs = st.builds(
-    lambda groups, minutes, short, delivery, limit, file: {
-        "keys": _keys(short),
+def spec(groups: int, minutes: int, shrunk: bool, delivery: str, limit: int | None, file: str) -> Body:
+    """A valid spec with so many of the groups; ``shrunk`` has lost a key that users may have set."""
+    return {
+        "keys": KEYS[:-1] if shrunk else KEYS,
         "groups": [
             {"name": "free", "values": {"session.minutes": minutes}, **({"maxUsers": limit} if limit else {})},
             {"name": "pro", "preferenceNamespaceSelector": TENANT},
@@ -53,7 +57,11 @@ good_specs = st.builds(
         ][:groups],
         "outputs": [APP, {**PREFS, "fileName": file}, {**APP, "name": "secret", "kind": "Secret"}],
         "users": {"delivery": delivery},
-    },
+    }
+
+
+good_specs = st.builds(
+    spec,
     st.integers(0, 3),
     st.integers(1, 5),
     st.booleans(),
@@ -160,19 +168,22 @@ class RandomEvents(RuleBasedStateMachine):
         if found:
             self.api.delete("RenderedGroup", self.home, found[which % len(found)])
 
+    @precondition(lambda self: self.operator.running)
     @rule()
     def kill(self) -> None:
         self.operator.kill()
 
+    @precondition(lambda self: self.operator.running)
     @rule()
     def stop(self) -> None:
-        if self.operator.running:
-            assert self.operator.stop() == 0
+        assert self.operator.stop() == 0
 
+    @precondition(lambda self: not self.operator.running)
     @rule()
     def start(self) -> None:
         self._up()
 
+    @precondition(lambda self: self.operator.running)
     @rule()
     def cut_watches(self) -> None:
         self.proxy.cut_watches()

@@ -215,10 +215,7 @@ def test_templates_whose_outputs_collide_are_told(trimtab: Call, write: Write) -
     mine = TEMPLATE.replace("{name: pro}", "{name: free-x}")
     answer = trimtab("validate", "-f", write(mine, other))
     assert answer.code == 1
-    assert (
-        "metadata.name: template team/app renders team/app-free-x as well -> rename one"
-        in answer.out
-    )
+    assert "metadata.name: template team/app renders team/app-free-x as well -> rename one" in answer.out
 
 
 class TestFiles:

@@ -1,11 +1,12 @@
 """What the cluster should hold, worked out afresh from the live objects with nothing but the pure core.
 
-It knows nothing of the engine: no stores, no queues, no order of events. The random-events law compares it with what the
-operator has made of the same objects.
+It knows nothing of the engine: no stores, no queues, no order of events. The random-events law compares it with what
+the operator has made of the same objects.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +63,9 @@ class Oracle:
 
     def world(self) -> World:
         made = World()
-        labels = {n: self._api.one("Namespace", "", n)["metadata"].get("labels") or {} for n in self._namespaces}
+        labels = {
+            n: self._api.one("Namespace", "", n)["metadata"].get("labels") or {} for n in self._namespaces
+        }
         templates = {_key(item): item for item in self._all("ConfigTemplate")}
         pointers = {_key(item): item for item in self._all("RenderedGroup")}
         snapshots = {_key(item): item["data"]["spec"] for item in self._all("ControllerRevision")}
@@ -95,7 +98,9 @@ def _served(
         if where != namespace or item["spec"]["templateRef"]["name"] != name:
             continue
         status = item.get("status") or {}
-        entry = next((r for r in status.get("revisions", ()) if r["number"] == status.get("currentRevision")), None)
+        entry = next(
+            (r for r in status.get("revisions", ()) if r["number"] == status.get("currentRevision")), None
+        )
         schema = compiled(name, snapshots[namespace, entry["snapshot"]]) if entry else None
         if schema is not None and item["spec"]["group"] in schema.groups:
             found.append((item["spec"]["group"], schema))
@@ -132,8 +137,9 @@ def _preference(
         made.verdicts[_key(item)] = reason
         return
     rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
-    import os
-    if not os.environ.get("OLD_CLAIMS"): rivals = [p for p in rivals if (found := views.get(_group_of(p))) and _admits(found, _group_of(p), p, labels)]
+    rivals = [
+        p for p in rivals if (found := views.get(_group_of(p))) and _admits(found, _group_of(p), p, labels)
+    ]
     made.verdicts[_key(item)], entries = _judge(item, rivals, everyone, view, key, labels)
     if entries is None:
         return
@@ -156,8 +162,6 @@ def _judge(
     labels: Mapping[str, Mapping[str, str]],
 ) -> tuple[str, Entries | None]:
     """Ready's reason, and what is rendered for the user."""
-    import os
-    if os.environ.get("OLD_CLAIMS") and rivals[0] is not item: return "UserTaken", None
     if not _admits(view, key, item, labels):
         return "NamespaceNotAllowed", None
     if rivals[0] is not item:
@@ -208,8 +212,35 @@ def _user(item: Body) -> str:
 
 def _group_of(item: Body) -> Group:
     reference: dict[str, Any] = item["spec"]["templateRef"]
-    return reference.get("namespace") or item["metadata"]["namespace"], reference["name"], item["spec"]["group"]
+    return (
+        reference.get("namespace") or item["metadata"]["namespace"],
+        reference["name"],
+        item["spec"]["group"],
+    )
 
 
 def _age(item: Body) -> tuple[str, str]:
     return item["metadata"]["creationTimestamp"], item["metadata"]["uid"]
+
+
+def text_of(kind: str, item: Body) -> dict[str, str]:
+    """An output's data in clear."""
+    data = item.get("data") or {}
+    return {k: base64.b64decode(v).decode() for k, v in data.items()} if kind == "Secret" else data
+
+
+def ready_of(item: Body) -> tuple[str, str]:
+    """(status, reason) of Ready as of the present generation."""
+    status = item.get("status") or {}
+    if status.get("observedGeneration") != item["metadata"]["generation"]:
+        return "", "of another generation"
+    found = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    return found.get("status", ""), found.get("reason", "")
+
+
+def compare(what: str, expected: dict[Any, Any], actual: dict[Any, Any]) -> list[str]:
+    return [
+        f"{what} {key}: is {actual.get(key)}, expected {expected.get(key)}"
+        for key in sorted({*expected, *actual})
+        if expected.get(key) != actual.get(key)
+    ]

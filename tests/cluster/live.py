@@ -60,7 +60,9 @@ class Api:
         url = self._who.server + path
         if query:
             url += "?" + urlencode(query)
-        sent = None if body is None else json.dumps(body, ensure_ascii=False).encode()  # YAML knows no surrogates
+        sent = (
+            None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        )  # YAML knows no surrogates
         answer = self._pool.request(method, url, body=sent, headers=headers)
         if answer.status >= 400:
             raise RefusedError(answer.status, answer.data.decode(errors="replace"))

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from live import Body, wait_for
 from manifests import APP, KEYS, PREFS, SECRET_KEY, preference, template
-from running import Arena, Operator, Place
+from place import Arena, Place
+from running import Operator
 
 from trimtab.kube.credentials import from_kubeconfig
 

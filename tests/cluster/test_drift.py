@@ -7,7 +7,8 @@ import base64
 import pytest
 from live import wait_for
 from manifests import APP, PREFS, config_map
-from running import Operator, Place
+from place import Place
+from running import Operator
 
 
 def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, place: Place) -> None:
@@ -117,7 +118,8 @@ def test_an_output_relabelled_to_another_group_comes_back(operator: Operator, pl
     place.api.patch("ConfigMap", place.name, "app-free", moved)
     wait_for(
         lambda: (
-            (found := place.get("ConfigMap", "app-free")) is not None and found["metadata"]["labels"] == before
+            (found := place.get("ConfigMap", "app-free")) is not None
+            and found["metadata"]["labels"] == before
         ),
         lambda: f"{place.get('ConfigMap', 'app-free')}",
     )
@@ -139,7 +141,10 @@ def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, pla
 def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_adopted(
     operator: Operator, place: Place
 ) -> None:
-    foreign = {name: place.api.create(config_map(place.name, name, {"mine": "yes"})) for name in ("app-free", "web-free")}
+    foreign = {
+        name: place.api.create(config_map(place.name, name, {"mine": "yes"}))
+        for name in ("app-free", "web-free")
+    }
     place.template()
     place.template("web")
     place.preference("bob", {"session.minutes": 5}, group="pro")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fault_proxy import Fault, FaultProxy, Refuse
 from live import Body, wait_for
-from running import SYSTEM, Arena, Operator, Place
+from place import Arena, Place
+from running import SYSTEM, Operator
 
 SHORT = ("--lease-duration", "2")
 
@@ -104,7 +105,9 @@ def test_a_lease_that_is_taken_away_stops_the_leader(operators: Arena, place: Pl
     operator = operators.operator("first", *SHORT).start().acting()
     place.template()
     place.rendered()
-    stolen: Body = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600, "renewTime": None}}
+    stolen: Body = {
+        "spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600, "renewTime": None}
+    }
     operators.api.patch("Lease", SYSTEM, "trimtab", stolen)
     wait_for(lambda: operator.metrics()["trimtab_leader"] == 0, "it stands by")
     place.preference("alice", {"session.minutes": 5})
@@ -132,7 +135,9 @@ def test_a_standby_knows_everything_before_it_leads(operators: Arena, place: Pla
     place.rendered()
 
 
-def test_a_graceful_stop_ends_with_exit_code_0_and_gives_the_lease_back(operators: Arena, place: Place) -> None:
+def test_a_graceful_stop_ends_with_exit_code_0_and_gives_the_lease_back(
+    operators: Arena, place: Place
+) -> None:
     operator = operators.operator("first").start().acting()
     place.template()
     assert operator.stop() == 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+
 from live import wait_for
 from manifests import KEYS
-from running import Arena, Operator, Place, new_namespace
+from place import Arena, Place, new_namespace
+from running import Operator
 
 TENANT = {"matchLabels": {"trimtab.dev/tenant": "true"}}
 
 
-def _second_apart(place: Place, kind: str, name: str, body: object = None) -> None:
+def _second_apart(place: Place, kind: str, name: str) -> None:
     """creationTimestamp counts seconds: make sure that what comes next is younger than this object."""
-    import datetime
-
     created = place.one(kind, name)["metadata"]["creationTimestamp"]
     wait_for(lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") > created, "a second")
 
@@ -167,7 +168,9 @@ def test_a_target_namespace_must_let_the_template_in(operator: Operator, arena: 
     target.wait_data("app-free-users-0", "alice.prefs.json")
     place.rendered()
     before = target.outputs()
-    arena.api.patch("Namespace", "", target.name, {"metadata": {"annotations": {"trimtab.dev/allow-from": None}}})
+    arena.api.patch(
+        "Namespace", "", target.name, {"metadata": {"annotations": {"trimtab.dev/allow-from": None}}}
+    )
     place.wait_verdict("ConfigTemplate", "app", "False", "TargetNotAllowed")
     place.preference("alice", {"session.minutes": 9})
     operator.quiet()

@@ -14,9 +14,10 @@ import yaml
 from dotenv import dotenv_values
 from live import Body, wait_for
 from manifests import APP, KEYS, PREFS
-from running import Operator, Place
+from place import Place
+from running import Operator
 
-HOSTILE = "it's \"so\" $HOME = #1; \\ ünïcode 🎵 100%"
+HOSTILE = 'it\'s "so" $HOME = #1; \\ ünïcode 🎵 100%'
 TYPED: list[Body] = [
     {"name": "name", "type": "String", "default": HOSTILE},
     {"name": "agent.temperature", "type": "Number", "default": 0.7},
@@ -83,7 +84,9 @@ def _check_files(data: dict[str, str]) -> None:
 def _sourced(text: str, names: list[str]) -> dict[str, str]:
     """What a POSIX shell makes of an Env file."""
     script = text + "\nfor n in " + " ".join(names) + '; do eval "printf \'%s\\0\' \\"\\$$n\\""; done'
-    out = subprocess.run(["sh", "-c", script], capture_output=True, check=True, env={"HOME": "/nowhere"}).stdout
+    out = subprocess.run(
+        ["sh", "-c", script], capture_output=True, check=True, env={"HOME": "/nowhere"}
+    ).stdout
     return dict(zip(names, out.decode().split("\0"), strict=False))
 
 
@@ -179,9 +182,7 @@ def test_per_user_delivery_makes_an_object_beside_each_preference(operator: Oper
     secret = {"name": "own", "scope": "User", "kind": "Secret", "format": "JSON", "fileName": "own.json"}
     keys = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
     groups = [{"name": "free", "values": {"api.token": "only-in-the-groups-secret"}}]
-    place.template(
-        users={"delivery": "PerUser"}, keys=keys, groups=groups, outputs=[APP, PREFS, secret]
-    )
+    place.template(users={"delivery": "PerUser"}, keys=keys, groups=groups, outputs=[APP, PREFS, secret])
     place.preference("alice", {"session.minutes": 5})
     text = place.wait_data("app-u-alice", "prefs.json")
     assert json.loads(text)["session"]["minutes"] == 5

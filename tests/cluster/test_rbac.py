@@ -14,7 +14,8 @@ import pytest
 import yaml
 from live import wait_for
 from manifests import PREFS, SECRET_KEY
-from running import SYSTEM, Arena, Operator, Place
+from place import Arena, Place
+from running import SYSTEM, Operator
 
 from trimtab.kube.credentials import from_kubeconfig
 

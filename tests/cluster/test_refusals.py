@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from live import Body, RefusedError
 from manifests import API_VERSION, APP, KEYS, PREFS, preference
-from running import Operator, Place
+from place import Place
+from running import Operator
 
 SEALED_KEYS = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
 
@@ -65,7 +66,12 @@ def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, 
     place.preference("alice", {"session.minutes": 5})
     ready = place.invalid("alice")
     assert ready["of"]["violations"] == [
-        {"key": "must", "layer": "user", "rule": "required", "message": "is required and has no value; set it"}
+        {
+            "key": "must",
+            "layer": "user",
+            "rule": "required",
+            "message": "is required and has no value; set it",
+        }
     ]
     place.preference("alice", {"session.minutes": 5, "must": ""})
     place.wait_user("alice", {"must": ""})
@@ -80,9 +86,7 @@ def test_lossless_coercion_takes_what_is_meant_and_warns(operator: Operator, pla
         ("agent.temperature", "Coerced"),
         ("session.greeting", "Coerced"),
     }
-    place.wait_user(
-        "alice", {"agent.temperature": 0.9, "session.minutes": 5, "session.greeting": "42"}
-    )
+    place.wait_user("alice", {"agent.temperature": 0.9, "session.minutes": 5, "session.greeting": "42"})
     assert ready["of"]["accepted"]["values"]["agent.temperature"] == "0.9"  # what was written
 
 
@@ -93,7 +97,11 @@ def test_strict_coercion_refuses(operator: Operator, place: Place) -> None:
 
 
 def test_a_deprecated_key_still_works_and_warns(operator: Operator, place: Place) -> None:
-    deprecated = {"name": "old", "type": "Integer", "deprecated": {"message": "use new", "replacedBy": "session.minutes"}}
+    deprecated = {
+        "name": "old",
+        "type": "Integer",
+        "deprecated": {"message": "use new", "replacedBy": "session.minutes"},
+    }
     place.template(keys=[*KEYS, deprecated])
     place.preference("alice", {"old": 1})
     ready = place.accepted("alice")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from live import Body, wait_for
 from manifests import APP, KEYS, PREFS
-from running import Operator, Place
+from place import Place
+from running import Operator
 
 SHORT_KEYS = [key for key in KEYS if key["name"] != "session.greeting"]
 BROKEN: dict[str, tuple[Body, tuple[str, ...]]] = {
@@ -220,7 +221,9 @@ def test_a_broken_template_bothers_no_other_template(operator: Operator, place: 
     place.rendered("good")
 
 
-def test_a_value_that_one_format_cannot_hold_is_named_with_its_output(operator: Operator, place: Place) -> None:
+def test_a_value_that_one_format_cannot_hold_is_named_with_its_output(
+    operator: Operator, place: Place
+) -> None:
     nul: dict[str, Any] = {"session.greeting": "a\0b"}
     place.template(
         groups=[{"name": "free", "values": nul}],

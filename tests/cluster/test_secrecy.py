@@ -9,7 +9,8 @@ from typing import Any
 from fault_proxy import Fault, FaultProxy, LoseAnswer, Refuse
 from live import Body, wait_for
 from manifests import APP, KEYS, PREFS
-from running import SYSTEM, Arena, Operator, Place
+from place import Arena, Place
+from running import SYSTEM, Operator
 
 CANARY = "canary-5f2b1c9d"
 READABLE = (
@@ -139,7 +140,9 @@ def test_a_value_whose_key_becomes_sensitive_later_is_kept_nowhere_in_clear(
 def test_a_failing_write_of_a_secret_says_nothing_of_its_content(
     operators: Arena, proxy: FaultProxy, place: Place
 ) -> None:
-    refuse = Fault(lambda e: e.write and e.plural == "secrets" and e.namespace == place.name, Refuse(422, "Invalid"))
+    refuse = Fault(
+        lambda e: e.write and e.plural == "secrets" and e.namespace == place.name, Refuse(422, "Invalid")
+    )
     operator = operators.operator("talkative", "--log-level", "debug", kubeconfig=proxy.kubeconfig)
     with proxy.failing(refuse):
         operator.start().acting()

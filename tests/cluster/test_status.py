@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from live import Body, wait_for
-from running import Arena, Operator, Place
+from place import Arena, Place
+from running import Operator
 
 CONDITIONS = {"Ready", "Reconciling", "Stalled"}
 
@@ -154,13 +155,17 @@ def test_revisions_are_numbered_listed_and_bounded_and_their_snapshots_pruned(
     listed = {entry["snapshot"] for entry in status["revisions"]}
     wait_for(
         lambda: {r["metadata"]["name"] for r in place.api.list("ControllerRevision", place.name)} == listed,
-        lambda: f"{listed}; {[r['metadata']['name'] for r in place.api.list('ControllerRevision', place.name)]}",
+        lambda: (
+            f"{listed}; {[r['metadata']['name'] for r in place.api.list('ControllerRevision', place.name)]}"
+        ),
     )
     assert place.one("ConfigMap", "app-free")["metadata"]["annotations"]["trimtab.dev/revision"] == "5"
     assert place.one("ConfigTemplate", "app")["status"]["snapshot"] in listed
 
 
-def test_content_that_returns_is_a_new_revision_of_the_same_snapshot(operator: Operator, place: Place) -> None:
+def test_content_that_returns_is_a_new_revision_of_the_same_snapshot(
+    operator: Operator, place: Place
+) -> None:
     for minutes in (1, 2, 1):
         place.template(groups=[{"name": "free", "values": {"session.minutes": minutes}}])
         place.rendered()
@@ -227,6 +232,8 @@ def test_a_status_somebody_wrote_on_a_preference_is_replaced(operator: Operator,
     place.template()
     place.preference("alice", {"session.minutes": 5})
     place.accepted("alice")
-    place.api.patch("UserPreference", place.name, "alice", {"status": {"conditions": None, "accepted": None}}, "status")
+    place.api.patch(
+        "UserPreference", place.name, "alice", {"status": {"conditions": None, "accepted": None}}, "status"
+    )
     status = place.accepted("alice")["of"]
     assert status["accepted"]["values"] == {"session.minutes": 5}

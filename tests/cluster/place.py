@@ -1,0 +1,236 @@
+"""Where tests with operators take place: a cluster for this worker alone, and a namespace for each test.
+
+An operator acts on the whole cluster, so two of them, or one that a test kills, would spoil each other's tests. Each
+pytest worker that has such tests gets a sandbox of its own (it is up in seconds); in a cluster that was given
+(--kubeconfig), one worker runs them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_proxy import FaultProxy
+from live import Api, Body, wait_for
+from manifests import namespace as namespace_of
+from manifests import preference, template
+from running import SYSTEM, Operator
+
+from trimtab import crd
+from trimtab.api import GROUP as API_GROUP
+from trimtab.api import KINDS
+from trimtab.sandbox import Sandbox
+
+
+class Arena:
+    """A cluster in which this worker alone runs operators."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, kubectl: Any) -> None:
+        self.kubeconfig, self.folder, self.kubectl = kubeconfig, folder, kubectl
+        self.api = Api(kubeconfig)
+        self.shared = self.operator("shared")
+        self._others: list[Operator] = []
+
+    def operator(self, name: str, *options: str, kubeconfig: Path | None = None) -> Operator:
+        """An operator that is not started; it is stopped after the test."""
+        made = Operator(kubeconfig or self.kubeconfig, self.folder / f"{name}.log", *options)
+        if name != "shared":
+            self._others.append(made)
+        return made
+
+    def stop_others(self) -> None:
+        for operator in self._others:
+            if operator.running:
+                operator.stop()
+        self._others.clear()
+
+    def release_lease(self) -> None:
+        """As if the Lease of a killed operator had run out."""
+        self.api.delete("Lease", SYSTEM, "trimtab")
+
+
+class Place:
+    """A namespace of one test, in short words."""
+
+    def __init__(self, arena: Arena, name: str) -> None:
+        self.arena, self.api, self.name = arena, arena.api, name
+
+    def template(self, name: str = "app", **spec: Any) -> Body:
+        return self.api.apply(template(self.name, name, **spec))
+
+    def preference(self, name: str, values: Body | None = None, **spec: Any) -> Body:
+        return self.api.apply(preference(self.name, name, values, **spec))
+
+    def drop(self, kind: str, name: str) -> None:
+        self.api.delete(kind, self.name, name)
+
+    def get(self, kind: str, name: str) -> Body | None:
+        return self.api.get(kind, self.name, name)
+
+    def one(self, kind: str, name: str) -> Body:
+        return self.api.one(kind, self.name, name)
+
+    def gone(self, kind: str, name: str) -> None:
+        wait_for(lambda: self.get(kind, name) is None, f"{kind} {name} is gone")
+
+    def data(self, name: str, kind: str = "ConfigMap") -> dict[str, str]:
+        """An output's data as it is now; empty if there is none."""
+        found = self.get(kind, name)
+        return (found or {}).get("data") or {}
+
+    def wait_data(self, name: str, entry: str, text: str | None = None, kind: str = "ConfigMap") -> str:
+        """Wait for an entry (with that text); its text."""
+
+        def look() -> str | None:
+            have = self.data(name, kind).get(entry)
+            return have if have is not None and text in (None, have) else None
+
+        return wait_for(look, lambda: f"{kind} {name} has {entry} = {text}; it has {self.data(name, kind)}")  # type: ignore[return-value]
+
+    def user(self, name: str, group: str = "free", of: str = "app") -> Body | None:
+        """A user's prefs.json out of whichever shard, or None."""
+        for shard in self.shards(group, of):
+            text = (shard.get("data") or {}).get(f"{name}.prefs.json")
+            if text is not None:
+                return dict(json.loads(text))
+        return None
+
+    def shards(self, group: str = "free", of: str = "app") -> list[Body]:
+        selector = f"trimtab.dev/shard,trimtab.dev/template={of},trimtab.dev/group={group}"
+        return self.api.list("ConfigMap", self.name, selector)
+
+    def wait_user(self, name: str, values: Body, group: str = "free", of: str = "app") -> Body:
+        """Wait until a user's prefs.json carries these values, by dotted key."""
+        return wait_for(
+            lambda: (found := self.user(name, group, of)) is not None and _carries(found, values) and found,
+            lambda: f"user {name} has {values}; has {self.user(name, group, of)}",
+        )  # type: ignore[return-value]
+
+    def verdict(self, kind: str, name: str) -> tuple[str, str]:
+        """(status, reason) of Ready as of the present generation; ("", "") while there is none."""
+        found = self.one(kind, name)
+        status = found.get("status") or {}
+        if status.get("observedGeneration") != found["metadata"].get("generation"):
+            return "", ""
+        ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), None)
+        return (ready["status"], ready["reason"]) if ready else ("", "")
+
+    def wait_verdict(self, kind: str, name: str, status: str, reason: str) -> Body:
+        """Wait for this verdict; the Ready condition, with the object's status as ``of``."""
+        wait_for(
+            lambda: self.verdict(kind, name) == (status, reason),
+            lambda: f"{kind} {name} is {status}/{reason}; status: {self.one(kind, name).get('status')}",
+        )
+        whole = self.one(kind, name)["status"]
+        ready = next(c for c in whole["conditions"] if c["type"] == "Ready")
+        return {**ready, "of": whole}
+
+    def rendered(self, name: str = "app") -> Body:
+        return self.wait_verdict("ConfigTemplate", name, "True", "Rendered")
+
+    def accepted(self, name: str) -> Body:
+        return self.wait_verdict("UserPreference", name, "True", "Accepted")
+
+    def invalid(self, name: str, reason: str = "Invalid") -> Body:
+        return self.wait_verdict("UserPreference", name, "False", reason)
+
+    def outputs(self, namespace: str | None = None) -> dict[tuple[str, str], Body]:
+        """Every output of Trimtab's in the namespace, by kind and name."""
+        selector = "app.kubernetes.io/managed-by=trimtab"
+        return {
+            (kind, found["metadata"]["name"]): found
+            for kind in ("ConfigMap", "Secret")
+            for found in self.api.list(kind, namespace or self.name, selector)
+        }
+
+
+def _carries(document: Body, values: Body) -> bool:
+    for key, value in values.items():
+        found: Any = document
+        for segment in key.split("."):
+            found = found.get(segment) if isinstance(found, dict) else None
+        if found != value:
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """This worker's cluster for operators, with the CRDs in it."""
+    folder = tmp_path_factory.mktemp("operators")
+    with contextlib.ExitStack() as closing:
+        if request.config.getoption("kubeconfig", None):
+            given = request.getfixturevalue("cluster")
+            made = Arena(given.kubeconfig, folder, given.kubectl)
+        else:
+            sandbox = closing.enter_context(Sandbox.start())
+            made = Arena(sandbox.kubeconfig, folder, sandbox.kubectl)
+        made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crd.text())
+        crds = [f"crd/{model.info.plural}.{API_GROUP}" for model in KINDS]
+        made.kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
+        if made.api.get("Namespace", "", SYSTEM) is None:
+            made.api.create(namespace_of(SYSTEM))
+        yield made
+        made.stop_others()
+        if made.shared.running:
+            made.shared.stop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One worker a module; in a cluster that was given, one for all that run operators."""
+    for item in items:
+        if "arena" in getattr(item, "fixturenames", ()):
+            given = config.getoption("kubeconfig", None)
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.xdist_group("operators" if given else item.path.stem))
+
+
+def new_namespace(arena: Arena, about: str = "t", **metadata: Any) -> str:
+    """A namespace of its own; the worker's cluster goes with the worker, so nothing waits for its end."""
+    name = f"{about}-{secrets.token_hex(4)}"
+    arena.api.create(namespace_of(name, **metadata))
+    return name
+
+
+@pytest.fixture
+def place(arena: Arena, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A new namespace for this test alone."""
+    about = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    made = Place(arena, new_namespace(arena, about))
+    yield made
+    for kind in ("UserPreference", "ConfigTemplate", "PolicyRollout"):
+        for item in arena.api.list(kind, made.name):
+            arena.api.delete(kind, made.name, item["metadata"]["name"])
+
+
+@pytest.fixture
+def operator(arena: Arena) -> Operator:
+    """The worker's operator, acting. Tests may restart it, and should leave it running."""
+    if not arena.shared.running:
+        arena.release_lease()
+        arena.shared.start()
+    return arena.shared.acting()
+
+
+@pytest.fixture
+def operators(arena: Arena) -> Iterator[Arena]:
+    """Makes operators of the test's own (:meth:`Arena.operator`); the shared one is stopped before."""
+    if arena.shared.running:
+        arena.shared.stop()
+    yield arena
+    arena.stop_others()
+    arena.release_lease()
+
+
+@pytest.fixture
+def proxy(operators: Arena, tmp_path: Path) -> Iterator[FaultProxy]:
+    """A fault proxy in front of the API server, for ``operators.operator(..., kubeconfig=proxy.kubeconfig)``."""
+    with FaultProxy(operators.kubeconfig, tmp_path) as made:
+        yield made
+        operators.stop_others()

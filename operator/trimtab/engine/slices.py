@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 
 SLICE_SECONDS = 0.008
 
@@ -18,25 +16,56 @@ class Slices:
     """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._until = 0.0
+        self.lock = asyncio.Lock()
+        self.until = 0.0
 
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[Slices]:
-        async with self._lock:
-            if time.perf_counter() > self._until:
-                await self._next_round()
-            yield self
+    def turn(self) -> Turn:
+        return Turn(self)
+
+    @property
+    def used_up(self) -> bool:
+        return time.perf_counter() > self.until
+
+    async def next_round(self) -> None:
+        """Let the loop go round, then begin a new slice."""
+        await asyncio.sleep(0)
+        self.until = time.perf_counter() + SLICE_SECONDS
+
+
+class Turn:
+    """One task's turn. It may be cancelled anywhere: a turn that is not held is not given back."""
+
+    __slots__ = ("_held", "_slices")
+
+    def __init__(self, slices: Slices) -> None:
+        self._slices, self._held = slices, False
+
+    async def __aenter__(self) -> Turn:
+        await self._take()
+        try:
+            if self._slices.used_up:
+                await self._slices.next_round()
+        except BaseException:
+            self._give()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give()
 
     async def over(self) -> None:
-        if time.perf_counter() > self._until:
-            self._lock.release()
-            try:
-                await asyncio.sleep(0)
-            finally:
-                await self._lock.acquire()
-            self._until = time.perf_counter() + SLICE_SECONDS
+        """A small step is done."""
+        if self._slices.used_up:
+            self._give()
+            await asyncio.sleep(0)
+            await self._take()
+            self._slices.until = time.perf_counter() + SLICE_SECONDS
 
-    async def _next_round(self) -> None:
-        await asyncio.sleep(0)
-        self._until = time.perf_counter() + SLICE_SECONDS
+    async def _take(self) -> None:
+        await self._slices.lock.acquire()
+        self._held = True
+
+    def _give(self) -> None:
+        if self._held:
+            self._held = False
+            self._slices.lock.release()

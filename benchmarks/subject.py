@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.process import Usage, usage
 
-PATIENCE = 600.0
+PATIENCE = 1800.0
 _QUIET_CPU = 0.02  # of a core
 _QUIET_FOR = 1.0
 

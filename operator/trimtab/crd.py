@@ -1,4 +1,5 @@
-"""The CustomResourceDefinitions, made of the models: `python -m trimtab.crd` writes them and the reference.
+"""The CustomResourceDefinitions, made of the models. `python -m trimtab.crd` writes them, the reference, and the
+chart's copies of the admission policies.
 
 A structural schema can say less than JSON Schema. What it cannot say raises here, on the model's field,
 rather than being patched into YAML afterwards. A string, list or map without a bound raises too, and so does
@@ -222,11 +223,11 @@ def _yaml(document: JsonSchema) -> str:
 
 def main(root: Path) -> None:
     """Write every generated file under the repository's root."""
-    from trimtab import reference
+    from trimtab import admission, reference
 
     if not (root / "pyproject.toml").is_file():
         raise SystemExit("run this in the repository's root, or name it: python -m trimtab.crd ROOT")
-    for path, content in {**files(), reference.PATH: reference.text()}.items():
+    for path, content in {**files(), **admission.files(), reference.PATH: reference.text()}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(content, encoding="utf-8")
         sys.stdout.write(f"{path}\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab import crd
-from trimtab.api import KINDS, PLANNED, Resource
+from trimtab.api import KINDS, Resource
 from trimtab.api.meta import UNSUPPORTED
 
 PATH = "docs/reference.md"
@@ -19,7 +19,6 @@ Every field of `trimtab.dev/v1alpha1`, made of the models by `make crds`; `kubec
 A field that is `NotSupported` is named by the contract, but not built in this version: an object that sets it
 gets `Ready=False` with reason `NotSupported` and a message that names the field.
 """
-_PLANNED = "This version does not serve the kind at all: the API server does not know it.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +33,18 @@ class Row:
 
 def text() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *(_section(model) for model in KINDS + PLANNED)])
+    return "\n".join([_HEAD, *(_section(model) for model in KINDS)])
 
 
 def rows(model: type[Resource]) -> list[Row]:
     """Every field of a kind's spec and status."""
     properties = crd.structural(model)["properties"]
-    return [
-        row for name in ("spec", "status") for row in _field(properties[name], name, built=model in KINDS)
-    ]
+    return [row for name in ("spec", "status") for row in _field(properties[name], name)]
 
 
 def _section(model: type[Resource]) -> str:
     info = model.info
     lines = [f"## {info.kind} (`{info.short_name}`)\n", " ".join((model.__doc__ or "").split()), ""]
-    if model in PLANNED:
-        lines.append(_PLANNED)
     lines += ["| field | type | state | meaning |", "|---|---|---|---|"]
     lines += [
         f"| `{row.path}` | {_cell(row.type)} | {row.state} | {_cell(row.meaning)} |" for row in rows(model)
@@ -57,7 +52,7 @@ def _section(model: type[Resource]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _field(said: dict[str, Any], path: str, *, built: bool) -> Iterator[Row]:
+def _field(said: dict[str, Any], path: str, *, built: bool = True) -> Iterator[Row]:
     mark = said.get(UNSUPPORTED)
     built = built and mark is not True
     state = "built" if built else "NotSupported"

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from trimtab.api import KINDS, PLANNED, ConfigTemplate, PolicyRollout, UserPreference, not_supported
+from trimtab.api import KINDS, ConfigTemplate, PolicyRollout, RolloutAction, UserPreference, not_supported
 
 CONTRACT = Path(__file__).with_name("contract.yaml")
 EXAMPLES = {example["kind"]: example for example in yaml.safe_load_all(CONTRACT.read_text(encoding="utf-8"))}
-MODELS = {model.info.kind: model for model in KINDS + PLANNED}
+MODELS = {model.info.kind: model for model in KINDS}
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -34,7 +34,6 @@ def test_a_template_names_exactly_what_is_not_built() -> None:
         "spec.outputs[5].template",
         "spec.flags",
         "spec.migrations",
-        "spec.strategy",
     ]
 
 
@@ -43,12 +42,16 @@ def test_a_preference_names_exactly_what_is_not_built() -> None:
     assert not_supported(preference.spec) == ["spec.sealedValues", "spec.secretRefs", "spec.flags"]
 
 
-def test_a_policy_is_not_built_at_all() -> None:
+def test_a_policy_names_exactly_what_is_not_built() -> None:
     policy = PolicyRollout.model_validate(EXAMPLES["PolicyRollout"])
-    assert not_supported(policy.spec) == ["spec"]
+    assert not_supported(policy.spec) == ["spec.policy.flags"]
 
 
-def test_an_empty_strategy_is_set_but_empty_lists_and_maps_are_not() -> None:
+def test_an_action_is_built() -> None:
+    assert not_supported(RolloutAction.model_validate(EXAMPLES["RolloutAction"]).spec) == []
+
+
+def test_empty_lists_and_maps_are_not_set() -> None:
     template = ConfigTemplate.model_validate(
         {"metadata": {"name": "t"}, "spec": {"rules": [], "flags": [], "migrations": [], "strategy": {}}}
     )
@@ -64,7 +67,7 @@ def test_an_empty_strategy_is_set_but_empty_lists_and_maps_are_not() -> None:
             },
         }
     )
-    assert not_supported(template.spec) == ["spec.strategy"]
+    assert not_supported(template.spec) == []
     assert not_supported(preference.spec) == []
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field
 
 from trimtab import crd, reference
-from trimtab.api import KINDS, PLANNED, PolicyRollout
+from trimtab.api import KINDS
 from trimtab.api.bounds import Text
 from trimtab.api.meta import ApiModel, Resource, ResourceInfo, StatusModel
 
@@ -47,6 +47,12 @@ KNOWN = {
     "x-kubernetes-map-type",
     "x-kubernetes-validations",
 }
+PROGRESS = {
+    "status.waves": ["name"],
+    "status.gates": ["name"],
+    "status.quarantine": ["hash"],
+    "status.transitions": ["number"],
+}
 LIST_MAPS = {
     "ConfigTemplate": {
         "spec.keys": ["name"],
@@ -60,6 +66,7 @@ LIST_MAPS = {
         "spec.strategy.waves": ["name"],
         "spec.strategy.gates": ["name"],
         "status.conditions": ["type"],
+        **PROGRESS,
     },
     "PolicyRollout": {
         "spec.policy.enforced": ["key"],
@@ -68,12 +75,15 @@ LIST_MAPS = {
         "spec.strategy.waves": ["name"],
         "spec.strategy.gates": ["name"],
         "status.conditions": ["type"],
+        **PROGRESS,
     },
     "RenderedGroup": {
         "status.conditions": ["type"],
         "status.revisions": ["number"],
+        "status.revisions[].policies": ["name"],
         "status.outputs": ["kind", "namespace", "name"],
     },
+    "RolloutAction": {"status.conditions": ["type"]},
     "UserPreference": {"spec.secretRefs": ["key"], "status.conditions": ["type"]},
 }
 
@@ -206,11 +216,6 @@ def test_the_reference_lists_every_field() -> None:
         assert [row.path for row in reference.rows(model)] == [
             f for f in fields if not f.endswith(("[]", ".*"))
         ]
-    assert {row.state for model in (*PLANNED, PolicyRollout) for row in reference.rows(model)} == {
-        "NotSupported",
-        "built",
-    }
-    assert {row.state for model in PLANNED for row in reference.rows(model)} == {"NotSupported"}
 
 
 class Union(ApiModel):

@@ -16,6 +16,7 @@ from trimtab.api import (
     RenderedGroupSpec,
     RenderedGroupStatus,
     RevisionEntry,
+    RolloutActionSpec,
     TemplateRef,
     UserPreferenceSpec,
     UserPreferenceStatus,
@@ -149,7 +150,31 @@ def test_a_status_is_written_without_what_is_unset() -> None:
             }
         ],
         "currentRevision": 1,
-        "revisions": [{"number": 1, "snapshot": "t-abc"}],
+        "revisions": [{"number": 1, "snapshot": "t-abc", "policies": []}],
         "users": 0,
         "outputs": [],
     }
+
+
+def _action(**fields: object) -> dict[str, object]:
+    rollout = {"kind": "PolicyRollout", "name": "calmer"}
+    return {"rolloutRef": rollout, "action": "Pause", "requester": "ann"} | fields
+
+
+def test_a_requester_may_have_the_longest_name_of_a_service_account() -> None:
+    name = f"system:serviceaccount:{'n' * 63}:{'s' * 253}"
+    assert RolloutActionSpec.model_validate(_action(requester=name)).requester == name
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"requester": ""},
+        {"contentHash": ""},
+        {"action": "approve"},
+        {"rolloutRef": {"kind": "Deployment", "name": "a"}},
+    ],
+)
+def test_an_action_names_who_what_and_a_known_verb(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RolloutActionSpec.model_validate(_action(**fields))

@@ -45,7 +45,7 @@ from trimtab.api.rendered_group import (
     RenderedGroupStatus,
     RevisionEntry,
 )
-from trimtab.api.rollout_action import RolloutAction, RolloutActionSpec
+from trimtab.api.rollout_action import RolloutAction, RolloutActionSpec, RolloutRef
 from trimtab.api.strategy import (
     FreezeSpec,
     GateSpec,
@@ -66,16 +66,19 @@ from trimtab.api.user_preference import (
     UserPreferenceStatus,
 )
 
-KINDS: tuple[type[Resource], ...] = (ConfigTemplate, PolicyRollout, RenderedGroup, UserPreference)
+KINDS: tuple[type[Resource], ...] = (
+    ConfigTemplate,
+    PolicyRollout,
+    RenderedGroup,
+    RolloutAction,
+    UserPreference,
+)
 """Every kind, as the CRDs are made of them."""
-PLANNED: tuple[type[Resource], ...] = (RolloutAction,)
-"""Kinds of the contract that this version does not serve at all."""
 
 __all__ = [
     "API_VERSION",
     "GROUP",
     "KINDS",
-    "PLANNED",
     "VERSION",
     "AcceptedPreference",
     "Condition",
@@ -120,6 +123,7 @@ __all__ = [
     "RevisionEntry",
     "RolloutAction",
     "RolloutActionSpec",
+    "RolloutRef",
     "RuleSpec",
     "SecretRef",
     "SetStep",

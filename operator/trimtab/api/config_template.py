@@ -38,6 +38,7 @@ from trimtab.api.meta import (
 )
 from trimtab.api.migration import MigrationSpec
 from trimtab.api.output import OutputSpec
+from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.api.support import NotSupported
 
@@ -176,7 +177,7 @@ class ConfigTemplateSpec(ApiModel):
     )
     groups: list[GroupSpec] = Field(
         default_factory=list,
-        max_length=500,
+        max_length=1000,
         description="The groups that outputs are made for.",
         json_schema_extra=list_map("name"),
     )
@@ -199,7 +200,7 @@ class ConfigTemplateSpec(ApiModel):
         description="How values of an older schemaVersion become values of the next one.",
         json_schema_extra=list_map("from"),
     )
-    strategy: Annotated[StrategySpec | None, NotSupported()] = Field(
+    strategy: StrategySpec | None = Field(
         default=None, description="How a change of this template rolls out. Unset: all groups at once."
     )
     deletion_policy: DeletionPolicy = Field(
@@ -211,7 +212,7 @@ class ConfigTemplateSpec(ApiModel):
     )
 
 
-class ConfigTemplateStatus(ResourceStatus):
+class ConfigTemplateStatus(ResourceStatus, RolloutProgress):
     """What Trimtab makes of the template."""
 
     violations: Violations = Field(
@@ -252,6 +253,8 @@ class ConfigTemplate(Resource):
             Column("Groups", ".status.groups", "integer"),
             Column("Users", ".status.users", "integer"),
             Column("Invalid", ".status.invalidUsers", "integer"),
+            Column("Phase", ".status.phase", wide=True),
+            Column("Wave", ".status.wave", wide=True),
             Column("Schema", ".spec.schemaVersion", "integer", wide=True),
             Column("Drift", ".status.drift", "integer", wide=True),
             Column("Snapshot", ".status.snapshot", wide=True),

@@ -13,7 +13,6 @@ from trimtab.api.bounds import (
     DnsLabel,
     KeyName,
     Limit,
-    LongText,
     Regex,
     Scalar,
     SchemaVersion,
@@ -26,9 +25,7 @@ from trimtab.api.bounds import (
 from trimtab.api.flags import PolicyFlag
 from trimtab.api.meta import (
     AGE,
-    MESSAGE,
     READY,
-    REASON,
     ApiModel,
     Column,
     LabelSelector,
@@ -36,23 +33,12 @@ from trimtab.api.meta import (
     Resource,
     ResourceInfo,
     ResourceStatus,
+    Violations,
+    Warnings,
 )
+from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.api.support import NotSupported
-
-Phase = Literal[
-    "Pending",
-    "Waiting",
-    "Rejected",
-    "AwaitingApproval",
-    "Progressing",
-    "Soaking",
-    "Paused",
-    "Succeeded",
-    "RollingBack",
-    "RolledBack",
-    "RollbackFailed",
-]
 
 
 class EnforcedValue(ApiModel):
@@ -105,7 +91,7 @@ class PolicySpec(ApiModel):
         description="What values must satisfy after resolution, whoever set them.",
         json_schema_extra=list_map("key"),
     )
-    flags: list[PolicyFlag] = Field(
+    flags: Annotated[list[PolicyFlag], NotSupported()] = Field(
         default_factory=list,
         max_length=500,
         description="What changes of the template's flags.",
@@ -121,8 +107,6 @@ class PolicyRolloutSpec(ApiModel):
             "!(has(self.groups) && has(self.groupSelector))", "say groups or groupSelector, not both"
         )
     )
-    unsupported: ClassVar[bool] = True
-
     template_ref: LocalTemplateRef = Field(description="The ConfigTemplate that it is a policy for.")
     schema_version: SchemaVersion | None = Field(
         default=None, description="The template's schemaVersion that it is written for. Default: its own."
@@ -135,7 +119,7 @@ class PolicyRolloutSpec(ApiModel):
     )
     groups: list[DnsLabel] | None = Field(
         default=None,
-        max_length=500,
+        max_length=1000,
         description="The groups that it is for. Default: every group.",
         json_schema_extra=SET,
     )
@@ -148,14 +132,15 @@ class PolicyRolloutSpec(ApiModel):
     )
 
 
-class PolicyRolloutStatus(ResourceStatus):
-    """How far the rollout is."""
+class PolicyRolloutStatus(ResourceStatus, RolloutProgress):
+    """How far the rollout is, and what is wrong with the policy."""
 
-    phase: Annotated[Phase | None, NotSupported()] = Field(
-        default=None, description="Where the rollout is, in one word."
+    violations: Violations = Field(
+        default_factory=list,
+        description="What is wrong with the policy or its strategy; while there is any, nothing moves.",
     )
-    message: Annotated[LongText | None, NotSupported()] = Field(
-        default=None, description="Where the rollout is, for people."
+    warnings: Warnings = Field(
+        default_factory=list, description="What was accepted, but its author should know."
     )
 
 
@@ -170,11 +155,14 @@ class PolicyRollout(Resource):
         columns=(
             Column("Template", ".spec.templateRef.name"),
             Column("Phase", ".status.phase"),
+            Column("Wave", ".status.wave"),
+            Column("Updated", ".status.updated"),
             READY,
-            REASON,
+            Column("Stable", ".status.stable.snapshot", wide=True),
+            Column("Target", ".status.target.snapshot", wide=True),
             Column("Priority", ".spec.priority", "integer", wide=True),
             Column("Paused", ".spec.strategy.paused", "boolean", wide=True),
-            MESSAGE,
+            Column("Message", ".status.message", wide=True),
             AGE,
         ),
         selectable=(".spec.templateRef.name",),

@@ -45,11 +45,21 @@ class RenderedGroupSpec(ApiModel):
     group: DnsLabel = Field(description="The group's name in that template.")
 
 
+class PolicyRef(StatusModel):
+    """A policy that is part of a revision."""
+
+    name: DnsSubdomain = Field(description="The PolicyRollout's name.")
+    snapshot: ShortText = Field(description="The ControllerRevision that holds the policy's content.")
+
+
 class RevisionEntry(StatusModel):
     """One revision of the group."""
 
     number: Generation = Field(description="The revision's number; it only ever grows.")
-    snapshot: ShortText = Field(description="The ControllerRevision that holds the revision's content.")
+    snapshot: ShortText = Field(description="The ControllerRevision that holds the template's content.")
+    policies: Annotated[list[PolicyRef], Field(max_length=500, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list, description="The policies that are part of it, by name."
+    )
     created_at: Timestamp | None = Field(default=None, description="When it was made.")
     reason: SaidText | None = Field(default=None, description="Why it was made.")
     by: SaidName | None = Field(default=None, description="Who or what made it.")
@@ -70,6 +80,26 @@ Outputs = Annotated[
 ]
 
 
+class ShareRef(StatusModel):
+    """A share of the group's users who are on another revision already."""
+
+    revision: Generation = Field(description="The revision that they are on.")
+    percent: Annotated[Count, Field(le=100)] = Field(description="How many of a hundred, by a keyed hash of the user.")
+    first: SaidName | None = Field(
+        default=None, description="The user who is among them in any case, so that nobody is watched never."
+    )
+
+
+class Operation(StatusModel):
+    """The rollout that moved the group last. Moves of an older epoch of the same rollout are refused."""
+
+    kind: Literal["PolicyRollout", "ConfigTemplate"] = Field(description="The rollout's kind.")
+    name: DnsSubdomain = Field(description="The rollout's name, in this namespace.")
+    uid: ShortText = Field(description="The rollout's UID.")
+    epoch: Generation = Field(description="The rollout's epoch.")
+    back: bool = Field(default=False, description="Whether it moves the group back to what is stable.")
+
+
 class RenderedGroupStatus(ResourceStatus):
     """What is served to the group."""
 
@@ -80,9 +110,11 @@ class RenderedGroupStatus(ResourceStatus):
     epoch: Generation | None = Field(
         default=None, description="Grows with every change of direction, so that a stale leader is noticed."
     )
+    share: ShareRef | None = Field(default=None, description="The users who are on another revision already.")
+    operation: Operation | None = Field(default=None, description="The rollout that moved the group last.")
     revisions: list[RevisionEntry] = Field(
         default_factory=list,
-        max_length=101,
+        max_length=104,
         description="The group's revisions, up to the template's revisionHistoryLimit.",
         json_schema_extra=list_map("number"),
     )

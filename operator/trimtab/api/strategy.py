@@ -37,7 +37,7 @@ class WaveSpec(ApiModel):
     name: DnsLabel = Field(description="The wave's name, unique in its strategy.")
     groups: list[DnsLabel] | None = Field(
         default=None,
-        max_length=500,
+        max_length=1000,
         description="The groups that move in this wave. Unset, without a groupSelector: the rest.",
         json_schema_extra=SET,
     )
@@ -67,6 +67,11 @@ class PrometheusGate(ApiModel):
     query: LongText = Field(description="The PromQL query; its first result is `result` in successCondition.")
     success_condition: Text = Field(
         description="CEL over `result` that is true when all is well: result < 0.01."
+    )
+    failure_condition: Text | None = Field(
+        default=None,
+        description="CEL over `result` that is true when it failed; with it, a measurement that is neither is "
+        "inconclusive. Default: whatever is no success.",
     )
 
 
@@ -101,9 +106,30 @@ class GateSpec(ApiModel):
     )
 
     name: DnsLabel = Field(description="The gate's name, unique in its strategy.")
-    interval: Duration | None = Field(default=None, description="How often it is measured, as 30s.")
+    interval: Duration | None = Field(
+        default=None, description="How often it is measured, as 30s; at least 1s. Default 30s."
+    )
+    initial_delay: Duration | None = Field(
+        default=None, description="How long after a wave's start it is measured first, as 1m. Default 0."
+    )
+    timeout: Duration | None = Field(
+        default=None, description="How long one measurement may take, as 10s; at most 1m. Default 10s."
+    )
     failure_limit: Whole | None = Field(
-        default=None, ge=0, le=1000, description="How many failed measurements in a row are still accepted."
+        default=None,
+        ge=0,
+        le=1000,
+        description="How many failed measurements in a row are still accepted. Default 0: the first one counts.",
+    )
+    consecutive_error_limit: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="How many measurements in a row may be impossible, or inconclusive, before the rollout "
+        "pauses. Default 4.",
+    )
+    dry_run: Flag | None = Field(
+        default=None, description="True measures and tells, and decides nothing. Default false."
     )
     on_no_data: Literal["Pause", "Fail", "Pass"] | None = Field(
         default=None, description="What happens when it measures nothing: Pause (default), Fail or Pass."

@@ -55,7 +55,7 @@ _LIMITS = (
     "max_items",
     "items",
 )
-_ITEM_TYPES = {"StringList": "String", "StringMap": "String", "NumberMap": "Number"}
+ITEM_TYPES = {"StringList": "String", "StringMap": "String", "NumberMap": "Number"}
 _ITEM_LIMITS = ("enum", "minimum", "maximum", "min_length", "max_length", "pattern")
 _MERGES = {"Merge": MAPS, "Append": frozenset({"StringList"})}
 
@@ -180,9 +180,9 @@ def _number(limit: Any) -> float | int | None:
 
 
 def _schema(spec: KeySpec) -> CoreSchema:
-    if spec.type not in _ITEM_TYPES:
+    if spec.type not in ITEM_TYPES:
         return _scalar_schema(spec.type, spec)
-    item = _scalar_schema(_ITEM_TYPES[spec.type], spec.items or ItemsSpec())
+    item = _scalar_schema(ITEM_TYPES[spec.type], spec.items or ItemsSpec())
     if spec.type == "StringList":
         return cs.list_schema(item, strict=True, min_length=spec.min_items, max_length=spec.max_items)
     return cs.dict_schema(
@@ -221,10 +221,23 @@ def _item_problems(spec: KeySpec) -> list[Violation]:
     """The same of ``items``, which must make sense as the limits of a key of the items' type."""
     if spec.items is None:
         return []
-    kind = _ITEM_TYPES[spec.type]
-    limits = {name: getattr(spec.items, name) for name in _ITEM_LIMITS}
-    _, found = compile_key(KeySpec(name=spec.name, type=kind, sensitive=spec.sensitive, **limits))
+    _, found = compile_key(_item_spec(spec))
     return [replace(violation, rule=f"items.{violation.rule}") for violation in found]
+
+
+def _item_spec(spec: KeySpec) -> KeySpec:
+    items = spec.items or ItemsSpec()
+    limits = {name: getattr(items, name) for name in _ITEM_LIMITS}
+    return KeySpec(name=spec.name, type=ITEM_TYPES[spec.type], sensitive=spec.sensitive, **limits)
+
+
+def element(key: Key) -> Key:
+    """What each item of a list or map must be, as a key of its own; any other key is its own element."""
+    if key.type not in ITEM_TYPES:
+        return key
+    spec = _item_spec(key.spec)
+    schema = _scalar_schema(spec.type, spec)
+    return Key(key.name, spec.type, spec, schema, SchemaValidator(schema))
 
 
 def _range_problem(spec: KeySpec) -> str:
@@ -306,7 +319,7 @@ def violation(key: Key, error: Any, layer: str) -> Violation:
 
 
 def _nearest_member(key: Key, given: Any) -> str:
-    limits = key.spec.items if key.type in _ITEM_TYPES and key.spec.items else key.spec
+    limits = key.spec.items if key.type in ITEM_TYPES and key.spec.items else key.spec
     return nearest(str(given), [str(v) for v in limits.enum or ()])
 
 
@@ -325,7 +338,7 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
     kind = error["type"]
     path = error.get("loc", ())
     inner = [str(p)[:60] for p in path if p not in (key.name, "[key]")]
-    at = f"entry {'.'.join(inner)}: " if inner and key.type in _ITEM_TYPES and not key.sensitive else ""
+    at = f"entry {'.'.join(inner)}: " if inner and key.type in ITEM_TYPES and not key.sensitive else ""
     limits = key.spec.items if inner and key.spec.items else key.spec
     given = "" if key.sensitive else _given(error.get("input"))
     if kind == "literal_error":
@@ -345,7 +358,7 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
         return "type", f"{at}null is no value; remove the key to leave it unset"
     return (
         "type",
-        f"{at}must be of type {key.type if not inner else _ITEM_TYPES.get(key.type, key.type)}{given}",
+        f"{at}must be of type {key.type if not inner else ITEM_TYPES.get(key.type, key.type)}{given}",
     )
 
 

@@ -7,7 +7,8 @@ RenderedGroup                       ``<template>-<group>``, in the template's na
 group ConfigMap, Secret             ``<template>-<group>``, in the target namespace
 users' shard ``n``                  ``<template>-<group>-users-<n>``
 one user's own (PerUser)            ``<template>-u-<preference>``, in the preference's namespace
-snapshot                            ``<template>-<hash>``
+template's snapshot                 ``<template>-<hash>``
+policy's snapshot                   ``<policy>-policy-<hash>``
 ==================================  =============================================
 """
 
@@ -22,6 +23,8 @@ LABEL_TEMPLATE_NAMESPACE = "trimtab.dev/template-namespace"
 LABEL_GROUP = "trimtab.dev/group"
 LABEL_SHARD = "trimtab.dev/shard"
 LABEL_PREFERENCE = "trimtab.dev/preference"
+LABEL_POLICY = "trimtab.dev/policy"
+LABEL_ROLLOUT = "trimtab.dev/rollout"
 LABEL_DELETION_POLICY = "trimtab.dev/deletion-policy"
 """On outputs, so that what shall become of them is known when the template and all else is gone."""
 ANNOTATION_REVISION = "trimtab.dev/revision"
@@ -53,6 +56,10 @@ def user_object(template: str, preference: str) -> str:
 
 def snapshot_object(template: str, content_hash: str) -> str:
     return f"{template}-{content_hash}"
+
+
+def policy_snapshot(policy: str, content_hash: str) -> str:
+    return f"{policy[:200]}-policy-{content_hash}"
 
 
 def ambiguous_group(group: str) -> str:

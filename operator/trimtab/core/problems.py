@@ -5,6 +5,7 @@ A message names what is wrong and what to do; it never contains the value of a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,7 +19,8 @@ class Violation:
     """One reason why a document is refused.
 
     ``key`` is a key's dotted name, or a path such as ``outputs[app].include`` for a template; ``layer`` says
-    who wrote it (default, profile/NAME, group/NAME, user, template); ``rule`` is the broken rule's name.
+    who wrote it (default, profile/NAME, group/NAME, policy/NAME, user, template); ``rule`` is the broken rule's
+    name.
     """
 
     key: str
@@ -57,6 +59,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known name closest to a misspelt one, or an empty string."""
     found = get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def short(value: object, length: int = 60) -> str:
+    """A value as JSON, cut short: how messages show it. Never for a sensitive key."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def bounded(items: tuple[Violation, ...]) -> tuple[Violation, ...]:

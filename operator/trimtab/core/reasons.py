@@ -3,15 +3,25 @@
 ========================  ========  =========  ==================================================================
 reason                    Ready     kinds      means
 ========================  ========  =========  ==================================================================
-Accepted                  True      U          the values are valid and in force
+Accepted                  True      U, A       the values are valid and in force; the action was taken
 Rendered                  True      T, G       every output is as it should be
 Suspended                 True      U          ``suspend: true``: what was rendered is kept, changes are not taken
-Progressing               Unknown   T, G       a new revision is being written
-Rejected                  False     T          the template is not valid; the last good one is still served
+Succeeded                 True      P          every group serves it, and all went well
+Progressing               Unknown   T, G, P    a new revision is being written, or a wave's groups follow
+Pending                   Unknown   T, P       seen; what it would change is being worked out
+Waiting                   Unknown   T, P       another rollout or a freeze goes first
+AwaitingApproval          Unknown   T, P       the next wave starts when somebody approves it
+Soaking                   Unknown   T, P       the wave's groups have followed and are watched
+Paused                    Unknown   T, P       somebody, or missing evidence, holds it where it is
+RollingBack               Unknown   T, P       groups return to what is stable
+RolledBack                False     T, P       it failed; every group serves what is stable again
+RollbackFailed            False     T, P       some group cannot return to what is stable; it is tried on
+Rejected                  False     T, P       not valid; the last good one is still served
+Refused                   False     A          the action was not taken
 Invalid                   False     U          the values are not valid; what was accepted last stays in force
 NotSupported              False     T, U, P    a field is set that this version names and does not build yet
-TemplateNotFound          False     U          no template by that name
-TemplateNotServed         False     U          the template has never been valid, so nothing is served
+TemplateNotFound          False     U, P       no template by that name
+TemplateNotServed         False     U, P       the template has never been valid, so nothing is served
 GroupNotFound             False     U          the template has no such group
 NamespaceNotAllowed       False     U          the group takes no preferences from this namespace
 GroupFull                 False     U          the group's ``maxUsers`` older preferences come first
@@ -25,7 +35,7 @@ TargetNotAllowed          False     T, G       the target namespace does not let
 WriteFailed               False     T, G, U    the API server refused a write
 ========================  ========  =========  ==================================================================
 
-T: ConfigTemplate, G: RenderedGroup, U: UserPreference, P: PolicyRollout.
+T: ConfigTemplate, G: RenderedGroup, U: UserPreference, P: PolicyRollout, A: RolloutAction.
 """
 
 from __future__ import annotations
@@ -33,7 +43,17 @@ from __future__ import annotations
 ACCEPTED = "Accepted"
 RENDERED = "Rendered"
 SUSPENDED = "Suspended"
+SUCCEEDED = "Succeeded"
 PROGRESSING = "Progressing"
+PENDING = "Pending"
+WAITING = "Waiting"
+AWAITING_APPROVAL = "AwaitingApproval"
+SOAKING = "Soaking"
+PAUSED = "Paused"
+ROLLING_BACK = "RollingBack"
+ROLLED_BACK = "RolledBack"
+ROLLBACK_FAILED = "RollbackFailed"
+REFUSED = "Refused"
 REJECTED = "Rejected"
 INVALID = "Invalid"
 NOT_SUPPORTED = "NotSupported"

@@ -5,7 +5,7 @@ Compiling either gives a :class:`Schema` that is safe to serve, or raises with e
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,7 +153,7 @@ def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], li
         if key is not None:
             keys[name] = key
             if key.sensitive and declaration.default is not None:
-                notices.append(_in_clear(name, "default"))
+                notices.append(in_clear(name, "default"))
     return keys, found, notices
 
 
@@ -215,32 +215,31 @@ def _groups(
         layer, problems, said = check_layer(keys, f"group/{group.name}", group.values or {}, coercion)
         layers.append(layer)
         groups[group.name] = Group(group.name, group, tuple(layers))
-        found += [*problems, *_document_problems(keys, groups[group.name])]
+        found += [*problems, *document_problems(keys, group.name, overlay(keys, layers))]
         notices += said
     return groups, found, notices
 
 
-def _document_problems(keys: Mapping[str, Key], group: Group) -> list[Violation]:
-    """What is wrong with the group's own document: merged values beyond limits, required keys without a value."""
+def document_problems(keys: Mapping[str, Key], group: str, values: Mapping[str, Value]) -> list[Violation]:
+    """What is wrong with a group's own document: merged values beyond limits, required keys without a value."""
     found = []
-    values = overlay(keys, group.layers)
     for name, key in keys.items():
         if key.required and key.set_by == "Group" and name not in values:
             found.append(
                 Violation(
                     name,
-                    f"group/{group.name}",
+                    f"group/{group}",
                     "required",
-                    f"is required and group {group.name} has no value for it; "
+                    f"is required and group {group} has no value for it; "
                     "set one in the group, its profile or as default",
                 )
             )
         if key.merge != "Replace" and name in values:
-            found += check(key, values[name], f"group/{group.name}")[1]
+            found += check(key, values[name], f"group/{group}")[1]
     return found
 
 
-def overlay(keys: Mapping[str, Key], layers: Sequence[Layer]) -> dict[str, Value]:
+def overlay(keys: Mapping[str, Key], layers: Iterable[Layer]) -> dict[str, Value]:
     """Layers from lowest to highest as one mapping, in the template's key order."""
     values: dict[str, Value] = {}
     for layer in layers:
@@ -279,15 +278,18 @@ def check_layer(
         if notice:
             notices.append(notice)
         if key.sensitive and layer != USER:
-            notices.append(_in_clear(name, layer))
+            notices.append(in_clear(name, layer))
         if value is not None:
             values[name] = value
     return Layer(layer, values), found, notices
 
 
-def _in_clear(name: str, layer: str) -> Notice:
-    message = f"this sensitive value ({layer}) is readable by whoever may read the template"
-    return Notice(name, "SensitiveInTemplate", message)
+def in_clear(name: str, layer: str) -> Notice:
+    """Said to the author of a sensitive value that stands in an object's spec."""
+    of_policy = layer.startswith("policy/")
+    where = "PolicyRollout" if of_policy else "template"
+    message = f"this sensitive value ({layer}) is readable by whoever may read the {where}"
+    return Notice(name, "SensitiveInPolicy" if of_policy else "SensitiveInTemplate", message)
 
 
 def check_value(

@@ -1,13 +1,15 @@
-"""A template's content as it is stored: the spec without sensitive values, and those apart, to be sealed."""
+"""Content of a template or policy as it is stored: the spec without sensitive values, and those apart, to be sealed."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 Spec = dict[str, Any]
 Taken = list[tuple[list[str], Any]]
 
 _KEY_FIELDS = ("default", "enum", "minimum", "maximum", "pattern", "items")
+_CONSTRAINT_FIELDS = ("enum", "minimum", "maximum", "pattern", "notPattern")
 
 
 def content(spec: Spec) -> Spec:
@@ -59,3 +61,47 @@ def join(public: Spec, taken: Taken) -> Spec:
         else:
             entry[rest[0]] = value
     return spec
+
+
+def policy_content(spec: Spec) -> Spec:
+    """The part of a PolicyRollout's spec whose change is new content: all but how it rolls out."""
+    return content(spec)
+
+
+def split_policy(spec: Spec, sensitive: Container[str]) -> tuple[Spec, Taken]:
+    """A PolicyRollout's spec without what it says of sensitive keys, and what was taken out: (path, value)."""
+    policy = spec.get("policy") or {}
+    public, taken = dict(policy), Taken()
+    values = policy.get("values") or {}
+    hidden = sorted(key for key in values if key in sensitive)
+    if hidden:
+        taken += [(["values", key], values[key]) for key in hidden]
+        public["values"] = {key: value for key, value in values.items() if key not in hidden}
+    for section, fields in (("enforced", ("value",)), ("constraints", _CONSTRAINT_FIELDS)):
+        entries = policy.get(section) or ()
+        if not any(entry["key"] in sensitive for entry in entries):
+            continue
+        public[section] = []
+        for entry in entries:
+            if entry["key"] in sensitive:
+                taken += [([section, entry["key"], name], entry[name]) for name in fields if name in entry]
+                entry = {name: value for name, value in entry.items() if name not in fields}
+            public[section].append(entry)
+    return ({**spec, "policy": public}, taken) if taken else (spec, taken)
+
+
+def join_policy(public: Spec, taken: Taken) -> Spec:
+    """The inverse of :func:`split_policy`."""
+    if not taken:
+        return public
+    policy = {**public["policy"]}
+    for section in ("enforced", "constraints"):
+        if policy.get(section):
+            policy[section] = [dict(entry) for entry in policy[section]]
+    for path, value in taken:
+        section, key, *rest = path
+        if section == "values":
+            policy["values"] = {**policy["values"], key: value}
+        else:
+            next(entry for entry in policy[section] if entry["key"] == key)[rest[0]] = value
+    return {**public, "policy": policy}

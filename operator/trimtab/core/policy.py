@@ -1,0 +1,215 @@
+"""A PolicyRollout's policy, compiled against the template that it is for: values, locks and constraints.
+
+Which policy wins: the one with the higher ``priority``; of equal ones, the one whose name comes first in the alphabet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from trimtab.api.config_template import GroupSpec
+from trimtab.api.policy_rollout import Constraint as ConstraintSpec
+from trimtab.api.policy_rollout import EnforcedValue, PolicyRolloutSpec
+from trimtab.core.constraint import Constraint, compile_constraint
+from trimtab.core.keys import Key
+from trimtab.core.problems import Notice, RejectedError, Violation, nearest
+from trimtab.core.schema import Layer, Schema, check_layer, in_clear
+from trimtab.core.selector import selects
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A compiled policy. ``values`` lies under a user's own, ``enforced`` over it; ``reasons`` say why a key is
+    enforced; ``groups`` are those of the template that are in its scope."""
+
+    name: str
+    priority: int
+    groups: frozenset[str]
+    values: Layer
+    enforced: Layer
+    reasons: Mapping[str, str]
+    constraints: Mapping[str, Constraint]
+    notices: tuple[Notice, ...] = ()
+
+
+def ordered(policies: Iterable[Policy]) -> list[Policy]:
+    """The policies, whichever wins first."""
+    return sorted(policies, key=lambda policy: (-policy.priority, policy.name))
+
+
+def in_scope(spec: PolicyRolloutSpec, group: GroupSpec) -> bool:
+    """Whether the policy is for the group. ``groups: []`` is for none; neither field is for all."""
+    if spec.groups is not None:
+        return group.name in spec.groups
+    return spec.group_selector is None or selects(spec.group_selector, group.labels)
+
+
+def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy:
+    """Check what a policy says against the template's keys and groups, and compile it.
+
+    :raises RejectedError: with every violation found; nothing of such a policy may be rolled out.
+    """
+    layer = f"policy/{name}"
+    said = spec.policy
+    found = _about_its_place(spec, schema, layer)
+    values, problems, notices = check_layer(schema.keys, layer, said.values, schema.coercion)
+    found += problems
+    enforced, problems, more = _enforced(said.enforced, schema, layer)
+    found += problems
+    notices += more
+    constraints, problems, more = _constraints(said.constraints, schema, name)
+    found += problems
+    notices += more
+    for key, constraint in constraints.items():
+        if key in enforced.values and not constraint.allows(enforced.values[key]):
+            message = "the value that it enforces breaks its own constraint; change one of the two"
+            found.append(Violation(key, layer, "enforced", message))
+        elif key in values.values and not constraint.allows(values.values[key]):
+            message = "its own constraint forbids the value that it sets, which is clamped or dropped"
+            notices.append(Notice(key, "OwnConstraint", message))
+    groups = frozenset(group for group, made in schema.groups.items() if in_scope(spec, made.spec))
+    if not groups:
+        notices.append(
+            Notice("groups", "NoGroups", f"no group of ConfigTemplate {schema.name} is in its scope")
+        )
+    if found:
+        raise RejectedError(found)
+    return Policy(
+        name=name,
+        priority=spec.priority or 0,
+        groups=groups,
+        values=values,
+        enforced=Layer(f"enforced/{name}", enforced.values),
+        reasons={entry.key: entry.reason for entry in said.enforced if entry.reason},
+        constraints=constraints,
+        notices=tuple(dict.fromkeys(notices)),
+    )
+
+
+def _about_its_place(spec: PolicyRolloutSpec, schema: Schema, layer: str) -> list[Violation]:
+    """What is wrong before any key is looked at: schemaVersion, groups, nothing said."""
+    found = []
+    written = spec.schema_version
+    if written is not None and written != schema.version:
+        message = (
+            f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {schema.version}; "
+            "migrations are not built in this version: "
+        )
+        remedy = (
+            f"rewrite the policy and set schemaVersion: {schema.version}"
+            if written < schema.version
+            else "wait for the template, or write the policy for the schemaVersion that it is on"
+        )
+        found.append(Violation("spec.schemaVersion", layer, "schemaVersion", message + remedy))
+    if spec.groups is not None and spec.group_selector is not None:
+        found.append(Violation("spec.groups", layer, "groups", "say groups or groupSelector, not both"))
+    found += [
+        Violation(
+            f"groups[{group}]",
+            layer,
+            "groups",
+            f"ConfigTemplate {schema.name} has no group {group}; remove it or correct its name",
+            nearest(group, schema.groups),
+        )
+        for group in spec.groups or ()
+        if group not in schema.groups
+    ]
+    said = spec.policy
+    if not (said.values or said.enforced or said.constraints or said.flags):
+        message = "says nothing; give it values, enforced or constraints, or delete the PolicyRollout"
+        found.append(Violation("spec.policy", layer, "policy", message))
+    return found
+
+
+def _enforced(
+    entries: Sequence[EnforcedValue], schema: Schema, layer: str
+) -> tuple[Layer, list[Violation], list[Notice]]:
+    given = {entry.key: entry.value for entry in entries if entry.value is not None}
+    made, found, notices = check_layer(schema.keys, layer, given, schema.coercion)
+    found += [
+        Violation(entry.key, layer, "enforced", "is enforced without a value; give one or remove the entry")
+        for entry in entries
+        if entry.value is None
+    ]
+    found += _twice([entry.key for entry in entries], layer, "enforced")
+    return made, found, notices
+
+
+def _constraints(
+    entries: Sequence[ConstraintSpec], schema: Schema, name: str
+) -> tuple[dict[str, Constraint], list[Violation], list[Notice]]:
+    layer = f"policy/{name}"
+    constraints: dict[str, Constraint] = {}
+    found = _twice([entry.key for entry in entries], layer, "constraints")
+    notices: list[Notice] = []
+    for entry in entries:
+        key: Key | None = schema.keys.get(entry.key)
+        if key is None:
+            message = "is not a key of the template; remove its constraint or correct its name"
+            found.append(Violation(entry.key, layer, "unknown", message, nearest(entry.key, schema.keys)))
+            continue
+        made, problems, said = compile_constraint(entry, key, name, schema.coercion)
+        found += problems
+        notices += said
+        if key.sensitive and entry.enum:
+            notices.append(in_clear(key.name, layer))
+        if made is not None:
+            constraints[key.name] = made
+    return constraints, found, notices
+
+
+def _twice(names: Sequence[str], layer: str, section: str) -> list[Violation]:
+    return [
+        Violation(name, layer, section, f"stands {count} times in {section}; leave one of them")
+        for name, count in Counter(names).items()
+        if count > 1
+    ]
+
+
+def contradictions(judged: Policy, others: Iterable[Policy]) -> list[Violation]:
+    """Why ``judged`` cannot be in force together with ``others`` whose scopes share a group with its own.
+
+    The violations are ``judged``'s: a caller passes the newer policy as that and the ones that came before it as
+    ``others``, so that the newer one is refused.
+    """
+    found = []
+    for other in sorted(others, key=lambda policy: policy.name):
+        if other.name == judged.name or judged.groups.isdisjoint(other.groups):
+            continue
+        found += _two_values(judged, other)
+        found += [
+            _violation(judged, key, f"enforces a value that this constraint forbids; {_EITHER}", other)
+            for key, constraint in judged.constraints.items()
+            if key in other.enforced.values and not constraint.allows(other.enforced.values[key])
+        ]
+        found += [
+            _violation(
+                judged, key, f"has a constraint that forbids the value enforced here; {_EITHER}", other
+            )
+            for key, constraint in other.constraints.items()
+            if key in judged.enforced.values and not constraint.allows(judged.enforced.values[key])
+        ]
+    return found
+
+
+_EITHER = "change the value or widen the constraint"
+
+
+def _two_values(judged: Policy, other: Policy) -> list[Violation]:
+    if judged.priority != other.priority:
+        return []
+    message = (
+        f"enforces another value with the same priority {other.priority}; "
+        "give one a higher priority or make the values equal"
+    )
+    return [
+        _violation(judged, key, message, other)
+        for key, value in judged.enforced.values.items()
+        if key in other.enforced.values and other.enforced.values[key] != value
+    ]
+
+
+def _violation(judged: Policy, key: str, message: str, other: Policy) -> Violation:
+    return Violation(key, f"policy/{judged.name}", "contradiction", f"PolicyRollout {other.name} {message}")

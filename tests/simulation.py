@@ -19,6 +19,7 @@ from trimtab.kube.resources import (
     NAMESPACES,
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
     SECRETS,
     USER_PREFERENCES,
     Resource,
@@ -26,6 +27,8 @@ from trimtab.kube.resources import (
 
 LONGEST_WAIT = 70.0
 """Seconds, by clockwork: more than any delay before something is tried again."""
+BEGIN = 1_767_225_600.0
+"""When the clock of the simulation starts, in seconds since 1970."""
 SYSTEM = "trimtab-system"
 HOME = "music"
 
@@ -83,6 +86,19 @@ class Cluster:
         place = {"name": name, "namespace": namespace, **(meta or {})}
         return self.memory.put(USER_PREFERENCES, {"metadata": place, "spec": body})
 
+    def policy(self, name: str, policy: Body | None = None, *, template: str = "app", **fields: Any) -> Body:
+        """A PolicyRollout over the template."""
+        body = {"templateRef": {"name": template}, "policy": policy or {}, **fields}
+        place = {"name": name, "namespace": HOME}
+        return self.memory.put(POLICY_ROLLOUTS, {"metadata": place, "spec": body})
+
+    def act(self, action: str, name: str, *, kind: str = "PolicyRollout", **fields: Any) -> str:
+        """A RolloutAction on a rollout; its name."""
+        spec = {"rolloutRef": {"kind": kind, "name": name}, "action": action, "requester": "ann", **fields}
+        made = f"{action.lower()}-{self.memory.version}"
+        self.memory.put(ROLLOUT_ACTIONS, {"metadata": {"name": made, "namespace": HOME}, "spec": spec})
+        return made
+
     def remove(self, resource: Resource, name: str, namespace: str = HOME) -> None:
         self.memory.remove(resource, namespace, name)
 
@@ -103,6 +119,11 @@ class Cluster:
             return "", ""
         ready = next(c for c in status["conditions"] if c["type"] == "Ready")
         return ready["status"], ready["reason"]
+
+    def find_status(self, preference: str, namespace: str = HOME) -> Body:
+        """A preference's status."""
+        body = self.find(USER_PREFERENCES, preference, namespace) or {}
+        return body.get("status") or {}
 
     def message(self, resource: Resource, name: str, namespace: str = HOME) -> str:
         body = self.find(resource, name, namespace) or {}
@@ -152,7 +173,10 @@ class Operator:
     ) -> None:
         self.memory = cluster.memory
         self.api: Api = api or cluster.memory
-        self.engine = Engine(self.api, Settings(SYSTEM, relist_seconds), may_write, now)
+        loop = asyncio.get_running_loop()
+        self.engine = Engine(
+            self.api, Settings(SYSTEM, relist_seconds), may_write, now, clock=lambda: BEGIN + loop.time()
+        )
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self, *, templates: bool = True) -> None:
@@ -161,6 +185,7 @@ class Operator:
         self._tasks = [
             asyncio.create_task(self.engine.run()),
             asyncio.create_task(self._kopf(POLICY_ROLLOUTS, world.rollouts)),
+            asyncio.create_task(self._kopf(ROLLOUT_ACTIONS, world.actions)),
         ]
         if templates:
             self._tasks.append(asyncio.create_task(self._kopf(CONFIG_TEMPLATES, world.templates)))

@@ -1,4 +1,4 @@
-"""kopf's side: it logs in, and watches templates and rollouts. A handler only tells the world what it saw."""
+"""kopf's side: it logs in, and watches templates, rollouts and actions on them. A handler only tells the world what it saw."""
 
 from __future__ import annotations
 
@@ -124,6 +124,10 @@ class Watcher:
         @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=made)
         async def rollout(*, event: Any, **_: Any) -> None:
             self._tell(_take, self._world.rollouts, event)
+
+        @kopf.on.event(GROUP, VERSION, "rolloutactions", registry=made)
+        async def action(*, event: Any, **_: Any) -> None:
+            self._tell(_take, self._world.actions, event)
 
         return made
 

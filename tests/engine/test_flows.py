@@ -294,7 +294,7 @@ async def test_a_sensitive_default_is_served_from_its_sealed_snapshot(cluster: C
     ("change", "reason"),
     [
         ({"rules": [{"name": "r", "expression": "true"}]}, "NotSupported"),
-        ({"strategy": {}}, "NotSupported"),
+        ({"strategy": {"waves": [{"name": "some", "groups": ["nobody"]}]}}, "Rejected"),
         ({"keys": [{"name": "a", "type": "Number"}, {"name": "a.b", "type": "Number"}]}, "Rejected"),
         ({"keys": "nonsense"}, "Rejected"),
     ],
@@ -368,12 +368,14 @@ async def test_a_suspended_preference_keeps_what_is_rendered(cluster: Cluster) -
     assert '"minutes":9' in str(cluster.file("ann"))
 
 
-async def test_a_rollout_says_that_it_is_not_built(cluster: Cluster) -> None:
-    cluster.memory.put(POLICY_ROLLOUTS, {"metadata": {"name": "p", "namespace": HOME}, "spec": {}})
+async def test_a_rollout_says_which_of_its_fields_are_not_built(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.policy("p", {"flags": [{"name": "new", "rollout": {"on": 5}}]})
 
     await settled(cluster)
 
     assert cluster.ready(POLICY_ROLLOUTS, "p") == ("False", "NotSupported")
+    assert "flags" in cluster.message(POLICY_ROLLOUTS, "p")
     assert await settled(cluster) == []
 
 

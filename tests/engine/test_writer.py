@@ -11,7 +11,7 @@ from trimtab.core import naming, reasons
 from trimtab.core.plan import Desired, Observed, Ref, plan
 from trimtab.engine.observed import OutputObject, Outputs
 from trimtab.engine.preferences import GroupKey
-from trimtab.engine.templates import group_labels
+from trimtab.engine.snapshots import group_labels
 from trimtab.engine.writer import Failure, Writer
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory

@@ -6,24 +6,40 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core import naming
 from trimtab.core.status import UNKNOWN, Verdict
 from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine.assignments import Assignments
+from trimtab.engine.audit import Audit
+from trimtab.engine.cases import Cases
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
+from trimtab.engine.health import HealthWatch
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
 from trimtab.engine.pointers import Pointers
+from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
+from trimtab.engine.previews import Previews
+from trimtab.engine.rollouts import Rollouts
+from trimtab.engine.sightings import Sightings
+from trimtab.engine.snapshots import Snapshots
+from trimtab.engine.sources import Sources
 from trimtab.engine.statuses import Statuses
-from trimtab.engine.templates import Judgement, Templates, ready_verdict
+from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollout_verdict
 from trimtab.engine.verdicts import Verdicts
+from trimtab.engine.watching import Watching
 from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import Work, World, rendered_group_key
 from trimtab.engine.writer import Writer
+from trimtab.gates import Measurement
+from trimtab.gates.runner import Runner, Subject
+from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.port import Api, MetaOnly
 from trimtab.kube.reflector import AnyReflector, Reflector
@@ -34,6 +50,7 @@ from trimtab.kube.resources import (
     NAMESPACES,
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
     SECRETS,
     USER_PREFERENCES,
 )
@@ -49,38 +66,76 @@ OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``namespace`` holds the Lease and the keys; ``relist_seconds`` is how often every store is compared whole."""
+    """``namespace`` holds the Lease and the keys; ``relist_seconds`` is how often every store is compared whole;
+    ``allow_gates`` are the addresses that gates may ask."""
 
     namespace: str
     relist_seconds: float = 600.0
+    allow_gates: AllowList = field(default_factory=lambda: AllowList.parse(()))
 
 
 class Engine:
     """One operator's engine. Reads always; writes only between :meth:`lead` and :meth:`follow`."""
 
     def __init__(
-        self, api: Api, settings: Settings, may_write: Callable[[], bool], now: Callable[[], str]
+        self,
+        api: Api,
+        settings: Settings,
+        may_write: Callable[[], bool],
+        now: Callable[[], str],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.world = World()
         self.settings = settings
         self._api = api = Fence(api, may_write)
         self.statuses = Statuses(api, lambda: self.world.queue.busy)
-        self.templates = Templates(api, self.world)
+        self.snapshots = Snapshots(api, self.world)
+        self.templates = Templates(self.world, self.snapshots)
+        self.policies = Policies(self.snapshots)
+        self.sources = Sources(self.world)
         self.writer = Writer(api, self.world.outputs, self._digest)
         self.verdicts = Verdicts(self.world, self.statuses, now)
         pointers = Pointers(api, self.world, now)
+        self.health = HealthWatch(api, self._workload_changed)
         workloads = Workloads(api, self._digest)
-        self.groups = Groups(api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads)
+        assignments = Assignments(self.templates, self.policies, self.sources, pointers)
+        self.groups = Groups(
+            api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads, assignments
+        )
+        self.gates = Runner(api, settings.allow_gates, self._measured)
+        self.watching = Watching(self.world, workloads, self.health, self.gates)
+        slices = self.groups.slices
+        self.cases = Cases(self.world, self.templates, self.policies, self.sources, pointers, slices)
+        self.rollouts = Rollouts(
+            api=api,
+            world=self.world,
+            sources=self.sources,
+            cases=self.cases,
+            sightings=Sightings(self.groups, self.watching),
+            previews=Previews(self.world, assignments, slices),
+            watching=self.watching,
+            audit=Audit(api),
+            clock=clock,
+            now=now,
+            states=self.groups.states,
+        )
+        self.templates.in_force = self._in_force
         self.world.namespace_changed = self.groups.namespace_changed
         self.reflectors = self._reflectors()
         self.leading = asyncio.Event()
         self._failures: dict[Work, int] = {}
 
     def _digest(self, value: object) -> str:
-        keys = self.templates.keys
+        keys = self.snapshots.keys
         if keys is None:
             raise NotLeaderError
         return keys.digest(value)
+
+    def _workload_changed(self, workload: WorkloadKey) -> None:
+        self.watching.workload_changed(workload)
+
+    def _measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
+        self.watching.measured(subject, gate, measurement)
 
     def _reflectors(self) -> list[AnyReflector]:
         world, every = self.world, self.settings.relist_seconds
@@ -101,8 +156,9 @@ class Engine:
 
         return [
             reflect(NAMESPACES, MetaOnly, world.namespaces),
-            reflect(CONFIG_TEMPLATES, AnyObject, world.templates, watch=False),  # kopf watches these two
+            reflect(CONFIG_TEMPLATES, AnyObject, world.templates, watch=False),  # kopf watches these three
             reflect(POLICY_ROLLOUTS, AnyObject, world.rollouts, watch=False),
+            reflect(ROLLOUT_ACTIONS, AnyObject, world.actions, watch=False),
             reflect(RENDERED_GROUPS, AnyObject, world.groups),
             reflect(CONTROLLER_REVISIONS, MetaOnly, world.snapshots, selector=OURS),
             reflect(CONFIG_MAPS, OutputObject, world.outputs.sink("ConfigMap"), selector=OURS, limit=200),
@@ -143,8 +199,9 @@ class Engine:
         :raises UnreadableError: the keys' Secret is malformed.
         """
         await self.wait_synced()
-        self.templates.keys = await self._load_keys()
+        self.snapshots.keys = await self._load_keys()
         self.templates.judged.clear()
+        self.cases.reset()
         self.groups.reset()
         self.verdicts.clear()
         self.world.start()
@@ -156,6 +213,7 @@ class Engine:
         self.leading.clear()
         self.world.stop()
         self.verdicts.clear()
+        self.watching.clear()
         LEADER.set(0)
 
     async def _load_keys(self) -> Keys:
@@ -233,9 +291,7 @@ class Engine:
 
     async def _do(self, work: Work) -> None:
         if work.what == "rollout" and isinstance(work.key, TemplateKey):
-            item = self.world.rollouts.get(work.key)
-            if item is not None:
-                self.verdicts.rollout(item)
+            await self.rollouts.reconcile(work.key)
         elif isinstance(work.key, GroupKey):
             await self.groups.reconcile(work.key)
             GROUPS.set(len(self.groups.states))
@@ -249,20 +305,47 @@ class Engine:
         judgement = await self.templates.judge(key)
         if _content(before) != _content(judgement):
             self._collisions_again(key)
-        known = {g for g in self.world.known_groups() if g.template_key == key}
+        known = {
+            g for g in [*self.world.known_groups(), *self.groups.states] if g.template_key == key
+        }  # of a state without any object left only we know
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
+        by_strategy = self.sources.template(key) is not None
         for group in known | wanted:
             state = self.groups.states.get(group)
-            settled = (
-                state is not None and accepted is not None and state.served.snapshot == accepted.snapshot
-            )
             refused = judgement is not None and accepted is None and state is not None
-            if not (settled and group in wanted) and not refused:
+            if by_strategy and judgement is not None:
+                if state is None or _content(before) != _content(judgement):
+                    self.world.enqueue_group(group)  # it follows its assignment
+            elif not refused and (group not in wanted or self._behind(group, judgement)):
                 self.world.everything(group)
-        await self.templates.prune(key)
+        await self.snapshots.prune(key, lambda: self._needed(key))
         if judgement is not None:
             self._say(key, judgement, wanted)
+
+    def _needed(self, key: TemplateKey) -> set[str]:
+        """The snapshots that somebody may still serve."""
+        needed = {content.snapshot or "" for source in self.sources.of(key) for content in source.contents()}
+        judgement = self.templates.judged.get(key)
+        if judgement is not None and judgement.accepted is not None:
+            needed.add(judgement.accepted.snapshot)
+        for group in self.world.groups:
+            if rendered_group_key(group).template_key == key:
+                for entry in group.status.get("revisions") or ():
+                    needed.add(entry.get("snapshot", ""))
+                    needed |= {policy.get("snapshot", "") for policy in entry.get("policies") or ()}
+        return needed
+
+    async def _in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
+        """The policies that a new version of the template has to go together with."""
+        found = []
+        for source in self.sources.policies(key):
+            stable = source.progress.stable
+            if stable is not None and stable.snapshot:
+                spec = await self.policies.spec(TemplateKey(key.namespace, stable.snapshot))
+                if spec is not None:
+                    found.append((source.name, spec))
+        return found
 
     def _collisions_again(self, key: TemplateKey) -> None:
         """A template changed or went: another one may have waited for its names."""
@@ -278,10 +361,22 @@ class Engine:
         failing = {
             g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"
         }
-        verdict = ready_verdict(judgement, pending, failing)
-        if verdict.ready == UNKNOWN and self._said_already(key, judgement):
-            return  # a start, not a change: its groups are being compared
+        source = self.sources.template(key)
+        if source is not None and source.progress.phase != "Succeeded" and judgement.accepted is not None:
+            verdict = rollout_verdict(source.progress, judgement.verdict.notices)
+        else:
+            verdict = ready_verdict(judgement, pending, failing, self._held(pending))
+            if verdict.ready == UNKNOWN and self._said_already(key, judgement):
+                return  # a start, not a change: its groups are being compared
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+
+    def _held(self, pending: list[GroupKey]) -> str:
+        """Which rollout the template's groups wait for, if they do."""
+        for group in pending:
+            for source in self.sources.policies(group.template_key):
+                if group.group in source.wanted:
+                    return f"group {group.group} follows once {source.label} is through"
+        return ""
 
     def _said_already(self, key: TemplateKey, judgement: Judgement) -> bool:
         """Whether the template's status is about this very content already."""
@@ -294,10 +389,11 @@ class Engine:
             and item.status.get("observedGeneration") == item.metadata.generation
         )
 
-    def _behind(self, key: GroupKey, judgement: Judgement) -> bool:
+    def _behind(self, key: GroupKey, judgement: Judgement | None) -> bool:
         state = self.groups.states.get(key)
         return (
             state is None
+            or judgement is None
             or judgement.accepted is None
             or state.served.snapshot != judgement.accepted.snapshot
         )

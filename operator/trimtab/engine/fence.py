@@ -37,14 +37,29 @@ class Fence:
         return self._api.pages(resource, item, namespace=namespace, selector=selector, limit=limit)
 
     def watch(
-        self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        version: str,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
-        return self._api.watch(resource, item, version=version, selector=selector, timeout=timeout)
+        return self._api.watch(
+            resource, item, version=version, namespace=namespace, selector=selector, timeout=timeout
+        )
 
     def stream(
-        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
-        return self._api.stream(resource, item, selector=selector, timeout=timeout)
+        return self._api.stream(resource, item, namespace=namespace, selector=selector, timeout=timeout)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         return await self._api.get(resource, namespace, name)

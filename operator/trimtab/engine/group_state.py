@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
@@ -11,8 +11,9 @@ from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, rende
 from trimtab.core.resolve import GroupView
 from trimtab.core.shard import Shards, adopted
 from trimtab.engine.preferences import GroupKey, Preference
-from trimtab.engine.templates import Served, group_labels
-from trimtab.engine.users import Outcome
+from trimtab.engine.snapshots import group_labels
+from trimtab.engine.templates import Components, Served
+from trimtab.engine.users import Outcome, delivery_of
 from trimtab.engine.writer import Failure
 
 NOTHING = Entries()
@@ -25,6 +26,22 @@ class OwnObject:
     namespace: str
     name: str
     entries: Entries
+
+
+@dataclass(frozen=True, slots=True)
+class ShareState:
+    """The share of the users who are on something else already. ``position`` gives each user's place in 0..1, of
+    which those below ``percent`` of a hundred belong to it, and ``first`` whatever place they have."""
+
+    served: Served
+    view: GroupView
+    percent: int
+    revision: int
+    first: str
+    position: Callable[[str], float]
+
+    def has(self, user: str) -> bool:
+        return user == self.first or self.position(user) * 100 < self.percent
 
 
 @dataclass(slots=True)
@@ -53,10 +70,18 @@ class GroupState:
     restart_at: float = 0.0
     """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     workload_problems: tuple[str, ...] = ()
+    share: ShareState | None = None
+    settled: bool = True
+    """Whether no rollout is under way here, so that what is served well is stable."""
 
-    @property
-    def delivery(self) -> str:
-        return self.view.schema.delivery if self.view.schema.user_outputs else "None"
+    def view_of(self, user: str) -> GroupView:
+        """What the user is judged and served by."""
+        return self.share.view if self.share is not None and self.share.has(user) else self.view
+
+    def serves(self, served: Served, revision: int, share: tuple[Components, int, str] | None) -> bool:
+        """Whether this is what the group is on already."""
+        mine = self.share and (self.share.served.components, self.share.percent, self.share.first)
+        return self.served.components == served.components and self.revision == revision and mine == share
 
     # Taking over what the cluster holds.
 
@@ -105,10 +130,12 @@ class GroupState:
 
     # What should be.
 
-    def set_view(self, served: Served, view: GroupView, revision: int) -> None:
+    def set_view(
+        self, served: Served, view: GroupView, revision: int, share: ShareState | None = None
+    ) -> None:
         """Serve another revision: every object may change."""
         self.touched |= set(self.refs())
-        self.served, self.view, self.revision = served, view, revision
+        self.served, self.view, self.revision, self.share = served, view, revision, share
         self.restart_at = 0.0
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
@@ -142,12 +169,14 @@ class GroupState:
         """Take over what the user's preference came to."""
         if outcome.outside:
             self.drop_user(holder.user)
-        elif outcome.entries is None:
             return
-        elif self.delivery == "Sharded":
+        if outcome.entries is None:
+            return
+        delivery = delivery_of(self.view_of(holder.user))
+        if delivery == "Sharded":
             self._drop_own(holder.user)
             self._shard(holder.user, named(holder.user, outcome.entries))
-        elif self.delivery == "PerUser":
+        elif delivery == "PerUser":
             self._drop_shard(holder.user)
             self._set_own(holder, outcome.entries)
         else:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from trimtab.core import reasons
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
-from trimtab.core.resolve import group_view
+from trimtab.core.shares import place_of
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
-from trimtab.engine.group_state import GroupState
+from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Undecided
+from trimtab.engine.group_state import GroupState, ShareState
 from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
 from trimtab.engine.observed import group_of
-from trimtab.engine.pointers import Pointers
+from trimtab.engine.pointers import Pointers, components_of
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices
@@ -52,6 +53,7 @@ class Groups:
     verdicts: Verdicts
     pointers: Pointers
     workloads: Workloads
+    assignments: Assignments
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
     slices: Slices = field(default_factory=Slices)
@@ -66,16 +68,18 @@ class Groups:
 
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
-        served = await self._target(key)
-        if served is None:
+        assignment = await self._assignment(key)
+        if assignment is UNDECIDED:
+            return  # its rollout looks first, and sends the group here
+        if assignment is None:
             await self._without_target(key)
             return
-        with self.templates.in_use(served.snapshot):
-            await self._pass(key, served)
+        with self.templates.snapshots.in_use(*_snapshots(assignment)):
+            await self._pass(key, assignment)
 
-    async def _pass(self, key: GroupKey, served: Served) -> None:
+    async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.world.dirty(key)
-        state = await self._state(key, served)
+        state = await self._state(key, assignment)
         if dirt.everything:
             await self._all_dirty(state, dirt)
         state.touched |= dirt.outputs
@@ -87,49 +91,104 @@ class Groups:
 
     # Which revision the group is on.
 
-    async def _target(self, key: GroupKey) -> Served | None:
-        """The accepted content; while the template is refused, what the group's pointer says; None: no such group."""
-        judgement = await self.templates.judge(key.template_key)
-        if judgement is None:
-            return None
-        if judgement.accepted is not None:
-            return judgement.accepted if key.group in judgement.accepted.schema.groups else None
-        pointer = self.pointers.current(key)
-        if pointer is None:
-            state = self.states.get(key)  # somebody deleted it by hand: it is made again
-            return state.served if state else None
-        schema = await self.templates.load(key.template_key, pointer["snapshot"])
-        return Served(schema, pointer["snapshot"]) if schema and key.group in schema.groups else None
-
-    async def _state(self, key: GroupKey, served: Served) -> GroupState:
-        """The group's state, moved to ``served``; the pointer is written before anything else."""
+    async def _assignment(self, key: GroupKey) -> Assignment | Undecided | None:
+        """What the group shall serve; where that has been lost by hand, what it does serve."""
+        found = await self.assignments.of(key)
+        judgement = self.templates.judged.get(key.template_key)
         state = self.states.get(key)
-        pointer = self.pointers.current(key)
-        moved = pointer is None or pointer["snapshot"] != served.snapshot
-        if moved:
+        if found is None and judgement is not None and judgement.accepted is None and state is not None:
+            return Assignment(state.served)  # somebody deleted the pointer: it is made again
+        return found
+
+    async def _state(self, key: GroupKey, assignment: Assignment) -> GroupState:
+        """The group's state, moved to what it shall serve; the pointer is written before anything else."""
+        served, share = assignment.served, await self._share(key, assignment)
+        state = self.states.get(key)
+        if not self._points(key, assignment, share):
             self.outcomes.pop(key, None)
-            pointer = await self.pointers.advance(key, served)
-        revision = int(pointer["number"])  # type: ignore[index]
-        if state is not None and not moved and state.served.snapshot == served.snapshot:
-            state.revision = revision
+            await self.pointers.move(key, served, share, assignment.operation)
+        number = int((self.pointers.current(key) or {})["number"])
+        wanted = share and (share[0].components, share[1], share[2])
+        if state is not None and state.serves(served, number, wanted):
+            state.settled = assignment.settled
             return state
-        view = group_view(served.schema, key.group)
         if state is None:
-            state = GroupState(key, served, view, "", revision)
+            state = GroupState(key, served, served.view(key.group), "", number)
             async with self.slices.turn() as turn:
                 for _ in state.adopt(dict(self.world.outputs.of(key))):
                     await turn.over()
             self.states[key] = state
-        state.set_view(served, view, revision)
+        same = state.served.components == served.components and bool(state.target)
+        view = state.view if same else served.view(key.group)
+        state.set_view(served, view, number, self._share_state(key, assignment, share))
+        state.settled = assignment.settled
         self.world.dirty(key).everything = True
         return state
+
+    def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
+        """Whether the group's pointer says all that already."""
+        pointer, other = self.pointers.current(key), self.pointers.shared(key)
+        if pointer is None or components_of(pointer) != assignment.served.components:
+            return False
+        said = self.pointers.share(key)
+        mine = (components_of(other), said.get("percent"), said.get("first")) if other else None
+        if mine != (share and (share[0].components, share[1], share[2])):
+            return False
+        operation = assignment.operation
+        return operation is None or self.pointers.operation(key) == operation.to_dict()
+
+    def follows(self, key: GroupKey, assignment: Assignment) -> bool:
+        """Whether the group's pointer and its state are where the assignment wants them."""
+        state, share = self.states.get(key), assignment.share
+        mine = state.share if state is not None else None
+        if state is None or state.served.components != assignment.served.components:
+            return False
+        if (share is None) != (mine is None):
+            return False
+        if share is not None and mine is not None:
+            if (mine.served.components, mine.percent) != (share.served.components, share.percent):
+                return False
+            return self._points(key, assignment, (share.served, share.percent, mine.first))
+        return self._points(key, assignment, None)
+
+    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[Served, int, str] | None:
+        """The share and the user who belongs to it in any case: as it is, or the one whose place is the lowest."""
+        share = assignment.share
+        if share is None:
+            return None
+        said = self.pointers.share(key)
+        members = {p.user for p in self.world.preferences.members(key).values() if p.user}
+        first = said.get("first") or ""
+        same = self.pointers.operation(key).get("uid") == share.seed
+        if not same or (first not in members and members):
+            position = self._position(share.seed)
+            async with self.slices.turn() as turn:
+                placed = []
+                for user in members:
+                    placed.append((position(user), user))
+                    await turn.over()
+            first = min(placed)[1] if placed else ""
+        return share.served, share.percent, first
+
+    def _share_state(
+        self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None
+    ) -> ShareState | None:
+        pointer = self.pointers.shared(key)
+        if share is None or assignment.share is None or pointer is None:
+            return None
+        served, percent, first = share
+        position = self._position(assignment.share.seed)
+        return ShareState(served, served.view(key.group), percent, int(pointer["number"]), first, position)
+
+    def _position(self, seed: str) -> Callable[[str], float]:
+        return lambda user: place_of(self.templates.snapshots.hash({"seed": seed, "user": user}))
 
     # Users.
 
     async def _all_dirty(self, state: GroupState, dirt: Dirt) -> None:
         """Everybody that something is rendered for, in the order of the shards, then who is new."""
         dirt.everything = False
-        state.set_view(state.served, state.view, state.revision)
+        state.set_view(state.served, state.view, state.revision, state.share)
         where: dict[str, str] = {}
         async with self.slices.turn() as turn:
             for preference in list(self.world.preferences.members(state.key).values()):
@@ -165,10 +224,11 @@ class Groups:
         for preference in mine:
             self.verdicts.forget_sensitive(preference, sensitive)
             rendered = state.has(user)
-            outcome = users.judge(state.view, preference, holds or preference, rules, rendered=rendered)
+            view = state.view_of(user)
+            outcome = users.judge(view, preference, holds or preference, rules, rendered=rendered)
             if preference is holds:
                 state.set_user(preference, outcome)
-            self.verdicts.accept(preference, outcome, state.view.schema.spec.users.history_limit)
+            self.verdicts.accept(preference, outcome, view.schema.spec.users.history_limit)
             (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(preference.key)
             judged.append((preference, outcome))
         return judged
@@ -249,6 +309,7 @@ class Groups:
             self.world.queue.add_after(Work("group", state.key), state.key.namespace, CONFLICT_SECONDS + 0.1)
         else:
             state.restart_at = NEVER
+            self.world.enqueue_rollouts(state.key.template_key)
         if state.workload_problems != before:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), [])
 
@@ -315,6 +376,7 @@ class Groups:
         self.verdicts.group(state, verdict, now=changed)
         if changed:
             self.world.enqueue_template(key.template_key)
+            self.world.enqueue_rollouts(key.template_key)
 
     # What other objects mean for groups.
 
@@ -365,6 +427,13 @@ def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
     rest = iter(refs)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
+
+
+def _snapshots(assignment: Assignment) -> Iterator[str]:
+    share = assignment.share
+    for served in (assignment.served, *((share.served,) if share is not None else ())):
+        yield served.snapshot
+        yield from (snapshot for _, snapshot in served.refs)
 
 
 def _rendered(state: GroupState) -> str:

@@ -35,12 +35,7 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
         if preference is not None:
             dirt.users.setdefault(namespace, {})[preference.user] = None
     state.over_limit = over
-    return users.Rules(
-        admits=admits,
-        full=lambda preference: preference.key in over,
-        delivered=state.delivery != "None",
-        alone=state.delivery == "PerUser",
-    )
+    return users.Rules(admits=admits, full=lambda preference: preference.key in over)
 
 
 def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:

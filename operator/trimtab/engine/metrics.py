@@ -17,6 +17,9 @@ RECONCILE_SECONDS = Histogram(
     ["what"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+TRANSITIONS = Counter(
+    "trimtab_rollout_transitions_total", "What happened to rollouts, by what it was.", ["kind", "reason"]
+)
 USERS_RESOLVED = Counter("trimtab_users_resolved_total", "Users resolved and rendered.")
 QUEUE = Gauge("trimtab_queue_depth", "Templates and groups that wait for a pass.")
 STATUS_QUEUE = Gauge("trimtab_status_queue_depth", "Status writes that wait.")

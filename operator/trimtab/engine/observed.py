@@ -220,7 +220,9 @@ class Objects(Generic[O]):
     """A store of whole objects by namespace and name; ``changed(key, old, new)`` is called for each change."""
 
     def __init__(self, changed: Callable[[TemplateKey, O | None, O | None], None]) -> None:
-        self._changed = changed
+        self._report = changed
+        self.changes = 0
+        """Grows with every change."""
         self._all: dict[TemplateKey, O] = {}
         self._seen: set[TemplateKey] = set()
         self._dropped: dict[TemplateKey, int] = {}
@@ -230,6 +232,10 @@ class Objects(Generic[O]):
 
     def get(self, key: TemplateKey) -> O | None:
         return self._all.get(key)
+
+    def _changed(self, key: TemplateKey, old: O | None, new: O | None) -> None:
+        self.changes += 1
+        self._report(key, old, new)
 
     def begin(self) -> None:
         self._seen = set()

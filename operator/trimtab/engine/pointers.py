@@ -9,17 +9,22 @@ from typing import Any
 
 import msgspec
 
+from trimtab.api.rendered_group import Operation
 from trimtab.core import naming, reasons
 from trimtab.core.status import UNKNOWN, Verdict, conditions
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.templates import Served, group_labels
+from trimtab.engine.snapshots import group_labels
+from trimtab.engine.templates import Components, Served
 from trimtab.engine.world import World, rendered_group_key
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import RENDERED_GROUPS
 
 log = logging.getLogger(__name__)
+
+Entry = dict[str, Any]
+"""One revision as a RenderedGroup lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +41,71 @@ class Pointers:
         found = self.world.groups.get(TemplateKey(key.namespace, name))
         return found if found is not None and rendered_group_key(found) == key else None
 
-    def current(self, key: GroupKey) -> dict[str, Any] | None:
+    def current(self, key: GroupKey) -> Entry | None:
         """The entry of the group's current revision: number, snapshot, ..."""
         item = self.rendered_group(key)
-        if item is None:
-            return None
-        number = item.status.get("currentRevision")
-        return next((r for r in item.status.get("revisions") or () if r["number"] == number), None)
+        return None if item is None else _entry(item, item.status.get("currentRevision"))
 
-    async def advance(self, key: GroupKey, served: Served) -> dict[str, Any]:
-        """Put a new revision on the group's list and make it the current one; its entry.
+    def shared(self, key: GroupKey) -> Entry | None:
+        """The entry of the revision that a share of the group's users are on."""
+        item = self.rendered_group(key)
+        share = item.status.get("share") if item is not None else None
+        return None if item is None or not share else _entry(item, share.get("revision"))
 
-        :raises trimtab.kube.errors.ConflictError: somebody else moved it; what is there now is in the store.
+    def share(self, key: GroupKey) -> dict[str, Any]:
+        """The share of the group's users who are on another revision: revision, percent, first; or empty."""
+        item = self.rendered_group(key)
+        return (item.status.get("share") or {}) if item is not None else {}
+
+    def percent(self, key: GroupKey) -> int:
+        """How many of a hundred users are on another revision than the group's own."""
+        return int(self.share(key).get("percent") or 0)
+
+    def operation(self, key: GroupKey) -> dict[str, Any]:
+        """The rollout that moved the group last: kind, name, uid, epoch, back; or empty."""
+        item = self.rendered_group(key)
+        return (item.status.get("operation") or {}) if item is not None else {}
+
+    async def move(
+        self,
+        key: GroupKey,
+        served: Served,
+        share: tuple[Served, int, str] | None = None,
+        operation: Operation | None = None,
+    ) -> None:
+        """Put the group on ``served``, and ``share`` (content, percent, first user) of its users on something else.
+
+        Content that the group's list has already is that revision again; anything else is a new one.
+
+        :raises trimtab.kube.errors.ConflictError: somebody else moved it, or this move is of an older epoch of its
+            rollout; what is there now is in the store.
         """
         item = self.rendered_group(key) or await self._create(key)
-        template = self.world.templates.get(key.template_key)
-        listed = item.status.get("revisions") or []
-        number = max((int(r["number"]) for r in listed), default=self._rendered_last(key)) + 1
-        entry = {
-            "number": number,
-            "snapshot": served.snapshot,
-            "createdAt": self.now(),
-            "reason": f"ConfigTemplate generation {template.metadata.generation if template else 0}",
-        }
+        self._refuse_stale(item, operation)
+        listed = list(item.status.get("revisions") or [])
+        entry = self._listed(key, listed, served, operation)
+        other = None if share is None else self._listed(key, listed, share[0], operation)
         generation = item.metadata.generation
-        verdict = Verdict(UNKNOWN, reasons.PROGRESSING, f"revision {number} is being written")
+        verdict = Verdict(UNKNOWN, reasons.PROGRESSING, f"revision {entry['number']} is being written")
         status = {
             **item.status,
             "observedGeneration": generation,
             "conditions": conditions(verdict, generation, self.now(), item.status.get("conditions") or ()),
-            "currentRevision": number,
+            "currentRevision": entry["number"],
             "epoch": int(item.status.get("epoch") or 0) + 1,
-            "revisions": sorted([*listed, entry], key=lambda r: -r["number"])[
-                : served.schema.spec.revision_history_limit
-            ],
         }
+        for name in ("share", "operation"):
+            status.pop(name, None)
+        if share is not None and other is not None:
+            status["share"] = {"revision": other["number"], "percent": share[1], "first": share[2]}
+        if operation is not None:
+            status["operation"] = operation.to_dict()
+        elif item.status.get("operation"):
+            status["operation"] = item.status[
+                "operation"
+            ]  # what was refused of its older epochs stays refused
+        needed = {entry["number"], other and other["number"], status.get("stableRevision")}
+        status["revisions"] = _bounded(listed, served.schema.spec.revision_history_limit, needed)
         name, version = item.metadata.name, item.metadata.resourceVersion
         try:
             self._take(
@@ -79,8 +114,41 @@ class Pointers:
         except errors.ConflictError:
             self._take(await self.api.get(RENDERED_GROUPS, key.namespace, name))
             raise
-        log.info("revision", extra={"group": str(key), "revision": number, "snapshot": served.snapshot})
+        extra = {"group": str(key), "revision": entry["number"], "snapshot": served.snapshot}
+        log.info("revision", extra=extra)
+
+    @staticmethod
+    def _refuse_stale(item: AnyObject, operation: Operation | None) -> None:
+        """A leader that was stopped and goes on must not move what its successor has moved back."""
+        last = item.status.get("operation") or {}
+        mine = operation is not None and last.get("uid") == operation.uid
+        if mine and operation is not None and int(last.get("epoch") or 0) > operation.epoch:
+            raise errors.ConflictError(409, "StaleEpoch", f"{item.key} was moved by a newer epoch")
+
+    def _listed(
+        self, key: GroupKey, listed: list[Entry], served: Served, operation: Operation | None
+    ) -> Entry:
+        """The entry of this content, put on the list if it is not there."""
+        found = next((e for e in listed if components_of(e) == served.components), None)
+        if found is not None:
+            return found
+        number = max((int(e["number"]) for e in listed), default=self._rendered_last(key)) + 1
+        entry: Entry = {"number": number, "snapshot": served.snapshot}
+        if served.refs:
+            entry["policies"] = [{"name": name, "snapshot": snapshot} for name, snapshot in served.refs]
+        entry["createdAt"] = self.now()
+        entry["reason"] = self._why(key, operation)
+        if operation is not None:
+            entry["by"] = f"{operation.kind} {operation.name}"
+        listed.append(entry)
         return entry
+
+    def _why(self, key: GroupKey, operation: Operation | None) -> str:
+        if operation is not None and operation.kind == "PolicyRollout":
+            item = self.world.rollouts.get(TemplateKey(key.namespace, operation.name))
+            return f"PolicyRollout {operation.name} generation {item.metadata.generation if item else 0}"
+        template = self.world.templates.get(key.template_key)
+        return f"ConfigTemplate generation {template.metadata.generation if template else 0}"
 
     async def remove(self, key: GroupKey) -> None:
         """Delete the group's RenderedGroup, if there is one."""
@@ -112,3 +180,19 @@ class Pointers:
         item = msgspec.convert(body, AnyObject)
         self.world.groups.put(item)
         return item
+
+
+def components_of(entry: Entry) -> Components:
+    """What a listed revision is made of."""
+    policies = tuple(sorted((p["name"], p["snapshot"]) for p in entry.get("policies") or ()))
+    return entry["snapshot"], policies
+
+
+def _entry(item: AnyObject, number: Any) -> Entry | None:
+    return next((r for r in item.status.get("revisions") or () if r["number"] == number), None)
+
+
+def _bounded(listed: list[Entry], limit: int, needed: set[Any]) -> list[Entry]:
+    """The newest ``limit`` revisions, newest first, and those that are needed whatever their age."""
+    ordered = sorted(listed, key=lambda e: -int(e["number"]))
+    return [e for at, e in enumerate(ordered) if at < limit or e["number"] in needed]

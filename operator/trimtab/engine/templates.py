@@ -5,41 +5,62 @@ What is *accepted* here is what groups move to; what a group *serves* is its Ren
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
 from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons, snapshot
+from trimtab.core.policy import Policy, compile_policy
 from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
-from trimtab.core.resolve import group_view
+from trimtab.core.resolve import GroupView, document_problems, group_view
 from trimtab.core.schema import Schema, compile_template
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
-from trimtab.crypto import Keys, UnreadableError
+from trimtab.core.strategy import compile_strategy
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.snapshots import Snapshots, template_labels
 from trimtab.engine.world import World, rendered_group_key
-from trimtab.kube import errors
-from trimtab.kube.port import Api, MetaOnly
-from trimtab.kube.resources import CONTROLLER_REVISIONS
+
+PART = "spec"
+"""Where a snapshot's data holds a template's content."""
+
+COMPILED = 4
+"""Schemas that are kept of one template."""
 
 log = logging.getLogger(__name__)
 
 
+Components = tuple[str, tuple[tuple[str, str], ...]]
+"""What makes a revision: the template's snapshot, and (policy, snapshot) by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A compiled template and the name of the snapshot that holds its content."""
+    """A compiled template, the policies over it, and the names of the snapshots that hold their content.
+
+    ``refs`` are (policy, snapshot), by name; ``policies`` are those of them that are compiled for this template.
+    """
 
     schema: Schema
     snapshot: str
+    refs: tuple[tuple[str, str], ...] = ()
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def components(self) -> Components:
+        return self.snapshot, self.refs
+
+    def view(self, group: str) -> GroupView:
+        """One group's view. :raises KeyError: no such group."""
+        return group_view(self.schema, group, self.policies)
 
 
 @dataclass(slots=True)
@@ -52,18 +73,20 @@ class Judgement:
     accepted: Served | None
 
 
+async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
+    return []
+
+
 @dataclass(slots=True)
 class Templates:
-    """``keys`` is set once this process leads; nothing here is called before."""
+    """Judges and compiles; only the leader calls it."""
 
-    api: Api
     world: World
-    keys: Keys | None = None
+    snapshots: Snapshots
+    in_force: Callable[[TemplateKey], Awaitable[list[tuple[str, PolicyRolloutSpec]]]] = _no_policies
+    """The policies that lie over a template, which a new version of it has to go together with."""
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
-    _in_use: Counter[str] = field(default_factory=Counter)
-    _leaving: set[TemplateKey] = field(default_factory=set)
-    """Snapshots whose deletion is under way."""
 
     async def judge(self, key: TemplateKey) -> Judgement | None:
         """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
@@ -82,14 +105,11 @@ class Templates:
             and not self.collided(known)
         ):
             return known
-        verdict, schema = self._examine(item)
+        verdict, schema = self._examine(item, await self.in_force(key))
         accepted = None
         if schema is not None:
             accepted = Served(schema, await self._store(key, item.spec, meta.generation))
-            self._schemas = {
-                **{k: v for k, v in self._schemas.items() if k[0] != key},
-                (key, accepted.snapshot): schema,
-            }
+            self._remember(key, accepted.snapshot, schema)
         judgement = Judgement(meta.uid, meta.generation, verdict, accepted)
         self.judged[key] = judgement
         if verdict.ready == FALSE:
@@ -101,7 +121,9 @@ class Templates:
         """Whether it was refused for another template's sake, and so may be accepted without an edit."""
         return known.verdict.reason == reasons.NAME_COLLISION
 
-    def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
+    def _examine(
+        self, item: AnyObject, policies: Sequence[tuple[str, PolicyRolloutSpec]]
+    ) -> tuple[Verdict, Schema | None]:
         key = item.key
         try:
             spec = ConfigTemplateSpec.model_validate(item.spec)
@@ -113,7 +135,9 @@ class Templates:
             return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
         try:
             schema = compile_template(key.name, spec)
-            notices = render_problems(schema)
+            notices = render_problems(schema, [compile_policy(name, said, schema) for name, said in policies])
+            if spec.strategy is not None:
+                compile_strategy(spec.strategy, {g.name: g.labels for g in spec.groups})
         except RejectedError as error:
             found = error.violations
             return refused(reasons.REJECTED, summary(found), found), None
@@ -150,43 +174,12 @@ class Templates:
 
     async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:
         """Make sure that the content's snapshot exists; its name."""
-        keys = self._keys()
         content = snapshot.content(spec)
-        name = naming.snapshot_object(key.name, keys.digest(content, 10))
+        name = naming.snapshot_object(key.name, self.snapshots.hash(content))
         place = TemplateKey(key.namespace, name)
-        if place in self._leaving:
-            raise errors.UnavailableError(
-                0, "Leaving", f"snapshot {place} is being deleted; it is made again"
-            )
-        if self.world.snapshots.get(place) is not None and await self._is_there(place):
-            return name
-        public, taken = snapshot.split(content)
-        data: dict[str, Any] = {"spec": public}
-        if taken:
-            data["sealed"] = keys.seal(taken)
-        body = {
-            "apiVersion": CONTROLLER_REVISIONS.api_version,
-            "kind": CONTROLLER_REVISIONS.kind,
-            "metadata": {"name": name, "namespace": key.namespace, "labels": template_labels(key)},
-            "data": data,
-            "revision": generation,
-        }
-        try:
-            stored = await self.api.create(CONTROLLER_REVISIONS, body)
-        except errors.ConflictError as error:
-            if error.reason != "AlreadyExists":  # admission answers 409 as well, a ResourceQuota's for one
-                raise
-            return name  # content-addressed: whatever has this name holds this content
-        self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
+        labels = template_labels(key)
+        await self.snapshots.store(place, PART, snapshot.split(content), labels, generation)
         return name
-
-    async def _is_there(self, place: TemplateKey) -> bool:
-        """Asked of the API server itself: the store may not know yet of a deletion, and groups will point to it."""
-        try:
-            await self.api.get(CONTROLLER_REVISIONS, *place)
-        except errors.NotFoundError:
-            return False
-        return True
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
         """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).
@@ -196,84 +189,28 @@ class Templates:
         found = self._schemas.get((key, name))
         if found is not None:
             return found
-        try:
-            body = await self.api.get(CONTROLLER_REVISIONS, key.namespace, name)
-            data = body["data"]
-            taken = self._keys().open(data["sealed"]) if "sealed" in data else []
-            spec = ConfigTemplateSpec.model_validate(snapshot.join(data["spec"], taken))
-            schema = compile_template(key.name, spec)
-        except errors.NotFoundError:
-            log.error("a snapshot is gone", extra={"template": str(key), "snapshot": name})
+        halves = await self.snapshots.read(TemplateKey(key.namespace, name), PART)
+        if halves is None:
             return None
-        except (UnreadableError, ValidationError, RejectedError, KeyError) as error:
+        try:
+            schema = compile_template(key.name, ConfigTemplateSpec.model_validate(snapshot.join(*halves)))
+        except (ValidationError, RejectedError, KeyError, StopIteration) as error:
             log.error(
-                "a snapshot is unreadable: %s",
+                "a snapshot does not compile: %s",
                 type(error).__name__,
                 extra={"template": str(key), "snapshot": name},
             )
             return None
-        self._schemas[key, name] = schema
+        self._remember(key, name, schema)
         return schema
 
-    @contextlib.contextmanager
-    def in_use(self, name: str) -> Iterator[None]:
-        """Keep a snapshot from being pruned while a pass may still point to it."""
-        self._in_use[name] += 1
-        try:
-            yield
-        finally:
-            self._in_use[name] -= 1
-            if not self._in_use[name]:
-                del self._in_use[name]
-
-    async def prune(self, key: TemplateKey) -> None:
-        """Delete this template's snapshots that no revision of any group lists any more."""
-        for stored in list(self.world.snapshots):
-            labels = stored.metadata.labels or {}
-            place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
-            mine = (place.namespace, labels.get(naming.LABEL_TEMPLATE)) == key
-            if not mine or place in self._leaving or place.name in self._listed(key):
-                continue
-            self._leaving.add(place)
-            try:
-                with contextlib.suppress(errors.NotFoundError):
-                    await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
-            finally:
-                self._leaving.discard(place)
-            self.world.snapshots.drop(stored)
-
-    def _listed(self, key: TemplateKey) -> set[str]:
-        """The snapshots that somebody needs; asked anew for each, as it may change while another one is deleted."""
-        listed = {
-            entry.get("snapshot", "")
-            for group in self.world.groups
-            if rendered_group_key(group).template_key == key
-            for entry in group.status.get("revisions") or ()
-        }
-        listed |= {name for name, count in self._in_use.items() if count > 0}
-        judgement = self.judged.get(key)
-        if judgement is not None and judgement.accepted is not None:
-            listed.add(judgement.accepted.snapshot)
-        return listed
-
-    def _keys(self) -> Keys:
-        if self.keys is None:
-            raise RuntimeError("templates are judged by the leader alone, which has loaded its keys")
-        return self.keys
-
-
-def template_labels(key: TemplateKey) -> dict[str, str]:
-    """The labels of everything that is made for a template."""
-    return {
-        naming.LABEL_MANAGED_BY: naming.MANAGER,
-        naming.LABEL_PART_OF: key.name,
-        naming.LABEL_TEMPLATE: key.name,
-        naming.LABEL_TEMPLATE_NAMESPACE: key.namespace,
-    }
-
-
-def group_labels(key: GroupKey) -> dict[str, str]:
-    return {**template_labels(key.template_key), naming.LABEL_GROUP: key.group}
+    def _remember(self, key: TemplateKey, name: str, schema: Schema) -> None:
+        """The latest few: of a template that rolls out, two or three are in service at a time."""
+        self._schemas.pop((key, name), None)
+        self._schemas[key, name] = schema
+        mine = [place for place in self._schemas if place[0] == key]
+        for place in mine[:-COMPILED]:
+            del self._schemas[place]
 
 
 def shape_violations(error: ValidationError) -> tuple[Violation, ...]:
@@ -292,15 +229,17 @@ def unsupported_message(fields: list[str]) -> str:
     )
 
 
-def render_problems(schema: Schema) -> tuple[Notice, ...]:
-    """Render every group's document once; its notices.
+def render_problems(schema: Schema, policies: Sequence[Policy] = ()) -> tuple[Notice, ...]:
+    """Render every group's document once, with the policies over it; its notices.
 
     :raises RejectedError: a group's document cannot be rendered.
     """
     found: list[Violation] = []
     notices = list(schema.notices)
     for name in schema.groups:
-        rendered = render_group(group_view(schema, name))
+        view = group_view(schema, name, [policy for policy in policies if name in policy.groups])
+        rendered = render_group(view)
+        found += document_problems(view) if policies else ()
         found += rendered.violations
         notices += rendered.notices
     if found:
@@ -308,10 +247,23 @@ def render_problems(schema: Schema) -> tuple[Notice, ...]:
     return tuple(dict.fromkeys(notices))
 
 
+READY_IN = {"Succeeded": TRUE, "Rejected": FALSE, "RolledBack": FALSE, "RollbackFailed": FALSE}
+"""Ready in the phases that it is not Unknown in."""
+
+
+def rollout_verdict(progress: RolloutProgress, notices: tuple[Notice, ...]) -> Verdict:
+    """What a rollout's phase means for Ready."""
+    phase = progress.phase or "Pending"
+    return Verdict(READY_IN.get(phase, UNKNOWN), phase, progress.message or phase, (), notices)
+
+
 def ready_verdict(
-    judgement: Judgement, pending: list[GroupKey], failing: dict[GroupKey, tuple[str, str]]
+    judgement: Judgement,
+    pending: list[GroupKey],
+    failing: dict[GroupKey, tuple[str, str]],
+    held: str = "",
 ) -> Verdict:
-    """The template's verdict once its groups' outcomes are known."""
+    """The template's verdict once its groups' outcomes are known; ``held`` says what the pending ones wait for."""
     verdict = judgement.verdict
     if judgement.accepted is None:
         return verdict
@@ -319,7 +271,7 @@ def ready_verdict(
         group, (reason, message) = min(failing.items())
         return Verdict(FALSE, reason, f"group {group.group}: {message}", (), verdict.notices)
     if pending:
-        return verdict
+        return replace(verdict, message=f"accepted; {held}") if held else verdict
     count = len(judgement.accepted.schema.groups)
     return Verdict(
         TRUE, reasons.RENDERED, f"{count} group{'s' if count != 1 else ''} rendered", (), verdict.notices

@@ -36,13 +36,11 @@ def blocked(outcome: Outcome, reason: str, message: str) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who may be in the group. ``admits`` tells whether a namespace's preferences count; ``full`` whether a
+    """Who may be in the group: ``admits`` tells whether a namespace's preferences count; ``full`` whether a
     preference is beyond ``maxUsers``."""
 
     admits: Callable[[str], bool]
     full: Callable[[Preference], bool]
-    delivered: bool
-    alone: bool
 
 
 def judge(
@@ -57,21 +55,21 @@ def judge(
         verdict = refusal or Verdict(
             TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken"
         )
-        return Outcome(verdict, None if rendered else _in_force(view, preference, rules))
+        return Outcome(verdict, None if rendered else _in_force(view, preference))
     if refusal is not None:
-        return Outcome(refusal, _in_force(view, preference, rules))
+        return Outcome(refusal, _in_force(view, preference))
     resolution = view.resolve(preference.values)
     if resolution.violations:
         verdict = refused(
             reasons.INVALID, _invalid(preference, resolution), resolution.violations, resolution.notices
         )
-        return Outcome(verdict, _in_force(view, preference, rules))
-    rendered_now = _render(view, resolution, rules)
+        return Outcome(verdict, _in_force(view, preference))
+    rendered_now = _render(view, resolution)
     if rendered_now.violations:
         verdict = refused(
             reasons.INVALID, summary(rendered_now.violations), rendered_now.violations, resolution.notices
         )
-        return Outcome(verdict, _in_force(view, preference, rules))
+        return Outcome(verdict, _in_force(view, preference))
     inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
     return Outcome(
         accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs
@@ -156,15 +154,23 @@ def in_force(view: GroupView, preference: Preference) -> Resolution:
     return Resolution(view.values, {})
 
 
-def _in_force(view: GroupView, preference: Preference, rules: Rules) -> Entries:
-    rendered = _render(view, in_force(view, preference), rules)
+def _in_force(view: GroupView, preference: Preference) -> Entries:
+    rendered = _render(view, in_force(view, preference))
     if rendered.violations:
-        rendered = _render(view, Resolution(view.values, {}), rules)
+        rendered = _render(view, Resolution(view.values, {}))
     return rendered.entries
 
 
-def _render(view: GroupView, resolution: Resolution, rules: Rules) -> Rendered:
-    return render_user(view, resolution, alone=rules.alone) if rules.delivered else Rendered(Entries())
+def delivery_of(view: GroupView) -> str:
+    """How users of this content get their documents: Sharded, PerUser or None."""
+    return view.schema.delivery if view.schema.user_outputs else "None"
+
+
+def _render(view: GroupView, resolution: Resolution) -> Rendered:
+    delivery = delivery_of(view)
+    if delivery == "None":
+        return Rendered(Entries())
+    return render_user(view, resolution, alone=delivery == "PerUser")
 
 
 def homeless(preference: Preference, *, template: bool, served: bool, groups: list[str]) -> Verdict:

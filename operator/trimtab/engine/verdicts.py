@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api.policy_rollout import PolicyRollout
-from trimtab.core import naming, reasons
-from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
+from trimtab.core import naming
+from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
 from trimtab.engine.preferences import EMPTY, Accepted, Preference, TemplateKey, canonical, fingerprint
@@ -23,7 +22,6 @@ from trimtab.engine.world import World
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
-    POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     USER_PREFERENCES,
 )
@@ -108,7 +106,7 @@ class Verdicts:
             if state.revision != revision:
                 return None
             made = self._group_fields(state)
-            if verdict.ready == TRUE:
+            if verdict.ready == TRUE and state.settled:
                 made["stableRevision"] = revision
             return made
 
@@ -163,21 +161,6 @@ class Verdicts:
 
         target = Target(CONFIG_TEMPLATES, key.namespace, key.name)
         self._offer_object(target, key, self.world.templates, verdict, fields, now=True, then=then)
-
-    def rollout(self, item: AnyObject) -> None:
-        """A PolicyRollout is read but not built yet: say so, and change nothing."""
-        message = (
-            f"spec: {PolicyRollout.__name__} is not built in this version of Trimtab; it has no effect. "
-            "Put the values into the template's groups or profiles"
-        )
-        verdict = refused(reasons.NOT_SUPPORTED, message)
-        generation = item.metadata.generation
-
-        def fields(current: AnyObject) -> dict[str, Any] | None:
-            return {} if current.metadata.generation == generation else None
-
-        target = Target(POLICY_ROLLOUTS, item.metadata.namespace, item.metadata.name)
-        self._offer_object(target, item.key, self.world.rollouts, verdict, fields, now=True)
 
     def _offer_object(
         self,

@@ -19,7 +19,7 @@ _PREFERENCE_EVENTS = EVENTS.labels("UserPreference")
 
 
 class Work(NamedTuple):
-    """One entry of the queue: a template, a group, or a rollout."""
+    """One entry of the queue: a template, a group, or all rollouts of a template."""
 
     what: Literal["template", "group", "rollout"]
     key: TemplateKey | GroupKey
@@ -66,6 +66,7 @@ class World:
         self.templates: Objects[AnyObject] = Objects(self._template_changed)
         self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
         self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
+        self.actions: Objects[AnyObject] = Objects(self._action_changed)
         self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
         self.snapshots: Objects[MetaOnly] = Objects(self._snapshot_changed)
         self.synced = False
@@ -82,6 +83,10 @@ class World:
         if self.synced:
             self.queue.add(Work("template", key), key.namespace)
 
+    def enqueue_rollouts(self, key: TemplateKey) -> None:
+        if self.synced:
+            self.queue.add(Work("rollout", key), key.namespace)
+
     def everything(self, key: GroupKey) -> None:
         """Look at all of a group again."""
         self.dirty(key).everything = True
@@ -93,8 +98,10 @@ class World:
         self.synced = True
         for template in self.known_templates():
             self.enqueue_template(template)
-        for rollout in self.rollouts:
-            self.queue.add(Work("rollout", rollout.key), rollout.key.namespace)
+        for key in {template_of(rollout) for rollout in self.rollouts} | {t.key for t in self.templates}:
+            self.enqueue_rollouts(key)
+        for action in self.actions:
+            self._action_changed(action.key, None, action)
         for group in self.known_groups():
             self.everything(group)
 
@@ -107,6 +114,10 @@ class World:
         """Templates that are, that were, or that somebody names."""
         named = {g.template_key for g in self.known_groups()}
         return named | {t.key for t in self.templates}
+
+    def groups_of(self, key: TemplateKey) -> set[GroupKey]:
+        """The groups of a template that are rendered."""
+        return {group for item in self.groups if (group := rendered_group_key(item)).template_key == key}
 
     def known_groups(self) -> set[GroupKey]:
         rendered = {rendered_group_key(g) for g in self.groups}
@@ -132,12 +143,15 @@ class World:
         same = old is not None and new is not None and old.metadata.uid == new.metadata.uid
         if not same or old.metadata.generation != new.metadata.generation or old.status != new.status:  # type: ignore[union-attr]
             self.enqueue_template(key)
+            self.enqueue_rollouts(key)
 
     def _rendered_group_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         some = new or old
         if some is not None and self.synced:
             group = rendered_group_key(some)
             self.enqueue_group(group)
+            if _moved(old) != _moved(new):
+                self.enqueue_rollouts(group.template_key)
             if _counts(old) != _counts(new):  # the template's status adds them up
                 self.enqueue_template(group.template_key)
 
@@ -148,10 +162,23 @@ class World:
                 TemplateKey(key.namespace, (new.metadata.labels or {}).get(naming.LABEL_TEMPLATE, ""))
             )
 
-    def _rollout_changed(self, key: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
+    def _rollout_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()
-        if new is not None and self.synced:
-            self.queue.add(Work("rollout", key), key.namespace)
+        for template in {template_of(item) for item in (old, new) if item is not None}:
+            self.enqueue_rollouts(template)
+            if new is None:  # its policy is withdrawn
+                for group in self.groups_of(template):
+                    self.enqueue_group(group)
+
+    def _action_changed(self, _: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
+        if new is None:
+            return
+        reference = new.spec.get("rolloutRef") or {}
+        key = TemplateKey(new.metadata.namespace, str(reference.get("name") or ""))
+        if reference.get("kind") == "PolicyRollout":
+            rollout = self.rollouts.get(key)
+            key = template_of(rollout) if rollout is not None else key
+        self.enqueue_rollouts(key)
 
     def _namespace_changed(self, _: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
         """Labels decide which preferences a group takes, annotations which templates a target lets in."""
@@ -164,8 +191,20 @@ class World:
         return self.namespaces.get(TemplateKey("", name))
 
 
+def template_of(item: AnyObject) -> TemplateKey:
+    """The template that a PolicyRollout is for."""
+    reference = item.spec.get("templateRef")
+    name = reference.get("name") if isinstance(reference, dict) else ""
+    return TemplateKey(item.metadata.namespace, name if isinstance(name, str) else "")
+
+
 def _counts(item: AnyObject | None) -> object:
     return item and (item.status.get("users"), item.status.get("invalidUsers"))
+
+
+def _moved(item: AnyObject | None) -> object:
+    fields = ("currentRevision", "share", "operation")
+    return item and [item.status.get(name) for name in fields]
 
 
 def _marks(item: MetaOnly | None) -> object:

@@ -182,27 +182,50 @@ class Client:
                 return
 
     async def watch(
-        self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        version: str,
+        selector: str = "",
+        timeout: int = 300,
+        namespace: str | None = None,
+        fields: str = "",
     ) -> AsyncIterator[Event[T]]:
         """Events after ``version`` until the server ends the stream, which it does after ``timeout`` seconds.
+
+        ``namespace`` and ``fields`` (a field selector) are for who may not, or need not, see more.
 
         :raises GoneError: ``version`` is too old; list again.
         :raises UnavailableError: the stream broke, or was silent for longer than bookmarks allow.
         """
-        async for event in self._events(resource, item, {"resourceVersion": version}, selector, timeout):
+        params = {"resourceVersion": version} | ({"fieldSelector": fields} if fields else {})
+        async for event in self._events(resource, item, params, selector, timeout, namespace):
             yield event
 
     async def stream(
-        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """A list as a watch's initial events, from the API server's cache: several times faster than pages
         (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists)."""
         params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async for event in self._events(resource, item, params, selector, timeout):
+        async for event in self._events(resource, item, params, selector, timeout, namespace):
             yield event
 
     async def _events(
-        self, resource: Resource, item: type[T], params: dict[str, str], selector: str, timeout: int
+        self,
+        resource: Resource,
+        item: type[T],
+        params: dict[str, str],
+        selector: str,
+        timeout: int,
+        namespace: str | None = None,
     ) -> AsyncIterator[Event[T]]:
         params |= {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(timeout)}
         if selector:
@@ -212,7 +235,7 @@ class Client:
         limits = aiohttp.ClientTimeout(total=timeout + 30, sock_connect=10, sock_read=130)
         try:
             async with self.session.get(
-                self.credentials.server + resource.path(),
+                self.credentials.server + resource.path(namespace),
                 params=params,
                 headers=self._headers(),
                 timeout=limits,

@@ -45,6 +45,11 @@ class _Change:
     before: Body | None
     after: Body | None
 
+    def within(self, namespace: str | None) -> bool:
+        """Whether a watch of that namespace hears of it; everybody hears bookmarks."""
+        body = self.after or self.before
+        return not namespace or body is None or body["metadata"].get("namespace") == namespace
+
 
 @dataclass(slots=True)
 class _Stored:
@@ -138,7 +143,14 @@ class Memory:
             yield msgspec.json.decode(_encode(chunk), type=Page[item])  # type: ignore[valid-type]
 
     async def watch(
-        self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        version: str,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """Events after ``version`` for ``timeout`` seconds. :raises GoneError: ``version`` is compacted."""
         position, epoch = int(version or 0), self._epoch
@@ -150,7 +162,9 @@ class Memory:
                 raise errors.GoneError(410, "Expired", "too old resource version")
             for change in [c for c in self._log if c.version > position]:
                 position = change.version
-                kind, body = _event(change, selector) if change.resource == resource else ("", None)
+                kind, body = ("", None)
+                if change.resource == resource and change.within(namespace):
+                    kind, body = _event(change, selector)
                 if body is not None:
                     yield Event(kind, msgspec.json.decode(_encode(body), type=item))
             changed = self._changed
@@ -166,18 +180,29 @@ class Memory:
                 return
 
     async def stream(
-        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """:raises InvalidError: ``streams`` is off."""
         if not self.streams:
             raise errors.InvalidError(422, "Invalid", "sendInitialEvents is forbidden")
         version = self.version
-        for stored in [s for _, s in sorted(self._of(resource).items()) if _selected(s.body, selector)]:
+        found = [
+            stored
+            for (where, _), stored in sorted(self._of(resource).items())
+            if (not namespace or where == namespace) and _selected(stored.body, selector)
+        ]
+        for stored in found:
             yield Event("ADDED", msgspec.json.decode(_encode(stored.body), type=item))
         synced = {"metadata": {"resourceVersion": str(version)}}
         yield Event("SYNCED", msgspec.json.decode(_encode(synced), type=item))
         async for event in self.watch(
-            resource, item, version=str(version), selector=selector, timeout=timeout
+            resource, item, version=str(version), namespace=namespace, selector=selector, timeout=timeout
         ):
             yield event
 
@@ -285,7 +310,11 @@ class Memory:
         }
         if old is not None and made == old.body:
             return _copy(made)
-        if old is not None and resource.group == GROUP and made.get("spec") != old.body.get("spec"):
+        if (
+            old is not None
+            and resource.group in (GROUP, "apps")
+            and made.get("spec") != old.body.get("spec")
+        ):
             made["metadata"]["generation"] += 1
         self.version += 1
         made["metadata"]["resourceVersion"] = str(self.version)

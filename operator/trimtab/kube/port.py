@@ -69,13 +69,26 @@ class Api(Protocol):
         ...
 
     def watch(
-        self, resource: Resource, item: type[T], *, version: str, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        version: str,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """Events after ``version`` until the server ends the stream."""
         ...
 
     def stream(
-        self, resource: Resource, item: type[T], *, selector: str = "", timeout: int = 300
+        self,
+        resource: Resource,
+        item: type[T],
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """A list and the watch that follows it in one: what exists as ADDED events, then one SYNCED event whose
         object carries the list's resourceVersion, then what changes.

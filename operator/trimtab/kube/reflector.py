@@ -55,15 +55,18 @@ class Reflector(Generic[T]):
         sink: Sink[T],
         *,
         version: Callable[[T], str],
+        namespace: str | None = None,
         selector: str = "",
         limit: int = 500,
         relist_seconds: float = 600,
         watch: bool = True,
     ) -> None:
-        self.resource = resource
+        self.resource, self.namespace = resource, namespace
         self.synced = asyncio.Event()
         self.last_contact: float = 0.0
         self.relists = 0
+        self.problem = ""
+        """Why the last list or watch failed, in one word; empty while all is well."""
         self._asked = asyncio.Event()
         self._streams = True
         self._api, self._item, self._sink = api, item, sink
@@ -88,6 +91,7 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(_backoff(0))
             except errors.ApiError as error:
                 failures += 1
+                self.problem = error.reason or str(error.status)
                 log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(failures))
 
@@ -108,7 +112,11 @@ class Reflector(Generic[T]):
         self._sink.begin()
         try:
             async for event in self._api.stream(
-                self.resource, self._item, selector=self._selector, timeout=_seconds_to(relist_at)
+                self.resource,
+                self._item,
+                namespace=self.namespace,
+                selector=self._selector,
+                timeout=_seconds_to(relist_at),
             ):
                 self._touch()
                 version = self._version(event.object) or version
@@ -134,7 +142,7 @@ class Reflector(Generic[T]):
         version, count = "", 0
         self._sink.begin()
         pages: AsyncIterator[Page[T]] = self._api.pages(
-            self.resource, self._item, selector=self._selector, limit=self._limit
+            self.resource, self._item, namespace=self.namespace, selector=self._selector, limit=self._limit
         )
         async for page in pages:
             self._touch()
@@ -172,6 +180,7 @@ class Reflector(Generic[T]):
                     self.resource,
                     self._item,
                     version=version,
+                    namespace=self.namespace,
                     selector=self._selector,
                     timeout=_seconds_to(relist_at),
                 ):
@@ -185,6 +194,7 @@ class Reflector(Generic[T]):
                 raise
             except errors.ApiError as error:
                 failures += 1
+                self.problem = error.reason or str(error.status)
                 log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(failures))
 
@@ -199,6 +209,7 @@ class Reflector(Generic[T]):
                 await self._asked.wait()
 
     def _touch(self) -> None:
+        self.problem = ""
         self.last_contact = asyncio.get_running_loop().time()
 
 

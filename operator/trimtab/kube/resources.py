@@ -33,6 +33,7 @@ class Resource:
 CONFIG_TEMPLATES = Resource(GROUP, VERSION, "configtemplates", "ConfigTemplate")
 USER_PREFERENCES = Resource(GROUP, VERSION, "userpreferences", "UserPreference")
 POLICY_ROLLOUTS = Resource(GROUP, VERSION, "policyrollouts", "PolicyRollout")
+ROLLOUT_ACTIONS = Resource(GROUP, VERSION, "rolloutactions", "RolloutAction")
 RENDERED_GROUPS = Resource(GROUP, VERSION, "renderedgroups", "RenderedGroup")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
@@ -41,6 +42,10 @@ CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "Controller
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+PODS = Resource("", "v1", "pods", "Pod")
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
+JOBS = Resource("batch", "v1", "jobs", "Job")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 OUTPUTS = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}

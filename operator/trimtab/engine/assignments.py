@@ -1,0 +1,219 @@
+"""Which content each group shall serve: a function of how far its rollouts are, and of nothing that was done before.
+
+Every source (a template with a strategy, a policy) has something to say of a group: its target, what is stable, or to
+stay as it is. A template without a strategy says what was accepted last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from trimtab.api.rendered_group import Operation
+from trimtab.core.rollout import Intent
+from trimtab.engine.pointers import Pointers, components_of
+from trimtab.engine.policies import Policies
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.sources import POLICY, Source, Sources
+from trimtab.engine.templates import Components, Served, Templates
+
+
+class Undecided(Enum):
+    """Nothing can be said of a group yet: it stays exactly as it is."""
+
+    UNDECIDED = 0
+
+
+UNDECIDED = Undecided.UNDECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of the group's users who are served something else already. ``seed`` is what they are chosen by."""
+
+    served: Served
+    percent: int
+    seed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a group shall serve. ``settled``: nothing is under way, so what it serves well is stable."""
+
+    served: Served
+    share: Share | None = None
+    operation: Operation | None = None
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One source's word on one group; None is nothing (no policy)."""
+
+    base: str | None
+    share: str | None = None
+    percent: int = 100
+
+    @property
+    def moved(self) -> str | None:
+        """What the share is served."""
+        return self.share if self.percent < 100 else self.base
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What all sources say of one group."""
+
+    template: _Choice
+    policies: dict[str, _Choice]
+
+
+@dataclass(slots=True)
+class Assignments:
+    templates: Templates
+    policies: Policies
+    sources: Sources
+    pointers: Pointers
+    _served: dict[tuple[TemplateKey, Components], Served] = field(default_factory=dict)
+
+    async def of(self, key: GroupKey) -> Assignment | Undecided | None:
+        """What the group shall serve; None: it should not be.
+
+        :raises trimtab.kube.errors.ApiError: some content could not be read now.
+        """
+        sources = self.sources.of(key.template_key)
+        movers = [s for s in sources if key.group in s.wanted]
+        word = await self._words(key, sources, movers)
+        if not isinstance(word, _Words):
+            return word
+        served = await self._build(key, word.template.base, {n: c.base for n, c in word.policies.items()})
+        if not isinstance(served, Served):
+            return served
+        share = await self._share(key, word, movers, served)
+        operation = movers[0].operation(key.group) if movers else None
+        return Assignment(served, share, operation, settled=not movers)
+
+    async def would(self, key: GroupKey, source: Source, snapshot: str | None) -> Served | None:
+        """What the group would serve with this content of one source, and all others as they are.
+
+        :raises trimtab.kube.errors.ApiError: some content could not be read now.
+        """
+        word = await self._words(key, self.sources.of(key.template_key), [])
+        template, policies = None, {}
+        if isinstance(word, _Words):
+            template = word.template.base
+            policies = {name: choice.base for name, choice in word.policies.items()}
+        if source.kind == POLICY:
+            policies[source.name] = snapshot
+        else:
+            template = snapshot
+        served = await self._build(key, template, policies)
+        return served if isinstance(served, Served) else None
+
+    async def _words(
+        self, key: GroupKey, sources: list[Source], movers: list[Source]
+    ) -> _Words | Undecided | None:
+        """What everybody has to say of the group."""
+        judgement = await self.templates.judge(key.template_key)
+        if judgement is None:
+            return None
+        pointer, shared = self.pointers.current(key), self.pointers.shared(key)
+        if judgement.accepted is None and pointer is None:
+            return UNDECIDED if self.pointers.rendered_group(key) else None
+        now = components_of(pointer) if pointer else None
+        then = components_of(shared) if shared else None
+        percent = self.pointers.percent(key)
+        template = self._template(key, judgement.accepted, movers, now, then, percent)
+        if isinstance(template, Undecided):
+            return UNDECIDED
+        policies: dict[str, _Choice] = {}
+        for source in sources:
+            if source.kind == POLICY:
+                mine = dict(now[1]).get(source.name) if now else None
+                theirs = dict(then[1]).get(source.name) if then else None
+                policies[source.name] = _choice(source, source.wanted.get(key.group), mine, theirs, percent)
+        return _Words(template, policies)
+
+    def _template(
+        self,
+        key: GroupKey,
+        accepted: Served | None,
+        movers: list[Source],
+        now: Components | None,
+        then: Components | None,
+        percent: int,
+    ) -> _Choice | Undecided:
+        if accepted is None:
+            return _Choice(now[0] if now else None)
+        source = self.sources.template(key.template_key)
+        if source is None:
+            held = bool(movers) and now is not None
+            return _Choice(now[0] if held and now else accepted.snapshot)
+        if source.progress.stable is None:
+            return UNDECIDED
+        wanted = source.wanted.get(key.group)
+        return _choice(source, wanted, now[0] if now else None, then[0] if then else None, percent)
+
+    async def _share(self, key: GroupKey, word: _Words, movers: list[Source], base: Served) -> Share | None:
+        moving = next((c for c in (word.template, *word.policies.values()) if c.percent < 100), None)
+        if moving is None or not movers:
+            return None
+        policies = {name: choice.moved for name, choice in word.policies.items()}
+        served = await self._build(key, word.template.moved, policies)
+        if not isinstance(served, Served) or served.components == base.components:
+            return None
+        return Share(served, moving.percent, movers[0].uid)
+
+    async def _build(
+        self, key: GroupKey, template: str | None, policies: dict[str, str | None]
+    ) -> Served | Undecided | None:
+        """The content by its parts, without what is not for this group; None: that template has no such group."""
+        if template is None:
+            return None
+        schema = await self.templates.load(key.template_key, template)
+        if schema is None:
+            return UNDECIDED
+        group = schema.groups.get(key.group)
+        if group is None:
+            return None
+        refs = []
+        for name, snapshot in sorted(policies.items()):
+            if snapshot and await self.policies.covers(TemplateKey(key.namespace, snapshot), group.spec):
+                refs.append((name, snapshot))
+        identity = (key.template_key, (template, tuple(refs)))
+        known = self._served.get(identity)
+        if known is not None and known.schema is schema:
+            return known
+        compiled = [
+            await self.policies.compiled(name, TemplateKey(key.namespace, snapshot), schema)
+            for name, snapshot in refs
+        ]
+        served = Served(schema, template, tuple(refs), tuple(p for p in compiled if p is not None))
+        self._served[identity] = served
+        return served
+
+    def forget(self, key: TemplateKey, needed: set[str]) -> None:
+        """Drop what is of content that nobody needs any more."""
+        self._served = {
+            (owner, parts): served
+            for (owner, parts), served in self._served.items()
+            if owner != key or (parts[0] in needed and all(s in needed for _, s in parts[1]))
+        }
+
+
+def _choice(
+    source: Source, intent: Intent | None, now: str | None, then: str | None, percent: int
+) -> _Choice:
+    """``now`` and ``then`` are this source's part of what the group, and ``percent`` of its users, serve at present."""
+    stable = _snapshot(source.progress.stable)
+    if intent is None or intent.kind == "Stable":
+        return _Choice(now if intent is not None and intent.hold else stable)
+    target = _snapshot(source.progress.target)
+    if intent.hold:
+        return _Choice(now) if then is None or then == now else _Choice(now, then, percent)
+    return _Choice(stable, target, intent.percent) if intent.percent < 100 else _Choice(target)
+
+
+def _snapshot(content: Any) -> str | None:
+    return content.snapshot if content is not None else None

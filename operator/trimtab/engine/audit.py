@@ -1,0 +1,108 @@
+"""Every transition of a rollout as an Event, a JSON audit line and a metric: who, what, when, why, from, to.
+
+Status lists the last transitions, numbered, and an Event's name follows from the number: whoever takes over tells what
+its predecessor decided and did not tell any more, and nothing is told twice. Nothing sensitive is ever in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from trimtab.api.rollout_status import Transition
+from trimtab.core import times
+from trimtab.engine.metrics import TRANSITIONS
+from trimtab.engine.sources import Source
+from trimtab.kube import errors
+from trimtab.kube.port import FIELD_MANAGER, Api
+from trimtab.kube.resources import EVENTS
+
+log = logging.getLogger("trimtab.audit")
+
+RECENT = 600.0
+"""Seconds after which a transition that nobody told is not told any more: Events of older ones may have expired."""
+KEPT = 1024
+
+
+@dataclass(slots=True)
+class Audit:
+    api: Api
+    _told: dict[tuple[str, int], None] = field(default_factory=dict)
+
+    async def tell(self, source: Source, transitions: Iterable[Transition], now: float) -> None:
+        """Tell what has not been told yet, the oldest first.
+
+        :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
+        """
+        for transition in sorted(transitions, key=lambda t: t.number):
+            mark = (source.uid, transition.number)
+            if mark in self._told:
+                continue
+            if now - times.seconds(transition.at) < RECENT and await self._post(source, transition):
+                self._record(source, transition)
+            self._told[mark] = None
+            while len(self._told) > KEPT:
+                del self._told[next(iter(self._told))]
+
+    async def _post(self, source: Source, transition: Transition) -> bool:
+        """Make the Event; False if it is there already."""
+        meta = source.item.metadata
+        name = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
+        body = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"{meta.name[:200]}.{name}", "namespace": meta.namespace},
+            "eventTime": _micro(transition.at),
+            "reportingController": "trimtab.dev/operator",
+            "reportingInstance": FIELD_MANAGER,
+            "action": transition.reason,
+            "reason": transition.reason,
+            "type": "Warning" if transition.warning else "Normal",
+            "note": _note(transition),
+            "regarding": {
+                "apiVersion": source.resource.api_version,
+                "kind": source.kind,
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": meta.uid,
+            },
+        }
+        try:
+            await self.api.create(EVENTS, body)
+        except errors.ConflictError as error:
+            if error.reason == "AlreadyExists":
+                return False
+            raise
+        except (errors.ForbiddenError, errors.InvalidError, errors.NotFoundError) as error:
+            log.warning("an Event was refused: %s", error.reason)  # the line below says it all the same
+        return True
+
+    def _record(self, source: Source, transition: Transition) -> None:
+        TRANSITIONS.labels(source.kind, transition.reason).inc()
+        log.info(
+            "rollout",
+            extra={
+                "audit": True,
+                "what": transition.reason,
+                "rollout": f"{source.kind} {source.key}",
+                "uid": source.uid,
+                "at": transition.at,
+                "by": transition.by or FIELD_MANAGER,
+                "why": transition.message or "",
+                "phase": transition.phase,
+                "before": transition.before,
+                "after": transition.after,
+            },
+        )
+
+
+def _micro(at: str) -> str:
+    """RFC 3339 with microseconds, as MicroTime wants it."""
+    return at.replace("Z", "000Z") if "." in at else at.replace("Z", ".000000Z")
+
+
+def _note(transition: Transition) -> str:
+    said = transition.message or transition.reason
+    return (f"{said} (by {transition.by})" if transition.by else said)[:1024]

@@ -1,0 +1,222 @@
+"""What a rollout's spec comes to: the content that it asks for, or why it is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from trimtab.api.config_template import GroupSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.api.rollout_status import Content
+from trimtab.api.strategy import StrategySpec
+from trimtab.core import reasons
+from trimtab.core.policy import Policy, contradictions
+from trimtab.core.problems import Notice, RejectedError, Violation
+from trimtab.core.render import render_group
+from trimtab.core.resolve import document_problems, group_view
+from trimtab.core.schema import Schema
+from trimtab.core.status import Verdict, refused
+from trimtab.core.strategy import Strategy, compile_strategy
+from trimtab.engine.pointers import Pointers
+from trimtab.engine.policies import Policies, RefusedError
+from trimtab.engine.preferences import TemplateKey
+from trimtab.engine.slices import Slices
+from trimtab.engine.sources import TEMPLATE, Source, Sources
+from trimtab.engine.templates import Judgement, Templates
+from trimtab.engine.world import World
+
+PER_POLICY = 2
+"""Judgements kept of one policy: of its present spec, beside what was before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``source`` is as it was looked at. ``target`` and ``strategy`` are None while it is refused. ``scope`` are the
+    groups that it is, or was, for, in the template's order; ``unprotected`` says that nothing is served yet."""
+
+    source: Source
+    target: Content | None = None
+    strategy: Strategy | None = None
+    refusal: Verdict | None = None
+    notices: tuple[Notice, ...] = ()
+    scope: tuple[str, ...] = ()
+    unprotected: bool = False
+
+
+@dataclass(slots=True)
+class Cases:
+    world: World
+    templates: Templates
+    policies: Policies
+    sources: Sources
+    pointers: Pointers
+    slices: Slices
+    _judged: dict[str, tuple[object, Policy | RefusedError]] = field(default_factory=dict)
+    """uid -> (what it was judged by, what came of it)"""
+
+    async def of(self, key: TemplateKey, source: Source) -> Case:
+        """What the source asks for now.
+
+        :raises trimtab.kube.errors.ApiError: its content could not be kept; nothing was decided.
+        """
+        judgement = await self.templates.judge(key)
+        try:
+            if source.kind == TEMPLATE:
+                return await self._template(key, source, judgement)
+            return await self._policy(key, source, judgement)
+        except RefusedError as error:
+            verdict = refused(error.reason, error.message, error.violations)
+            return Case(source, refusal=verdict, scope=_planned(source))
+
+    # Templates.
+
+    async def _template(self, key: TemplateKey, source: Source, judgement: Judgement | None) -> Case:
+        if judgement is None:
+            raise RefusedError(reasons.TEMPLATE_NOT_FOUND, f"ConfigTemplate {key} is being deleted")
+        if judgement.accepted is None:
+            verdict = judgement.verdict
+            raise RefusedError(verdict.reason, verdict.message, verdict.violations)
+        accepted = judgement.accepted
+        target = _content(key, accepted.snapshot, judgement.generation)
+        stable = source.progress.stable
+        unprotected = False
+        if stable is None:
+            served = self._served(key)
+            unprotected = served is None
+            if served is not None:
+                stable = _content(key, served, 0)
+                progress = source.progress.model_copy(update={"stable": stable})
+                source = replace(source, progress=progress)
+        groups = _labels(accepted.schema.spec.groups)
+        if stable is not None and stable.snapshot:
+            before = await self.templates.load(key, stable.snapshot)
+            groups = {**(_labels(before.spec.groups) if before else {}), **groups}
+        strategy = _strategy(accepted.schema.spec.strategy, groups, accepted.schema)
+        return Case(source, target, strategy, None, (), tuple(groups), unprotected)
+
+    def _served(self, key: TemplateKey) -> str | None:
+        """The snapshot that most of the template's groups serve; None if none serves any."""
+        found = Counter(
+            pointer["snapshot"]
+            for group in self.world.groups_of(key)
+            if (pointer := self.pointers.current(group)) is not None
+        )
+        return found.most_common(1)[0][0] if found else None
+
+    # Policies.
+
+    async def _policy(self, key: TemplateKey, source: Source, judgement: Judgement | None) -> Case:
+        if judgement is None:
+            raise RefusedError(
+                reasons.TEMPLATE_NOT_FOUND,
+                f"there is no ConfigTemplate {key}; create it or correct spec.templateRef",
+            )
+        schema = await self._schema(key, judgement)
+        policy = await self._examined(key, source, schema)
+        spec = PolicyRolloutSpec.model_validate(source.item.spec)
+        scope = _labels(g for g in schema.spec.groups if g.name in policy.groups)
+        if not scope:
+            raise RefusedError.by(
+                [
+                    Violation(
+                        "spec.groupSelector",
+                        "policy",
+                        "scope",
+                        "selects no group of the template; correct it",
+                    )
+                ]
+            )
+        stable = source.progress.stable
+        if stable is not None and stable.snapshot:
+            place = TemplateKey(key.namespace, stable.snapshot)
+            was = _labels([g for g in schema.spec.groups if await self.policies.covers(place, g)])
+            scope = {g.name: g.labels for g in schema.spec.groups if g.name in {*scope, *was}}
+        strategy = _strategy(spec.strategy, scope, schema)
+        target = await self.policies.keep(source.item, schema)
+        return Case(source, target, strategy, None, policy.notices, tuple(scope))
+
+    async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:
+        """What policies are judged against: the template as accepted, or as served while an edit of it is refused."""
+        if judgement.accepted is not None:
+            return judgement.accepted.schema
+        served = self._served(key)
+        schema = await self.templates.load(key, served) if served else None
+        if schema is None:
+            raise RefusedError(
+                reasons.TEMPLATE_NOT_SERVED,
+                f"ConfigTemplate {key} has never been valid, so nothing is served yet; see its status",
+            )
+        return schema
+
+    async def _examined(self, key: TemplateKey, source: Source, schema: Schema) -> Policy:
+        """The policy, if it is valid by itself, in each group's document, and beside the others.
+
+        :raises RefusedError: it is not.
+        """
+        others = await self._others(key, source, schema)
+        meta = source.item.metadata
+        basis = (meta.generation, id(schema), tuple((p.name, id(p)) for p in others))
+        known = self._judged.get(meta.uid)
+        if known is None or known[0] != basis:
+            try:
+                outcome: Policy | RefusedError = await self._judge(source, schema, others)
+            except RefusedError as error:
+                outcome = error
+            known = self._judged[meta.uid] = (basis, outcome)
+        if isinstance(known[1], RefusedError):
+            raise known[1]
+        return known[1]
+
+    async def _judge(self, source: Source, schema: Schema, others: list[Policy]) -> Policy:
+        policy = self.policies.examine(source.item, schema)
+        found = contradictions(policy, others)
+        async with self.slices.turn() as turn:
+            for name in sorted(policy.groups):
+                beside = [p for p in others if name in p.groups]
+                view = group_view(schema, name, (*beside, policy))
+                found += document_problems(view) or render_group(view).violations
+                await turn.over()
+        if found:
+            raise RefusedError.by(list(dict.fromkeys(found)))
+        return policy
+
+    async def _others(self, key: TemplateKey, source: Source, schema: Schema) -> list[Policy]:
+        """The other policies of the template that are in force, or on their way."""
+        found = []
+        for other in self.sources.policies(key):
+            if other.uid == source.uid:
+                continue
+            underway = other.progress.underway == "Forward"
+            content = other.progress.target if underway else other.progress.stable
+            if content is not None and content.snapshot:
+                place = TemplateKey(key.namespace, content.snapshot)
+                policy = await self.policies.compiled(other.name, place, schema)
+                if policy is not None:
+                    found.append(policy)
+        return found
+
+    def reset(self) -> None:
+        """Forget everything that was worked out: another process has led meanwhile."""
+        self._judged.clear()
+
+
+def _strategy(spec: StrategySpec | None, groups: Mapping[str, Mapping[str, str]], schema: Schema) -> Strategy:
+    try:
+        return compile_strategy(spec, groups, schema.groups)
+    except RejectedError as error:
+        raise RefusedError.by(error.violations) from None
+
+
+def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:
+    return {group.name: group.labels for group in groups}
+
+
+def _content(key: TemplateKey, snapshot: str, generation: int) -> Content:
+    return Content(
+        hash=snapshot.removeprefix(f"{key.name}-"), snapshot=snapshot, generation=generation or None
+    )
+
+
+def _planned(source: Source) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for wave in source.progress.waves for name in wave.groups))

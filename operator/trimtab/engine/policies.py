@@ -1,0 +1,150 @@
+"""Policies: judged against their template, kept as content-addressed snapshots, compiled for what they lie over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from trimtab.api.config_template import GroupSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.api.rollout_status import Content
+from trimtab.api.support import not_supported
+from trimtab.core import naming, reasons, snapshot
+from trimtab.core.policy import Policy, compile_policy, in_scope
+from trimtab.core.problems import RejectedError, Violation, summary
+from trimtab.core.schema import Schema
+from trimtab.engine.observed import AnyObject
+from trimtab.engine.preferences import TemplateKey
+from trimtab.engine.snapshots import Snapshots, template_labels
+from trimtab.engine.templates import shape_violations, unsupported_message
+
+log = logging.getLogger(__name__)
+
+PART = "policy"
+"""Where a snapshot's data holds a policy's content."""
+COMPILED = 4
+"""How many compiled forms of one policy are kept: it lies over few templates at a time."""
+
+
+class RefusedError(ValueError):
+    """A policy or its strategy that cannot be rolled out."""
+
+    def __init__(self, reason: str, message: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.violations = reason, message, tuple(violations)
+
+    @classmethod
+    def by(cls, violations: Sequence[Violation]) -> RefusedError:
+        return cls(reasons.REJECTED, summary(tuple(violations)), violations)
+
+
+@dataclass(slots=True)
+class Policies:
+    """Judges, stores and loads; only the leader calls it."""
+
+    snapshots: Snapshots
+    _specs: dict[TemplateKey, PolicyRolloutSpec] = field(default_factory=dict)
+    _compiled: dict[tuple[str, TemplateKey], tuple[Schema, Policy | None]] = field(default_factory=dict)
+
+    def examine(self, item: AnyObject, schema: Schema) -> Policy:
+        """The policy as it is written now, against the template that it is for.
+
+        :raises RefusedError: it is not valid.
+        """
+        try:
+            spec = PolicyRolloutSpec.model_validate(item.spec)
+        except ValidationError as error:
+            raise RefusedError.by(shape_violations(error)) from None
+        unsupported = not_supported(spec)
+        if unsupported:
+            raise RefusedError(reasons.NOT_SUPPORTED, unsupported_message(unsupported))
+        try:
+            return compile_policy(item.metadata.name, spec, schema)
+        except RejectedError as error:
+            raise RefusedError.by(error.violations) from None
+
+    async def keep(self, item: AnyObject, schema: Schema) -> Content:
+        """Make sure that the content's snapshot exists.
+
+        :raises trimtab.kube.errors.ApiError: it could not be stored.
+        """
+        content = snapshot.policy_content(item.spec)
+        hashed = self.snapshots.hash(content)
+        meta = item.metadata
+        template = TemplateKey(meta.namespace, schema.name)
+        place = TemplateKey(meta.namespace, naming.policy_snapshot(meta.name, hashed))
+        labels = {**template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
+        halves = snapshot.split_policy(content, schema.sensitive)
+        await self.snapshots.store(place, PART, halves, labels, meta.generation)
+        return Content(hash=hashed, snapshot=place.name, generation=meta.generation)
+
+    async def spec(self, place: TemplateKey) -> PolicyRolloutSpec | None:
+        """A stored policy's content, or None if it is gone or unreadable (which is logged).
+
+        :raises trimtab.kube.errors.ApiError: it could not be read now.
+        """
+        found = self._specs.get(place)
+        if found is not None:
+            return found
+        halves = await self.snapshots.read(place, PART)
+        if halves is None:
+            return None
+        try:
+            spec = PolicyRolloutSpec.model_validate(snapshot.join_policy(*halves))
+        except (ValidationError, KeyError, StopIteration) as error:
+            log.error(
+                "a policy's snapshot is unreadable: %s", type(error).__name__, extra={"snapshot": str(place)}
+            )
+            return None
+        self._specs[place] = spec
+        return spec
+
+    async def covers(self, place: TemplateKey, group: GroupSpec) -> bool:
+        """Whether a stored policy is for that group."""
+        spec = await self.spec(place)
+        return spec is not None and in_scope(spec, group)
+
+    async def compiled(self, name: str, place: TemplateKey, schema: Schema) -> Policy | None:
+        """A stored policy over a template; what of it does not fit that template (an older one, say) is left out."""
+        known = self._compiled.get((name, place))
+        if known is not None and known[0] is schema:
+            return known[1]
+        spec = await self.spec(place)
+        policy = None if spec is None else fitted(name, spec, schema)
+        self._compiled[name, place] = (schema, policy)
+        while sum(1 for known_name, _ in self._compiled if known_name == name) > COMPILED:
+            del self._compiled[next(key for key in self._compiled if key[0] == name)]
+        return policy
+
+    def forget(self, needed: set[str]) -> None:
+        """Drop what was read of snapshots that nobody needs."""
+        self._specs = {place: spec for place, spec in self._specs.items() if place.name in needed}
+
+
+def fitted(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy | None:
+    """The policy without the keys that this template has no valid place for; None if nothing else of it is valid."""
+    try:
+        return compile_policy(name, spec, schema)
+    except RejectedError as error:
+        misfits = {violation.key for violation in error.violations}
+    policy = spec.policy
+    known = schema.keys.keys() - misfits
+    kept = policy.model_copy(
+        update={
+            "values": {key: value for key, value in policy.values.items() if key in known},
+            "enforced": [entry for entry in policy.enforced if entry.key in known],
+            "constraints": [entry for entry in policy.constraints if entry.key in known],
+        }
+    )
+    log.warning(
+        "a policy does not fit", extra={"policy": name, "template": schema.name, "keys": sorted(misfits)}
+    )
+    groups = None if spec.groups is None else [group for group in spec.groups if group in schema.groups]
+    lenient = spec.model_copy(update={"policy": kept, "schema_version": None, "groups": groups})
+    try:
+        return compile_policy(name, lenient, schema)
+    except RejectedError:
+        return None

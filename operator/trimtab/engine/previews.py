@@ -1,0 +1,152 @@
+"""What a rollout would change, worked out before its first wave: counts, and some of the changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.api.rollout_status import Content, KeyChange, Preview
+from trimtab.core.problems import Notice
+from trimtab.core.reload import restarting
+from trimtab.core.resolve import GroupView, Resolution
+from trimtab.engine.assignments import Assignment, Assignments
+from trimtab.engine.preferences import GroupKey, Preference
+from trimtab.engine.slices import Slices
+from trimtab.engine.sources import Source
+from trimtab.engine.users import in_force
+from trimtab.engine.world import World
+
+SAMPLES, PER_GROUP, KEYS, RESTARTS = 20, 4, 50, 50
+REDACTED = "(sensitive)"
+EFFECTS = ("Clamped", "Dropped", "Locked")
+_ABSENT = object()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been found so far."""
+
+    preview: dict[str, Any]
+    keys: dict[str, None] = field(default_factory=dict)
+    samples: list[KeyChange] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
+
+    def count(self, name: str) -> None:
+        self.preview[name] = self.preview.get(name, 0) + 1
+
+
+@dataclass(slots=True)
+class Previews:
+    world: World
+    assignments: Assignments
+    slices: Slices
+
+    async def of(self, source: Source, target: Content, groups: Iterable[str]) -> Preview:
+        """What it would change in these groups.
+
+        :raises trimtab.kube.errors.ApiError: some content could not be read now.
+        """
+        template = (
+            source.key.name if source.kind == "ConfigTemplate" else source.item.spec["templateRef"]["name"]
+        )
+        tally = _Tally({})
+        for name in groups:
+            key = GroupKey(source.key.namespace, template, name)
+            tally.count("groups")
+            now = await self.assignments.of(key)
+            old = now.served.view(name) if isinstance(now, Assignment) else None
+            then = await self.assignments.would(key, source, target.snapshot)
+            new = then.view(name) if then is not None else None
+            async with self.slices.turn() as turn:
+                for _ in self._group(tally, key, old, new):
+                    await turn.over()
+        return Preview(
+            hash=target.hash,
+            keys=list(tally.keys)[:KEYS],
+            samples=tally.samples,
+            restarts=tally.restarts[:RESTARTS],
+            **tally.preview,
+        )
+
+    def _group(
+        self, tally: _Tally, key: GroupKey, old: GroupView | None, new: GroupView | None
+    ) -> Iterator[None]:
+        room = min(SAMPLES, len(tally.samples) + PER_GROUP)
+        before = old.values if old else {}
+        after = new.values if new else {}
+        if before != after or (old is None) != (new is None):
+            tally.count("changed_groups")
+        self._changes(tally, key.group, None, before, after, new or old, (), room)
+        if new is not None and old is not None and restarting(old) != restarting(new):
+            target = new.group.spec.target_namespace or key.namespace
+            tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
+        yield
+        for preference in list(self.world.preferences.members(key).values()):
+            tally.count("users")
+            mine = _resolved(old, preference) if old else None
+            then = _resolved(new, preference) if new else None
+            self._user(tally, key.group, preference.user, mine, then, new or old, room)
+            yield
+
+    def _user(
+        self,
+        tally: _Tally,
+        group: str,
+        user: str,
+        old: Resolution | None,
+        new: Resolution | None,
+        view: GroupView | None,
+        room: int,
+    ) -> None:
+        before = old.values if old else {}
+        after = new.values if new else {}
+        if before != after:
+            tally.count("changed_users")
+        notices = [n for n in (new.notices if new else ()) if n.reason in EFFECTS]
+        if notices:
+            tally.count("clamped_users")
+        if before != after or notices:
+            self._changes(tally, group, user, before, after, view, notices, room)
+
+    def _changes(
+        self,
+        tally: _Tally,
+        group: str,
+        user: str | None,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        view: GroupView | None,
+        notices: Iterable[Notice],
+        room: int,
+    ) -> None:
+        effects = {notice.key: notice.reason for notice in notices}
+        for name in {**before, **after}:
+            if before.get(name, _ABSENT) == after.get(name, _ABSENT):
+                continue
+            tally.keys[name] = None
+            if len(tally.samples) < room:
+                hidden = view is None or name not in view.schema.keys or view.schema.keys[name].sensitive
+                tally.samples.append(
+                    KeyChange(
+                        group=group,
+                        user=user,
+                        key=name,
+                        old=_shown(before, name, hidden),
+                        new=_shown(after, name, hidden),
+                        effect=effects.get(name, "Changed"),
+                    )
+                )
+
+
+def _resolved(view: GroupView, preference: Preference) -> Resolution:
+    resolution = view.resolve(preference.values)
+    return in_force(view, preference) if resolution.violations else resolution
+
+
+def _shown(values: Mapping[str, Any], name: str, hidden: bool) -> str | None:
+    if name not in values:
+        return None
+    return REDACTED if hidden else msgspec.json.encode(values[name]).decode()[:200]

@@ -1,0 +1,328 @@
+"""The pass over all rollouts of one template: look, step, write what was decided, and only then act on it.
+
+What the machine decides is in status before anything follows from it; groups then follow their assignment by
+themselves. One pass handles all rollouts of a template, one after the other, so that no two of them start over the same group.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.api.rollout_status import TRANSITIONS, Content, RolloutProgress, Transition
+from trimtab.core import reasons, times
+from trimtab.core.rollout import Answer, Request, Seen, Step, intents, step
+from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
+from trimtab.engine.audit import Audit
+from trimtab.engine.cases import Case, Cases
+from trimtab.engine.group_state import GroupState
+from trimtab.engine.observed import AnyObject
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.previews import Previews
+from trimtab.engine.sightings import Sightings
+from trimtab.engine.sources import FIELDS, POLICY, TEMPLATE, Source, Sources
+from trimtab.engine.templates import rollout_verdict
+from trimtab.engine.watching import Watching
+from trimtab.engine.world import Work, World, template_of
+from trimtab.kube import errors
+from trimtab.kube.port import Api
+from trimtab.kube.resources import POLICY_ROLLOUTS, ROLLOUT_ACTIONS
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 1.0
+"""Counters in a rollout's status are written at most this often."""
+
+
+@dataclass(slots=True)
+class Rollouts:
+    """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
+
+    api: Api
+    world: World
+    sources: Sources
+    cases: Cases
+    sightings: Sightings
+    previews: Previews
+    watching: Watching
+    audit: Audit
+    clock: Callable[[], float]
+    now: Callable[[], str]
+    states: dict[GroupKey, GroupState]
+    _written: dict[str, float] = field(default_factory=dict)
+
+    async def reconcile(self, key: TemplateKey) -> None:
+        """One pass.
+
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        """
+        wake: list[float] = []
+        for source in self.sources.of(key):
+            at = await self._advance(key, source)
+            if at is not None:
+                wake.append(at)
+        self.watching.keep(key, self.sources.of(key), self.states)
+        await self._refuse_strays(key)
+        if wake:
+            delay = max(0.0, min(wake) - self.clock())
+            self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
+
+    async def _advance(self, key: TemplateKey, source: Source) -> float | None:
+        """One rollout's turn; when it wants to be looked at again."""
+        case = await self.cases.of(key, source)
+        source = case.source
+        seen = await self._see(key, case)
+        made = step(source.progress, seen, self.clock())
+        if made.transitions:
+            made = _numbered(made, self.now_text())
+        delayed = self._may_wait(source, made)
+        if delayed is None:
+            source = await self._write(source, case, made.progress)
+            self._moved(key, case.source, source)
+        self.watching.consumed(source, seen.evidence)
+        await self._answer(made.answers)
+        await self.audit.tell(source, source.progress.transitions, self.clock())
+        self.watching.follow(key, source, case, measure=made.measure)
+        times_ = [at for at in (made.wake_at, delayed) if at is not None]
+        return min(times_) if times_ else None
+
+    def now_text(self) -> str:
+        return times.text(self.clock())
+
+    # Seeing.
+
+    async def _see(self, key: TemplateKey, case: Case) -> Seen:
+        source = case.source
+        preview = source.progress.preview
+        if case.target is not None and self._wants_preview(case):
+            preview = await self.previews.of(source, case.target, case.scope)
+        return Seen(
+            target=case.target,
+            refusal=case.refusal.message if case.refusal else "",
+            strategy=case.strategy,
+            groups=await self.sightings.of(key, source, case.scope),
+            busy=self._busy(key, case),
+            preview=preview,
+            evidence=self.watching.evidence(source),
+            requests=tuple(self._requests(source)),
+            unprotected=case.unprotected,
+        )
+
+    @staticmethod
+    def _wants_preview(case: Case) -> bool:
+        """Only for what would start: known content, of which no preview has been made."""
+        progress, target = case.source.progress, case.target
+        if target is None or case.unprotected or progress.underway == "Back":
+            return False
+        known = {c.hash for c in (progress.stable,) if c} | {q.hash for q in progress.quarantine}
+        return target.hash not in known and (progress.preview is None or progress.preview.hash != target.hash)
+
+    def _busy(self, key: TemplateKey, case: Case) -> str:
+        """Another rollout that is under way in a group of this one."""
+        mine = (
+            {name for wave in case.source.progress.waves for name in wave.groups}
+            if (case.source.progress.underway)
+            else set(case.scope)
+        )
+        for other in self.sources.of(key):
+            shared = mine & other.wanted.keys() if other.uid != case.source.uid else set()
+            if shared:
+                return f"{other.label} is under way in group {min(shared)}"
+        return ""
+
+    def _requests(self, source: Source) -> Iterable[Request]:
+        """What people ask of this rollout and nobody has answered, the oldest first."""
+        mine = [a for a in self.world.actions if _about(a, source) and not _answered(a)]
+        for item in sorted(mine, key=lambda a: (a.metadata.creationTimestamp or "", a.metadata.name)):
+            spec = item.spec
+            yield Request(
+                uid=item.metadata.uid,
+                action=str(spec.get("action")),
+                content_hash=spec.get("contentHash") or "",
+                requester=str(spec.get("requester") or ""),
+                reason=str(spec.get("reason") or ""),
+            )
+
+    # Saying.
+
+    def _may_wait(self, source: Source, made: Step) -> float | None:
+        """When to write it, if only its counters moved and they were written a moment ago."""
+        quiet = {"message": None, "updated": None}
+        if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
+            return None
+        if made.progress == source.progress:
+            return None
+        at = self._written.get(source.uid, 0.0) + SETTLE_SECONDS
+        return at if at > self.clock() else None
+
+    async def _write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
+        """Put it into status, over exactly the object that was looked at.
+
+        :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
+        """
+        item = source.item
+        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        status |= progress.to_dict()
+        if source.kind == POLICY:
+            generation = item.metadata.generation
+            verdict = _verdict(case, progress)
+            before = item.status.get("conditions") or ()
+            status |= {
+                "observedGeneration": generation,
+                "conditions": conditions(verdict, generation, self.now(), before),
+                "violations": violation_fields(verdict.violations),
+                "warnings": notice_fields(verdict.notices),
+            }
+        status = {name: value for name, value in status.items() if value not in (None, [])}
+        if _plain(status) == _plain(item.status):
+            return source
+        store = self.sources.store(source.kind)
+        meta = item.metadata
+        try:
+            answer = await self.api.replace_status(
+                source.resource, meta.namespace, meta.name, status, version=meta.resourceVersion
+            )
+        except errors.ConflictError:
+            store.put(msgspec.convert(await self.api.get(source.resource, *source.key), AnyObject))
+            raise
+        except errors.NotFoundError:
+            store.drop(item)
+            raise errors.UnavailableError(0, "Gone", f"{source.label} is gone") from None
+        self._written[source.uid] = self.clock()
+        store.put(msgspec.convert(answer, AnyObject))
+        return Source(source.kind, msgspec.convert(answer, AnyObject), progress, intents(progress))
+
+    def _moved(self, key: TemplateKey, before: Source, after: Source) -> None:
+        """Send the groups to work that it now wants something else of."""
+        changed = {
+            name
+            for name in {*before.wanted, *after.wanted}
+            if before.wanted.get(name) != after.wanted.get(name)
+        }
+        if _snapshots(before) != _snapshots(after):
+            changed |= {group.group for group in self.world.groups_of(key)}
+        for name in changed:
+            self.world.enqueue_group(GroupKey(key.namespace, key.name, name))
+        if before.progress.phase != after.progress.phase:
+            self.world.enqueue_template(key)
+        if before.progress.underway and not after.progress.underway:
+            self.world.enqueue_rollouts(key)  # others may have waited for it
+
+    async def _refuse_strays(self, key: TemplateKey) -> None:
+        """Actions on what is not there, or does not roll out."""
+        for item in list(self.world.actions):
+            reference = item.spec.get("rolloutRef") or {}
+            place = TemplateKey(item.metadata.namespace, str(reference.get("name")))
+            if _answered(item) or key not in (place, self._template_of(place)):
+                continue
+            if reference.get("kind") == TEMPLATE:
+                known = self.sources.template(place) is not None
+                missing = f"ConfigTemplate {place.name} has no strategy, so that its changes do not roll out"
+            else:
+                known = self.world.rollouts.get(place) is not None or await self._is_there(place)
+                missing = f"there is no PolicyRollout {place.name} in namespace {place.namespace}"
+            if not known:
+                await self._answer([Answer(item.metadata.uid, False, missing)])
+
+    def _template_of(self, place: TemplateKey) -> TemplateKey:
+        rollout = self.world.rollouts.get(place)
+        return place if rollout is None else template_of(rollout)
+
+    async def _is_there(self, place: TemplateKey) -> bool:
+        """Asked of the API server itself: its event may come after the action's."""
+        try:
+            self.world.rollouts.put(msgspec.convert(await self.api.get(POLICY_ROLLOUTS, *place), AnyObject))
+        except errors.NotFoundError:
+            return False
+        return True
+
+    async def _answer(self, answers: Iterable[Answer]) -> None:
+        """Tell whoever asked what became of it."""
+        by_uid = {item.metadata.uid: item for item in self.world.actions}
+        for answer in answers:
+            item = by_uid.get(answer.uid)
+            if item is None:
+                continue
+            verdict = (
+                Verdict(TRUE, reasons.ACCEPTED, answer.message)
+                if answer.accepted
+                else refused(reasons.REFUSED, answer.message)
+            )
+            generation = item.metadata.generation
+            status = {
+                **item.status,
+                "observedGeneration": generation,
+                "conditions": conditions(verdict, generation, self.now(), ()),
+            }
+            try:
+                body = await self.api.replace_status(
+                    ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
+                )
+            except errors.NotFoundError:
+                self.world.actions.drop(item)
+                continue
+            except errors.ConflictError:
+                self.world.actions.put(
+                    msgspec.convert(await self.api.get(ROLLOUT_ACTIONS, *item.key), AnyObject)
+                )
+                raise
+            self.world.actions.put(msgspec.convert(body, AnyObject))
+
+
+def _numbered(made: Step, at: str) -> Step:
+    """The step with its transitions on the list in status."""
+    progress = made.progress
+    last = max((t.number for t in progress.transitions), default=0)
+    fresh = [
+        Transition(
+            number=last + index,
+            at=at,
+            reason=t.reason,
+            message=t.message,
+            by=t.by or None,
+            phase=t.to_phase,
+            warning=t.warning,
+            before=t.before or None,
+            after=t.after or None,
+        )
+        for index, t in enumerate(made.transitions, 1)
+    ]
+    listed = [*reversed(fresh), *progress.transitions][:TRANSITIONS]
+    changed = progress.model_copy(update={"transitions": listed})
+    return Step(changed, made.transitions, made.answers, made.measure, made.wake_at)
+
+
+def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
+    if case.refusal is not None:
+        return case.refusal
+    return rollout_verdict(progress, case.notices)
+
+
+def _snapshots(source: Source) -> tuple[Content | None, Content | None]:
+    return source.progress.stable, source.progress.target
+
+
+def _about(action: AnyObject, source: Source) -> bool:
+    reference = action.spec.get("rolloutRef") or {}
+    return (action.metadata.namespace, reference.get("kind"), reference.get("name")) == (
+        source.key.namespace,
+        source.kind,
+        source.name,
+    )
+
+
+def _answered(action: AnyObject) -> bool:
+    return any(c.get("type") == "Ready" for c in action.status.get("conditions") or ())
+
+
+def _plain(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status without the times of its conditions, to compare."""
+    spoken = [
+        {**{k: v for k, v in c.items() if k != "lastTransitionTime"}, "message": c.get("message") or ""}
+        for c in status.get("conditions") or ()
+    ]
+    return {**status, "conditions": spoken}

@@ -1,0 +1,63 @@
+"""What a rollout sees of its groups, each under what is wanted of it now: one that has not followed is not settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trimtab.core.health import State
+from trimtab.core.rollout import GroupSeen
+from trimtab.core.status import FALSE, TRUE
+from trimtab.engine.assignments import Assignment
+from trimtab.engine.groups import NEVER, Groups
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.sources import Source
+from trimtab.engine.watching import Watching
+
+
+@dataclass(slots=True)
+class Sightings:
+    groups: Groups
+    watching: Watching
+
+    async def of(self, key: TemplateKey, source: Source, scope: Iterable[str]) -> dict[str, GroupSeen]:
+        """Each planned group, and each of the scope, as it is.
+
+        :raises trimtab.kube.errors.ApiError: some content could not be read now.
+        """
+        planned = (name for wave in source.progress.waves for name in wave.groups)
+        names = dict.fromkeys([*planned, *scope])
+        return {name: await self._one(GroupKey(*key, name), source) for name in names}
+
+    async def _one(self, key: GroupKey, source: Source) -> GroupSeen:
+        intent = source.wanted.get(key.group)
+        assignment = await self.groups.assignments.of(key)
+        if assignment is None:
+            return GroupSeen(exists=False, intent=intent)
+        operation = self.groups.pointers.operation(key)
+        epoch = int(operation.get("epoch") or 0) if operation.get("uid") == source.uid else 0
+        if not isinstance(assignment, Assignment):
+            return GroupSeen(epoch=epoch, intent=intent)
+        state, outcome = self.groups.states.get(key), self.groups.outcomes.get(key)
+        settled = (
+            state is not None
+            and outcome is not None
+            and outcome.ready == TRUE
+            and self.groups.follows(key, assignment)
+            and (state.restart_at == NEVER or not state.view.group.spec.workloads)
+        )
+        problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""
+        if state is not None and state.workload_problems:
+            problem = problem or state.workload_problems[0]
+        health: State = "Healthy"
+        message = ""
+        if settled and state is not None and source.progress.underway == "Forward":
+            health, message = self.watching.health(state)
+        return GroupSeen(
+            epoch=epoch,
+            settled=settled,
+            health=health,
+            message=message,
+            problem=problem,
+            intent=intent,
+        )

@@ -1,0 +1,156 @@
+"""ControllerRevisions: content that was accepted once, under a name made of its keyed hash, until nobody lists it.
+
+``data`` holds the public part (``spec`` of a template, ``policy`` of a policy), what is sensitive as a Fernet token in
+``sealed``, and in ``digests`` a keyed digest of each sensitive part by its path, so that a change of it can be told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.core import naming
+from trimtab.core.snapshot import Spec, Taken
+from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.world import World
+from trimtab.kube import errors
+from trimtab.kube.port import Api, MetaOnly
+from trimtab.kube.resources import CONTROLLER_REVISIONS
+
+log = logging.getLogger(__name__)
+
+DIGITS = 16
+"""Hex digits of a content's keyed hash."""
+
+
+@dataclass(slots=True)
+class Snapshots:
+    """``keys`` is set once this process leads; nothing here is called before."""
+
+    api: Api
+    world: World
+    keys: Keys | None = None
+    _in_use: Counter[str] = field(default_factory=Counter)
+    _leaving: set[TemplateKey] = field(default_factory=set)
+    """Snapshots whose deletion is under way."""
+
+    def hash(self, content: Spec) -> str:
+        """The content's keyed hash."""
+        return self._keys().digest(content, DIGITS)
+
+    async def store(
+        self,
+        place: TemplateKey,
+        part: str,
+        content: tuple[Spec, Taken],
+        labels: dict[str, str],
+        generation: int,
+    ) -> None:
+        """Make sure that the snapshot is there; ``content`` is split already, its public half goes to ``part``.
+
+        :raises trimtab.kube.errors.ApiError: it could not be stored.
+        """
+        if place in self._leaving:
+            raise errors.UnavailableError(
+                0, "Leaving", f"snapshot {place} is being deleted; it is made again"
+            )
+        if self.world.snapshots.get(place) is not None and await self._is_there(place):
+            return
+        keys = self._keys()
+        public, taken = content
+        data: dict[str, Any] = {part: public}
+        if taken:
+            data["sealed"] = keys.seal(taken)
+            data["digests"] = {"/".join(path): keys.digest([path, value]) for path, value in taken}
+        body = {
+            "apiVersion": CONTROLLER_REVISIONS.api_version,
+            "kind": CONTROLLER_REVISIONS.kind,
+            "metadata": {"name": place.name, "namespace": place.namespace, "labels": labels},
+            "data": data,
+            "revision": generation,
+        }
+        try:
+            stored = await self.api.create(CONTROLLER_REVISIONS, body)
+        except errors.ConflictError as error:
+            if error.reason != "AlreadyExists":  # admission answers 409 as well, a ResourceQuota's for one
+                raise
+            return  # content-addressed: whatever has this name holds this content
+        self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
+
+    async def _is_there(self, place: TemplateKey) -> bool:
+        """Asked of the API server itself: the store may not know yet of a deletion, and groups will point to it."""
+        try:
+            await self.api.get(CONTROLLER_REVISIONS, *place)
+        except errors.NotFoundError:
+            return False
+        return True
+
+    async def read(self, place: TemplateKey, part: str) -> tuple[Spec, Taken] | None:
+        """The content in its two halves, or None if it is gone or unreadable (which is logged).
+
+        :raises trimtab.kube.errors.ApiError: it could not be read now.
+        """
+        try:
+            body = await self.api.get(CONTROLLER_REVISIONS, *place)
+            data = body["data"]
+            return data[part], (self._keys().open(data["sealed"]) if "sealed" in data else [])
+        except errors.NotFoundError:
+            log.error("a snapshot is gone", extra={"snapshot": str(place)})
+        except (UnreadableError, KeyError) as error:
+            log.error("a snapshot is unreadable: %s", type(error).__name__, extra={"snapshot": str(place)})
+        return None
+
+    @contextlib.contextmanager
+    def in_use(self, *names: str) -> Iterator[None]:
+        """Keep snapshots from being pruned while a pass may still point to them."""
+        self._in_use.update(names)
+        try:
+            yield
+        finally:
+            self._in_use.subtract(names)
+            for name in names:
+                if not self._in_use[name]:
+                    del self._in_use[name]
+
+    async def prune(self, key: TemplateKey, needed: Callable[[], set[str]]) -> None:
+        """Delete this template's snapshots that nobody needs; asked anew for each, as that may change meanwhile."""
+        for stored in list(self.world.snapshots):
+            place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
+            label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
+            if (place.namespace, label) != key or place in self._leaving:
+                continue
+            if self._in_use[place.name] > 0 or place.name in needed():
+                continue
+            self._leaving.add(place)
+            try:
+                with contextlib.suppress(errors.NotFoundError):
+                    await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
+            finally:
+                self._leaving.discard(place)
+            self.world.snapshots.drop(stored)
+
+    def _keys(self) -> Keys:
+        if self.keys is None:
+            raise RuntimeError("only the leader stores content, and it has loaded its keys")
+        return self.keys
+
+
+def template_labels(key: TemplateKey) -> dict[str, str]:
+    """The labels of everything that is made for a template."""
+    return {
+        naming.LABEL_MANAGED_BY: naming.MANAGER,
+        naming.LABEL_PART_OF: key.name,
+        naming.LABEL_TEMPLATE: key.name,
+        naming.LABEL_TEMPLATE_NAMESPACE: key.namespace,
+    }
+
+
+def group_labels(key: GroupKey) -> dict[str, str]:
+    return {**template_labels(key.template_key), naming.LABEL_GROUP: key.group}

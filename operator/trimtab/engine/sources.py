@@ -1,0 +1,134 @@
+"""What rolls out: policies, and templates that have a strategy, with how far each of them is.
+
+Progress is read from status, whose newest version this process has written itself or has just read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from trimtab.api.rendered_group import Operation
+from trimtab.api.rollout_status import Content, RolloutProgress
+from trimtab.core.rollout import Intent, intents
+from trimtab.engine.observed import AnyObject, Objects
+from trimtab.engine.preferences import TemplateKey
+from trimtab.engine.world import World, template_of
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, Resource
+
+log = logging.getLogger(__name__)
+
+POLICY: Literal["PolicyRollout"] = "PolicyRollout"
+TEMPLATE: Literal["ConfigTemplate"] = "ConfigTemplate"
+FIELDS = frozenset(field.alias or name for name, field in RolloutProgress.model_fields.items())
+"""The fields of status that are a rollout's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One rollout as it stands. ``wanted`` is what it has to say of groups, by name."""
+
+    kind: Literal["PolicyRollout", "ConfigTemplate"]
+    item: AnyObject
+    progress: RolloutProgress
+    wanted: Mapping[str, Intent]
+
+    @property
+    def name(self) -> str:
+        return self.item.metadata.name
+
+    @property
+    def uid(self) -> str:
+        return self.item.metadata.uid
+
+    @property
+    def key(self) -> TemplateKey:
+        return self.item.key
+
+    @property
+    def resource(self) -> Resource:
+        return POLICY_ROLLOUTS if self.kind == POLICY else CONFIG_TEMPLATES
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    def operation(self, group: str) -> Operation | None:
+        """What it stamps on a group that it plans."""
+        intent = self.wanted.get(group)
+        if intent is None:
+            return None
+        return Operation(
+            kind=self.kind,
+            name=self.name,
+            uid=self.uid,
+            epoch=intent.epoch,
+            back=self.progress.underway == "Back",
+        )
+
+    def contents(self) -> Iterator[Content]:
+        """All content that it may still serve."""
+        for content in (self.progress.stable, self.progress.target, self.progress.previous):
+            if content is not None and content.snapshot:
+                yield content
+
+
+def read_progress(status: dict[str, Any], of: str) -> RolloutProgress:
+    """How far status says that it is; a status that somebody wrote by hand counts as none."""
+    try:
+        return RolloutProgress.model_validate(status)
+    except ValidationError as error:
+        log.error("the status of %s is not ours: %d errors; it starts anew", of, error.error_count())
+        return RolloutProgress()
+
+
+@dataclass(slots=True)
+class Sources:
+    """All rollouts, by template."""
+
+    world: World
+    _known: dict[str, tuple[str, Source]] = field(default_factory=dict)
+    """uid -> (resourceVersion, source)"""
+    _by_template: dict[TemplateKey, list[Source]] = field(default_factory=dict)
+    _as_of: int = -1
+
+    def policies(self, key: TemplateKey) -> list[Source]:
+        """The PolicyRollouts of a template, by name."""
+        if self._as_of != self.world.rollouts.changes:
+            self._as_of, self._by_template = self.world.rollouts.changes, {}
+            for item in sorted(self.world.rollouts, key=lambda item: item.metadata.name):
+                self._by_template.setdefault(template_of(item), []).append(self._source(POLICY, item))
+            present = {
+                item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
+            }
+            self._known = {uid: known for uid, known in self._known.items() if uid in present}
+        return self._by_template.get(key, [])
+
+    def template(self, key: TemplateKey) -> Source | None:
+        """The template itself, if its changes roll out by a strategy."""
+        item = self.world.templates.get(key)
+        if item is None or item.spec.get("strategy") is None:
+            return None
+        return self._source(TEMPLATE, item)
+
+    def of(self, key: TemplateKey) -> list[Source]:
+        """Everything that rolls out in a template's groups."""
+        template = self.template(key)
+        return [*([template] if template else []), *self.policies(key)]
+
+    def store(self, kind: str) -> Objects[AnyObject]:
+        """Where the objects of that kind are."""
+        return self.world.rollouts if kind == POLICY else self.world.templates
+
+    def _source(self, kind: Literal["PolicyRollout", "ConfigTemplate"], item: AnyObject) -> Source:
+        known = self._known.get(item.metadata.uid)
+        if known is not None and known[0] == item.metadata.resourceVersion:
+            return known[1]
+        progress = read_progress(item.status, f"{kind} {item.key}")
+        source = Source(kind, item, progress, intents(progress))
+        self._known[item.metadata.uid] = (item.metadata.resourceVersion, source)
+        return source

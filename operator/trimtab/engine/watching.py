@@ -1,0 +1,132 @@
+"""What is watched while a rollout is under way: the health of its workloads, and its gates' evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from trimtab.core import times
+from trimtab.core.health import State
+from trimtab.core.rollout import Evidence
+from trimtab.engine.cases import Case
+from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.group_state import GroupState
+from trimtab.engine.health import HealthWatch
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.sources import Source
+from trimtab.engine.workloads import Workloads
+from trimtab.engine.world import World
+from trimtab.gates import Measurement
+from trimtab.gates.runner import Runner, Subject
+
+_WORST = {"Failed": 0, "Progressing": 1, "Healthy": 2}
+
+
+@dataclass(slots=True)
+class Watching:
+    world: World
+    workloads: Workloads
+    health_watch: HealthWatch
+    runner: Runner
+    _evidence: dict[str, list[Evidence]] = field(default_factory=dict)
+    """uid -> what has been measured and not been looked at yet"""
+    _wanted: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
+    _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
+    _measured: dict[str, TemplateKey] = field(default_factory=dict)
+    """uid -> the template whose rollouts have to look at its evidence"""
+
+    # Health.
+
+    def health(self, state: GroupState) -> tuple[State, str]:
+        """The group's workloads on what it serves now: the worst of them."""
+        workloads = state.view.group.spec.workloads or ()
+        worst: tuple[State, str] = ("Healthy", "")
+        digest = self.workloads.digest_of(state.view) if workloads else ""
+        for workload in workloads:
+            key = WorkloadKey(workload.kind, state.target, workload.name)
+            found = self.health_watch.state(key, digest)
+            if _WORST[found.state] < _WORST[worst[0]]:
+                worst = (found.state, found.message)
+        return worst
+
+    def keep(self, key: TemplateKey, sources: Iterable[Source], states: dict[GroupKey, GroupState]) -> None:
+        """Watch the workloads of the groups that are under way, and no others."""
+        wanted = {
+            WorkloadKey(workload.kind, state.target, workload.name)
+            for source in sources
+            if source.progress.underway == "Forward"
+            for name in source.wanted
+            if (state := states.get(GroupKey(*key, name))) is not None
+            for workload in state.view.group.spec.workloads or ()
+        }
+        if wanted == self._wanted.get(key, set()):
+            return
+        self._wanted[key] = wanted
+        if not wanted:
+            del self._wanted[key]
+        self._owners = {workload: owner for owner, mine in self._wanted.items() for workload in mine}
+        self.health_watch.want(self._owners.keys())
+
+    def workload_changed(self, workload: WorkloadKey) -> None:
+        """Something is known of a workload that was not known before."""
+        owner = self._owners.get(workload)
+        if owner is not None:
+            self.world.enqueue_rollouts(owner)
+
+    # Gates.
+
+    def evidence(self, source: Source) -> tuple[Evidence, ...]:
+        """What was measured since the last look."""
+        return tuple(self._evidence.get(source.uid, ()))
+
+    def consumed(self, source: Source, seen: Iterable[Evidence]) -> None:
+        """That evidence is in status now."""
+        known = list(seen)
+        rest = [e for e in self._evidence.get(source.uid, ()) if e not in known]
+        if rest:
+            self._evidence[source.uid] = rest
+        else:
+            self._evidence.pop(source.uid, None)
+
+    def follow(self, key: TemplateKey, source: Source, case: Case, *, measure: bool) -> None:
+        """Measure the rollout's gates in its present wave, or none."""
+        progress = source.progress
+        gates = case.strategy.gates if case.strategy is not None else ()
+        if not measure or not gates or progress.wave_started_at is None:
+            if case.strategy is not None or not measure:
+                self.forget(source.uid)
+            return
+        self._measured[source.uid] = key
+        subject = Subject(
+            kind=source.kind,
+            namespace=source.key.namespace,
+            name=source.name,
+            uid=source.uid,
+            epoch=progress.epoch or 0,
+            wave=progress.current_wave or 0,
+            started_at=times.seconds(progress.wave_started_at),
+        )
+        self.runner.want(subject, gates)
+
+    def measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
+        """A gate has been measured."""
+        owner = self._measured.get(subject.uid)
+        if owner is None:
+            return
+        evidence = Evidence(gate, subject.epoch, subject.wave, measurement.result, measurement.message)
+        self._evidence.setdefault(subject.uid, []).append(evidence)
+        self.world.enqueue_rollouts(owner)
+
+    def forget(self, uid: str) -> None:
+        """Nothing of that rollout is to be measured any more."""
+        if self._measured.pop(uid, None) is not None:
+            self.runner.forget(uid)
+        self._evidence.pop(uid, None)
+
+    def clear(self) -> None:
+        """Another process leads now."""
+        for uid in list(self._measured):
+            self.forget(uid)
+        self._wanted.clear()
+        self._owners = {}
+        self.health_watch.want(())

@@ -1,0 +1,366 @@
+"""Rollouts through the real engine, in memory: pointers, documents and status, for policies and templates alike."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from simulation import HOME, Cluster, Operator, settled, spec
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    EVENTS,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
+)
+
+REST = 30.0
+"""Seconds, by clockwork, in which everybody has followed."""
+LOCK: Body = {"enforced": [{"key": "agent.voice", "value": "bright", "reason": "SEC-12"}]}
+CLAMP: Body = {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]}
+
+
+def groups(**strategy: Any) -> Body:
+    """The small template, its groups labelled by ring; with ``strategy`` if any is given."""
+    made = spec(
+        groups=[
+            {"name": "free", "labels": {"ring": "canary"}, "values": {"session.minutes": 20}},
+            {"name": "paid", "labels": {"ring": "main"}},
+        ]
+    )
+    return {**made, **strategy}
+
+
+def waves(*, soak: str = "10m", **more: Any) -> Body:
+    canary = {"name": "canary", "groupSelector": {"matchLabels": {"ring": "canary"}}, "soak": soak}
+    return {"waves": [canary, {"name": "all"}], **more}
+
+
+def progress(cluster: Cluster, name: str = "lock", resource: Any = POLICY_ROLLOUTS) -> Body:
+    body = cluster.find(resource, name)
+    assert body is not None
+    return body.get("status") or {}
+
+
+def pointer(cluster: Cluster, group: str) -> tuple[int, int | None]:
+    """(current, stable) revision of a group."""
+    body = cluster.find(RENDERED_GROUPS, f"app-{group}")
+    assert body is not None
+    return body["status"]["currentRevision"], body["status"].get("stableRevision")
+
+
+def voice(cluster: Cluster, group: str) -> str:
+    text = cluster.documents()["ConfigMap", HOME, f"app-{group}", "config.yaml"]
+    return text.split("voice: ")[1].split("\n")[0].strip("\"'")
+
+
+def happened(cluster: Cluster, name: str = "lock") -> list[str]:
+    """The reasons of the rollout's Events, in the order in which they were made."""
+    found = [e for e in cluster.memory.objects(EVENTS) if e["regarding"]["name"] == name]
+    return [e["reason"] for e in sorted(found, key=lambda e: int(e["metadata"]["resourceVersion"]))]
+
+
+async def until(
+    operator: Operator, cluster: Cluster, phase: str, name: str = "lock", resource: Any = POLICY_ROLLOUTS
+) -> Body:
+    """Wait, by clockwork, for a phase."""
+    for _ in range(4000):
+        status = progress(cluster, name, resource)
+        if status.get("phase") == phase:
+            return status
+        await asyncio.sleep(1)
+    raise AssertionError(f"{status.get('phase')}: {status.get('message')}, never {phase}")
+
+
+async def test_a_policy_without_a_strategy_reaches_every_group() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.preference("alice", {"agent.voice": "dark"})
+    await settled(cluster)
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    status = progress(cluster)
+    assert (status["phase"], cluster.ready(POLICY_ROLLOUTS, "lock")) == ("Succeeded", ("True", "Succeeded"))
+    assert [voice(cluster, g) for g in ("free", "paid")] == ["bright", "bright"]
+    assert '"bright"' in (cluster.file("alice") or "")
+    assert pointer(cluster, "free") == (2, 2)
+    warnings = cluster.find_status("alice")["warnings"]
+    assert [(w["key"], w["reason"]) for w in warnings] == [("agent.voice", "Locked")]
+    assert "SEC-12" in warnings[0]["message"]
+    assert await settled(cluster) == []
+
+
+async def test_waves_follow_one_another_after_their_soak() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.preference("alice")
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        await asyncio.sleep(REST)
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["bright", "calm"]
+        assert pointer(cluster, "free") == (2, 1)
+        assert progress(cluster)["wave"] == "1/2"
+        await until(operator, cluster, "Succeeded")
+        await operator.quiet()
+    assert [voice(cluster, g) for g in ("free", "paid")] == ["bright", "bright"]
+    assert [pointer(cluster, g) for g in ("free", "paid")] == [(2, 2), (2, 2)]
+    assert {"WaveStarted", "WaveCompleted", "RolloutCompleted"} <= set(happened(cluster))
+    assert await settled(cluster) == []
+
+
+async def test_an_abort_brings_every_group_back_and_quarantines_the_content() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        action = cluster.act("Abort", "lock", reason="it smells")
+        status = await until(operator, cluster, "RolledBack")
+        await operator.quiet()
+        assert cluster.ready(ROLLOUT_ACTIONS, action) == ("True", "Accepted")
+        assert voice(cluster, "free") == "calm"
+        assert [pointer(cluster, g) for g in ("free", "paid")] == [(1, 1), (1, 1)]
+        epochs = {
+            cluster.find(RENDERED_GROUPS, f"app-{g}")["status"]["operation"]["epoch"]
+            for g in ("free", "paid")
+        }  # type: ignore[index]
+        assert epochs == {status["epoch"]}
+    assert await settled(cluster) == []
+    assert voice(cluster, "free") == "calm"
+    async with Operator(cluster) as operator:
+        cluster.act("Retry", "lock")
+        await until(operator, cluster, "Soaking")
+        await asyncio.sleep(REST)
+    assert voice(cluster, "free") == "bright"
+    assert pointer(cluster, "free") == (2, 1)
+
+
+async def test_a_share_of_the_users_goes_first_and_only_grows() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    for number in range(40):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    await settled(cluster)
+    ten = {"name": "ten", "groups": ["free"], "percent": 10, "soak": "10m"}
+    half = {"name": "half", "groups": ["free"], "percent": 50, "soak": "10m"}
+
+    def moved() -> set[str]:
+        users = (f"user-{n}" for n in range(40))
+        return {u for u in users if '"bright"' in (cluster.file(u) or "")}
+
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy={"waves": [ten, half]})
+        await until(operator, cluster, "Soaking")
+        await asyncio.sleep(REST)
+        first = moved()
+        assert 0 < len(first) < 20
+        assert voice(cluster, "free") == "calm"
+        while progress(cluster)["wave"] != "2/3":
+            await asyncio.sleep(5)
+        await until(operator, cluster, "Soaking")
+        await asyncio.sleep(REST)
+        second = moved()
+        assert first < second
+        assert len(second) < 40
+        assert voice(cluster, "free") == "calm"
+        await until(operator, cluster, "Succeeded")
+        await operator.quiet()
+    assert len(moved()) == 40
+    assert voice(cluster, "free") == "bright"
+    assert await settled(cluster) == []
+
+
+async def test_a_template_with_a_strategy_rolls_out_by_waves_and_back() -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy=waves()))
+    cluster.preference("alice")
+    await settled(cluster)
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    loud = groups(strategy=waves())
+    loud["keys"] = [*loud["keys"][:2], {"name": "agent.voice", "type": "String", "default": "loud"}]
+    async with Operator(cluster) as operator:
+        cluster.template(loud)
+        await until(operator, cluster, "Soaking", "app", CONFIG_TEMPLATES)
+        await asyncio.sleep(REST)
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["loud", "calm"]
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("Unknown", "Soaking")
+        cluster.act("Abort", "app", kind="ConfigTemplate")
+        await until(operator, cluster, "RolledBack", "app", CONFIG_TEMPLATES)
+        await operator.quiet()
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "RolledBack")
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["calm", "calm"]
+        assert [pointer(cluster, g) for g in ("free", "paid")] == [(1, 1), (1, 1)]
+        cluster.template(groups(strategy=waves()))
+        await until(operator, cluster, "Succeeded", "app", CONFIG_TEMPLATES)
+        await operator.quiet()
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    assert await settled(cluster) == []
+
+
+async def test_a_deleted_policy_is_withdrawn_also_while_the_operator_was_down() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    cluster.policy("lock", LOCK)
+    cluster.policy("clamp", CLAMP)
+    await settled(cluster)
+    assert voice(cluster, "free") == "bright"
+    cluster.remove(POLICY_ROLLOUTS, "lock")
+    await settled(cluster)
+    assert voice(cluster, "free") == "calm"
+    assert progress(cluster, "clamp")["phase"] == "Succeeded"
+
+
+async def test_two_rollouts_that_share_a_group_queue() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        cluster.policy("clamp", CLAMP)
+        status = await until(operator, cluster, "Waiting", "clamp")
+        assert "PolicyRollout lock" in status["message"]
+        await until(operator, cluster, "Succeeded", "clamp")
+        assert progress(cluster)["phase"] == "Succeeded"
+        await operator.quiet()
+    policies = cluster.find(RENDERED_GROUPS, "app-free")["status"]["revisions"][0]["policies"]  # type: ignore[index]
+    assert [p["name"] for p in policies] == ["clamp", "lock"]
+
+
+async def test_an_approval_binds_to_the_content_that_was_previewed() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.preference("alice", {"agent.temperature": 1.8})
+    await settled(cluster)
+    strategy = {"waves": [{"name": "all", "approval": True}]}
+    async with Operator(cluster) as operator:
+        cluster.policy("clamp", CLAMP, strategy=strategy)
+        status = await until(operator, cluster, "AwaitingApproval", "clamp")
+        preview = status["preview"]
+        assert (preview["groups"], preview["changedUsers"], preview["clampedUsers"]) == (2, 1, 1)
+        sample = next(s for s in preview["samples"] if s.get("user") == "alice")
+        assert (sample["key"], sample["old"], sample["new"], sample["effect"]) == (
+            "agent.temperature",
+            "1.8",
+            "1.0",
+            "Clamped",
+        )
+        wrong = cluster.act("Approve", "clamp", contentHash="0000")
+        await operator.quiet()
+        assert cluster.ready(ROLLOUT_ACTIONS, wrong) == ("False", "Refused")
+        cluster.act("Approve", "clamp", contentHash=preview["hash"])
+        await until(operator, cluster, "Succeeded", "clamp")
+        await operator.quiet()
+    assert '"agent":{"temperature":1.0' in (cluster.file("alice") or "").replace(" ", "").replace("\n", "")
+
+
+async def test_new_content_in_mid_rollout_starts_again_from_stable() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        other: Body = {"enforced": [{"key": "agent.voice", "value": "dark"}]}
+        cluster.policy("lock", other, strategy=waves())
+        await asyncio.sleep(REST)
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["dark", "calm"]
+        assert progress(cluster)["phase"] == "Soaking"
+        cluster.remove(POLICY_ROLLOUTS, "lock")
+        await asyncio.sleep(REST)
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["calm", "calm"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ({"enforced": [{"key": "agent.voise", "value": "x"}]}, "agent.voice"),
+        ({"enforced": [{"key": "agent.temperature", "value": 9}]}, "at most 2"),
+        ({}, "says nothing"),
+    ],
+)
+async def test_a_policy_that_is_not_valid_is_rejected_and_nothing_moves(policy: Body, said: str) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    before = cluster.documents()
+    cluster.policy("lock", policy)
+    await settled(cluster)
+    assert progress(cluster)["phase"] == "Rejected"
+    assert cluster.ready(POLICY_ROLLOUTS, "lock") == ("False", "Rejected")
+    assert said in cluster.message(POLICY_ROLLOUTS, "lock")
+    assert cluster.documents() == before
+
+
+async def test_two_policies_that_contradict_each_other_the_later_one_is_rejected() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    cluster.policy("other", {"enforced": [{"key": "agent.voice", "value": "dark"}]})
+    await settled(cluster)
+    assert progress(cluster, "other")["phase"] == "Rejected"
+    assert "PolicyRollout lock" in cluster.message(POLICY_ROLLOUTS, "other")
+    assert voice(cluster, "free") == "bright"
+
+
+async def test_a_template_that_does_not_fit_the_policies_in_force_is_rejected() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    without = groups()
+    without["keys"] = without["keys"][:2]
+    cluster.template(without)
+    await settled(cluster)
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
+    assert voice(cluster, "free") == "bright"
+
+
+async def test_snapshots_are_kept_while_somebody_may_serve_them_and_pruned_after() -> None:
+    cluster = Cluster()
+    cluster.template(groups(revisionHistoryLimit=1))
+    await settled(cluster)
+    for value in ("one", "two", "three"):
+        cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": value}]})
+        await settled(cluster)
+    await settled(cluster)
+    names = [b["metadata"]["name"] for b in cluster.memory.objects(CONTROLLER_REVISIONS)]
+    status = progress(cluster)
+    assert status["stable"]["snapshot"] in names
+    assert status["previous"]["snapshot"] in names
+    assert len([n for n in names if "policy" in n]) == 2
+
+
+async def test_undo_returns_to_what_was_stable_before() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": "dark"}]})
+    await settled(cluster)
+    assert voice(cluster, "free") == "dark"
+    action = cluster.act("Undo", "lock")
+    await settled(cluster)
+    assert cluster.ready(ROLLOUT_ACTIONS, action) == ("True", "Accepted")
+    assert progress(cluster)["phase"] == "RolledBack"
+    assert voice(cluster, "free") == "bright"
+    assert await settled(cluster) == []
+
+
+async def test_an_action_on_nothing_is_refused() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    missing = cluster.act("Pause", "nobody")
+    direct = cluster.act("Pause", "app", kind="ConfigTemplate")
+    await settled(cluster)
+    assert cluster.ready(ROLLOUT_ACTIONS, missing) == ("False", "Refused")
+    assert cluster.ready(ROLLOUT_ACTIONS, direct) == ("False", "Refused")

@@ -1,0 +1,68 @@
+"""The rules, in the order in which they are asked; one that changes something has them all asked again.
+
+A rule is a small function of a :class:`Run` that returns whether it changed anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trimtab.api.rollout_status import RolloutProgress
+from trimtab.core.rollout import gates, reading, words
+from trimtab.core.rollout.actions import take_requests
+from trimtab.core.rollout.judging import judge
+from trimtab.core.rollout.moves import finish, start
+from trimtab.core.rollout.phases import phase_of, tell_phase, tell_the_end
+from trimtab.core.rollout.planning import plan, stable_at_once, take_target
+from trimtab.core.rollout.run import Run
+from trimtab.core.rollout.seen import Seen, Step
+from trimtab.core.rollout.timing import deadline, soak, unheld, wake_at, watch
+
+Rule = Callable[[Run], bool]
+
+RULES: tuple[Rule, ...] = (
+    take_target,
+    stable_at_once,
+    plan,
+    judge,
+    gates.follow_strategy,
+    gates.halt,
+    unheld,
+    watch,
+    soak,
+    finish,
+    deadline,
+    start,
+)
+ROUNDS = 1000
+"""More than the moves that one look can lead to."""
+
+
+def step(progress: RolloutProgress, seen: Seen, now: float) -> Step:
+    """What follows from one look at everything; ``now`` is in seconds since 1970.
+
+    Write the progress that it returns before anything else follows from it. The same look again changes nothing.
+    """
+    run = Run(progress, seen, now)
+    _follow(run, (take_target, stable_at_once, plan, gates.follow_strategy))
+    gates.take_evidence(run)
+    _follow(run, (judge, gates.halt))
+    tell_phase(run)
+    take_requests(run)
+    _follow(run, RULES)
+    tell_the_end(run)
+    run.change(message=words.message(run, phase_of(run)), wave=words.wave_of(run), updated=words.updated(run))
+    return Step(
+        progress if run.progress == progress else run.progress,
+        tuple(run.transitions),
+        tuple(run.answers),
+        reading.measuring(run.progress),
+        wake_at(run),
+    )
+
+
+def _follow(run: Run, rules: Sequence[Rule]) -> None:
+    for _ in range(ROUNDS):
+        if not any(rule(run) for rule in rules):
+            return
+        tell_phase(run)

@@ -1,0 +1,87 @@
+"""Before anything moves: which content is asked for, and by which waves it would get there."""
+
+from __future__ import annotations
+
+from trimtab.core.rollout import reading
+from trimtab.core.rollout.phases import previewed
+from trimtab.core.rollout.run import Run
+
+
+def take_target(run: Run) -> bool:
+    """The content that the spec asks for. In mid-flight it supersedes; a way back is finished first."""
+    target, progress = run.seen.target, run.progress
+    if target is None or progress.underway == "Back":
+        return False
+    if progress.target is not None and reading.same(target, progress.target):
+        return False
+    if progress.underway == "Forward":
+        said = f"content {reading.short(target)} supersedes {reading.short(progress.target)} in mid-flight"
+        run.tell("RolloutSuperseded", said, back=True)
+        run.go_back("Superseded", said)
+        return True
+    run.change(target=target, preview=None, approved=[], promoted=[])
+    hashed = f"content {reading.short(target)}"
+    if run.quarantined(target):
+        run.tell(
+            "RevisionQuarantined",
+            f"{hashed} is in quarantine: it does not start again by itself",
+            warning=True,
+        )
+    elif reading.same(target, progress.stable):
+        run.tell("RolloutCompleted", f"{hashed} is stable already")
+    else:
+        run.tell("RevisionCreated", f"{hashed} is new")
+    return True
+
+
+def stable_at_once(run: Run) -> bool:
+    """Where nothing is served yet there is nothing to protect."""
+    if not (run.seen.unprotected and run.coming):
+        return False
+    run.tell("RolloutCompleted", "nothing was served before: all groups get it at once")
+    run.change(
+        stable=run.progress.target,
+        waves=[],
+        current_wave=None,
+        wave_state=None,
+        updated=None,
+        failure=None,
+        halt=None,
+    )
+    return True
+
+
+def plan(run: Run) -> bool:
+    """The waves, if they started now; they are frozen when the first one does. Whoever changes them needs approvals
+    anew."""
+    progress, strategy = run.progress, run.seen.strategy
+    if not run.coming or strategy is None:
+        return _put_away(run)
+    planned = progress.wave_state == "Held" and progress.current_wave == 0
+    if not planned or list(strategy.waves) != progress.waves:
+        run.change(
+            waves=list(strategy.waves), current_wave=0, wave_state="Held", approved=[], promoted=[], gates=[]
+        )
+        return True
+    preview = run.seen.preview
+    if preview is None or preview == progress.preview or preview.hash != (progress.target or preview).hash:
+        return False
+    fresh = not previewed(run)
+    run.change(preview=preview)
+    if fresh:
+        said = f"{preview.changed_users} of {preview.users} users would change, in {preview.changed_groups} groups"
+        run.tell("PreviewReady", said)
+    return True
+
+
+def _put_away(run: Run) -> bool:
+    """A plan that is not needed any more, because its content is served or quarantined."""
+    progress = run.progress
+    if progress.underway is not None or run.seen.target is None:
+        return False
+    if progress.wave_state is None and progress.halt is None:
+        return False
+    run.change(wave_state=None, halt=None, approved=[], promoted=[])
+    if reading.same(progress.target, progress.stable):
+        run.change(waves=[], current_wave=None, updated=None, gates=[])
+    return True

@@ -1,0 +1,197 @@
+"""One line for people on where the rollout is. It changes with what is the case, never with the time that passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trimtab.api.rollout_status import Phase
+from trimtab.core import times
+from trimtab.core.rollout import gates, reading
+from trimtab.core.rollout.run import Run
+
+MESSAGE = 1024
+_NAMED = 3
+
+
+def message(run: Run, phase: Phase) -> str:
+    return _MESSAGES[phase](run)[:MESSAGE]
+
+
+def wave_of(run: Run) -> str | None:
+    """``2/4``."""
+    progress = run.progress
+    if not progress.waves:
+        return None
+    return f"{progress.current_wave or 0}/{len(progress.waves)}"
+
+
+def updated(run: Run) -> str | None:
+    """``3/10``: how many groups of the plan serve the target whole. It stays as it is while nothing can be told."""
+    progress = run.progress
+    if not progress.waves:
+        return None
+    names = run.existing(reading.planned(progress))
+    if progress.underway is None:
+        return f"0/{len(names)}" if progress.wave_state == "Held" else progress.updated
+    if progress.underway == "Forward" and run.held:
+        return progress.updated
+    moved = reading.shares(progress)
+    whole = [name for name in names if moved.get(name) == 100]
+    forward = progress.underway == "Forward"
+    return f"{sum(run.settled(name) == forward for name in whole)}/{len(names)}"
+
+
+def named(names: Sequence[str]) -> str:
+    """``a, b, c and 4 more``."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def count(number: int, of: int) -> str:
+    return f"{number} of {of} group{'' if of == 1 else 's'}"
+
+
+def lacking(run: Run) -> list[str]:
+    """What the present wave waits for among its groups, in words."""
+    wave = run.wave
+    names = run.existing(wave.groups) if wave else []
+    unsettled = [name for name in names if not run.settled(name)]
+    said = [
+        f"group {name}: {group.problem}" for name in unsettled if (group := run.group(name)) and group.problem
+    ][:1]
+    ill = [(n, g) for n in names if n not in set(unsettled) and (g := run.group(n)) and g.health != "Healthy"]
+    if ill and not run.promoted:
+        why = next((f": {group.message}" for _, group in ill if group.message), "")
+        said.append(f"waiting for the workloads of {named([name for name, _ in ill])}{why}")
+    return said
+
+
+def late(run: Run) -> str:
+    """Why a deadline has passed."""
+    seconds = f"{run.deadline:g}s"
+    if run.progress.underway == "Back":
+        return f"not all groups are back after {seconds}; it goes on: {_open(run)}"
+    waited = [status.name for status in gates.open_gates(run)]
+    parts = [_done(run), *lacking(run), *([f"waiting for gates {named(waited)}"] if waited else [])]
+    return f"{_where(run)} is not complete after {seconds}: {'; '.join(parts)}"
+
+
+def _where(run: Run) -> str:
+    """``wave 2/4 (all)``, with its percentage if it is a part."""
+    wave, progress = run.wave, run.progress
+    if wave is None:
+        return "the rollout"
+    part = f", {wave.percent} percent" if wave.percent < 100 else ""
+    return f"wave {max(progress.current_wave or 0, 1)}/{len(progress.waves)} ({wave.name}{part})"
+
+
+def _pending(run: Run) -> str:
+    return f"content {reading.short(run.progress.target)}: its preview is being worked out"
+
+
+def _waiting(run: Run) -> str:
+    if run.seen.busy:
+        return f"{_where(run)} waits: {run.seen.busy}"
+    freeze = run.freeze
+    return f"{_where(run)} waits: {freeze.message if freeze else 'for its turn'}"
+
+
+def _rejected(run: Run) -> str:
+    refusal = run.seen.refusal or "the spec is refused"
+    if run.progress.underway == "Forward":
+        return f"{_where(run)} is held where it is, because the spec is refused now: {refusal}"
+    return f"nothing moves: {refusal}"
+
+
+def _awaiting(run: Run) -> str:
+    hashed = run.progress.target.hash if run.progress.target else ""
+    return (
+        f"{_where(run)} waits for somebody to approve content {hashed}: see status.preview, then Approve it"
+    )
+
+
+def _done(run: Run) -> str:
+    names = run.existing(run.wave.groups) if run.wave else []
+    return f"{count(sum(run.settled(name) for name in names), len(names))} updated"
+
+
+def _progressing(run: Run) -> str:
+    parts = [f"{_where(run)}: {_done(run)}", *lacking(run)]
+    waited = gates.open_gates(run)
+    if waited and reading.measuring(run.progress):
+        plural = "s" if len(waited) > 1 else ""
+        parts.append(f"waiting for gate{plural} {named([status.name for status in waited])}")
+    return "; ".join(parts)
+
+
+def _soaking(run: Run) -> str:
+    wave = run.wave
+    until = ""
+    if wave is not None and (at := times.read(run.progress.soak_started_at)) is not None:
+        until = f" until {times.text(at + reading.soak_of(wave))}"
+    return f"{_where(run)}: all of its groups are updated and well; watched{until}"
+
+
+def _paused(run: Run) -> str:
+    halt = run.progress.halt
+    if halt is None:
+        return f"{_where(run)} is paused: spec.strategy.paused is true"
+    by = f" by {halt.by}" if halt.reason == "Action" and halt.by else ""
+    why = f": {halt.message}" if halt.message else ""
+    remedy = {
+        "Action": "Resume goes on",
+        "Failed": "Resume tries again, Promote goes on regardless, Abort goes back",
+    }.get(halt.reason, "it goes on when the gate succeeds again; Promote goes on without it, Abort goes back")
+    also = " (spec.strategy.paused is true as well)" if run.seen.strategy and run.seen.strategy.paused else ""
+    return f"{_where(run)} is paused{by}{why}; {remedy}{also}"
+
+
+def _succeeded(run: Run) -> str:
+    return f"content {reading.short(run.progress.target)} is stable"
+
+
+def _back(run: Run) -> str:
+    progress = run.progress
+    names = run.existing(reading.planned(progress))
+    parts = [
+        f"{count(sum(run.settled(name) for name in names), len(names))} back on {reading.short(progress.stable)}"
+    ]
+    if progress.failure is not None:
+        parts.append(progress.failure.message or progress.failure.reason)
+    return "; ".join(parts)
+
+
+def _rolled_back(run: Run) -> str:
+    target = run.progress.target
+    quarantined = next((q for q in run.progress.quarantine if target and q.hash == target.hash), None)
+    why = f": {quarantined.reason}" if quarantined is not None and quarantined.reason else ""
+    return (
+        f"content {reading.short(run.progress.stable)} is served; {reading.short(target)} is in quarantine{why}; "
+        "new content, or Retry, starts again"
+    )
+
+
+def _failed(run: Run) -> str:
+    return f"the rollback is late, and goes on: {_back(run)}; {_open(run)}"
+
+
+def _open(run: Run) -> str:
+    """Which groups are not back yet."""
+    names = [name for name in run.existing(reading.planned(run.progress)) if not run.settled(name)]
+    why = next((f" ({name}: {g.problem})" for name in names if (g := run.group(name)) and g.problem), "")
+    return f"still waiting for {named(names) or 'nothing'}{why}"
+
+
+_MESSAGES = {
+    "Pending": _pending,
+    "Waiting": _waiting,
+    "Rejected": _rejected,
+    "AwaitingApproval": _awaiting,
+    "Progressing": _progressing,
+    "Soaking": _soaking,
+    "Paused": _paused,
+    "Succeeded": _succeeded,
+    "RollingBack": _back,
+    "RolledBack": _rolled_back,
+    "RollbackFailed": _failed,
+}

@@ -1,0 +1,143 @@
+"""Conditions are CEL over one number: what may be said, what it means, and what may not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from trimtab.core.conditions import NUMBER, Condition, Dialect, compile_cel
+
+
+@pytest.mark.parametrize(
+    ("text", "result", "holds"),
+    [
+        ("result < 0.01", 0.005, True),
+        ("result < 0.01", 0.01, False),
+        ("result < 1", 0.5, True),  # an int beside a double, by value
+        ("result < 1", 1.0, False),
+        ("1 > result", 0.5, True),
+        ("result == 1", 1.0, True),
+        ("result != 1u", 1.0, False),
+        ("result <= 9007199254740993", 2.0**53, True),
+        ("result >= 0 && result <= 1", 0.5, True),
+        ("result < 0.1 || result > 0.9", 0.5, False),
+        ("!(result > 3)", 2.0, True),
+        ("-result < 0", 2.0, True),
+        ("result * 100.0 < 5.0", 0.01, True),
+        ("(result > 1 ? 1 : 0) == 1", 2.0, True),
+        ("int(result) % 2 == 0", 4.7, True),
+        ("result\n  < 1 // one in a second", 0.5, True),
+        ("result < 1", math.inf, False),
+        ("result < 1", -math.inf, True),
+        ("result == 0.0 || 1.0 / result < 2.0", 0.0, True),
+    ],
+)
+def test_a_condition_means_what_cel_says(text: str, result: float, holds: bool) -> None:
+    assert Condition.compile(text).holds(result) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "it is empty"),
+        (" \n", "it is empty"),
+        ("result <", "column 9: it ends too early"),
+        ("result << 1", "column 9: '<' is not expected here"),
+        ("result < 0,01", "column 11: ',' is not expected here"),
+        ("result > 0.1\n&& resul < 1", "line 2, column 4: 'resul' is not known here; there is result"),
+        ("result + 1 < 3", "column 8: '+' does not take (double, int); write both with a decimal point"),
+        ("result < '1'", "column 8: '<' does not take (double, string)"),
+        ("result", "it gives a double, not true or false"),
+        ("result ? true : false", "column 8: '? :' does not take (double, bool, bool)"),
+        ("result[0] < 1", "column 7: '[ ]' is not known here"),
+        ("size(result) < 1", "'size' is not known here"),
+        ("[result].all(r, r < 1.0)", "'r' is not known here"),
+        ("[1].map(x, x + x) == [2]", "'x' is not known here"),
+        ("'aa'.matches('(a+)+$')", "'matches' is not known here"),
+        ("'a' + 'b' == 'ab'", "'+' does not take (string, string)"),
+        ("dyn(result) == 'x'", "'dyn' is not known here"),
+        ("timestamp('2026-01-01T00:00:00Z') < timestamp('2027-01-01T00:00:00Z')", "'timestamp' is not known"),
+        ("(" * 40 + "result < 1" + ")" * 40, "nested too deeply"),
+        ("result < 1 &&" * 100 + "true", "at most 1024"),
+        ("\ud800 < 1", "no text"),
+        ("\x00", "column 1"),
+    ],
+)
+def test_what_is_no_condition_is_refused_in_words_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        Condition.compile(text)
+
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        ("result < 1", True),
+        ("1 < 2", False),
+        ("true || result < 1", True),
+        ("true", False),
+        ("1 < 2 // result", False),
+        ("'result' != 'x' || result < 1.0", True),
+    ],
+)
+def test_a_condition_knows_whether_the_number_can_matter(text: str, mentions: bool) -> None:
+    try:
+        condition = Condition.compile(text)
+    except ValueError:
+        assert "'" in text  # text is not compared at all
+    else:
+        assert condition.mentions_result is mentions
+
+
+@pytest.mark.parametrize("text", ["1 / 0 == 1", "int(result) / 0 == 1", "double('x') < result"])
+def test_what_cannot_be_evaluated_is_an_error_and_no_answer(text: str) -> None:
+    condition = Condition.compile(text)
+
+    with pytest.raises(ValueError):
+        condition.holds(1.0)
+
+
+def test_the_hardest_condition_that_is_accepted_is_soon_evaluated() -> None:
+    """Without macros the work is bounded by the text: no count of steps needs to be asserted for it to end."""
+    for text in (
+        "result < 1.0 && " * 63 + "true",
+        "||".join(["(result<1?true:false)"] * 42),
+        "-" * 1000 + "result < 1",
+        "!" * 1000 + "true",
+        "result < " + "1" * 15 + "." + "0" * 990,
+    ):
+        assert Condition.compile(text).holds(0.5) in (True, False)
+
+
+def test_equal_conditions_are_equal() -> None:
+    assert Condition.compile("result < 1") == Condition.compile("result < 1")
+    assert Condition.compile("result < 1") != Condition.compile("result < 2")
+
+
+def test_a_dialect_allows_what_it_names_and_nothing_else() -> None:
+    texts = Dialect(
+        words="name",
+        variables=(("name", "string"), ("tags", "list<string>")),
+        functions=("startsWith", "_==_", "_||_", "!_"),
+        macros=("exists",),
+    )
+
+    assert compile_cel("name.startsWith('a')", texts).evaluate({"name": "abc", "tags": []}) is True
+    assert compile_cel("tags.exists(t, t == name)", texts).evaluate({"name": "a", "tags": ["b", "a"]}) is True
+    for text in (
+        "name + 'x' == 'ax'",
+        "tags.map(t, t) == tags",
+        "tags.all(t, t == name)",
+        "name.matches('a')",
+    ):
+        with pytest.raises(ValueError):
+            compile_cel(text, texts)
+
+
+def test_a_program_says_what_it_returns() -> None:
+    assert compile_cel("result + 1.0", NUMBER).returns == "DOUBLE"
+    assert compile_cel("result + 1.0", NUMBER).evaluate({"result": 2.0}) == 3.0

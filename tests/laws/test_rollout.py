@@ -1,0 +1,453 @@
+"""Laws of the rollout machine, whatever is seen, asked and edited, whenever, and however groups follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from follower import START, Group, Place, content, strategy
+from trimtab.api.rollout_status import RolloutProgress
+from trimtab.core import times
+from trimtab.core.durations import nanoseconds
+from trimtab.core.rollout import Answer, Evidence, Request, Seen, Step, intents, step
+from trimtab.core.rollout.reading import same as same_content
+from trimtab.core.strategy import Strategy
+
+NAMES = ("a", "b", "c")
+GATE = {"name": "errors", "http": {"url": "http://errors"}, "consecutiveErrorLimit": 1}
+JOB = {"name": "smoke", "job": {"cronJob": "smoke"}}
+WAVES = [
+    {"name": "canary", "groups": ["a"], "percent": 10, "soak": "5m"},
+    {"name": "half", "groups": ["a", "b"], "percent": 50, "approval": True},
+    {"name": "all", "soak": "90s"},
+]
+FRIDAYS = [{"schedule": "0 * * * *", "duration": "30m", "reason": "each hour"}]
+STRATEGIES: tuple[Strategy, ...] = tuple(
+    strategy(spec, NAMES)
+    for spec in (
+        {},
+        {"gates": [GATE]},
+        {"waves": WAVES, "gates": [GATE, JOB]},
+        {"waves": WAVES[:1], "gates": [GATE], "onFailure": "Pause"},
+        {"waves": WAVES[:2], "gates": [GATE | {"failureLimit": 2, "onNoData": "Fail"}], "paused": True},
+        {"waves": WAVES[2:], "gates": [GATE | {"dryRun": True}, JOB], "freezes": FRIDAYS},
+        {"waves": WAVES[1:], "progressDeadline": "2m", "gates": [JOB | {"onNoData": "Pass"}]},
+    )
+)
+ACTIONS = ("Approve", "Promote", "Pause", "Resume", "Abort", "Retry", "Undo", "Explode")
+FAILURES = {"GateFailed", "WorkloadFailed", "WriteFailed", "ProgressDeadlineExceeded"}
+ENDS = {"Succeeded", "RolledBack", "AwaitingApproval", "Paused"}
+
+group = st.sampled_from(NAMES)
+WELL = st.tuples(st.just("well"), st.sampled_from([1.0, 30.0, 60.0, 110.0]), st.integers(1, 6))
+ACT = st.one_of(
+    st.tuples(st.just("act"), st.sampled_from(["Approve", "Promote"]), st.just("target")),
+    st.tuples(st.just("act"), st.sampled_from(ACTIONS), st.sampled_from(["target", "", "other"])),
+)
+EVIDENCE = st.tuples(
+    st.just("evidence"),
+    st.sampled_from(["errors", "errors", "smoke", "unknown"]),
+    st.sampled_from(["Successful", "Failed", "Failed", "Error", "Error", "Inconclusive", "NoData", "Pending"]),
+    st.sampled_from([0, 0, 0, 0, -1, 1]),
+    st.sampled_from([0, 0, 0, 0, -1, 1]),
+)
+TIME = st.tuples(
+    st.just("time"), st.sampled_from([-4000.0, -1.0, 0.0004, 1.0, 59.0, 60.0, 100.0, 119.0, 121.0, 600.0, 3600.0])
+)
+GROUP = st.one_of(
+    st.tuples(st.just("follow"), st.one_of(group, st.just(""))),
+    st.tuples(st.just("health"), group, st.sampled_from(["Healthy", "Progressing", "Failed", "Failed"])),
+    st.tuples(st.just("problem"), group, st.sampled_from(["", "the quota is exceeded"])),
+    st.tuples(st.just("exists"), group, st.sampled_from([True, True, False])),
+    st.tuples(st.just("looked_at"), group, st.sampled_from([True, True, False])),
+    st.tuples(st.just("join"), st.sampled_from(["d", "e"])),
+)
+SPEC = st.one_of(
+    st.tuples(st.just("edit"), st.sampled_from(["o", "n", "n", "m", "m", "p", ""])),
+    st.tuples(st.just("strategy"), st.integers(0, len(STRATEGIES) - 1)),
+    st.tuples(st.just("busy"), st.sampled_from(["", "", "another rollout is under way"])),
+    st.tuples(st.just("previewed"), st.sampled_from([True, True, False])),
+)
+FATE = st.sampled_from([("die",), ("deliver",), ("stall", 8), ("stall", 25)])
+SCENES = st.tuples(
+    st.integers(0, len(STRATEGIES) - 1),
+    st.integers(0, 30).flatmap(
+        lambda n: st.lists(
+            st.one_of(WELL, WELL, WELL, WELL, ACT, ACT, EVIDENCE, EVIDENCE, EVIDENCE, TIME, GROUP, GROUP, SPEC, FATE),
+            min_size=n,
+            max_size=n,
+        )
+    ),
+    st.booleans(),
+)
+
+
+@dataclass
+class Story(Place):
+    """A place to which anything happens. Every step is held against the laws."""
+
+    laws: list[Callable[[Story, RolloutProgress, Seen, Step], None]] = field(default_factory=list)
+    well_since: float | None = None
+    """Since when, as the story itself knows, all of the present wave has been well without a gap."""
+    last_look: float = START
+    asked: int = 0
+    undelivered: list[Request] = field(default_factory=list)
+    verdicts: dict[str, Answer] = field(default_factory=dict)
+    latest: dict[str, str] = field(default_factory=dict)
+    """The last word of each gate in the present wave."""
+
+    def happen(self, command: tuple[Any, ...]) -> None:
+        getattr(self, f"on_{command[0]}")(*command[1:])
+        self.once()
+
+    def once(self) -> Step:
+        """One look, one step, and what the laws say of it. What is written is the progress alone."""
+        before, seen = self.progress, self.look()
+        seen = replace(seen, requests=tuple(self.undelivered))
+        made = step(before, seen, self.now)
+        self._know(before, seen)
+        for law in self.laws:
+            law(self, before, seen, made)
+        self.progress, self.evidence = made.progress, []
+        self.told += made.transitions
+        for answer in made.answers:
+            assert self.verdicts.setdefault(answer.uid, answer) == answer
+        if (before.epoch, before.current_wave, before.underway) != (
+            made.progress.epoch,
+            made.progress.current_wave,
+            made.progress.underway,
+        ):
+            self.latest, self.well_since = {}, None
+        return made
+
+    def _know(self, before: RolloutProgress, seen: Seen) -> None:
+        """What the story knows of the present wave, from what is and not from what status says."""
+        for evidence in seen.evidence:
+            if (evidence.epoch, evidence.wave) == (before.epoch, before.current_wave):
+                self.latest[evidence.gate] = evidence.result
+        gap = not 0 <= times.rounded(self.now) - self.last_look <= 120
+        self.last_look = times.rounded(self.now)
+        if gap or not self.is_well(before, seen):
+            self.well_since = None
+        if self.is_well(before, seen) and self.well_since is None:
+            self.well_since = self.last_look
+
+    def is_well(self, progress: RolloutProgress, seen: Seen) -> bool:
+        if progress.underway != "Forward" or progress.wave_state == "Held" or seen.strategy is None:
+            return False
+        wave = progress.waves[(progress.current_wave or 1) - 1]
+        wanted = intents(progress)
+        for name in wave.groups:
+            found = self.groups[name]
+            if found.exists and not (
+                found.looked_at
+                and self.is_there(name, wanted[name])
+                and found.epoch == progress.epoch
+                and found.health == "Healthy"
+            ):
+                return False
+        for gate in seen.strategy.gates:
+            passes = ("Successful", "NoData") if gate.on_no_data == "Pass" else ("Successful",)
+            if not gate.dry_run and self.latest.get(gate.name) not in (*passes, "Pending"):
+                return False
+        return not seen.strategy.paused
+
+    # What happens.
+
+    def on_well(self, seconds: float, looks: int = 1) -> None:
+        """All is well, at some looks."""
+        for look in range(looks):
+            self.now += seconds
+            for found in self.groups.values():
+                found.health, found.problem = "Healthy", ""
+            self.follow()
+            self.measure("Successful")
+            if look < looks - 1:
+                self.once()
+
+    def on_stall(self, looks: int) -> None:
+        """Somebody watches, and nothing follows."""
+        for _ in range(looks):
+            self.now += 60
+            self.once()
+
+    def on_follow(self, name: str) -> None:
+        self.follow(*([name] if name else []))
+
+    def on_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    def on_health(self, name: str, health: str) -> None:
+        self.groups[name].health = health
+
+    def on_problem(self, name: str, problem: str) -> None:
+        self.groups[name].problem = problem
+
+    def on_exists(self, name: str, exists: bool) -> None:
+        self.groups[name].exists = exists
+
+    def on_looked_at(self, name: str, looked_at: bool) -> None:
+        self.groups[name].looked_at = looked_at
+
+    def on_join(self, name: str) -> None:
+        self.groups.setdefault(name, Group(base=self.stable))
+
+    def on_evidence(self, gate: str, result: Any, epoch: int, wave: int) -> None:
+        progress = self.progress
+        at = ((progress.epoch or 0) + epoch, (progress.current_wave or 0) + wave)
+        self.evidence.append(Evidence(gate, *at, result, "a figure"))
+
+    def on_edit(self, name: str) -> None:
+        self.target = content(name) if name else None
+
+    def on_strategy(self, index: int) -> None:
+        self.strategy = STRATEGIES[index]
+
+    def on_busy(self, busy: str) -> None:
+        self.busy = busy
+
+    def on_previewed(self, previewed: bool) -> None:
+        self.previewed = previewed
+
+    def on_act(self, action: str, which: str) -> None:
+        self.asked += 1
+        target = self.progress.target.hash if self.progress.target else ""
+        hashed = {"target": target, "other": "elsewhere", "": ""}[which]
+        self.undelivered.append(Request(f"uid-{self.asked}", action, hashed, "ann", "because"))
+
+    def on_die(self) -> None:
+        """The process dies between deciding and writing: everything that was decided is forgotten."""
+        step(self.progress, replace(self.look(), requests=tuple(self.undelivered)), self.now)
+        self.evidence = []
+
+    def on_deliver(self) -> None:
+        """The answers arrive."""
+        self.undelivered = [r for r in self.undelivered if r.uid not in self.verdicts]
+
+    def quiet(self) -> None:
+        """From now on all is well and nobody asks for anything."""
+        self.on_deliver()
+        self.busy, self.previewed, self.target = "", True, self.target or content("n")
+        for found in self.groups.values():
+            found.looked_at = True
+
+
+def told(scene: tuple[int, list[tuple[Any, ...]], bool], *laws: Any) -> Story:
+    """The story from its begin to its end."""
+    index, commands, fresh = scene
+    progress = RolloutProgress() if fresh else RolloutProgress(stable=content("o"))
+    story = Story(
+        STRATEGIES[index], progress=progress, groups={name: Group() for name in NAMES}, laws=list(laws)
+    )
+    for command in commands:
+        story.happen(command)
+    return story
+
+
+def started(progress: RolloutProgress) -> int:
+    if progress.underway != "Forward":
+        return 0
+    return (progress.current_wave or 0) - (progress.wave_state == "Held")
+
+
+@given(SCENES)
+def test_a_paused_rollout_never_advances(scene: Any) -> None:
+    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        after = made.progress
+        asked = seen.strategy is not None and seen.strategy.paused
+        halted = before.halt is not None and after.halt is not None
+        if asked or halted or seen.target is None:
+            assert started(after) <= started(before)
+            undone = after.failure != before.failure
+            same = same_content(after.stable, before.stable)
+            assert same or undone
+        if after.phase in ("Paused", "Rejected"):
+            assert all(intent.hold for intent in intents(after).values())
+            assert after.wave_state != "Soaking"
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_the_epoch_never_decreases_and_rises_before_anything_turns_round(scene: Any) -> None:
+    def law(_: Story, before: RolloutProgress, __: Seen, made: Step) -> None:
+        after = made.progress
+        assert (after.epoch or 0) >= (before.epoch or 0)
+        assert (after.attempt or 0) >= (before.attempt or 0)
+        if after.underway is not None and after.underway != before.underway:
+            assert (after.epoch or 0) > (before.epoch or 0)
+        if (after.attempt or 0) > (before.attempt or 0):
+            assert (after.epoch or 0) > (before.epoch or 0)
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_what_is_stable_is_never_in_quarantine_and_after_rolled_back_nothing_else_is_served(scene: Any) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+        after = made.progress
+        bad = {q.hash for q in after.quarantine}
+        assert after.stable is None or after.stable.hash not in bad
+        if after.phase in ("RollingBack", "RolledBack", "RollbackFailed"):
+            assert all(intent.kind == "Stable" for intent in intents(after).values())
+        if any(t.reason == "RollbackCompleted" for t in made.transitions):
+            for wave in after.waves:
+                for name in wave.groups:
+                    found = story.groups[name]
+                    back = found.base == (after.stable.hash if after.stable else "") and not found.percent
+                    assert back or not found.exists or after.current_wave == 0
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_no_group_is_ever_beyond_its_waves_share(scene: Any) -> None:
+    def law(story: Story, _: RolloutProgress, __: Seen, made: Step) -> None:
+        after = made.progress
+        for name, intent in intents(after).items():
+            allowed = max(
+                (w.percent for w in after.waves[: started(after)] if name in w.groups), default=0
+            )
+            assert intent.percent == (allowed if after.underway == "Forward" else 0)
+        if after.underway == "Forward" and after.target is not None:
+            wanted = intents(after)
+            for name, found in story.groups.items():
+                if found.epoch == after.epoch and name in wanted:
+                    assert found.serves(after.target.hash) <= wanted[name].percent
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_waves_start_only_in_order_and_the_plan_is_frozen_once_the_first_has(scene: Any) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        after = made.progress
+        moved = started(after) - (started(before) if after.epoch == before.epoch else 0)
+        starts = [t for t in made.transitions if t.reason == "WaveStarted"]
+        assert moved <= max(1, len(starts))
+        gone = all(not g.exists for g in story.groups.values() if g.looked_at)
+        assert len(starts) <= 1 or gone or len([n for n in NAMES if story.groups[n].exists]) < len(NAMES)
+        if after.underway == before.underway == "Forward" and after.attempt == before.attempt:
+            assert after.waves == before.waves
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_evidence_of_another_epoch_or_wave_says_nothing(scene: Any) -> None:
+    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        present = [e for e in seen.evidence if (e.epoch, e.wave) == (before.epoch, before.current_wave)]
+        assert step(before, replace(seen, evidence=tuple(present)), _.now) == made
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_a_soak_really_elapsed_with_continuous_evidence(scene: Any) -> None:
+    def law(story: Story, before: RolloutProgress, _: Seen, made: Step) -> None:
+        completed = [t for t in made.transitions if t.reason == "WaveCompleted"]
+        promoted = any(t.reason == "WavePromoted" for t in made.transitions)
+        if not completed or promoted or before.underway != "Forward" or before.wave_state == "Held":
+            return
+        wave = before.waves[(before.current_wave or 1) - 1]
+        if wave.name in before.promoted:
+            return
+        assert story.well_since is not None
+        assert story.last_look - story.well_since >= nanoseconds(wave.soak) / 1e9 - 1e-6
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_every_failure_ends_in_a_rollback_or_a_pause(scene: Any) -> None:
+    def law(_: Story, __: RolloutProgress, seen: Seen, made: Step) -> None:
+        told = [t for t in made.transitions if t.reason in FAILURES]
+        if told:
+            event(f"{told[0].reason} -> {told[0].to_phase}")
+            assert all(t.to_phase in ("RollingBack", "Paused", "Rejected") for t in told)
+            assert made.progress.failure is not None
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_from_every_state_quiet_good_evidence_leads_to_an_end(scene: Any) -> None:
+    story = told(scene)
+    story.quiet()
+
+    for _ in range(400):
+        story.happen(("well", 30.0))
+
+    assert story.phase in ENDS
+    if story.phase == "Paused":
+        halt = story.progress.halt
+        assert (story.strategy and story.strategy.paused) or (halt and halt.reason in ("Action", "Failed"))
+    if story.phase == "AwaitingApproval":
+        assert any(wave.approval for wave in story.progress.waves)
+    if story.phase in ("Succeeded", "RolledBack"):
+        served = {group.base for group in story.groups.values() if group.exists}
+        assert served <= {story.stable}
+    event(str(story.phase))
+
+
+@given(SCENES)
+def test_each_action_is_answered_once_and_always_in_the_same_words(scene: Any) -> None:
+    story = told(scene)  # the story itself holds repeated answers against the first one
+
+    story.happen(("deliver",))
+
+    assert len(story.verdicts) == story.asked
+    assert story.undelivered == []
+
+
+@given(SCENES)
+def test_the_same_look_again_changes_nothing(scene: Any) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+        again = step(made.progress, replace(seen, evidence=(), requests=()), story.now)
+        assert again.progress == made.progress
+        assert again.transitions == ()
+        assert again.measure == made.measure
+
+    told(scene, law)
+
+
+@given(SCENES, st.floats(0.001, 5000))
+def test_nothing_changes_before_the_time_at_which_it_wants_to_be_woken(scene: Any, later: float) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+        seen = replace(seen, evidence=(), requests=())
+        then = story.now + later
+        if made.wake_at is None or then < made.wake_at - 0.001:
+            assert step(made.progress, seen, then).progress == made.progress
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_progress_survives_status_and_is_within_the_bounds_of_the_crd(scene: Any) -> None:
+    def law(_: Story, __: RolloutProgress, ___: Seen, made: Step) -> None:
+        assert RolloutProgress.model_validate(made.progress.to_dict()) == made.progress
+
+    told(scene, law)
+
+
+@given(SCENES)
+def test_status_says_what_the_machine_does(scene: Any) -> None:
+    def law(_: Story, __: RolloutProgress, seen: Seen, made: Step) -> None:
+        after = made.progress
+        assert after.phase is not None
+        assert after.message
+        assert "\n" not in after.message
+        assert made.measure == (after.underway == "Forward" and after.wave_state in ("Moving", "Soaking"))
+        assert (after.underway == "Back") == (after.phase in ("RollingBack", "RollbackFailed"))
+        if after.underway is None:
+            assert after.phase not in ("Progressing", "Soaking")
+            assert intents(after) == {}
+        phases = [t.to_phase for t in made.transitions]
+        assert not phases or phases[-1] == after.phase
+        assert phases or after.phase == _.progress.phase
+
+    told(scene, law)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trimtab import handlers
@@ -20,6 +20,7 @@ from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.leader import Leader, LeaseSettings
 from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, QUEUE, STATUS_QUEUE
+from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import Credentials
@@ -35,7 +36,8 @@ SILENCE_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `trimtab run` takes. ``port`` 0 picks a free one; ``settle`` seconds a graceful stop may take."""
+    """What `trimtab run` takes. ``port`` 0 picks a free one; ``settle`` seconds a graceful stop may take;
+    ``allow_gates`` are the addresses that gates may ask."""
 
     namespace: str
     host: str = "0.0.0.0"  # noqa: S104
@@ -43,6 +45,7 @@ class Options:
     lease_duration: float = 15.0
     relist_seconds: float = 600.0
     settle: float = 10.0
+    allow_gates: AllowList = field(default_factory=AllowList)
 
 
 class Operator:
@@ -75,7 +78,7 @@ class Operator:
                 loop.call_soon_threadsafe(moves.put_nowait, leading)
 
             leader = Leader(self.credentials, lease, moved)
-            settings = Settings(self.options.namespace, self.options.relist_seconds)
+            settings = Settings(self.options.namespace, self.options.relist_seconds, self.options.allow_gates)
             engine = Engine(client, settings, leader.may_write, _now)
             web = probes.application(
                 self._health, lambda: self._readiness(engine), lambda: self._collect(engine)

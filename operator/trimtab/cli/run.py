@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -31,6 +31,14 @@ def run(
     relist: Annotated[
         float, typer.Option(min=5, help="Seconds between full comparisons of the stores with the cluster.")
     ] = 600.0,
+    allow_gate_url: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time
+        typer.Option(
+            metavar="PREFIX",
+            help="Let gates ask URLs of this origin below this path, as http://prometheus.monitoring:9090; "
+            "repeatable. Default: none.",
+        ),
+    ] = None,
     log_format: Annotated[Literal["json", "text"], typer.Option(help="How log lines are written.")] = "json",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="The least level that is logged.")
@@ -43,7 +51,12 @@ def run(
     """
     from trimtab.app import Options
     from trimtab.app import run as run_operator
+    from trimtab.gates.urls import AllowList
 
+    try:
+        allowed = AllowList.parse(allow_gate_url or ())
+    except ValueError as error:
+        raise Failure(str(error), 2) from None
     logs.configure(log_format, log_level)
     try:
         who = credentials.load(kubeconfig, context)
@@ -55,6 +68,7 @@ def run(
         port=port,
         lease_duration=lease_duration,
         relist_seconds=relist,
+        allow_gates=allowed,
     )
     try:
         run_operator(who, options)

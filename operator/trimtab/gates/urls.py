@@ -1,0 +1,207 @@
+"""Which addresses gates may ask: those below a prefix of the cluster admin's, compared part by part, never as text.
+
+Gates are written by whoever may write rollouts, and asked from inside the cluster with the operator's network: without
+this list they would be a tool to reach what their author cannot (server-side request forgery). What different programs
+may read differently is refused rather than interpreted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import yarl
+
+from trimtab.gates.addresses import Address, unmapped
+
+OPTION = "--allow-gate-url"
+LONGEST = 2048
+_PORTS = {"http": 80, "https": 443}
+
+_PARTS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?"
+    r"(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
+    re.DOTALL,
+)
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(?P<port>:[0-9]{1,5})?")
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_QUERY = re.compile(r"\??(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_AMBIGUOUS = re.compile(r"[/\\\x00-\x1f\x7f]")
+
+
+class RefusedUrlError(ValueError):
+    """A gate may not ask there. The message names the URL without its query, and what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL in its one spelling: host in lower case ASCII or an IP address, the port always given, no dot segments."""
+
+    scheme: str
+    host: str
+    port: int
+    segments: tuple[str, ...]
+    query: str = ""
+    address: Address | None = None
+    """Where the host is an IP address."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, a default port left out."""
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self._bracketed}{port}"
+
+    @property
+    def url(self) -> str:
+        """What is requested, to the letter."""
+        return f"{self.origin}/{'/'.join(self.segments)}{self.query}"
+
+    @property
+    def place(self) -> str:
+        """``host:port``: whom to blame, without a path or query."""
+        return f"{self._bracketed}:{self.port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def covers(self, other: Target) -> bool:
+        """Whether the other has the same origin and begins with these path segments."""
+        mine = self.segments[:-1] if self.segments and not self.segments[-1] else self.segments
+        same = (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port)
+        return same and other.segments[: len(mine)] == mine
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """The prefixes that the cluster admin gave; without any, nothing is allowed."""
+
+    prefixes: tuple[Target, ...] = ()
+
+    @classmethod
+    def parse(cls, prefixes: Sequence[str]) -> AllowList:
+        """:raises ValueError: naming the prefix that is none, and what is wrong with it."""
+        made = []
+        for prefix in prefixes:
+            try:
+                target = parse(prefix)
+            except RefusedUrlError as error:
+                raise ValueError(f"{OPTION} {error}") from None
+            if target.query:
+                raise ValueError(f"{OPTION} {_shown(prefix)} has a query; a prefix ends with its path")
+            made.append(target)
+        return cls(tuple(made))
+
+    def check(self, url: str, below: tuple[str, ...] = ()) -> Target:
+        """The URL, with ``below`` added to its path, if it is allowed.
+
+        :raises RefusedUrlError: it is not, or may be read in more than one way.
+        """
+        target = parse(url)
+        if below:
+            if target.query:
+                raise RefusedUrlError(f"{_shown(url)} has a query; an address ends with its path")
+            base = target.segments[:-1] if target.segments and not target.segments[-1] else target.segments
+            target = Target(target.scheme, target.host, target.port, base + below, "", target.address)
+        if not any(prefix.covers(target) for prefix in self.prefixes):
+            raise RefusedUrlError(
+                f"{_shown(url)} is not allowed; the cluster admin can allow it: `trimtab run {OPTION} {target.origin}`"
+            )
+        return target
+
+
+def parse(url: str) -> Target:
+    """:raises RefusedUrlError: not a plain http or https URL, or one that programs read differently."""
+    parts = _PARTS.fullmatch(url)
+    if len(url) > LONGEST:
+        raise _refused(url, f"is longer than {LONGEST} characters")
+    if any(char <= " " or char in "\\\x7f" for char in url):
+        raise _refused(url, "has a space, a backslash or a control character")
+    if parts is None or parts["scheme"].lower() not in _PORTS:
+        raise _refused(url, "is no http:// or https:// URL")
+    if "@" in parts["authority"]:
+        raise _refused(url, "has user info; credentials in a URL would be readable in the object")
+    if parts["fragment"] is not None:
+        raise _refused(url, "has a fragment (#); leave it out")
+    scheme = parts["scheme"].lower()
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None or not authority["host"]:
+        raise _refused(url, "has no host, or not one host and one port")
+    port = int(authority["port"][1:]) if authority["port"] else _PORTS[scheme]
+    if not 0 < port < 65536:
+        raise _refused(url, "has a port that is not between 1 and 65535")
+    host, address = _host(url, authority["host"])
+    query = parts["query"] or ""
+    if not _QUERY.fullmatch(query):
+        raise _refused(url, "has characters in its query that have to be written percent-encoded")
+    return Target(
+        scheme, host, port, _segments(url, parts["path"] or "/"), query if query != "?" else "", address
+    )
+
+
+def _host(url: str, written: str) -> tuple[str, Address | None]:
+    if written.startswith("["):
+        try:
+            address = unmapped(ipaddress.IPv6Address(written[1:-1]))
+        except ValueError:
+            raise _refused(url, "has no valid IPv6 address in its brackets") from None
+        return str(address), address
+    host = written.lower()
+    if not host.isascii():
+        try:
+            host = (yarl.URL.build(scheme="http", host=host).raw_host or "").lower()
+        except ValueError:  # UnicodeError is one
+            raise _refused(url, "has a host that is no internationalised name") from None
+    labels = host.split(".")
+    if _NUMBER.fullmatch(labels[-1]):  # some programs read 0x7f.1 and 2130706433 as 127.0.0.1
+        try:
+            four = ipaddress.IPv4Address(host)
+        except ValueError:
+            raise _refused(
+                url, "has a number for a host; write an IPv4 address as four decimal numbers"
+            ) from None
+        return str(four), four
+    if host.endswith("."):
+        raise _refused(url, "has a host that ends with a dot; leave the dot out")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise _refused(url, "has a host that is no DNS name")
+    return host, None
+
+
+def _segments(url: str, path: str) -> tuple[str, ...]:
+    if not _PATH.fullmatch(path):
+        raise _refused(url, "has characters in its path that have to be written percent-encoded")
+    segments = tuple(_ESCAPE.sub(_plain, segment) for segment in path.split("/")[1:])
+    for segment in segments:
+        once = unquote(segment, errors="replace")
+        for read in (once, unquote(once, errors="replace")):  # some servers decode twice
+            if _AMBIGUOUS.search(read):
+                raise _refused(url, "has an encoded slash, backslash or control character in its path")
+            if read.split(";")[0] in (".", ".."):  # some servers drop what follows the semicolon first
+                raise _refused(url, "has a dot segment (. or ..) in its path; write the path that is meant")
+    return segments
+
+
+def _plain(escape: re.Match[str]) -> str:
+    """An escape of a character that needs none is that character; of others, in capitals."""
+    char = chr(int(escape[0][1:], 16))
+    return char if char.isascii() and (char.isalnum() or char in "-._~") else escape[0].upper()
+
+
+def _refused(url: str, why: str) -> RefusedUrlError:
+    return RefusedUrlError(f"{_shown(url)} {why}")
+
+
+def _shown(url: str) -> str:
+    """The URL for people: without user info and query, unprintable characters escaped, not too long."""
+    text = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, slashes, rest = text.partition("//")
+    text = scheme + slashes + rest.rpartition("@")[2] if "@" in text else text
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text if len(text) <= 200 else text[:200] + "…"

@@ -1,0 +1,297 @@
+"""One request to an allowed place, whatever the server on the other side is up to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import gzip
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from servers import always, never, reply, serving
+
+from trimtab.gates.asker import LARGEST, Asker, UnansweredError
+from trimtab.gates.urls import Target, parse
+
+FORM = {"query": "up"}
+
+
+@contextlib.asynccontextmanager
+async def asking(asker: Asker | None = None) -> AsyncIterator[Asker]:
+    asker = asker or Asker()
+    try:
+        yield asker
+    finally:
+        await asker.close()
+
+
+async def refusal(asker: Asker, target: Target, timeout: float = 10.0) -> str:
+    with pytest.raises(UnansweredError) as error:
+        await asker.post(target, FORM, timeout)
+    return str(error.value)
+
+
+async def test_a_form_is_posted_and_the_body_comes_back() -> None:
+    async with asking() as asker, serving(always(reply(b"{}"))) as server:
+        answer = await asker.post(parse(f"{server.url}/p"), {"query": "a & b"}, 10)
+
+    assert (answer.status, answer.body) == (200, b"{}")
+    assert server.requests[0].startswith("POST /p HTTP/1.1\r\n")
+    assert server.requests[0].endswith("query=a+%26+b")
+
+
+async def test_a_status_is_got_without_reading_the_body() -> None:
+    endless = b"HTTP/1.1 503 Broken\r\nContent-Length: 99999999999\r\n\r\nsecret"
+    async with asking() as asker, serving(always(endless)) as server:
+        answer = await asker.status(parse(f"{server.url}/x?a=%20b"), 10)
+
+    assert (answer.status, answer.body) == (503, b"")
+    assert server.requests[0].startswith("GET /x?a=%20b HTTP/1.1\r\n")
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    async with asking() as asker, serving(always(reply(b"{}"))) as secret:
+        where = f"Location: {secret.url}/admin\r\n"
+        for status in ("301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"):
+            async with serving(always(reply(status=status, headers=where))) as server:
+                got = await asker.status(parse(server.url), 10)
+                posted = await asker.post(parse(server.url), FORM, 10)
+            assert got.status == posted.status == int(status[:3])
+
+    assert secret.requests == []
+
+
+async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked() -> None:
+    answers = ["127.0.0.1", "169.254.169.254"]
+    looked = []
+
+    async def rebinding(host: str, port: int) -> list[str]:
+        looked.append(host)
+        return [answers[min(len(looked), len(answers)) - 1]]
+
+    async with asking(Asker(lookup=rebinding)) as asker, serving(always(reply(b"{}"))) as server:
+        target = parse(f"http://rebinding.example:{server.port}/")
+        first = await asker.post(target, FORM, 10)
+        second = await refusal(asker, target)
+
+    assert first.status == 200
+    assert second == f"rebinding.example:{server.port} resolves to a link-local address"
+    assert looked == ["rebinding.example"] * 2
+    assert len(server.requests) == 1
+    assert f"Host: rebinding.example:{server.port}" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        (reply(b"x" * (LARGEST + 1)), "answers with more than 1 MiB"),
+        (reply(b"x", headers="X: " + "y" * 100_000 + "\r\n"), "gives an answer that is no valid HTTP"),
+        (
+            reply(b"x", headers="".join(f"X{n}: y\r\n" for n in range(5000))),
+            "gives an answer that is no valid HTTP",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "gives an answer that is no valid HTTP"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", "gives an answer that is no valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "gives an answer that is no valid HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "gives an answer that is no valid HTTP",
+        ),
+        (b"", "closed the connection without an answer"),
+    ],
+)
+async def test_a_hostile_answer_is_no_answer(response: bytes, said: str) -> None:
+    async with asking() as asker, serving(always(response)) as server:
+        assert await refusal(asker, parse(server.url)) == f"127.0.0.1:{server.port} {said}"
+
+
+async def test_a_body_without_an_end_is_cut_off() -> None:
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            await writer.drain()
+
+    async with asking() as asker, serving(endless) as server:
+        assert "answers with more than 1 MiB" in await refusal(asker, parse(server.url), 60)
+
+
+async def test_a_compressed_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"x" * 10_000_000)
+    async with (
+        asking() as asker,
+        serving(always(reply(bomb, headers="Content-Encoding: gzip\r\n"))) as server,
+    ):
+        answer = await asker.post(parse(server.url), FORM, 10)
+
+    assert answer.body == bomb
+    assert "Accept-Encoding: identity" in server.requests[0]
+
+
+async def dripping(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X: y\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def going_on(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.001)
+
+
+async def half(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("slow", [never, dripping, going_on, half], ids=lambda slow: slow.__name__)
+async def test_a_server_that_takes_its_time_gets_no_more_than_the_gates(slow: object) -> None:
+    async with asking() as asker, serving(slow) as server:  # type: ignore[arg-type]
+        said = await refusal(asker, parse(server.url), timeout=0.2)
+
+    assert said == f"127.0.0.1:{server.port} gave no answer within 0.2s"
+
+
+async def test_a_name_server_that_is_silent_gets_no_more_time_either() -> None:
+    async def silent(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async with asking(Asker(lookup=silent)) as asker:
+        assert "gave no answer within 0.1s" in await refusal(asker, parse("http://slow.example/"), 0.1)
+
+
+async def test_what_cannot_be_reached_is_said_without_addresses() -> None:
+    async def inside(host: str, port: int) -> list[str]:
+        if host == "unknown.example":
+            raise OSError("no such name at 10.96.0.10")
+        return ["127.0.0.1"]
+
+    async with serving(never) as closed:
+        pass
+    async with asking(Asker(lookup=inside)) as asker:
+        refused = await refusal(asker, parse(f"http://service.example:{closed.port}/"))
+        unknown = await refusal(asker, parse("http://unknown.example/"))
+
+    assert refused == f"service.example:{closed.port} cannot be connected to"
+    assert unknown == "unknown.example:80 cannot be resolved"
+
+
+async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(always(reply(b"proxy"))) as proxy, serving(always(reply(b"{}"))) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with asking() as asker:
+            answer = await asker.post(parse(server.url), FORM, 10)
+
+    assert answer.body == b"{}"
+    assert proxy.requests == []
+
+
+async def test_no_cookie_is_kept() -> None:
+    async with asking() as asker, serving(always(reply(headers="Set-Cookie: a=b; Path=/\r\n"))) as server:
+        await asker.status(parse(server.url), 10)
+        await asker.status(parse(server.url), 10)
+
+    assert len(server.requests) == 2
+    assert "cookie" not in "".join(server.requests).lower()
+
+
+async def test_no_credentials_are_taken_from_a_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with asking() as asker, serving(always(reply())) as server:
+        await asker.status(parse(server.url), 10)
+
+    assert "authorization" not in server.requests[0].lower()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    tls = self_signed(tmp_path)
+    async with asking() as asker, serving(always(reply()), tls) as server:
+        said = await refusal(asker, parse(f"https://127.0.0.1:{server.port}/"))
+
+    assert said == f"127.0.0.1:{server.port} has no certificate that is valid for its name here"
+    assert server.requests == []
+
+
+async def test_after_errors_in_a_row_a_host_is_not_asked_until_a_probe_is_answered() -> None:
+    now = 0.0
+    broken = True
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if not broken:
+            writer.write(reply())
+
+    async with asking(Asker(lambda: now)) as asker, serving(answer) as server:
+        target = parse(server.url)
+        for _ in range(3):
+            await refusal(asker, target)
+        asked = len(server.requests)
+        said = await refusal(asker, target)
+        other = await refusal(asker, parse(f"{server.url}/other/path"))
+        broken, now = False, 5.0
+        probe = await asker.status(target, 10)
+
+    assert said == f"127.0.0.1:{server.port} failed 3 times in a row; it is asked again in 5s"
+    assert other == said
+    assert asked == 3
+    assert probe.status == 200
+
+
+async def test_a_host_that_hangs_keeps_nobody_from_asking_others() -> None:
+    async with asking() as asker, serving(never) as tarpit, serving(always(reply())) as good:
+        stuck = [asyncio.create_task(asker.status(parse(tarpit.url), 60)) for _ in range(40)]
+        await asyncio.sleep(0)
+
+        answer = await asker.status(parse(good.url), 10)
+
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+    assert answer.status == 200
+    assert len(tarpit.requests) <= 4
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pair = folder / "pair.pem"
+    pair.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair)
+    return context

@@ -1,0 +1,121 @@
+"""A host that does not answer is left alone, for longer and longer, until one probe is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.gates.breaker import ERRORS, FIRST_SECONDS, LONGEST_SECONDS, Breaker, OpenError
+
+
+class Host:
+    """Calls one host at a time of our choice."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.breaker = Breaker(lambda: self.now)
+
+    def fails(self, times: int = 1) -> None:
+        for _ in range(times):
+            with self.breaker.call("host") as call:
+                call.failed()
+
+    def answers(self) -> None:
+        with self.breaker.call("host") as call:
+            call.succeeded()
+
+    def is_cancelled(self) -> None:
+        with self.breaker.call("host"):
+            pass
+
+    def left_alone(self) -> float:
+        """Seconds until it is asked again."""
+        with pytest.raises(OpenError) as refusal, self.breaker.call("host"):
+            raise AssertionError("it was asked")
+        return refusal.value.seconds
+
+
+def test_errors_in_a_row_open_it_and_others_do_not() -> None:
+    host = Host()
+
+    host.fails(ERRORS - 1)
+    host.answers()
+    host.fails(ERRORS - 1)
+    host.is_cancelled()
+    host.fails()
+
+    assert host.left_alone() == FIRST_SECONDS
+
+
+def test_other_hosts_are_asked_all_the_while() -> None:
+    host = Host()
+
+    host.fails(ERRORS)
+
+    with host.breaker.call("other") as call:
+        call.succeeded()
+
+
+def test_when_the_time_is_over_one_probe_is_made_and_no_other_beside_it() -> None:
+    host = Host()
+    host.fails(ERRORS)
+    host.now += FIRST_SECONDS
+
+    with host.breaker.call("host") as probe:
+        assert host.left_alone() == 0.0
+        probe.succeeded()
+
+    host.fails(ERRORS - 1)
+    host.answers()
+
+
+def test_each_probe_that_fails_doubles_the_time_up_to_a_minute() -> None:
+    host = Host()
+    host.fails(ERRORS)
+    waited = []
+    for _ in range(30):
+        waited.append(host.left_alone())
+        host.now += waited[-1]
+        host.fails()
+
+    assert waited[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]
+    assert set(waited[5:]) == {LONGEST_SECONDS}
+
+
+def test_a_probe_that_was_cancelled_leaves_the_next_one_to_be_made() -> None:
+    host = Host()
+    host.fails(ERRORS)
+    host.now += FIRST_SECONDS
+
+    host.is_cancelled()
+    host.answers()
+
+    host.answers()
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_it() -> None:
+    host = Host()
+    with host.breaker.call("host") as first, host.breaker.call("host") as second:
+        host.fails(ERRORS)
+        first.failed()
+        second.failed()
+
+    assert host.left_alone() == FIRST_SECONDS
+
+
+def test_a_late_answer_closes_it() -> None:
+    host = Host()
+    with host.breaker.call("host") as slow:
+        host.fails(ERRORS)
+        slow.succeeded()
+
+    host.answers()
+
+
+def test_nothing_is_remembered_of_hosts_that_answer() -> None:
+    host = Host()
+    host.answers()
+    host.fails()
+    host.answers()
+    host.is_cancelled()
+
+    assert host.breaker._hosts == {}

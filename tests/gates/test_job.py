@@ -1,0 +1,212 @@
+"""A job gate makes one Job a wave of a suspended CronJob, whoever looks, however often."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from trimtab.gates import job
+from trimtab.gates.job import Run, job_name, measure, rollout_label
+from trimtab.kube import errors
+from trimtab.kube.memory import Memory
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES, Resource
+
+RUN = Run("music", "calmer-agents", "uid-1", 3, 2)
+NAME = job_name("music-e2e", RUN)
+
+
+def cluster(**spec: Any) -> Memory:
+    """With a suspended CronJob, unless ``spec`` says otherwise."""
+    api = Memory()
+    api.put(NAMESPACES, {"metadata": {"name": "music"}})
+    template = {
+        "metadata": {"labels": {"app": "e2e"}, "annotations": {"team": "a"}},
+        "spec": {"backoffLimit": 0, "template": {"spec": {"containers": [{"name": "e2e", "image": "e2e"}]}}},
+    }
+    made = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": template, **spec}
+    api.put(CRON_JOBS, {"metadata": {"name": "music-e2e", "namespace": "music"}, "spec": made})
+    return api
+
+
+def end(api: Memory, kind: str, **more: Any) -> None:
+    """The Job's controller says how it ended."""
+    found = api.objects(JOBS)[0]
+    found["status"] = {
+        "conditions": [
+            {"type": "SuccessCriteriaMet", "status": "True"},
+            {"type": kind, "status": "True", **more},
+        ]
+    }
+    api.put(JOBS, found)
+
+
+async def test_the_job_is_what_the_cronjob_describes() -> None:
+    api = cluster()
+
+    found = await measure(api, "music-e2e", RUN)
+
+    assert (found.result, found.message) == ("Pending", f"Job {NAME} is running")
+    made = api.objects(JOBS)[0]
+    assert made["metadata"]["name"] == NAME
+    assert made["metadata"]["labels"] == {
+        "app": "e2e",
+        "app.kubernetes.io/managed-by": "trimtab",
+        "trimtab.dev/rollout": "calmer-agents",
+    }
+    assert made["metadata"]["annotations"] == {"team": "a", "cronjob.kubernetes.io/instantiate": "manual"}
+    assert [o["kind"] for o in made["metadata"]["ownerReferences"]] == ["CronJob"]
+    assert made["spec"] == {
+        "ttlSecondsAfterFinished": 86_400,
+        "backoffLimit": 0,
+        "template": {"spec": {"containers": [{"name": "e2e", "image": "e2e"}]}},
+    }
+
+
+async def test_who_looks_again_finds_the_same_job() -> None:
+    api = cluster()
+
+    await asyncio.gather(*(measure(api, "music-e2e", RUN) for _ in range(5)))
+    await measure(api, "music-e2e", RUN)
+
+    assert [w for w in api.writes if w.kind == "Job"] == [("create", "Job", "music", NAME)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "result", "message"),
+    [
+        ("Complete", {}, "Successful", f"Job {NAME} completed"),
+        ("Failed", {}, "Failed", f"Job {NAME} failed"),
+        ("Failed", {"reason": "BackoffLimitExceeded"}, "Failed", f"Job {NAME} failed (BackoffLimitExceeded)"),
+        ("Failed", {"reason": "in words, from a policy"}, "Failed", f"Job {NAME} failed"),
+        ("Suspended", {}, "Pending", f"Job {NAME} is suspended"),
+        ("FailureTarget", {}, "Pending", f"Job {NAME} is running"),
+    ],
+)
+async def test_the_jobs_end_is_the_gates_result(
+    kind: str, more: dict[str, str], result: str, message: str
+) -> None:
+    api = cluster()
+    await measure(api, "music-e2e", RUN)
+
+    end(api, kind, **more)
+    found = await measure(api, "music-e2e", RUN)
+
+    assert (found.result, found.message) == (result, message)
+
+
+async def test_the_end_counts_although_the_cronjob_is_gone() -> None:
+    api = cluster()
+    await measure(api, "music-e2e", RUN)
+    end(api, "Complete")
+    api.remove(CRON_JOBS, "music", "music-e2e")
+
+    assert (await measure(api, "music-e2e", RUN)).result == "Successful"
+
+
+async def test_each_wave_and_each_attempt_has_a_job_of_its_own() -> None:
+    api = cluster()
+
+    for run in (RUN, replace(RUN, wave=3), replace(RUN, epoch=4), replace(RUN, uid="uid-2")):
+        await measure(api, "music-e2e", run)
+
+    assert len(api.objects(JOBS)) == 4
+
+
+@pytest.mark.parametrize("spec", [{"suspend": False}, {"suspend": None}])
+async def test_a_cronjob_that_is_not_suspended_is_not_run(spec: dict[str, Any]) -> None:
+    api = cluster(**spec)
+
+    found = await measure(api, "music-e2e", RUN)
+
+    assert found.result == "Error"
+    assert "not suspended; set spec.suspend: true" in found.message
+    assert api.objects(JOBS) == []
+
+
+async def test_a_cronjob_that_is_missing_is_an_error() -> None:
+    found = await measure(cluster(), "other", RUN)
+
+    assert (found.result, found.message) == ("Error", "there is no CronJob other in namespace music")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"app.kubernetes.io/managed-by": "helm", "trimtab.dev/rollout": "calmer-agents"},
+        {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/rollout": "other"},
+    ],
+)
+async def test_a_foreign_job_of_that_name_is_an_error_and_no_evidence(labels: dict[str, str]) -> None:
+    api = cluster()
+    api.put(JOBS, {"metadata": {"name": NAME, "namespace": "music", "labels": labels}, "spec": {}})
+    end(api, "Complete")
+
+    found = await measure(api, "music-e2e", RUN)
+
+    assert (found.result, found.message) == (
+        "Error",
+        f"Job {NAME} exists and is not Trimtab's; delete it or rename it",
+    )
+
+
+async def test_a_job_that_appears_meanwhile_is_taken() -> None:
+    class Late(Memory):
+        """The Job is there when it is made, and was not when it was looked for."""
+
+        async def create(self, resource: Resource, body: Body) -> Body:
+            self.put(resource, body)
+            return await super().create(resource, body)
+
+    api = Late()
+    for resource in (NAMESPACES, CRON_JOBS):
+        for found in cluster().objects(resource):
+            api.put(resource, found)
+
+    assert (await measure(api, "music-e2e", RUN)).result == "Pending"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            errors.of(403, "Forbidden", "secret"),
+            "Trimtab may not get CronJobs, or get and create Jobs; see docs/gates.md",
+        ),
+        (errors.of(503, "Unavailable", "secret"), "the API server does not answer"),
+        (errors.of(422, "Invalid", "secret"), f"the API server refuses Job {NAME} (422 Invalid)"),
+    ],
+)
+async def test_what_the_api_server_refuses_is_an_error_in_our_words(
+    error: errors.ApiError, message: str
+) -> None:
+    class Refusing(Memory):
+        async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
+            raise error
+
+    found = await measure(Refusing(), "music-e2e", RUN)
+
+    assert (found.result, found.message) == ("Error", message)
+
+
+@pytest.mark.parametrize("cron_job", ["a", "a" * 52, "a" * 51 + ".b", "a" * 51 + "-b", "x" * 253])
+def test_names_fit_where_they_go(cron_job: str) -> None:
+    name = job_name(cron_job, RUN)
+
+    assert len(name) <= 63
+    assert name[:-11] == cron_job[:52].rstrip(".-")
+    assert int(name[-10:], 16) >= 0
+    assert job_name(cron_job, RUN) == name
+
+
+def test_a_rollouts_label_is_its_name_or_as_much_as_fits() -> None:
+    long, other = "a" * 100, "a" * 101
+
+    assert rollout_label("calmer-agents") == "calmer-agents"
+    assert len(rollout_label(long)) == 63
+    assert rollout_label(long) != rollout_label(other)
+    assert job.judge({"metadata": {}}, "x", RUN).result == "Error"

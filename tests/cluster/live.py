@@ -43,17 +43,19 @@ class RefusedError(Exception):
 
 
 class Api:
-    """The API server as its admin. Objects are dicts; what is not there is None."""
+    """The API server as whoever the kubeconfig is of, or as whom they impersonate. Objects are dicts; what is not
+    there is None."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, *, impersonate: str = "") -> None:
         self._who = from_kubeconfig(kubeconfig)
+        self._headers = {"Impersonate-User": impersonate} if impersonate else {}
         self._pool = urllib3.PoolManager(ssl_context=self._who.tls(), maxsize=8, retries=urllib3.Retry(3))
 
     def call(
         self, method: str, path: str, body: object = None, *, kind: str = "application/json", **query: str
     ) -> Body:
         """Raises RefusedError for anything but success."""
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        headers = {"Accept": "application/json", "Content-Type": kind, **self._headers}
         token = self._who.bearer()
         if token:
             headers["Authorization"] = f"Bearer {token}"

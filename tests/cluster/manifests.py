@@ -21,6 +21,9 @@ KEYS: list[Body] = [
 ]
 APP: Body = {"name": "app", "format": "JSON", "fileName": "app.json"}
 PREFS: Body = {"name": "prefs", "scope": "User", "format": "JSON", "fileName": "prefs.json"}
+VERBS = ("approve", "promote", "pause", "resume", "abort", "retry", "undo")
+SOURCES = {"PolicyRollout": "policyrollouts", "ConfigTemplate": "configtemplates"}
+"""What rolls out, by kind."""
 SECRET_KEY: Body = {"name": "api.token", "type": "String", "sensitive": True}
 
 
@@ -56,6 +59,24 @@ def preference(
         "kind": "UserPreference",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"templateRef": reference, "group": group, "values": values or {}, **spec},
+    }
+
+
+def action(
+    namespace: str, verb: str, requester: str, kind: str = "PolicyRollout", name: str = "calmer", **spec: Any
+) -> Body:
+    """A RolloutAction in the name of ``requester``, with a hash of whatever was previewed."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RolloutAction",
+        "metadata": {"generateName": f"{verb}-", "namespace": namespace},
+        "spec": {
+            "rolloutRef": {"kind": kind, "name": name},
+            "action": verb.capitalize(),
+            "contentHash": "3f9a",
+            "requester": requester,
+            **spec,
+        },
     }
 
 

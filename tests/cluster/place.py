@@ -22,7 +22,7 @@ from manifests import namespace as namespace_of
 from manifests import preference, template
 from running import SYSTEM, Operator
 
-from trimtab import crd
+from trimtab import admission, crd
 from trimtab.api import GROUP as API_GROUP
 from trimtab.api import KINDS
 from trimtab.sandbox import Sandbox
@@ -173,6 +173,7 @@ def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             made = Arena(sandbox.kubeconfig, folder, sandbox.kubectl)
         made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crd.text())
         crds = [f"crd/{model.info.plural}.{API_GROUP}" for model in KINDS]
+        made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=admission.text())
         made.kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
         if made.api.get("Namespace", "", SYSTEM) is None:
             made.api.create(namespace_of(SYSTEM))

@@ -61,7 +61,11 @@ class Namespace:
 
     def create(self, example: dict[str, Any]) -> dict[str, Any]:
         here = example | {"metadata": example["metadata"] | {"namespace": self.name}}
-        created: dict[str, Any] = json.loads(self.do("create", "-f", "-", "-o", "json", body=here))
+        requester = example["spec"].get(
+            "requester"
+        )  # must be true, where the admission policies are in force
+        posing = [f"--as={requester}", "--as-group=system:masters"] if requester else []
+        created: dict[str, Any] = json.loads(self.do("create", "-f", "-", "-o", "json", *posing, body=here))
         return created
 
     def refusal(self, *args: str, body: object = None) -> str:
@@ -191,6 +195,28 @@ def test_a_rendered_group_stays_what_it_is(namespace: Namespace) -> None:
         assert "cannot be changed" in refusal
 
 
+def test_an_approval_needs_the_hash_of_what_was_looked_at(namespace: Namespace) -> None:
+    example = EXAMPLES["RolloutAction"]
+    unsaid = example | {"metadata": {"generateName": "a-", "namespace": namespace.name}}
+    unsaid |= {"spec": example["spec"] | {"contentHash": None}}
+    refusal = namespace.refusal("create", "-f", "-", body=unsaid)
+    assert "spec.contentHash: Required value: Approve needs contentHash" in refusal
+    namespace.create(unsaid | {"spec": unsaid["spec"] | {"action": "Pause"}})
+
+
+def test_an_action_stays_what_it_is(namespace: Namespace) -> None:
+    name = namespace.create(EXAMPLES["RolloutAction"])["metadata"]["name"]
+    for change in ({"action": "Undo"}, {"reason": None}, {"contentHash": "0000"}):
+        patch = json.dumps({"spec": change})
+        assert "cannot be changed" in namespace.refusal("patch", "raction", name, "--type=merge", "-p", patch)
+    assert namespace.do("get", "raction", name, "--no-headers").split()[1:5] == [
+        "PolicyRollout",
+        "calmer-agents",
+        "Approve",
+        "ann@example.com",
+    ]
+
+
 def test_a_templates_name_has_at_most_63_characters(namespace: Namespace) -> None:
     example = EXAMPLES["ConfigTemplate"]
     namespace.create(example | {"metadata": {"name": "a" * 63}})
@@ -229,6 +255,10 @@ def test_fields_select(namespace: Namespace) -> None:
         assert namespace.names(short, "--field-selector=spec.templateRef.name=music-agent")
         assert not namespace.names(short, "--field-selector=spec.templateRef.name=other")
     assert namespace.names("rgroup", "--field-selector=spec.group=free")
+    namespace.create(EXAMPLES["RolloutAction"])
+    chosen = "--field-selector=spec.rolloutRef.kind=PolicyRollout,spec.rolloutRef.name="
+    assert namespace.names("raction", f"{chosen}calmer-agents")
+    assert not namespace.names("raction", f"{chosen}other")
 
 
 def test_short_names_and_the_category_list(namespace: Namespace) -> None:

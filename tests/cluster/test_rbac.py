@@ -5,7 +5,6 @@ A verb that is missing would show as a refusal (403) in the log, or as something
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import pytest
 import yaml
 from live import wait_for
 from manifests import PREFS, SECRET_KEY
+from people import token_kubeconfig
 from place import Arena, Place
 from running import SYSTEM, Operator
-
-from trimtab.kube.credentials import from_kubeconfig
 
 INSTALL = Path(__file__).parents[2] / "deploy" / "install.yaml"
 TOKEN_OUTPUT: dict[str, Any] = {
@@ -41,23 +39,7 @@ def limited(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(installed)
     )
     token = arena.kubectl("create", "token", "trimtab", "-n", SYSTEM, "--duration=1h").stdout.strip()
-    admin = from_kubeconfig(arena.kubeconfig)
-    assert admin.ca_data is not None
-    cluster = {
-        "server": admin.server,
-        "certificate-authority-data": base64.b64encode(admin.ca_data.encode()).decode(),
-    }
-    path = tmp_path_factory.mktemp("limited") / "kubeconfig"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "limited",
-        "contexts": [{"name": "limited", "context": {"cluster": "here", "user": "trimtab"}}],
-        "clusters": [{"name": "here", "cluster": cluster}],
-        "users": [{"name": "trimtab", "user": {"token": token}}],
-    }
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return token_kubeconfig(arena.kubeconfig, token, tmp_path_factory.mktemp("limited") / "kubeconfig")
 
 
 @pytest.fixture
@@ -165,8 +147,15 @@ def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: 
         ("patch", "configtemplates.trimtab.dev"),
         ("patch", "userpreferences.trimtab.dev"),
         ("delete", "userpreferences.trimtab.dev"),
+        ("patch", "policyrollouts.trimtab.dev"),
+        ("create", "rolloutactions.trimtab.dev"),
+        ("patch", "rolloutactions.trimtab.dev"),
+        ("approve", "policyrollouts.trimtab.dev"),
+        ("join", "renderedgroups.trimtab.dev"),
         ("create", "pods"),
         ("delete", "deployments.apps"),
+        ("update", "cronjobs.batch"),
+        ("delete", "jobs.batch"),
     ]
     assert {may(*each) for each in refused} == {"no"}
     assert (

@@ -131,7 +131,7 @@ def test_shards_are_sticky_across_edits_and_restarts_and_only_grow(operator: Ope
     assert _assignment(place) == after
 
 
-def test_a_shard_that_outgrows_its_limit_sheds_its_latest_users(operator: Operator, place: Place) -> None:
+def test_a_shard_that_outgrows_its_limit_sheds_users_and_the_rest_stay(operator: Operator, place: Place) -> None:
     place.template()
     for number in range(8):
         place.preference(f"user-{number}", {"session.minutes": number + 1})
@@ -143,8 +143,8 @@ def test_a_shard_that_outgrows_its_limit_sheds_its_latest_users(operator: Operat
         place.wait_user(f"user-{number}", {"session.greeting": "x" * 6000})
     wait_for(lambda: len(set(_assignment(place).values())) > 1, "more shards")
     operator.quiet()
-    assert _assignment(place)["user-0"] == "app-free-users-0"
     before = _assignment(place)
+    assert list(before.values()).count("app-free-users-0") >= 4
     operator.restart()
     operator.quiet()
     assert _assignment(place) == before

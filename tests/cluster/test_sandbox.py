@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from trimtab import admission
 from trimtab.sandbox import (
     InvalidNameError,
     KubectlError,
@@ -33,6 +34,7 @@ from trimtab.sandbox.processes import Process, end
 
 pytestmark = pytest.mark.cluster
 
+POLICIES = list(yaml.safe_load_all(admission.text()))
 OWNER = """
 import sys
 from trimtab.sandbox import Sandbox
@@ -129,6 +131,20 @@ def test_path_prints_nothing_but_the_path(sandbox: Sandbox) -> None:
     assert versions["serverVersion"]["gitVersion"] == sandbox.status().version
 
 
+def test_it_comes_with_the_admission_policies_and_without_the_crds(sandbox: Sandbox) -> None:
+    shipped = [f"{d['kind'].lower()}.admissionregistration.k8s.io/{d['metadata']['name']}" for d in POLICIES]
+    kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    found = sandbox.kubectl("get", kinds, "-o", "name").stdout.split()
+    assert sorted(found) == sorted(shipped)
+    assert "trimtab.dev" not in sandbox.kubectl("get", "crd", "-o", "name").stdout
+    # whoever applies them again, perhaps of another version, meets no conflict
+    changed = [
+        d | {"metadata": d["metadata"] | {"labels": {"app.kubernetes.io/part-of": "x"}}} for d in POLICIES
+    ]
+    sandbox.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(changed))
+    sandbox.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(POLICIES))
+
+
 def test_a_missing_sandbox_is_an_error_and_not_a_path(own_cache: Path) -> None:
     printed = sandbox_cli("path", "kubeconfig", "--name", "nobody")
     assert (printed.returncode, printed.stdout) == (1, "")
@@ -216,6 +232,63 @@ def test_a_job_ends_as_its_pods_are_told_to(
     }
     sandbox.kubectl("create", "-f", "-", input=json.dumps(job))
     sandbox.kubectl("wait", f"job/{name}", f"--for=condition={condition}", "--timeout=60s")
+
+
+def deployed(sandbox: Sandbox, name: str, annotations: dict[str, str]) -> None:
+    labels = {"app": name}
+    template = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": {"containers": [{"name": "main", "image": "main"}, {"name": "proxy", "image": "proxy"}]},
+    }
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    meta = {"name": name, "namespace": "default"}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+    sandbox.kubectl("create", "-f", "-", input=json.dumps(body))
+
+
+def containers(sandbox: Sandbox, name: str) -> list[dict[str, Any]]:
+    pods = json.loads(sandbox.kubectl("get", "pods", "-l", f"app={name}", "-o", "json").stdout)["items"]
+    return [status for pod in pods for status in pod["status"].get("containerStatuses", ())]
+
+
+def test_pods_of_a_digest_crash_again_and_again_and_others_do_not(sandbox: Sandbox) -> None:
+    sandbox.crash_pods("feedbeef")
+    deployed(sandbox, "crashing", {"trimtab.dev/digest": "feedbeef"})
+    deployed(sandbox, "sound", {"trimtab.dev/digest": "feedbee0"})
+    sandbox.kubectl("rollout", "status", "deployment/sound", "--timeout=60s")
+
+    until(lambda: bool(containers(sandbox, "crashing")), "pods on nodes")
+    counts = [status["restartCount"] for status in containers(sandbox, "crashing")]
+    until(
+        lambda: min(s["restartCount"] for s in containers(sandbox, "crashing")) > max(counts), "more restarts"
+    )
+    for status in containers(sandbox, "crashing"):
+        assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        assert status["lastState"]["terminated"]["exitCode"] == 1
+        assert not status["ready"]
+    assert all(status["restartCount"] == 0 for status in containers(sandbox, "sound"))
+
+    sandbox.mend_pods("feedbeef")
+    sandbox.kubectl("rollout", "status", "deployment/crashing", "--timeout=60s")
+
+
+def test_pods_that_run_can_be_made_to_crash_for_any_reason(sandbox: Sandbox) -> None:
+    deployed(sandbox, "sick", {"example.com/version": "3"})
+    sandbox.kubectl("rollout", "status", "deployment/sick", "--timeout=60s")
+
+    sandbox.crash_pods("3", "example.com/version", "ImagePullBackOff")
+
+    reasons = {status["state"]["waiting"]["reason"] for status in containers(sandbox, "sick")}
+    assert reasons == {"ImagePullBackOff"}
+    sandbox.mend_pods("3", "example.com/version")
+    sandbox.kubectl("rollout", "status", "deployment/sick", "--timeout=60s")
+
+
+def test_a_pod_can_ask_to_crash(sandbox: Sandbox) -> None:
+    deployed(sandbox, "asking", {"sandbox.trimtab.dev/pod": "CrashLoopBackOff"})
+
+    until(lambda: bool(containers(sandbox, "asking")), "pods on nodes")
+    assert {s["state"]["waiting"]["reason"] for s in containers(sandbox, "asking")} == {"CrashLoopBackOff"}
 
 
 def test_owners_that_are_gone_take_what_they_own_along(sandbox: Sandbox) -> None:

@@ -44,22 +44,29 @@ class ApiServer:
     def post(self, path: str, body: object) -> Answer:
         return self._request("POST", path, json.dumps(body))
 
+    def apply(self, path: str, body: object) -> Answer:
+        """Server-side apply as kubectl does it, so that a later `kubectl apply --server-side` is no conflict."""
+        path += "?fieldManager=kubectl&force=true"
+        return self._request("PATCH", path, json.dumps(body), "application/apply-patch+yaml")
+
     def close(self) -> None:
         self._connection.close()
 
-    def _request(self, method: str, path: str, body: str | None = None) -> Answer:
+    def _request(
+        self, method: str, path: str, body: str | None = None, content: str = "application/json"
+    ) -> Answer:
         try:
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers = {"Content-Type": content, "Accept": "application/json"}
             self._connection.request(method, path, body, headers)
             response = self._connection.getresponse()
-            content = response.read()
+            said = response.read()
         except (OSError, http.client.HTTPException):
             self._connection.close()
             return Answer(0)
         try:
-            return Answer(response.status, json.loads(content))
+            return Answer(response.status, json.loads(said))
         except ValueError:
-            return Answer(response.status, content.decode(errors="replace"))
+            return Answer(response.status, said.decode(errors="replace"))
 
 
 @contextlib.contextmanager

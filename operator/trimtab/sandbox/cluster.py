@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from trimtab.sandbox.build import Binaries, ensure_binaries
+from trimtab.sandbox.crashes import CRASH_LOOP, DIGEST, Crashes
 from trimtab.sandbox.errors import SandboxNotFoundError
 from trimtab.sandbox.kubectl import Kubectl
 from trimtab.sandbox.places import sandbox_directory
@@ -119,6 +120,25 @@ class Sandbox:
             KubectlError: it exited non-zero and ``check`` is true.
         """
         return self.kubectl_here.run(*args, stdin=input, check=check)
+
+    def crash_pods(self, value: str, annotation: str = DIGEST, reason: str = CRASH_LOOP) -> None:
+        """From now on pods with that annotation (by default: made for that digest) crash and never become ready.
+
+        With another ``reason`` than CrashLoopBackOff their containers never start. It needs nodes; several values
+        may crash at once.
+
+        Raises:
+            SandboxError: pods that there are already did not crash in time.
+        """
+        Crashes(self.kubectl).start(value, annotation, reason)
+
+    def mend_pods(self, value: str, annotation: str = DIGEST) -> None:
+        """Pods with that annotation run and become ready again, as all others.
+
+        Raises:
+            SandboxError: pods that there are already did not recover in time.
+        """
+        Crashes(self.kubectl).stop(value, annotation)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.name} {self.server}>"

@@ -149,11 +149,11 @@ def scheduler(layout: Layout) -> list[str]:
     ]
 
 
-def kwok(layout: Layout, config: Path) -> list[str]:
+def kwok(layout: Layout) -> list[str]:
     return [
         KWOK.file,
         f"--kubeconfig={layout.component_kubeconfig(KWOK.file)}",
-        f"--config={config}",
+        "--enable-crds=Stage",  # the stages are objects of the API server: more may come at any time
         "--manage-all-nodes",
         "--cidr=10.244.0.0/16",
         "--node-ip=127.0.0.1",

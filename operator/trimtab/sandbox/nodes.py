@@ -6,8 +6,17 @@ import platform
 from pathlib import Path
 from typing import Any
 
-KWOK_CONFIG = Path(__file__).with_name("kwok.yaml")
+import yaml
+
+STAGE_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
 _ROOM = {"cpu": "32", "memory": "256Gi", "pods": "500"}
+
+
+def kwok_objects() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The CRD of kwok's stages, and the stages."""
+    crd, *stages = yaml.safe_load_all(Path(__file__).with_name("kwok.yaml").read_text())
+    return crd, stages
 
 
 def node(index: int) -> dict[str, Any]:

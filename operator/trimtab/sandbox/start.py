@@ -15,15 +15,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from trimtab import admission
 from trimtab.sandbox import components
 from trimtab.sandbox.api_server import ApiServer, connected
 from trimtab.sandbox.build import Binaries
 from trimtab.sandbox.certs import ADMIN, CLIENTS, make_pki
 from trimtab.sandbox.components import Layout
+from trimtab.sandbox.crashes import BY_ANNOTATION
 from trimtab.sandbox.errors import SandboxExistsError, StartError
 from trimtab.sandbox.kubeconfig import write_kubeconfig
-from trimtab.sandbox.nodes import KWOK_CONFIG, node, ready_count
+from trimtab.sandbox.nodes import STAGE_CRD, STAGES, kwok_objects, node, ready_count
 from trimtab.sandbox.places import sandbox_directory, sandboxes_root
 from trimtab.sandbox.processes import Lifeline, Process, spawn
 from trimtab.sandbox.record import Record, claim, erase, read, read_all, write
@@ -33,6 +38,10 @@ _POLL = 0.03
 # Below Linux's ephemeral ports, which outgoing connections take at any time.
 _PORTS = range(20000, 32000)
 _TRIES = 3
+_ADMISSION = {
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+}
 
 
 @dataclass(frozen=True)
@@ -123,9 +132,16 @@ class _BringUp:
         self._spawn(components.api_server(self.layout))
         with connected(self.layout) as server:
             self._wait("the API server to be ready", lambda: server.get("/readyz").ok)
+            crd, stages = kwok_objects()
+            if self.record.nodes:  # first, as it takes a while until the kind is served
+                self._create(server, STAGE_CRD, crd)
             self._spawn(components.controller_manager(self.layout))
             self._spawn(components.scheduler(self.layout))
+            self._add_admission(server)
             if self.record.nodes:
+                self._wait("kwok's stages to be served", lambda: server.get(STAGES).ok)
+                for stage in (*stages, BY_ANNOTATION):
+                    self._create(server, STAGES, stage)
                 self._add_nodes(server)
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._wait("the default service account", lambda: server.get(account).ok)
@@ -153,14 +169,28 @@ class _BringUp:
         self.record = self.record.with_component(name, process)
         write(self.layout.directory, self.record)
 
+    def _add_admission(self, server: ApiServer) -> None:
+        """Trimtab's own policies. They need no CRD, and are in force about a second later."""
+        for policy in yaml.safe_load_all(admission.text()):
+            name = policy["metadata"]["name"]
+            answer = server.apply(f"{_ADMISSION[policy['kind']]}/{name}", policy)
+            if not answer.ok:
+                raise StartError(
+                    f"the API server refused {policy['kind']} {name}: {answer.code} {answer.body}"
+                )
+
     def _add_nodes(self, server: ApiServer) -> None:
         for index in range(self.record.nodes):
-            answer = server.post("/api/v1/nodes", node(index))
-            if not answer.ok:
-                raise StartError(f"the API server refused node {index}: {answer.code} {answer.body}")
-        self._spawn(components.kwok(self.layout, KWOK_CONFIG))
+            self._create(server, "/api/v1/nodes", node(index))
+        self._spawn(components.kwok(self.layout))
         wanted = self.record.nodes
         self._wait(f"{wanted} nodes to be ready", lambda: _ready_nodes(server) >= wanted)
+
+    def _create(self, server: ApiServer, path: str, body: dict[str, Any]) -> None:
+        answer = server.post(path, body)
+        if not answer.ok:
+            what = f"{body['kind']} {body['metadata']['name']}"
+            raise StartError(f"the API server refused {what}: {answer.code} {answer.body}")
 
     def _wait(self, what: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

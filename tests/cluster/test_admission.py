@@ -1,0 +1,122 @@
+"""The admission policies are in force as shipped, and the roles that are shipped let people do what they say.
+
+What they guard has modules of its own: test_acting.py and test_joining.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import yaml
+from live import KINDS, wait_for
+from manifests import SOURCES, VERBS, action, preference, template
+from people import EDITS, Hire, may, refused
+from place import Arena, Place
+
+from trimtab import admission
+
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+
+
+def test_the_api_server_has_exactly_what_is_shipped(guarded: Arena) -> None:
+    for wanted in yaml.safe_load_all(admission.text()):
+        found = json.loads(
+            guarded.kubectl("get", wanted["kind"], wanted["metadata"]["name"], "-o", "json").stdout
+        )
+        assert _within(wanted["spec"], found["spec"]), found["spec"]
+
+
+def _within(wanted: Any, found: Any) -> bool:
+    """Whether all that is wanted is there; the API server adds defaults."""
+    if isinstance(wanted, dict):
+        return all(key in found and _within(value, found[key]) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(wanted) == len(found) and all(itertools.starmap(_within, zip(wanted, found, strict=True)))
+    return bool(wanted == found)
+
+
+def test_the_api_servers_type_checker_has_nothing_to_say(guarded: Arena) -> None:
+    for body in yaml.safe_load_all(admission.text()):
+        if body["kind"] != "ValidatingAdmissionPolicy":
+            continue
+        copied = copy.deepcopy(body)
+        copied["metadata"]["name"] = name = (
+            f"{body['metadata']['name']}-checked"  # unbound, and the CRDs are there
+        )
+        guarded.api.call("POST", POLICIES, copied)
+        try:
+            checked = wait_for(
+                lambda name=name: (
+                    guarded.api.call("GET", f"{POLICIES}/{name}").get("status", {}).get("typeChecking", None)
+                    is not None
+                    and guarded.api.call("GET", f"{POLICIES}/{name}")["status"]
+                )
+            )
+            assert not checked["typeChecking"].get("expressionWarnings"), checked
+        finally:
+            guarded.api.call("DELETE", f"{POLICIES}/{name}")
+
+
+def test_a_status_is_written_by_nobody_who_may_only_edit(place: Place, hire: Hire) -> None:
+    # given: somebody who may do anything to the objects, and nothing to their subresources
+    ann = hire()
+    for kind in ("RolloutAction", "UserPreference", "PolicyRollout", "ConfigTemplate"):
+        ann.grant(may(KINDS[kind].plural, "*"))
+    ann.grant(may("renderedgroups", "join", "get"))
+    policy = {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "PolicyRollout",
+        "metadata": {"name": "calmer", "namespace": place.name},
+        "spec": {"templateRef": {"name": "app"}},
+    }
+    forged = {"observedGeneration": 1, "phase": "Succeeded", "approved": ["canary"], "conditions": []}
+
+    # then: neither a create nor an update carries a status, and the subresource is closed
+    for body in (
+        action(place.name, "approve", ann.username),
+        preference(place.name, "alice"),
+        template(place.name),
+        policy,
+    ):
+        made = ann.api.create(body | {"status": forged})
+        kind, name = body["kind"], made["metadata"]["name"]
+        assert "status" not in made
+        assert "status" not in ann.api.patch(kind, place.name, name, {"status": forged})
+        said = refused(
+            lambda kind=kind, name=name: ann.api.patch(kind, place.name, name, {"status": forged}, "status")
+        )
+        assert f"{KINDS[kind].plural}/status" in said
+    group = {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "RenderedGroup",
+        "metadata": {"name": "app-free", "namespace": place.name},
+        "spec": {"templateRef": {"name": "app"}, "group": "free"},
+    }
+    assert "cannot create resource" in refused(lambda: ann.api.create(group))
+
+
+def test_the_roles_that_are_shipped_say_what_they_do(place: Place, hire: Hire) -> None:
+    for role, has in {
+        "trimtab-approver": {"approve"},
+        "trimtab-pauser": {"pause", "resume", "abort"},
+        "trimtab-rollout-admin": set(VERBS),
+    }.items():
+        who = hire(role)
+        who.bind(role, may("policyrollouts", *has))
+        for verb, kind in itertools.product(VERBS, SOURCES):
+            body = action(place.name, verb, who.username, kind)
+            if verb in has:
+                who.tries(body)
+            else:
+                assert f"may not {verb}" in refused(lambda who=who, body=body: who.tries(body))
+
+
+def test_the_roles_for_preferences_join_only_together(place: Place, hire: Hire) -> None:
+    ann = hire()
+    ann.bind("trimtab-preference-editor", EDITS)
+    assert "may not join" in refused(lambda: ann.tries(preference(place.name, "alice")))
+    ann.bind("trimtab-group-joiner", may("renderedgroups", "join"))
+    ann.tries(preference(place.name, "alice"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_cluster import FakeCluster, credentials
 from typer.testing import CliRunner
 from written import Answer, Call, Write
 
@@ -37,3 +38,12 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return file
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """What verbs find when they connect; the context's namespace is ``music``."""
+    made = FakeCluster("music", "other")
+    monkeypatch.setattr("trimtab.cli.cluster.load", lambda *_: credentials())
+    monkeypatch.setattr("trimtab.cli.cluster.Client", lambda *_, **__: made)
+    return made

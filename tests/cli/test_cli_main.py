@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,14 @@ def test_what_the_list_says_of_a_heavy_verb_is_its_own_help(trimtab: Call, verb:
     own = trimtab(verb, "--help")
     assert own.code == 0
     assert HEAVY[verb].help in own.out
+
+
+def test_crds_are_printed_without_the_admission_policies_and_these_without_them(trimtab: Call) -> None:
+    def kinds(*options: str) -> set[str]:
+        return set(re.findall(r"^kind: (\w+)$", trimtab("crds", *options).out, re.MULTILINE))
+
+    assert kinds() == {"CustomResourceDefinition"}
+    assert kinds("--admission") == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 def test_all_verbs_that_are_listed_exist() -> None:

@@ -100,6 +100,7 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         ("- a\n- b\n", "document is not valid"),
         ("hello\n", "is text, not an object"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: p}\nspec: {templateRef: {name: app}}\n", "PolicyRollout is not built in this version"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: a-}\nspec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Approve, requester: ann}\n", "spec.contentHash: is required to approve -> set it"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\nmetadata: {name: " + "x" * 64 + "}\nspec: {}\n", "63 at most, shorten it"),
         (preference("ann", '{agent.mood: "' + "x" * 1_600_000 + '"}'), "that a cluster stores -> shorten its values"),
         (preference("ann", '{agent.mood: "' + "x" * 950_000 + '"}'), "more than the 921600 that one object can hold -> shorten the values"),
@@ -323,3 +324,11 @@ class TestFiles:
 def test_a_malformed_status_in_a_dump_is_nobodys_fault(trimtab: Call, write: Write) -> None:
     document = preference("ann") + "status: [1, 2]\n"
     assert trimtab("validate", "-f", write(TEMPLATE, document)).code == 0
+
+
+def test_actions_whose_names_the_api_server_makes_are_no_doubles(trimtab: Call, write: Write) -> None:
+    action = (
+        "apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: pause-}\n"
+        "spec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Pause, requester: ann}\n"
+    )
+    assert trimtab("validate", "-f", write(TEMPLATE, action, action)).code == 0

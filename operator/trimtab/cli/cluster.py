@@ -1,4 +1,4 @@
-"""Reading a cluster for people: one connection, and every refusal told with what to do about it."""
+"""A cluster for people: one connection, every refusal told with what to do, and the few writes that verbs make."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from trimtab.cli.failure import Failure
+from trimtab.cli.patience import patience
 from trimtab.kube import errors
-from trimtab.kube.client import Client
+from trimtab.kube.client import APPLY, JSON_PATCH, Client
 from trimtab.kube.credentials import Credentials, CredentialsError, load
-from trimtab.kube.port import Body, Page
+from trimtab.kube.port import Body, Event, Page
 from trimtab.kube.resources import GROUP, Resource
 
 T = TypeVar("T")
 PAGE = 500
+MANAGER = "trimtab-cli"
+"""The field manager of whatever a person has written by this program."""
+_SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +55,117 @@ class Cluster:
             for found in page.items or ():
                 yield found
 
-    async def matching(self, resource: Resource, fields: dict[str, str]) -> list[Body]:
-        """The objects of all namespaces with these fields; only fields that the CRD declares selectable."""
+    async def matching(
+        self, resource: Resource, fields: dict[str, str], namespace: str | None = None
+    ) -> list[Body]:
+        """The objects, of all namespaces or one, with these fields; only fields that the CRD declares selectable."""
         selector = ",".join(f"{path}={value}" for path, value in fields.items())
         found: list[Body] = []
         token = ""
         while True:
             params = {"limit": str(PAGE), "fieldSelector": selector, **({"continue": token} if token else {})}
-            content = await self.client.request("GET", resource.path(), params=params)
-            page: Page[Any] = _decode(content)
+            content = await self.client.request("GET", resource.path(namespace), params=params)
+            page = msgspec.json.decode(content, type=Page[Any])
             found += page.items or []
             token = page.metadata.continue_
             if not token:
                 return found
 
+    async def listed(self, resource: Resource, namespace: str, selector: str) -> tuple[list[Body], str]:
+        """The objects with these labels, and the version to watch from."""
+        found: list[Body] = []
+        version = ""
+        async for page in self.client.pages(
+            resource, dict[str, Any], namespace=namespace, selector=selector, limit=PAGE
+        ):
+            found += page.items or []
+            version = page.metadata.resourceVersion
+        return found, version
 
-def _decode(content: bytes) -> Page[Any]:
-    import msgspec
+    def watch(
+        self, resource: Resource, namespace: str, *, version: str, name: str = "", selector: str = ""
+    ) -> AsyncIterator[Event[Body]]:
+        """What happens in a namespace after ``version``, to the object of that name or to those with these labels."""
+        return self.client.watch(
+            resource,
+            dict[str, Any],
+            version=version,
+            namespace=namespace,
+            selector=selector,
+            fields=f"metadata.name={name}" if name else "",
+        )
 
-    return msgspec.json.decode(content, type=Page[Any])
+    async def whoami(self) -> str:
+        """The API server's name for whoever asks."""
+        kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        content = await self.client.request("POST", _SELF, body=kind)
+        return str(_object(content)["status"]["userInfo"]["username"])
+
+    async def create(self, resource: Resource, body: Body) -> Body:
+        """As :data:`MANAGER`. It may be asked twice, so the body has a name of its own.
+
+        :raises trimtab.kube.errors.ConflictError: that name is taken.
+        """
+        path = resource.path(body["metadata"]["namespace"])
+        return _object(await self.client.request("POST", path, params={"fieldManager": MANAGER}, body=body))
+
+    async def patch(self, resource: Resource, body: Body, operations: list[Body]) -> Body:
+        """A JSON patch as :data:`MANAGER`, over exactly the version of ``body``.
+
+        :raises trimtab.kube.errors.ConflictError: the object has changed.
+        """
+        meta = body["metadata"]
+        guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]}
+        content = await self.client.request(
+            "PATCH",
+            resource.path(meta["namespace"], meta["name"]),
+            params={"fieldManager": MANAGER},
+            body=[guard, *operations],
+            content_type=JSON_PATCH,
+        )
+        return _object(content)
+
+    async def apply(self, resource: Resource, body: Body, *, force: bool) -> Body:
+        """Server-side apply as :data:`MANAGER`; fields that it leaves out stay as they are.
+
+        :raises trimtab.kube.errors.ConflictError: others manage some of the fields, or the object has changed.
+        """
+        meta = body["metadata"]
+        content = await self.client.request(
+            "PATCH",
+            resource.path(meta["namespace"], meta["name"]),
+            params={"fieldManager": MANAGER, "force": "true" if force else "false"},
+            body={"apiVersion": resource.api_version, "kind": resource.kind, **body},
+            content_type=APPLY,
+        )
+        return _object(content)
 
 
-def with_cluster(target: Target, work: Callable[[Cluster], Awaitable[T]]) -> T:
-    """Connect, do the work, and tell every refusal as a :class:`Failure`."""
+def _object(content: bytes) -> Body:
+    return msgspec.json.decode(content, type=dict[str, Any])
+
+
+def with_cluster(
+    target: Target, work: Callable[[Cluster], Awaitable[T]], about: str = "asking the cluster"
+) -> T:
+    """Connect, do the work, and tell every refusal as a :class:`Failure`.
+
+    ``about`` is what people are told of work that takes its time; empty for work that speaks for itself.
+    """
     try:
         who = load(target.kubeconfig, target.context)
     except (CredentialsError, OSError, ValueError) as error:
         raise Failure(str(error)) from None
     try:
-        return asyncio.run(_work(who, work))
+        return asyncio.run(_work(who, work, about))
     except errors.ApiError as error:
         raise Failure(_remedy(error, who)) from None
     except OSError as error:  # a token or certificate that cannot be read, TLS material that is malformed
         raise Failure(f"{who.server}: {error}; check the kubeconfig") from None
 
 
-async def _work(who: Credentials, work: Callable[[Cluster], Awaitable[T]]) -> T:
-    async with Client(who, user_agent="trimtab-cli") as client:
+async def _work(who: Credentials, work: Callable[[Cluster], Awaitable[T]], about: str) -> T:
+    async with Client(who, user_agent="trimtab-cli") as client, patience(about):
         return await work(Cluster(client, who.namespace))
 
 

@@ -224,6 +224,7 @@ def _cells(what: Explained, name: str) -> tuple[str, ...]:
     remarks: list[str] = []
     if told.get("combined"):
         remarks.append("combined")
+    remarks += _rules(told)
     remarks += [f"{t}: {told[t]}" for t in ("merge", "setBy", "deprecated") if told.get(t)]
     remarks += [t for t in ("required", "sensitive") if told.get(t)]
     value = _text(told["value"]) if "value" in told else "-"
@@ -242,6 +243,15 @@ def _detail(what: Explained, name: str) -> None:
     for shadow in told.get("shadowed", ()):
         verb = "combined with" if told.get("combined") else "shadows"
         row(made, verb, f"{_text(shadow['value'])} from {shadow['layer']}: {shadow['object']}")
+    if "locked" in told:
+        row(made, "locked", _by(told["locked"]))
+    if "constrained" in told:
+        rule = told["constrained"]
+        row(made, rule["effect"].lower(), _by(rule))
+        if rule["effect"] == "Clamped":
+            row(made, "was", _text(rule["before"]))
+        for lost in rule.get("dropped", ()):
+            row(made, "was", f"{_text(lost['value'])} from {lost['layer']}: {lost['object']}")
     for trait in (
         "merge",
         "setBy",
@@ -255,6 +265,23 @@ def _detail(what: Explained, name: str) -> None:
         if told.get(trait):
             row(made, trait, _text(told[trait]))
     print_table(made)
+
+
+def _rules(told: dict[str, Any]) -> list[str]:
+    """What policies did to a key, in a word each."""
+    found = [f"locked {_by(told['locked'])}"] if "locked" in told else []
+    rule = told.get("constrained")
+    if rule is None:
+        return found
+    if rule["effect"] == "Clamped":
+        return [*found, f"clamped from {_cut(_text(rule['before']))} {_by(rule)}"]
+    lost = ", ".join(_text(setter["value"]) for setter in rule["dropped"])
+    return [*found, f"dropped {_cut(lost)} {_by(rule)}"]
+
+
+def _by(rule: dict[str, str]) -> str:
+    """Which policy it was, and why."""
+    return f"by {rule['object']}" + (f" ({rule['reason']})" if rule["reason"] else "")
 
 
 def _text(value: Any) -> str:

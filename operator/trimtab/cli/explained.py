@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from trimtab.core.effects import CONFLICT
 from trimtab.core.keys import Key
 from trimtab.core.problems import Violation
 from trimtab.core.resolve import GroupView, Resolution, Trace, trace
@@ -48,7 +50,8 @@ class Explained:
         if self.preference is None or self.ready.get("reason") in _OUTSIDE:
             return "group"
         if self.ready.get("status") == "True" and not self.preference.suspend:
-            return "spec"
+            conflict = any(notice.reason == CONFLICT for notice in self.resolution.notices)
+            return "group" if conflict else "spec"
         return "accepted" if self.preference.accepted is not None else "group"
 
     def setter(self, layer: str) -> str:
@@ -59,7 +62,13 @@ class Explained:
         if layer == "default":
             return f"{home}, default"
         kind, _, name = layer.partition("/")
+        if kind in ("policy", "enforced"):
+            return f"{self.policy(name)}, {'values' if kind == 'policy' else 'enforced'}"
         return f"{home}, {kind} {name}" if name else ""
+
+    def policy(self, name: str) -> str:
+        """The object that a policy is; it lives beside its template."""
+        return f"PolicyRollout {self.template.namespace}/{name}"
 
     def key(self, name: str) -> dict[str, Any]:
         """One key for programs. A sensitive value is never in it."""
@@ -80,13 +89,34 @@ class Explained:
                 "layer": found.layer,
                 "object": self.setter(found.layer),
             }
-            made["shadowed"] = [
-                {"layer": layer, "object": self.setter(layer), "value": shown(key, value)}
-                for layer, value in found.shadowed
-            ]
+            made["shadowed"] = self._setters(key, found.shadowed)
             if found.combined:
                 made["combined"] = True
+        made |= self._rule(key, found)
         made |= traits(key)
+        return made
+
+    def _setters(self, key: Key, setters: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {"layer": layer, "object": self.setter(layer), "value": shown(key, value)}
+            for layer, value in setters
+        ]
+
+    def _rule(self, key: Key, found: Trace) -> dict[str, Any]:
+        """What policies did to one key: who locked it, who clamped or dropped what, and why."""
+        made: dict[str, Any] = {}
+        if found.locked_by:
+            made["locked"] = {"object": self.policy(found.locked_by), "reason": found.locked_reason}
+        if found.effect:
+            made["constrained"] = {
+                "effect": found.effect,
+                "object": self.policy(found.effect_by),
+                "reason": found.effect_reason,
+            }
+            if found.before is not None:
+                made["constrained"]["before"] = shown(key, found.before)
+            if found.dropped:
+                made["constrained"]["dropped"] = self._setters(key, found.dropped)
         return made
 
 

@@ -7,17 +7,18 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
-from trimtab.cli import crds, explain, render, status, validate
+from trimtab.cli import crds, diff, explain, history, render, rollout, status, undo, validate
+from trimtab.cli.output import PLUGIN, program
 
 MARKUP: Literal["markdown"] = "markdown"
-PLUGIN = "kubectl trimtab"
-_CALL = re.compile(r"(?<![\w./-])trimtab (?=crds|explain|render|run|sandbox|status|validate)")
+_CALL = re.compile(
+    r"(?<![\w./-])trimtab (?=crds|diff|explain|history|render|rollout|run|sandbox|status|undo|validate)"
+)
 
 
 class Heavy(NamedTuple):
@@ -45,7 +46,7 @@ class Verbs(TyperGroup):
             self.commands[args[0]] = _real(args[0], heavy)
         found = super().resolve_command(ctx, args)
         command = found[1]
-        if command is not None and command.help and ctx.info_name == PLUGIN:
+        if command is not None and command.help and ctx.find_root().info_name == PLUGIN:
             command.help = _CALL.sub(f"{PLUGIN} ", command.help)
         return found
 
@@ -88,15 +89,18 @@ app.command()(render.render)
 app.command()(validate.validate)
 app.command()(explain.explain)
 app.command()(status.status)
+app.add_typer(rollout.assembled(Verbs), name="rollout")
+app.command()(history.history)
+app.command()(diff.diff)
+app.command()(undo.undo)
 app.command()(crds.crds)
 
 
 def main() -> None:
     """Run the command line; a reader that has gone away (`trimtab ... | head`) and Ctrl-C end it quietly."""
-    plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     try:
         try:
-            app(prog_name=PLUGIN if plugin else "trimtab")
+            app(prog_name=program())
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -191,12 +191,15 @@ def _object(found: Manifests, place: Place, document: Document, namespace: str) 
     name = meta.get("name") if isinstance(meta, dict) else None
     if isinstance(name, str):
         subject += f" {name[:253]}"
+    if kind == "RolloutAction" and isinstance(meta, dict) and not name and meta.get("generateName"):
+        # As the API server would, so that several of them are no doubles.
+        meta = meta | {"name": f"{meta['generateName']}{len(found.ours)}"}
     wrong = [Violation("", "object", "shape", flaw) for flaw in document.flaws]
     wrong += _header_problems(str(version), str(kind), meta) if ours else _name_problems(meta)
     if wrong:
         found.flaws += [Flaw(place, subject, violation) for violation in wrong]
         return
-    metadata: dict[str, Any] = dict(body["metadata"])
+    metadata: dict[str, Any] = dict(meta or {})
     if ours:
         metadata["namespace"] = metadata.get("namespace") or namespace
     manifest = Manifest(
@@ -219,9 +222,6 @@ def _header_problems(version: str, kind: str, meta: Any) -> list[Violation]:
                 "apiVersion", "object", "apiVersion", f"{version[:60]} is not served; write {GROUP}/v1alpha1"
             )
         ]
-    if kind == "RolloutAction":
-        message = "RolloutAction is not built in this version of Trimtab and has no effect; remove it"
-        return [Violation("spec", "object", "NotSupported", message)]
     return _name_problems(meta)
 
 

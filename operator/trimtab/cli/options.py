@@ -28,10 +28,52 @@ Namespace = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--namespace", "-n", help="Default: the context's namespace; with -f: default."),
 ]
+ClusterNamespace = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--namespace", "-n", help="Default: the context's namespace."),
+]
 Kubeconfig = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config."),
 ]
 Context = Annotated[Optional[str], typer.Option(help="The kubeconfig's context to use.")]  # noqa: UP045
 Output = Annotated[Format, typer.Option("--output", "-o", help="table, or json or yaml for programs.")]
+
+
+def _format(text: str | Format) -> Format:
+    """`table` is what other verbs call it."""
+    if text in ("text", Format.TABLE):
+        return Format.TABLE
+    try:
+        return Format(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is none of text, json, yaml") from None
+
+
+TextOutput = Annotated[
+    Format,
+    typer.Option(
+        "--output", "-o", parser=_format, metavar="text|json|yaml", help="json and yaml are for programs."
+    ),
+]
+
+
+def _seconds(text: str | float) -> float:
+    from trimtab.core import durations
+
+    if isinstance(text, float):
+        return text
+    try:
+        seconds = durations.nanoseconds(text) / 1e9
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is {error}") from None
+    if seconds <= 0:
+        raise typer.BadParameter("no time at all; say how long, as 10m")
+    return seconds
+
+
+Timeout = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--timeout", parser=_seconds, metavar="DURATION", help="How long to wait at most, as 10m."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also say which objects were ignored.")]

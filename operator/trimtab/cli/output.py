@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+PLUGIN = "kubectl trimtab"
 WIDE = 100_000
 """Columns of what is no terminal: lines are not broken there, so that `grep` and `cut` work."""
 
@@ -31,6 +33,11 @@ class Format(enum.StrEnum):
 def plain(text: object) -> str:
     """Text without characters that would move a terminal's cursor or turn its letters around: those are escaped."""
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+
+
+def program() -> str:
+    """How whoever reads this calls the program."""
+    return PLUGIN if Path(sys.argv[0]).name.startswith("kubectl-") else "trimtab"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,6 +56,17 @@ def say(text: str = "", *, style: str = "", stderr: bool = False) -> None:
         console(stderr=stderr).print(plain(text), style=style or None, soft_wrap=True)
     else:
         typer.echo(plain(text), err=stderr)
+
+
+def colour(*pieces: tuple[str, str]) -> None:
+    """One line for people, on stdout, of pieces of text each with its style."""
+    if not sys.stdout.isatty():
+        typer.echo(plain("".join(text for text, _ in pieces)))
+        return
+    from rich.text import Text
+
+    line = Text.assemble(*((plain(text), style) for text, style in pieces))
+    console().print(line, soft_wrap=True)
 
 
 def notes(lines: Iterable[str]) -> None:

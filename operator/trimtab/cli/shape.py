@@ -31,7 +31,7 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
         parsed = model.model_validate(body)
     except ValidationError as error:
         return None, list(_violations(error, model))
-    found = [*_doubles(body, _schema(model), ""), *_name_rules(manifest)]
+    found = [*_doubles(body, _schema(model), ""), *_own_rules(manifest)]
     return (None if found else parsed), found
 
 
@@ -105,8 +105,8 @@ def _doubles(value: Any, schema: dict[str, Any], path: str) -> Iterator[Violatio
             seen.add(mark)
 
 
-def _name_rules(manifest: Manifest) -> Iterator[Violation]:
-    """The kinds' rules about their own names, which CRDs say in CEL."""
+def _own_rules(manifest: Manifest) -> Iterator[Violation]:
+    """What CRDs say in CEL of one object."""
     name = manifest.name
     if manifest.kind == "ConfigTemplate" and len(name) > 63:
         yield Violation(
@@ -116,3 +116,7 @@ def _name_rules(manifest: Manifest) -> Iterator[Violation]:
     if nameless and ("." in name or len(name) > 63):
         message = "is no user name ([A-Za-z0-9_-]{1,63}); set spec.user"
         yield Violation("metadata.name", "object", "user", message)
+    spec = manifest.body["spec"]
+    if manifest.kind == "RolloutAction" and spec["action"] == "Approve" and not spec.get("contentHash"):
+        message = "is required to approve; set it to the status.preview.hash that was looked at"
+        yield Violation("spec.contentHash", "object", "required", message)

@@ -54,6 +54,7 @@ async def read(cluster: Cluster, scope: Scope) -> Standing:
         }
         found.templates.append(
             {"namespace": meta["namespace"], "name": meta["name"], **_verdict(meta, status), **counts}
+            | _progress(status)
         )
     if scope.template is not None:
         known = [item["name"] for item in found.templates]
@@ -65,8 +66,7 @@ async def read(cluster: Cluster, scope: Scope) -> Standing:
                 + (f"; did you mean {hint}?" if hint else "; -n or -A names others")
             )
     await _groups(cluster, scope, found)
-    if scope.template is None:
-        await _rollouts(cluster, scope, found)
+    await _rollouts(cluster, scope, found)
     await _users(cluster, scope, found)
     return found
 
@@ -93,9 +93,12 @@ async def _groups(cluster: Cluster, scope: Scope, found: Standing) -> None:
 async def _rollouts(cluster: Cluster, scope: Scope, found: Standing) -> None:
     try:
         async for body in cluster.each(POLICY_ROLLOUTS, dict[str, Any], scope.namespace):
-            meta = body["metadata"]
-            verdict = _verdict(meta, body.get("status") or {})
-            found.rollouts.append({"namespace": meta["namespace"], "name": meta["name"], **verdict})
+            meta, status = body["metadata"], body.get("status") or {}
+            name = ((body.get("spec") or {}).get("templateRef") or {}).get("name", "")
+            if scope.template in (None, name):
+                verdict = _verdict(meta, status) | _progress(status)
+                place = {"namespace": meta["namespace"], "name": meta["name"], "template": name}
+                found.rollouts.append(place | verdict)
     except errors.ForbiddenError:
         found.notes.append("you may not list PolicyRollouts: they are left out")
 
@@ -139,6 +142,11 @@ def _user(scope: Scope, item: _Preference, troubled: set[tuple[str, str]], found
             **verdict,
         }
     )
+
+
+def _progress(status: Object) -> Object:
+    """How far a rollout is; nothing where none has been."""
+    return {name: status[name] for name in ("phase", "wave", "updated") if status.get(name)}
 
 
 def _decoded(raw: msgspec.Raw | None) -> Any:

@@ -29,7 +29,7 @@ def status(
     context: Context = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show templates, their groups, how many users they have, and whose preferences are refused and why.
+    """Show templates, their groups and rollouts, how many users they have, and whose preferences are refused and why.
 
     Examples:
 
@@ -98,7 +98,7 @@ def _people(found: Standing) -> None:
         found.groups,
         ("NAMESPACE", "TEMPLATE", "GROUP", "READY", "REASON", "REVISION", "USERS", "INVALID", "SHARDS"),
     )
-    _section("PolicyRollouts", found.rollouts, ("NAMESPACE", "NAME", "READY", "REASON"))
+    _section("Rollouts", _rollouts(found), ("NAMESPACE", "ROLLOUT", "PHASE", "WAVE", "UPDATED", "READY"))
     listed = found.users[:LISTED]
     _section(
         "Refused preferences", listed, ("NAMESPACE", "NAME", "USER", "TEMPLATE", "GROUP", "REASON", "MESSAGE")
@@ -107,8 +107,17 @@ def _people(found: Standing) -> None:
         say(f"and {len(found.users) - LISTED} more; -o json lists all of them")
     for item in (*found.templates, *found.groups, *found.rollouts):
         if item["ready"] != "True":
-            name = item.get("name") or f"{item['template']}, group {item['group']}"
+            name = item["name"] if "name" in item else f"{item['template']}, group {item['group']}"
             say(f"{item['namespace']}/{name}: {item['reason']}: {item['message']}", style="red")
+
+
+def _rollouts(found: Standing) -> list[Object]:
+    """What rolls out, by the name that `trimtab rollout` takes."""
+    policies = [{**item, "rollout": f"policyrollout/{item['name']}"} for item in found.rollouts]
+    templates = [
+        {**item, "rollout": f"configtemplate/{item['name']}"} for item in found.templates if "phase" in item
+    ]
+    return policies + templates
 
 
 def _section(title: str, items: list[Object], columns: tuple[str, ...]) -> None:

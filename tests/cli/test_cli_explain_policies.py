@@ -1,0 +1,152 @@
+"""`trimtab explain` under policies: who locked, clamped or dropped a value, and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from written import TEMPLATE
+
+from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.cli.explain import _people
+from trimtab.cli.explained import Explained, to_dict
+from trimtab.core.policy import compile_policy
+from trimtab.core.resolve import group_view, trace
+from trimtab.core.schema import compile_template
+from trimtab.core.status import accepted, conditions
+from trimtab.engine.preferences import Preference, TemplateKey
+
+CALM = {
+    "values": {"plugins": ["p"]},
+    "enforced": [
+        {"key": "agent.provider", "value": "local", "reason": "SEC-12"},
+        {"key": "api.token", "value": "hunter3"},
+    ],
+    "constraints": [
+        {"key": "agent.temperature", "maximum": 1, "reason": "COST-7"},
+        {"key": "agent.mood", "enum": ["calm"], "reason": "UX-1"},
+    ],
+}
+
+
+def explained(values: dict[str, Any]) -> Explained:
+    """What `explain` works out of user ann of group free under PolicyRollout calm."""
+    spec = ConfigTemplateSpec.model_validate(yaml.safe_load(TEMPLATE)["spec"])
+    schema = compile_template("app", spec)
+    said = PolicyRolloutSpec.model_validate({"templateRef": {"name": "app"}, "policy": CALM})
+    view = group_view(schema, "free", [compile_policy("calm", said, schema)])
+    raw = msgspec.json.encode(values)
+    made = view.resolve(raw)
+    preference = Preference(
+        "team", "ann", "u1", 1, 1, "", TemplateKey("team", "app"), "free", "ann", None, raw, False
+    )
+    status = {"conditions": conditions(accepted(made.notices), 1, "2024-01-01T00:00:00Z", ())}
+    template = TemplateKey("team", "app")
+    return Explained(template, "free", view, preference, (), status, made, (), trace(view, made.own))
+
+
+def told(what: Explained, key: str) -> Any:
+    return json.loads(json.dumps(to_dict(what, [key])))["keys"][0]
+
+
+def shown(what: Explained, capsys: pytest.CaptureFixture[str], *names: str, detailed: bool = False) -> str:
+    _people(what, list(names), detailed=detailed)
+    return capsys.readouterr().out
+
+
+def test_a_lock_names_its_policy_and_reason() -> None:
+    assert told(explained({}), "agent.provider") == {
+        "key": "agent.provider",
+        "type": "String",
+        "value": "local",
+        "layer": "enforced/calm",
+        "object": "PolicyRollout team/calm, enforced",
+        "shadowed": [{"layer": "default", "object": "ConfigTemplate team/app, default", "value": "openai"}],
+        "locked": {"object": "PolicyRollout team/calm", "reason": "SEC-12"},
+        "setBy": "Group",
+    }
+
+
+def test_a_clamp_names_its_policy_and_reason_and_what_the_value_was() -> None:
+    made = told(explained({"agent.temperature": 1.5}), "agent.temperature")
+
+    assert (made["value"], made["layer"]) == (1.0, "user")
+    assert made["constrained"] == {
+        "effect": "Clamped",
+        "object": "PolicyRollout team/calm",
+        "reason": "COST-7",
+        "before": 1.5,
+    }
+
+
+def test_a_value_that_was_dropped_altogether_is_told_though_nothing_is_set() -> None:
+    made = told(explained({"agent.mood": "wild"}), "agent.mood")
+
+    assert made["set"] is False
+    assert made["constrained"] == {
+        "effect": "Dropped",
+        "object": "PolicyRollout team/calm",
+        "reason": "UX-1",
+        "dropped": [{"layer": "user", "object": "UserPreference team/ann", "value": "wild"}],
+    }
+
+
+def test_a_policy_s_value_is_a_layer_like_any_other() -> None:
+    made = told(explained({"plugins": ["u"]}), "plugins")
+
+    assert made["value"] == ["a", "p", "u"]
+    assert made["shadowed"][0] == {
+        "layer": "policy/calm",
+        "object": "PolicyRollout team/calm, values",
+        "value": ["p"],
+    }
+    assert "locked" not in made
+    assert "constrained" not in made
+
+
+def test_the_table_has_locks_and_clamps_in_its_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    what = explained({"agent.temperature": 1.5, "agent.mood": "wild"})
+
+    text = shown(what, capsys, "agent.provider", "agent.temperature", "agent.mood")
+
+    assert "locked by PolicyRollout team/calm (SEC-12), setBy: Group" in text
+    assert "clamped from 1.5 by PolicyRollout team/calm (COST-7)" in text
+    assert "dropped wild by PolicyRollout team/calm (UX-1)" in text
+
+
+def test_one_key_in_detail_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    what = explained({"agent.temperature": 1.5, "agent.mood": "wild"})
+
+    def lines(key: str) -> list[list[str]]:
+        return [
+            line.split(maxsplit=1) for line in shown(what, capsys, key, detailed=True).splitlines() if line
+        ]
+
+    assert ["locked", "by PolicyRollout team/calm (SEC-12)"] in lines("agent.provider")
+    clamped = lines("agent.temperature")
+    assert ["clamped", "by PolicyRollout team/calm (COST-7)"] in clamped
+    assert ["was", "1.5"] in clamped
+    dropped = lines("agent.mood")
+    assert ["dropped", "by PolicyRollout team/calm (UX-1)"] in dropped
+    assert ["was", "wild from user: UserPreference team/ann"] in dropped
+
+
+def test_a_sensitive_value_that_is_locked_is_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    what = explained({})
+
+    text = shown(what, capsys, "api.token") + shown(what, capsys, "api.token", detailed=True)
+
+    assert "locked by PolicyRollout team/calm" in text
+    assert "hunter" not in text + json.dumps(told(what, "api.token"))
+
+
+def test_whoever_is_in_conflict_has_the_group_s_values() -> None:
+    what = explained({"plugins": ["u", "v"]})
+
+    assert [notice.reason for notice in what.resolution.notices] == ["PolicyConflict"]
+    assert to_dict(what, ["plugins"])["inForce"] == "group"
+    assert told(what, "plugins")["value"] == ["a", "p"]

@@ -1,0 +1,609 @@
+"""`trimtab rollout`: how far it is, for people and scripts; what somebody does to it, and what they are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_cluster import (
+    PREVIEW,
+    STABLE,
+    TARGET,
+    WAVES,
+    WHO,
+    FakeCluster,
+    nobody,
+    policy_rollout,
+    refused,
+    template,
+)
+from rich.console import Console
+from written import Answer, Call
+
+from trimtab.cli.following import Scene
+from trimtab.cli.portrait import drawn
+from trimtab.cli.progress import Outcome, Progress, span
+from trimtab.cli.reference import Found, Kind
+from trimtab.cli.watching import changes, picture
+from trimtab.core import times
+from trimtab.kube import errors
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, ROLLOUT_ACTIONS
+
+Body = dict[str, Any]
+NOW = times.seconds("2026-11-21T12:10:00Z")
+UNDERWAY: Body = {
+    "wave": "1/2",
+    "updated": "0/2",
+    "attempt": 2,
+    "epoch": 5,
+    "underway": "Forward",
+    "target": TARGET,
+    "stable": STABLE,
+    "waves": WAVES,
+    "currentWave": 1,
+    "waveState": "Soaking",
+    "soakStartedAt": "2026-11-21T12:05:30.000Z",
+}
+
+
+def _progress(body: Body, kind: Kind = Kind.POLICY_ROLLOUT) -> Progress:
+    return Progress.of(Found(kind, body))
+
+
+def _states(phase: str, **status: Any) -> list[str]:
+    return [wave["state"] for wave in _progress(policy_rollout(phase, **UNDERWAY | status)).waves(NOW)]
+
+
+# How far it is.
+
+
+@pytest.mark.parametrize(
+    ("phase", "code"),
+    [
+        ("Succeeded", 0),
+        ("Rejected", 1),
+        ("RolledBack", 1),
+        ("RollbackFailed", 1),
+        ("Pending", 3),
+        ("Waiting", 3),
+        ("Progressing", 3),
+        ("Soaking", 3),
+        ("RollingBack", 3),
+        ("AwaitingApproval", 4),
+        ("Paused", 4),
+    ],
+)
+def test_the_exit_code_of_status_is_for_scripts(
+    cluster: FakeCluster, trimtab: Call, phase: str, code: int
+) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout(phase))
+    answer = trimtab("rollout", "status", "calmer")
+    assert answer.code == code
+    assert f"PolicyRollout music/calmer: {phase}\n  it is {phase}" in answer.out
+
+
+def test_the_end_of_an_older_generation_is_no_end(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", generation=3, seen=2))
+    answer = trimtab("rollout", "status", "calmer")
+    assert answer.code == 3
+    assert "that was generation 2: the operator has not looked at 3 yet" in answer.out
+
+
+def test_what_no_operator_has_looked_at_is_under_way(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout())
+    answer = trimtab("rollout", "status", "calmer")
+    assert (answer.code, "is `trimtab run` running?" in answer.out) == (3, True)
+
+
+def test_a_templates_success_is_none_before_its_new_content_was_looked_at() -> None:
+    def at(snapshot: str) -> Outcome:
+        status = {
+            "phase": "Succeeded",
+            "stable": {"hash": "a1", "snapshot": "app-a1"},
+            "observedGeneration": 1,
+        }
+        body = template(status=status | {"snapshot": snapshot})
+        return _progress({**body, "spec": {"strategy": {}}}, Kind.CONFIG_TEMPLATE).outcome
+
+    assert (at("app-a1"), at("app-b2")) == (Outcome.DONE, Outcome.MOVING)
+
+
+@pytest.mark.parametrize(("ready", "code"), [("True", 0), ("False", 1), ("Unknown", 3)])
+def test_a_template_without_a_strategy_counts_by_its_verdict(
+    cluster: FakeCluster, trimtab: Call, ready: str, code: int
+) -> None:
+    conditions = [{"type": "Ready", "status": ready, "reason": "X", "message": "as it is"}]
+    cluster.put(CONFIG_TEMPLATES, template(status={"observedGeneration": 1, "conditions": conditions}))
+    answer = trimtab("rollout", "status", "ctmpl/app")
+    assert answer.code == code
+    assert "it has no strategy, so a change of it is served at once, in all groups: as it is" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "states"),
+    [
+        ("Succeeded", {"currentWave": 2}, ["done", "done"]),
+        ("Soaking", {}, ["now: soaking, 4m30s of 10m", "to come"]),
+        ("Progressing", {"waveState": "Moving"}, ["now: moving", "to come"]),
+        ("AwaitingApproval", {"currentWave": 2, "waveState": "Held"}, ["done", "held"]),
+        ("Waiting", {"currentWave": 0, "waveState": "Held"}, ["held", "to come"]),
+        ("RollingBack", {"underway": "Back"}, ["being taken back", "not started"]),
+        ("RolledBack", {"currentWave": 2, "waveState": "Moving"}, ["taken back", "taken back"]),
+        ("RolledBack", {"currentWave": 2, "waveState": "Held"}, ["taken back", "not started"]),
+    ],
+)
+def test_each_wave_says_where_it_is(phase: str, status: Body, states: list[str]) -> None:
+    assert _states(phase, **status) == states
+
+
+def test_people_see_what_holds_it_and_what_failed(cluster: FakeCluster, trimtab: Call) -> None:
+    gates = [{"name": "errors", "result": "NoData", "errors": 2, "message": "nothing measured"}]
+    halt = {
+        "reason": "NoData",
+        "message": "gate errors measures nothing",
+        "by": "errors",
+        "since": "2026-11-21T12:00:00Z",
+    }
+    failure = {"reason": "GateFailed", "message": "0.2 is not < 0.01", "at": "2026-11-20T12:00:00Z"}
+    happened = [
+        {
+            "number": 7,
+            "at": "2026-11-21T12:00:00Z",
+            "reason": "RolloutPaused",
+            "message": "no data",
+            "by": "errors",
+        }
+    ]
+    status = {
+        "gates": gates,
+        "halt": halt,
+        "failure": failure,
+        "quarantine": [{"hash": "bad0", "reason": "errors"}],
+    }
+    body = policy_rollout("Paused", **UNDERWAY, **status, transitions=happened, previous=STABLE)
+    body["spec"]["strategy"] = {
+        "freezes": [{"schedule": "0 18 * * 5", "duration": "62h", "reason": "weekend"}]
+    }
+    cluster.put(POLICY_ROLLOUTS, body)
+    out = trimtab("rollout", "status", "calmer").out
+    for said in (
+        "wave 1/2, 0/2 groups updated, attempt 2",
+        "target    3f9a51c2d07be684 (generation 2, calmer-policy-3f9a51c2d07be684)",
+        "canary  1       10       10m   -         now: soaking",
+        "all     2       100      30m   needed    to come",
+        "errors  NoData  no      0         2       nothing measured",
+        "0 18 * * 5  UTC   62h",
+        "halted since 2026-11-21T12:00:00Z by errors (NoData): gate errors measures nothing",
+        "failed at 2026-11-20T12:00:00Z (GateFailed): 0.2 is not < 0.01",
+        "quarantined: bad0, since long ago: errors",
+        "RolloutPaused  errors  no data",
+    ):
+        assert said in out
+
+
+def test_programs_are_told_all_of_it(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+    answer = trimtab("rollout", "status", "prollout/calmer", "-o", "json")
+    told = answer.json
+    assert answer.code == 3
+    assert (told["kind"], told["phase"], told["final"], told["current"]) == (
+        "PolicyRollout",
+        "Soaking",
+        False,
+        True,
+    )
+    assert told["target"] == TARGET
+    assert [wave["name"] for wave in told["waves"]] == ["canary", "all"]
+    assert trimtab("rollout", "status", "calmer", "-o", "yaml").out.startswith("kind: PolicyRollout\n")
+
+
+def test_a_freeze_that_holds_says_until_when() -> None:
+    body = policy_rollout("Waiting")
+    body["spec"]["strategy"] = {
+        "freezes": [{"schedule": "0 18 * * 5", "duration": "62h"}, {"schedule": "no"}]
+    }
+    holding, broken = _progress(body).freezes(NOW)  # a Saturday
+    assert (holding["holdsUntil"], broken) == ("2026-11-23T08:00:00.000Z", {"schedule": "no"})
+
+
+def test_a_status_that_was_written_by_hand_is_told(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Fine"))
+    answer = trimtab("rollout", "status", "calmer")
+    assert answer.code == 1
+    assert "status.phase is not as Trimtab writes it" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59.9, "59s"), (3661, "1h1m1s"), (7200, "2h"), (-5, "0s")]
+)
+def test_a_length_of_time_is_short(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+# Which one it is.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calmer",
+        "policyrollout/calmer",
+        "prollout/calmer",
+        "policyrollouts.trimtab.dev/calmer",
+        "PolicyRollout/calmer",
+    ],
+)
+def test_a_rollout_has_several_names(cluster: FakeCluster, trimtab: Call, name: str) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    assert trimtab("rollout", "status", name).code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (
+            ["both"],
+            2,
+            "there is a PolicyRollout and a ConfigTemplate both in namespace music; say which by --kind",
+        ),
+        (["both", "--kind", "ConfigTemplate"], 3, ""),
+        (["ctmpl/both"], 3, ""),
+        (["ctmpl/both", "--kind", "PolicyRollout"], 2, "is a ConfigTemplate and --kind says PolicyRollout"),
+        (
+            ["deployment/both"],
+            2,
+            "deployment does not roll out; name policyrollout/both or configtemplate/both",
+        ),
+        (
+            ["calmr"],
+            1,
+            "there is no PolicyRollout or ConfigTemplate calmr in namespace music; there is calmer",
+        ),
+        (["ctmpl/calmer"], 1, "there is no ConfigTemplate calmer in namespace music; there is both"),
+        (["no such"], 2, "no such is no object's name"),
+        (["calmer", "-n", "other"], 1, "in namespace other; -n names another namespace"),
+        (["calmer", "-o", "xml"], 2, "none of text, json, yaml"),
+    ],
+)
+def test_what_is_ambiguous_or_not_there_is_told(
+    cluster: FakeCluster, trimtab: Call, args: list[str], code: int, said: str
+) -> None:
+    both = policy_rollout("Succeeded")
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    cluster.put(POLICY_ROLLOUTS, {**both, "metadata": {**both["metadata"], "name": "both"}})
+    cluster.put(CONFIG_TEMPLATES, template("both"))
+    answer = trimtab("rollout", "status", *args)
+    assert answer.code == code
+    assert said in answer.err
+
+
+def test_who_may_not_read_one_kind_finds_the_other(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    cluster.forbidden = {"configtemplates"}
+    assert trimtab("rollout", "status", "calmer").code == 0
+    answer = trimtab("rollout", "status", "gone")
+    assert (answer.code, "ask for that permission" in answer.err) == (1, True)
+
+
+# What it would change.
+
+
+def test_the_preview_ends_with_the_command_that_approves_it(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
+    answer = trimtab("rollout", "preview", "calmer")
+    assert answer.code == 0
+    assert "changes the documents of 1 of 2 groups, 12 of 40 users" in answer.out
+    assert "clamps, drops or locks values of 3 users" in answer.out
+    assert "free   ann   session.minutes  30           25           -   Clamped" in answer.out
+    assert "free   -     api.token        (sensitive)  (sensitive)  -   Changed" in answer.out
+    command = "trimtab rollout approve policyrollout/calmer -n music --content-hash 3f9a51c2d07be684"
+    assert answer.out.splitlines()[-1] == f"approve it by: {command}"
+    told = trimtab("rollout", "preview", "calmer", "-o", "json").json
+    assert (told["contentHash"], told["current"], told["approve"]) == (TARGET["hash"], True, command)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (policy_rollout("Pending"), 3, "there is no preview yet: it is Pending"),
+        (policy_rollout("Rejected"), 1, "it is not valid, so there is nothing to preview: it is Rejected"),
+        (policy_rollout("Pending", preview=PREVIEW, target=STABLE), 3, "it is about older content"),
+        (policy_rollout("Pending", preview=PREVIEW, seen=1), 3, "it is about older content"),
+    ],
+)
+def test_no_preview_is_no_success(
+    cluster: FakeCluster, trimtab: Call, body: Body, code: int, said: str
+) -> None:
+    cluster.put(POLICY_ROLLOUTS, body)
+    answer = trimtab("rollout", "preview", "calmer")
+    assert answer.code == code
+    assert said in answer.out
+
+
+# What somebody does to it.
+
+
+def test_an_approval_names_who_asks_and_what_they_saw(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
+    answer = trimtab("rollout", "approve", "calmer", "--reason", "looks right")
+    (action,) = cluster.actions
+    assert action["spec"] == {
+        "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
+        "action": "Approve",
+        "requester": WHO,
+        "contentHash": TARGET["hash"],
+        "reason": "looks right",
+    }
+    assert action["metadata"]["name"].startswith("approve-")
+    assert action["metadata"]["generateName"] == "approve-"
+    assert answer.code == 0
+    assert "clamps, drops or locks values of 3 users" in answer.out
+    assert f"music/calmer: approved (RolloutAction {action['metadata']['name']}): Approve it is" in answer.out
+    assert answer.out.splitlines()[-1] == "watch it by: trimtab rollout watch policyrollout/calmer -n music"
+
+
+@pytest.mark.parametrize("verb", ["promote", "pause", "resume", "abort", "retry", "undo"])
+def test_every_verb_is_one_action(cluster: FakeCluster, trimtab: Call, verb: str) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+    answer = trimtab("rollout", verb, "calmer", "-o", "json")
+    (action,) = cluster.actions
+    assert answer.code == 0
+    assert (action["spec"]["action"], answer.json["accepted"]) == (verb.title(), True)
+    assert action["spec"].get("contentHash") == (TARGET["hash"] if verb == "promote" else None)
+    assert answer.json["rolloutAction"] == {"namespace": "music", "name": action["metadata"]["name"]}
+
+
+def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
+    cluster.answer = refused
+    answer = trimtab("rollout", "approve", "calmer", "--content-hash", "0123", "--yes")
+    assert cluster.actions[0]["spec"]["contentHash"] == "0123"
+    assert answer.code == 1
+    assert "no preview of 0123 is to be seen" in answer.out
+    assert (
+        "error: PolicyRollout music/calmer: approve was refused (Refused): the rollout has moved on"
+        in answer.err
+    )
+
+
+def test_a_refusal_is_told_to_programs_too(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    cluster.answer = refused
+    answer = trimtab("rollout", "pause", "calmer", "-o", "json")
+    assert (answer.code, answer.json["accepted"], answer.json["reason"]) == (1, False, "Refused")
+
+
+def test_who_gets_no_answer_is_told_how_to_look_for_it(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+    cluster.answer = nobody
+    answer = trimtab("rollout", "pause", "calmer", "--timeout", "50ms")
+    name = cluster.actions[0]["metadata"]["name"]
+    assert answer.code == 3
+    assert f"RolloutAction music/{name}: no answer within 0.05 s; is `trimtab run` running?" in answer.err
+    assert f"kubectl get rolloutaction {name} -n music -o yaml" in answer.err
+
+
+def test_nobody_needs_to_wait(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+    cluster.answer = nobody
+    answer = trimtab("rollout", "abort", "calmer", "--no-wait")
+    assert (answer.code, answer.out) == (
+        0,
+        f"PolicyRollout music/calmer: asked (RolloutAction {cluster.actions[0]['metadata']['name']})\n",
+    )
+
+
+def test_an_action_that_somebody_deletes_is_told(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+
+    def delete(action: Body) -> Body | None:
+        cluster.remove(ROLLOUT_ACTIONS, "music", action["metadata"]["name"])
+        return None
+
+    cluster.answer = delete
+    answer = trimtab("rollout", "pause", "calmer")
+    assert (answer.code, "was deleted before the operator answered it" in answer.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (
+            'rolloutactions.trimtab.dev is forbidden: User "ann" cannot create resource "rolloutactions"',
+            "you need the verb create on rolloutactions.trimtab.dev and the verb abort on policyrollouts.trimtab.dev "
+            "calmer, both in namespace music",
+        ),
+        (
+            "rolloutactions.trimtab.dev \"a\" is forbidden: ValidatingAdmissionPolicy 'trimtab-rollout-actions' with "
+            "binding 'trimtab-rollout-actions' denied request: \"ann\" may not abort; a Role lets them",
+            'error: PolicyRollout music/calmer: "ann" may not abort; a Role lets them\n',
+        ),
+    ],
+)
+def test_what_the_api_server_refuses_is_told_with_the_remedy(
+    cluster: FakeCluster, trimtab: Call, refusal: str, said: str
+) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
+    cluster.refusal = errors.ForbiddenError(403, "Forbidden", refusal)
+    answer = trimtab("rollout", "abort", "calmer")
+    assert (answer.code, cluster.actions) == (1, [])
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            policy_rollout("Succeeded", generation=3, seen=2, target=TARGET, preview=PREVIEW),
+            "the operator has not looked at 3 yet; wait for it",
+        ),
+        (policy_rollout("Pending"), "there is no content to approve"),
+        (
+            policy_rollout("Pending", target=STABLE, preview=PREVIEW),
+            "wait for its preview, or name the content by --content-hash",
+        ),
+    ],
+)
+def test_what_nobody_can_have_seen_is_not_approved(
+    cluster: FakeCluster, trimtab: Call, body: Body, said: str
+) -> None:
+    cluster.put(POLICY_ROLLOUTS, body)
+    answer = trimtab("rollout", "approve", "calmer", "--yes")
+    assert (answer.code, cluster.actions) == (1, [])
+    assert said in answer.err
+
+
+def test_a_template_without_a_strategy_is_not_acted_on(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(CONFIG_TEMPLATES, template())
+    answer = trimtab("rollout", "pause", "app")
+    assert (answer.code, cluster.actions) == (1, [])
+    assert "give it one (strategy: {}) to act on the next" in answer.err
+
+
+# Watching it.
+
+
+def _watched(trimtab: Call, *args: str) -> Answer:
+    return trimtab("rollout", "watch", "calmer", *args)
+
+
+def test_watch_tells_what_happens_until_it_is_final(cluster: FakeCluster, trimtab: Call) -> None:
+    def then(phase: str, **status: Any) -> None:
+        cluster.put(POLICY_ROLLOUTS, policy_rollout(phase, **UNDERWAY | status))
+
+    first: Body = {"number": 1, "at": "2026-11-21T12:00:00Z", "reason": "WaveStarted", "message": "canary"}
+    bad: Body = {"name": "errors", "result": "Failed", "failures": 2, "message": "0.2"}
+    then("Progressing", waveState="Moving")
+    cluster.scenes = [
+        lambda: then("Soaking", transitions=[first]),
+        lambda: then("RollingBack", transitions=[first], gates=[bad], underway="Back"),
+        lambda: then("RolledBack", transitions=[first], gates=[bad], underway=None),
+    ]
+    answer = _watched(trimtab)
+    said = [line.partition("Z ")[2] for line in answer.out.splitlines()]
+    assert answer.code == 1
+    assert said == [
+        "PolicyRollout music/calmer: Progressing (wave 1/2, 0/2 groups): it is Progressing",
+        "WaveStarted: canary",
+        "Soaking (wave 1/2, 0/2 groups): it is Soaking",
+        "wave canary: now: soaking",
+        "RollingBack (wave 1/2, 0/2 groups): it is RollingBack",
+        "wave canary: being taken back",
+        "wave all: not started",
+        "gate errors: Failed, 2 failed: 0.2",
+        "RolledBack (wave 1/2, 0/2 groups): it is RolledBack",
+        "wave canary: taken back",
+    ]
+
+
+def test_watch_ends_at_once_when_it_is_final(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    assert _watched(trimtab).code == 0
+
+
+def test_watch_waits_for_the_generation_that_is_there(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", generation=3, seen=2))
+    cluster.scenes = [lambda: cluster.put(POLICY_ROLLOUTS, policy_rollout("Rejected", generation=3)) and None]
+    answer = _watched(trimtab)
+    assert (answer.code, answer.out.splitlines()[-1].endswith("Rejected: it is Rejected")) == (1, True)
+
+
+@pytest.mark.parametrize(("end", "code"), [("AwaitingApproval", 0), ("Succeeded", 1)])
+def test_watch_for_a_phase_ends_there(cluster: FakeCluster, trimtab: Call, end: str, code: int) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing"))
+    cluster.scenes = [lambda: cluster.put(POLICY_ROLLOUTS, policy_rollout(end)) and None]
+    assert _watched(trimtab, "--for", "awaitingapproval").code == code
+
+
+@pytest.mark.parametrize(("phase", "code"), [("Progressing", 3), ("Paused", 4)])
+def test_watch_ends_with_its_time(cluster: FakeCluster, trimtab: Call, phase: str, code: int) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout(phase))
+    answer = _watched(trimtab, "--timeout", "50ms")
+    assert (answer.code, "note: not there within 0s" in answer.err) == (code, True)
+
+
+def test_watch_tells_that_it_was_deleted(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing"))
+    cluster.scenes = [lambda: cluster.remove(POLICY_ROLLOUTS, "music", "calmer")]
+    answer = _watched(trimtab)
+    assert (answer.code, "PolicyRollout music/calmer was deleted" in answer.err) == (1, True)
+
+
+def test_programs_get_a_document_for_each_change(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing"))
+    cluster.scenes = [lambda: cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded")) and None]
+    answer = _watched(trimtab, "-o", "json")
+    assert [line.partition('"phase": "')[2].partition('"')[0] for line in answer.out.splitlines()] == [
+        "Progressing",
+        "Succeeded",
+    ]
+
+
+def test_who_may_not_see_groups_watches_the_rollout(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing"))
+    cluster.forbidden = {"renderedgroups"}
+    cluster.scenes = [lambda: cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded")) and None]
+    assert _watched(trimtab).code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--for", "Succeded"], "did you mean Succeeded?"),
+        (["--timeout", "soon"], "not a Go duration"),
+        (["--timeout", "0"], "no time at all"),
+    ],
+)
+def test_wrong_usage_of_watch_is_told(
+    cluster: FakeCluster, trimtab: Call, args: list[str], said: str
+) -> None:
+    answer = _watched(trimtab, *args)
+    assert (answer.code, said in answer.err) == (2, True)
+
+
+def _rendered(group: str, revision: int, ready: str = "True", **status: Any) -> Body:
+    conditions = [{"type": "Ready", "status": ready, "message": "being written"}]
+    return {
+        "metadata": {"name": f"app-{group}", "namespace": "music", "labels": {"trimtab.dev/template": "app"}},
+        "spec": {"templateRef": {"name": "app"}, "group": group},
+        "status": {"currentRevision": revision, "conditions": conditions, **status},
+    }
+
+
+def test_a_screen_shows_waves_gates_and_groups() -> None:
+    groups = {
+        "free": _rendered("free", 4, share={"revision": 5, "percent": 10}),
+        "pro": _rendered("pro", 4, "Unknown"),
+    }
+    scene = Scene(_progress(policy_rollout("Soaking", **UNDERWAY)), groups, trouble="the connection was lost")
+    screen = Console(width=120, color_system=None, force_terminal=False)
+    with screen.capture() as caught:
+        screen.print(drawn(picture(scene, NOW)))
+    shown = caught.get()
+    assert "canary  1       10       10m   -         now: soaking, 4m30s of 10m" in shown
+    assert "free   canary  4         10% on 5  True" in shown
+    assert "pro    all     4         -         Unknown  being written" in shown
+    assert shown.rstrip().endswith("the connection was lost")
+
+
+def test_of_groups_only_what_changed_is_told() -> None:
+    progress = _progress(policy_rollout("Soaking", **UNDERWAY))
+    before = Scene(progress, {"free": _rendered("free", 4), "pro": _rendered("pro", 4)})
+    after = Scene(
+        progress, {**before.groups, "free": _rendered("free", 4, share={"revision": 5, "percent": 10})}
+    )
+    assert list(changes(before, after, NOW)) == [
+        "2026-11-21T12:10:00Z group free: revision 4, 10% on 5, Ready=True"
+    ]
+
+
+def test_watch_sees_the_groups_of_the_rollouts_template(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing", **UNDERWAY))
+    cluster.put(RENDERED_GROUPS, _rendered("free", 4))
+    cluster.scenes = [
+        lambda: cluster.put(RENDERED_GROUPS, _rendered("free", 5)) and None,
+        lambda: None,
+        lambda: cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", **UNDERWAY)) and None,
+    ]
+    answer = _watched(trimtab, "-o", "json")
+    assert '"group": "free"' in answer.out

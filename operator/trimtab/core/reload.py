@@ -7,6 +7,10 @@ from trimtab.core.resolve import GroupView
 
 
 def restarting(view: GroupView) -> dict[str, Value]:
-    """The group's values of keys with ``reload: Restart`` (the default): while these are equal, nothing restarts."""
-    keys = view.schema.keys
-    return {name: value for name, value in view.values.items() if keys[name].spec.reload != "None"}
+    """The group's values of keys with ``reload: Restart`` (the default) that are in what it serves: while these are
+    equal, nothing restarts."""
+    schema = view.schema
+    outputs = [*schema.group_outputs, *(schema.user_outputs if schema.delivery != "None" else ())]
+    served = {name for output in outputs for name in output.keys}
+    keys = schema.keys
+    return {n: v for n, v in view.values.items() if n in served and keys[n].spec.reload != "None"}

@@ -97,12 +97,12 @@ class Engine:
         self.verdicts = Verdicts(self.world, self.statuses, now)
         pointers = Pointers(api, self.world, now)
         self.health = HealthWatch(api, self._workload_changed)
-        workloads = Workloads(api, self._digest)
+        workloads = Workloads(api, self._digest, self.health, self._restart_now)
         assignments = Assignments(self.templates, self.policies, self.sources, pointers)
         self.groups = Groups(
             api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads, assignments
         )
-        self.gates = Runner(api, settings.allow_gates, self._measured)
+        self.gates = Runner(api, settings.allow_gates, self._measured, clock)
         self.watching = Watching(self.world, workloads, self.health, self.gates)
         slices = self.groups.slices
         self.cases = Cases(self.world, self.templates, self.policies, self.sources, pointers, slices)
@@ -133,6 +133,10 @@ class Engine:
 
     def _workload_changed(self, workload: WorkloadKey) -> None:
         self.watching.workload_changed(workload)
+        self.groups.workloads.settle(workload)
+
+    def _restart_now(self, group: GroupKey) -> None:
+        self.groups.restart_now(group)
 
     def _measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
         self.watching.measured(subject, gate, measurement)
@@ -179,12 +183,16 @@ class Engine:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for reflector in self.reflectors:
-                group.create_task(reflector.run())
-            group.create_task(self.statuses.run())
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for reflector in self.reflectors:
+                    group.create_task(reflector.run())
+                group.create_task(self.statuses.run())
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            await self.health.stop()
+            await self.gates.stop()
 
     async def wait_synced(self) -> None:
         for reflector in self.reflectors:
@@ -203,6 +211,7 @@ class Engine:
         self.templates.judged.clear()
         self.cases.reset()
         self.groups.reset()
+        self.groups.workloads.reset()
         self.verdicts.clear()
         self.world.start()
         self.leading.set()

@@ -301,17 +301,27 @@ class Groups:
             return
         before = state.workload_problems
         try:
-            state.workload_problems = tuple(await self.workloads.restart(state.view, state.target))
+            problems = await self.workloads.restart(state.view, state.target, state.key)
+            state.workload_problems = tuple(problems)
         except errors.ApiError as error:
             state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
         if state.workload_problems:
             state.restart_at = now + CONFLICT_SECONDS
             self.world.queue.add_after(Work("group", state.key), state.key.namespace, CONFLICT_SECONDS + 0.1)
+        elif self.workloads.waits(state.key):
+            state.restart_at = now + CONFLICT_SECONDS
         else:
             state.restart_at = NEVER
             self.world.enqueue_rollouts(state.key.template_key)
         if state.workload_problems != before:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), [])
+
+    def restart_now(self, key: GroupKey) -> None:
+        """It is the turn of the group's workloads."""
+        state = self.states.get(key)
+        if state is not None:
+            state.restart_at = 0.0
+            self.world.enqueue_group(key)
 
     def _retry(self, state: GroupState, failures: list[Failure]) -> None:
         for failure in failures:

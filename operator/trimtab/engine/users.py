@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from trimtab.core import naming, reasons
+from trimtab.core.effects import outgrown
 from trimtab.core.problems import nearest, summary
 from trimtab.core.render import Entries, Rendered, render_user
-from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.resolve import GroupView, Resolution, group_view
 from trimtab.core.status import TRUE, Verdict, accepted, refused
 from trimtab.engine.preferences import Accepted, Preference
 
@@ -65,15 +66,25 @@ def judge(
         )
         return Outcome(verdict, _in_force(view, preference))
     rendered_now = _render(view, resolution)
+    inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
+    if rendered_now.violations and view.policies and _renders_without_policies(view, preference):
+        notice = outgrown(rendered_now.violations[0], [policy.name for policy in view.policies])
+        notices = (*resolution.notices, notice)
+        return Outcome(accepted(notices), _render(view, Resolution(view.values, {})).entries, inputs=inputs)
     if rendered_now.violations:
         verdict = refused(
             reasons.INVALID, summary(rendered_now.violations), rendered_now.violations, resolution.notices
         )
         return Outcome(verdict, _in_force(view, preference))
-    inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
     return Outcome(
         accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs
     )
+
+
+def _renders_without_policies(view: GroupView, preference: Preference) -> bool:
+    """Whether only the policies are in the way of the user's document."""
+    bare = group_view(view.schema, view.group.name)
+    return not _render(bare, bare.resolve(preference.values)).violations
 
 
 def _not_a_member(

@@ -19,6 +19,7 @@ from trimtab.engine.world import World
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Runner, Subject
 
+_BACK = ("RollingBack", "RolledBack", "RollbackFailed")
 _WORST = {"Failed": 0, "Progressing": 1, "Healthy": 2}
 
 
@@ -31,6 +32,7 @@ class Watching:
     _evidence: dict[str, list[Evidence]] = field(default_factory=dict)
     """uid -> what has been measured and not been looked at yet"""
     _wanted: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
+    _back: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
     _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
     _measured: dict[str, TemplateKey] = field(default_factory=dict)
     """uid -> the template whose rollouts have to look at its evidence"""
@@ -50,22 +52,31 @@ class Watching:
         return worst
 
     def keep(self, key: TemplateKey, sources: Iterable[Source], states: dict[GroupKey, GroupState]) -> None:
-        """Watch the workloads of the groups that are under way, and no others."""
-        wanted = {
-            WorkloadKey(workload.kind, state.target, workload.name)
-            for source in sources
-            if source.progress.underway == "Forward"
-            for name in source.wanted
-            if (state := states.get(GroupKey(*key, name))) is not None
-            for workload in state.view.group.spec.workloads or ()
-        }
-        if wanted == self._wanted.get(key, set()):
+        """Watch the workloads of the groups that are under way, and of those that came back until they are well."""
+        wanted: set[WorkloadKey] = set()
+        back: set[WorkloadKey] = set()
+        for source in sources:
+            going_back = source.progress.phase in _BACK
+            for name in source.wanted or (_planned(source) if going_back else ()):
+                state = states.get(GroupKey(*key, name))
+                mine = self._workloads(state) if state is not None else set()
+                if source.progress.underway is None:
+                    digest = self.workloads.digest_of(state.view) if state is not None and mine else ""
+                    mine = {w for w in mine if self.health_watch.state(w, digest).state == "Progressing"}
+                    mine &= self._wanted.get(key, set())
+                wanted |= mine
+                back |= mine if going_back else set()
+        if (wanted, back) == (self._wanted.get(key, set()), self._back.get(key, set())):
             return
-        self._wanted[key] = wanted
+        self._wanted[key], self._back[key] = wanted, back
         if not wanted:
-            del self._wanted[key]
+            del self._wanted[key], self._back[key]
         self._owners = {workload: owner for owner, mine in self._wanted.items() for workload in mine}
-        self.health_watch.want(self._owners.keys())
+        self.health_watch.want(self._owners.keys(), back=set().union(*self._back.values()))
+
+    @staticmethod
+    def _workloads(state: GroupState) -> set[WorkloadKey]:
+        return {WorkloadKey(w.kind, state.target, w.name) for w in state.view.group.spec.workloads or ()}
 
     def workload_changed(self, workload: WorkloadKey) -> None:
         """Something is known of a workload that was not known before."""
@@ -128,5 +139,10 @@ class Watching:
         for uid in list(self._measured):
             self.forget(uid)
         self._wanted.clear()
+        self._back.clear()
         self._owners = {}
-        self.health_watch.want(())
+        self.health_watch.want((), back=())
+
+
+def _planned(source: Source) -> Iterable[str]:
+    return (name for wave in source.progress.waves for name in wave.groups)

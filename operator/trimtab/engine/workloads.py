@@ -20,6 +20,7 @@ from typing import NamedTuple
 from trimtab.core import naming
 from trimtab.core.health import judge
 from trimtab.core.pods import digest_in
+from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
@@ -69,12 +70,7 @@ class Workloads:
 
     def digest_of(self, view: GroupView) -> str:
         """What the pods of the group's workloads carry: of the keys that need a restart and are in what it serves."""
-        schema, values = view.schema, view.values
-        outputs = [*schema.group_outputs, *(schema.user_outputs if schema.delivery != "None" else ())]
-        served = {name for output in outputs for name in output.keys}
-        return self.digest(
-            {n: v for n, v in values.items() if n in served and schema.keys[n].spec.reload != "None"}
-        )
+        return self.digest(restarting(view))
 
     async def restart(self, view: GroupView, namespace: str, group: GroupKey | None = None) -> list[str]:
         """Stamp the group's workloads; what could not be done, for people.
@@ -97,6 +93,10 @@ class Workloads:
         if None in outcomes:
             self._wait(group)
         return [problem for problem in outcomes if problem]
+
+    def waits(self, group: GroupKey) -> bool:
+        """Whether a workload of the group has not been told to restart yet, as others restart."""
+        return group in self._waiting
 
     def settle(self, key: WorkloadKey) -> None:
         """Something new is known of a workload's health."""

@@ -14,7 +14,7 @@ def judge(run: Run) -> bool:
         return False
     if progress.halt is not None and progress.halt.reason == "Failed":
         failure = progress.failure
-        if run.rolls_back and failure is not None:  # onFailure was Pause when it failed
+        if run.seen.strategy and run.rolls_back and failure is not None:  # onFailure was Pause when it failed
             run.go_back(failure.reason, failure.message or failure.reason)
             return True
         return False
@@ -60,7 +60,8 @@ def fail(run: Run, reason: FailureReason, message: str, by: str = "") -> None:
 
 def unsettled(run: Run) -> list[str]:
     names = run.wave.groups if run.wave else []
-    return [name for name in run.existing(names) if not run.settled(name)]
+    settled = run.settled_groups
+    return [name for name in run.existing(names) if name not in settled]
 
 
 def ill(run: Run) -> list[str]:

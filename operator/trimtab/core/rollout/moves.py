@@ -14,7 +14,7 @@ def finish(run: Run) -> bool:
     """A wave, or the way back, is complete."""
     progress, wave = run.progress, run.wave
     if progress.underway == "Back":
-        if any(not run.settled(name) for name in run.existing(reading.planned(progress))):
+        if not run.settled_groups.issuperset(run.existing(reading.planned(progress))):
             return False
         _back(run)
         return True

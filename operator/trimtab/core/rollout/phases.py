@@ -7,7 +7,6 @@ from trimtab.core.rollout import reading
 from trimtab.core.rollout.run import Run
 from trimtab.core.rollout.words import message
 
-
 _HOLDS = {"AwaitingApproval": "ApprovalRequested", "Waiting": "RolloutWaiting"}
 
 

@@ -18,6 +18,12 @@ def intents(progress: RolloutProgress) -> Mapping[str, Intent]:
     return wanted(progress, hold=progress.phase in HELD)
 
 
+def stance(progress: RolloutProgress) -> tuple[object, ...]:
+    """What :func:`intents` depends on."""
+    hold = progress.phase in HELD
+    return progress.underway, progress.epoch, len(started(progress)), hold
+
+
 def wanted(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
     """As :func:`intents`, for a progress whose phase is not written yet."""
     if progress.underway is None:
@@ -28,10 +34,8 @@ def wanted(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
         return dict.fromkeys(planned(progress), back)
     moved = shares(progress)
     stay = Intent("Stable", 0, epoch, hold)
-    return {
-        name: Intent("Target", moved[name], epoch, hold) if name in moved else stay
-        for name in planned(progress)
-    }
+    go = {percent: Intent("Target", percent, epoch, hold) for percent in set(moved.values())}
+    return {name: go[moved[name]] if name in moved else stay for name in planned(progress)}
 
 
 def planned(progress: RolloutProgress) -> list[str]:

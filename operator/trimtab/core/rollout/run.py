@@ -22,7 +22,7 @@ from trimtab.api.rollout_status import (
 from trimtab.core import times
 from trimtab.core.freezes import Freeze, frozen
 from trimtab.core.rollout import reading
-from trimtab.core.rollout.seen import Answer, GroupSeen, Intent, Seen, Transition
+from trimtab.core.rollout.seen import Answer, GroupSeen, Seen, Transition
 from trimtab.core.strategy import PROGRESS_DEADLINE, Gate
 
 FailureReason = Literal[
@@ -35,6 +35,7 @@ FailureReason = Literal[
     "Undone",
 ]
 HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed"]
+NOT_LOOKED_AT = GroupSeen()
 QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None}
 
 
@@ -53,7 +54,7 @@ class Run:
         self.ignore_freeze = False
         self.pending: list[Transition] = []
         self._freeze: tuple[Freeze | None] | None = None
-        self._wanted: tuple[object, dict[str, Intent]] | None = None
+        self._settled: tuple[object, frozenset[str]] | None = None
 
     # What there is.
 
@@ -115,8 +116,8 @@ class Run:
         return wave is not None and wave.approval and wave.name not in self.progress.approved
 
     @property
-    def wanted(self) -> dict[str, Intent]:
-        """What is wanted of each group now."""
+    def settled_groups(self) -> frozenset[str]:
+        """The groups that serve what is wanted of them now, under the present epoch."""
         progress, hold = self.progress, self.held
         basis = (
             progress.underway,
@@ -126,9 +127,19 @@ class Run:
             hold,
             id(progress.waves),
         )
-        if self._wanted is None or self._wanted[0] != basis:
-            self._wanted = (basis, reading.wanted(progress, hold=hold))
-        return self._wanted[1]
+        if self._settled is None or self._settled[0] != basis:
+            wanted, groups = reading.wanted(progress, hold=hold), self.seen.groups
+            settled = frozenset(
+                name
+                for name, intent in wanted.items()
+                if (found := groups.get(name)) is not None
+                and found.exists
+                and found.settled
+                and found.epoch == intent.epoch
+                and found.intent == intent
+            )
+            self._settled = (basis, settled)
+        return self._settled[1]
 
     def quarantined(self, content: Content | None) -> bool:
         return content is not None and any(q.hash == content.hash for q in self.progress.quarantine)
@@ -140,18 +151,11 @@ class Run:
 
     def group(self, name: str) -> GroupSeen | None:
         """The group as it is; one that nobody looked at counts as there and not settled. None: it is gone."""
-        found = self.seen.groups.get(name, GroupSeen())
+        found = self.seen.groups.get(name, NOT_LOOKED_AT)
         return found if found.exists else None
 
     def settled(self, name: str) -> bool:
-        """Whether the group serves what is wanted of it now, under the present epoch."""
-        found = self.group(name)
-        return (
-            found is not None
-            and found.settled
-            and found.epoch == self.progress.epoch
-            and found.intent == self.wanted.get(name)
-        )
+        return name in self.settled_groups
 
     def existing(self, names: list[str]) -> list[str]:
         """The groups that are not gone."""

@@ -85,7 +85,7 @@ def deadline(run: Run) -> bool:
 def wake_at(run: Run) -> float | None:
     """The next time at which the same look would say something new."""
     progress = run.progress
-    if progress.underway and reading.intents(progress) != reading.intents(run.before):
+    if progress.underway and reading.stance(progress) != reading.stance(run.before):
         return run.now  # what was seen of groups was seen under other intents
     moments: list[float | None] = []
     checked = times.read(progress.checked_at)

@@ -37,8 +37,8 @@ def updated(run: Run) -> str | None:
         return progress.updated
     moved = reading.shares(progress)
     whole = [name for name in names if moved.get(name) == 100]
-    forward = progress.underway == "Forward"
-    return f"{sum(run.settled(name) == forward for name in whole)}/{len(names)}"
+    forward, settled = progress.underway == "Forward", run.settled_groups
+    return f"{sum((name in settled) == forward for name in whole)}/{len(names)}"
 
 
 def named(names: Sequence[str]) -> str:
@@ -47,19 +47,23 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def count(number: int, of: int) -> str:
-    return f"{number} of {of} group{'' if of == 1 else 's'}"
+def _settled(run: Run, names: Sequence[str]) -> str:
+    """``3 of 10 groups``."""
+    number = len(run.settled_groups.intersection(names))
+    return f"{number} of {len(names)} group{'' if len(names) == 1 else 's'}"
 
 
 def lacking(run: Run) -> list[str]:
     """What the present wave waits for among its groups, in words."""
     wave = run.wave
     names = run.existing(wave.groups) if wave else []
-    unsettled = [name for name in names if not run.settled(name)]
+    settled = run.settled_groups
     said = [
-        f"group {name}: {group.problem}" for name in unsettled if (group := run.group(name)) and group.problem
+        f"group {name}: {group.problem}"
+        for name in names
+        if name not in settled and (group := run.group(name)) and group.problem
     ][:1]
-    ill = [(n, g) for n in names if n not in set(unsettled) and (g := run.group(n)) and g.health != "Healthy"]
+    ill = [(n, g) for n in names if n in settled and (g := run.group(n)) and g.health != "Healthy"]
     if ill and not run.promoted:
         why = next((f": {group.message}" for _, group in ill if group.message), "")
         said.append(f"waiting for the workloads of {named([name for name, _ in ill])}{why}")
@@ -112,7 +116,7 @@ def _awaiting(run: Run) -> str:
 
 def _done(run: Run) -> str:
     names = run.existing(run.wave.groups) if run.wave else []
-    return f"{count(sum(run.settled(name) for name in names), len(names))} updated"
+    return f"{_settled(run, names)} updated"
 
 
 def _progressing(run: Run) -> str:
@@ -153,9 +157,7 @@ def _succeeded(run: Run) -> str:
 def _back(run: Run) -> str:
     progress = run.progress
     names = run.existing(reading.planned(progress))
-    parts = [
-        f"{count(sum(run.settled(name) for name in names), len(names))} back on {reading.short(progress.stable)}"
-    ]
+    parts = [f"{_settled(run, names)} back on {reading.short(progress.stable)}"]
     if progress.failure is not None:
         parts.append(progress.failure.message or progress.failure.reason)
     return "; ".join(parts)
@@ -177,7 +179,8 @@ def _failed(run: Run) -> str:
 
 def _open(run: Run) -> str:
     """Which groups are not back yet."""
-    names = [name for name in run.existing(reading.planned(run.progress)) if not run.settled(name)]
+    settled = run.settled_groups
+    names = [name for name in run.existing(reading.planned(run.progress)) if name not in settled]
     why = next((f" ({name}: {g.problem})" for name in names if (g := run.group(name)) and g.problem), "")
     return f"still waiting for {named(names) or 'nothing'}{why}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from trimtab.kube.resources import (
     CONFIG_MAPS,
     CONFIG_TEMPLATES,
     CONTROLLER_REVISIONS,
+    EVENTS,
+    POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     SECRETS,
     USER_PREFERENCES,
@@ -73,8 +76,34 @@ def state(cluster: Cluster) -> list[Body]:
             body["metadata"] = meta
             (body.get("data") or {}).pop("sealed", None)  # a Fernet token differs each time
             (body.get("status") or {}).pop("epoch", None)
+            (body.get("status") or {}).get("operation", {}).pop("uid", None)
             found.append(body)
-    return found
+    return found + [_rollout(body) for body in cluster.memory.objects(POLICY_ROLLOUTS)] + _events(cluster)
+
+
+def _rollout(body: Body) -> Body:
+    """A rollout without moments; uids of actions count only by number."""
+    status = {k: v for k, v in (body.get("status") or {}).items() if not k.endswith(("At", "Since"))}
+    told = [{**t, "at": "", "message": _timeless(t.get("message"))} for t in status.get("transitions") or ()]
+    status |= {"transitions": told, "handled": len(status.get("handled") or ())}
+    for part in ("failure", "halt"):
+        if part in status:
+            status[part] = {k: v for k, v in status[part].items() if k not in ("at", "since")}
+    status["quarantine"] = [q["hash"] for q in status.get("quarantine") or ()]
+    conditions = [{**c, "message": _timeless(c.get("message"))} for c in status.get("conditions") or ()]
+    return {"rollout": body["metadata"]["name"], **status, "conditions": conditions, "message": ""}
+
+
+def _events(cluster: Cluster) -> list[Body]:
+    """What was told, each as often as it was."""
+    told = [
+        (e["regarding"]["name"], e["reason"], _timeless(e["note"])) for e in cluster.memory.objects(EVENTS)
+    ]
+    return [{"event": event} for event in sorted(told)]
+
+
+def _timeless(message: str | None) -> str:
+    return re.sub(r"[0-9-]{10}T[0-9:.]+Z|uid-[0-9]+", "...", message or "")
 
 
 def fresh() -> Cluster:
@@ -164,13 +193,43 @@ RETAINED: list[Step] = [
 ]
 
 
+LOUD: Body = {"enforced": [{"key": "agent.voice", "value": "loud", "reason": "SEC-12"}]}
+CALM: Body = {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]}
+ASKED: Body = {
+    "waves": [
+        {"name": "some", "groups": ["free"], "percent": 50, "soak": "2s"},
+        {"name": "first", "groups": ["free"], "soak": "2s"},
+        {"name": "rest", "approval": True},
+    ]
+}
+
+
+def _approve(cluster: Cluster) -> None:
+    found = cluster.find(POLICY_ROLLOUTS, "lock") or {}
+    cluster.act("Approve", "lock", contentHash=found["status"]["target"]["hash"])
+
+
+ROLLOUTS: list[Step] = [
+    _create,
+    lambda cluster: cluster.policy("lock", CALM),
+    lambda cluster: cluster.policy("lock", LOUD, strategy=ASKED),
+    lambda cluster: cluster.act("Abort", "lock", reason="no"),
+    lambda cluster: cluster.act("Retry", "lock"),
+    _approve,
+    lambda cluster: cluster.act("Undo", "lock"),
+    lambda cluster: cluster.remove(POLICY_ROLLOUTS, "lock"),
+]
+
+
 def _difference(left: list[Body], right: list[Body]) -> str:
     lost = [b for b in left if b not in right]
     new = [b for b in right if b not in left]
     return f"undisturbed: {lost}\nwith a crash: {new}"
 
 
-@pytest.mark.parametrize("steps", [LIFE, RETAINED], ids=["a whole life", "deletionPolicy Retain"])
+@pytest.mark.parametrize(
+    "steps", [LIFE, RETAINED, ROLLOUTS], ids=["a whole life", "deletionPolicy Retain", "rollouts"]
+)
 @pytest.mark.parametrize("after", [False, True], ids=["before the write", "after the write"])
 async def test_a_crash_at_any_write_changes_nothing_in_the_end(steps: list[Step], after: bool) -> None:
     undisturbed, _ = await play(steps)

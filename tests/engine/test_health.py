@@ -49,9 +49,9 @@ class Api(Fence):
         self.most = max(self.most, self.now)
         try:
             self._call("list", resource)
-            await asyncio.sleep(self.slow)
             async for page in super().pages(resource, item, **options):
                 yield page
+                await asyncio.sleep(self.slow)
         finally:
             self.now -= 1
 
@@ -67,9 +67,10 @@ class Api(Fence):
 
     async def get(self, resource: Any, namespace: str | None, name: str) -> Body:
         self._call("get", resource)
-        body = await super().get(resource, namespace, name)
-        await asyncio.sleep(self.slow)
-        return body
+        try:
+            return await super().get(resource, namespace, name)
+        finally:
+            await asyncio.sleep(self.slow)
 
     async def delete(self, resource: Any, namespace: str | None, name: str, **options: Any) -> None:
         self._call("delete", resource)
@@ -250,10 +251,11 @@ async def test_one_that_is_wanted_while_the_list_goes_by_is_not_taken_for_missin
             case.put(WEB._replace(name=f"a-{number:04}"))
         case.watch.want([WEB])
         case.api.slow = 1
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # the first page has been read
         case.watch.want([WEB, early := WEB._replace(name="a-0000")])
 
-        await case.until(early, "Healthy")
+        async with asyncio.timeout(30):
+            await case.until(early, "Healthy")
 
 
 # Pods.
@@ -447,6 +449,41 @@ async def test_an_old_answer_does_not_replace_newer_evidence() -> None:
         case.remove(WEB)
         await asyncio.sleep(1)
         assert case.watch.state(WEB, BAD).message == "does not exist"
+
+
+async def test_a_late_answer_that_there_is_none_does_not_replace_newer_evidence() -> None:
+    async with Case() as case:
+        case.watch.want([WEB])
+        await case.until(WEB, "Progressing")
+        case.api.slow = 10
+        case.watch.want([WEB, two := WEB._replace(name="two")])
+        await asyncio.sleep(1)  # the answer is under way
+        case.put(two)
+        await case.until(two, "Healthy")
+        await asyncio.sleep(20)
+
+        assert case.watch.state(two, GOOD).state == "Healthy"
+
+
+async def test_a_list_that_has_only_begun_renews_nothing() -> None:
+    async with Case(streams=False) as case:
+        for number in range(1200):
+            case.put(WEB._replace(name=f"a-{number:04}"))
+        case.put(WEB)
+        case.watch.want([WEB])
+        await case.until(WEB, "Healthy")
+        await asyncio.sleep(10)
+        moment = asyncio.get_running_loop().time()
+        case.memory.compact()
+        case.memory.break_watches()
+        case.put(WEB, said={"available": 0})
+        case.api.slow = 10
+        await asyncio.sleep(5)  # the first page of the next list has been read
+        before = case.watch.state(WEB, GOOD)
+        await asyncio.sleep(30)
+
+        assert (before.state, before.seen_at < moment) == ("Healthy", True)
+        assert case.watch.state(WEB, GOOD).state == "Progressing"
 
 
 # Faults.

@@ -379,6 +379,19 @@ async def test_nothing_restarts_twice_for_one_change_whoever_dies(after: bool) -
             assert len(case.memory.writes) == 12
 
 
+async def test_whoever_finds_all_as_it_should_be_writes_nothing() -> None:
+    async with Case(3) as case:
+        case.start()
+        await asyncio.sleep(30)
+        assert case.process is not None
+        await case.process.kill()
+        watched = Dying(case.memory, 0, after=False)
+        case.start(api=watched)
+        await asyncio.sleep(30)
+
+        assert watched.count == 0
+
+
 async def test_who_takes_over_counts_what_restarts_already() -> None:
     async with Case(20) as case:
         first = case.start()

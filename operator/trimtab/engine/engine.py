@@ -212,6 +212,7 @@ class Engine:
         self.cases.reset()
         self.groups.reset()
         self.groups.workloads.reset()
+        self.rollouts.reset()
         self.verdicts.clear()
         self.world.start()
         self.leading.set()

@@ -1,7 +1,8 @@
 """The pass over all rollouts of one template: look, step, write what was decided, and only then act on it.
 
 What the machine decides is in status before anything follows from it; groups then follow their assignment by
-themselves. One pass handles all rollouts of a template, one after the other, so that no two of them start over the same group.
+themselves. One pass handles all rollouts of a template, one after the other, so that no two of them start over the
+same group.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from trimtab.kube.resources import POLICY_ROLLOUTS, ROLLOUT_ACTIONS
 
 log = logging.getLogger(__name__)
 
+WARM_SECONDS = 30.0
+"""How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
 SETTLE_SECONDS = 1.0
 """Counters in a rollout's status are written at most this often."""
 
@@ -54,6 +57,11 @@ class Rollouts:
     now: Callable[[], str]
     states: dict[GroupKey, GroupState]
     _written: dict[str, float] = field(default_factory=dict)
+    _warm_at: float = 0.0
+
+    def reset(self) -> None:
+        """Another process has led meanwhile: look at every group before anything is concluded."""
+        self._warm_at = self.clock() + WARM_SECONDS
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -75,6 +83,9 @@ class Rollouts:
         """One rollout's turn; when it wants to be looked at again."""
         case = await self.cases.of(key, source)
         source = case.source
+        warming = source.progress.underway and self.clock() < self._warm_at
+        if warming and not self.sightings.complete(key, source):
+            return self._warm_at  # a start: groups are being compared, and that is no news of them
         seen = await self._see(key, case)
         made = step(source.progress, seen, self.clock())
         if made.transitions:

@@ -29,6 +29,14 @@ class Sightings:
         names = dict.fromkeys([*planned, *scope])
         return {name: await self._one(GroupKey(*key, name), source) for name in names}
 
+    def complete(self, key: TemplateKey, source: Source) -> bool:
+        """Whether every planned group that is served has been compared with what it should be."""
+        groups = self.groups
+        return all(
+            groups.outcomes.get(group) is not None or groups.pointers.current(group) is None
+            for group in (GroupKey(*key, name) for name in source.wanted)
+        )
+
     async def _one(self, key: GroupKey, source: Source) -> GroupSeen:
         intent = source.wanted.get(key.group)
         assignment = await self.groups.assignments.of(key)

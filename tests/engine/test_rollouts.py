@@ -162,7 +162,7 @@ async def test_a_share_of_the_users_goes_first_and_only_grows() -> None:
         first = moved()
         assert 0 < len(first) < 20
         assert voice(cluster, "free") == "calm"
-        while progress(cluster)["wave"] != "2/3":
+        while progress(cluster)["wave"] != "2/3":  # noqa: ASYNC110 - by clockwork
             await asyncio.sleep(5)
         await until(operator, cluster, "Soaking")
         await asyncio.sleep(REST)
@@ -202,6 +202,55 @@ async def test_a_template_with_a_strategy_rolls_out_by_waves_and_back() -> None:
         await operator.quiet()
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
     assert await settled(cluster) == []
+
+
+async def test_groups_that_a_template_adds_and_removes_come_and_go_with_their_wave() -> None:
+    cluster = Cluster()
+    base = groups(strategy=waves())
+    cluster.template(base)
+    await settled(cluster)
+    canary, main = base["groups"]
+    async with Operator(cluster) as operator:
+        new = {"name": "trial", "labels": {"ring": "main"}}
+        cluster.template({**base, "groups": [canary, new]})
+        await until(operator, cluster, "Soaking", "app", CONFIG_TEMPLATES)
+        await asyncio.sleep(REST)
+        assert progress(cluster, "app", CONFIG_TEMPLATES)["wave"] == "1/2"
+        assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"paid"}
+        cluster.act("Promote", "app", kind="ConfigTemplate")
+        await until(operator, cluster, "Succeeded", "app", CONFIG_TEMPLATES)
+        await operator.quiet()
+        assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"trial"}
+        cluster.template({**base, "groups": [canary, main, new]})
+        await until(operator, cluster, "Soaking", "app", CONFIG_TEMPLATES)
+        cluster.act("Abort", "app", kind="ConfigTemplate")
+        await until(operator, cluster, "RolledBack", "app", CONFIG_TEMPLATES)
+        await operator.quiet()
+        assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"trial"}
+    assert await settled(cluster) == []
+
+
+async def test_a_strategy_that_is_taken_away_in_mid_flight_moves_everybody_at_once() -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy=waves()))
+    await settled(cluster)
+    loud = groups(strategy=waves())
+    loud["keys"] = [*loud["keys"][:2], {"name": "agent.voice", "type": "String", "default": "loud"}]
+    async with Operator(cluster) as operator:
+        cluster.template(loud)
+        await until(operator, cluster, "Soaking", "app", CONFIG_TEMPLATES)
+        del loud["strategy"]
+        cluster.template(loud)
+        await operator.quiet()
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["loud", "loud"]
+        assert "phase" not in progress(cluster, "app", CONFIG_TEMPLATES)
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+        calm = groups(strategy=waves())
+        cluster.template(calm)
+        await until(operator, cluster, "Soaking", "app", CONFIG_TEMPLATES)
+        await asyncio.sleep(REST)
+        assert [voice(cluster, g) for g in ("free", "paid")] == ["calm", "loud"]
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("Unknown", "Soaking")
 
 
 async def test_a_deleted_policy_is_withdrawn_also_while_the_operator_was_down() -> None:

@@ -31,7 +31,7 @@ from trimtab.engine.watching import Watching
 from trimtab.engine.world import Work, World, template_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api
-from trimtab.kube.resources import POLICY_ROLLOUTS, ROLLOUT_ACTIONS
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +73,23 @@ class Rollouts:
             at = await self._advance(key, source)
             if at is not None:
                 wake.append(at)
+        await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
         await self._refuse_strays(key)
         if wake:
             delay = max(0.0, min(wake) - self.clock())
             self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
+
+    async def _forget_progress(self, key: TemplateKey) -> None:
+        """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
+        item = self.world.templates.get(key)
+        if item is None or item.spec.get("strategy") is not None or not FIELDS & item.status.keys():
+            return
+        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        self.watching.forget(item.metadata.uid)
+        await self._put(TEMPLATE, item, status)
+        for group in self.world.groups_of(key):
+            self.world.enqueue_group(group)
 
     async def _advance(self, key: TemplateKey, source: Source) -> float | None:
         """One rollout's turn; when it wants to be looked at again."""
@@ -191,21 +203,27 @@ class Rollouts:
         status = {name: value for name, value in status.items() if value not in (None, [])}
         if _plain(status) == _plain(item.status):
             return source
-        store = self.sources.store(source.kind)
-        meta = item.metadata
+        item = await self._put(source.kind, item, status)
+        self._written[source.uid] = self.clock()
+        return Source(source.kind, item, progress, intents(progress))
+
+    async def _put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
+        """Write a status over exactly ``item``; what stands there now."""
+        resource = POLICY_ROLLOUTS if kind == POLICY else CONFIG_TEMPLATES
+        store = self.sources.store(kind)
         try:
             answer = await self.api.replace_status(
-                source.resource, meta.namespace, meta.name, status, version=meta.resourceVersion
+                resource, *item.key, status, version=item.metadata.resourceVersion
             )
         except errors.ConflictError:
-            store.put(msgspec.convert(await self.api.get(source.resource, *source.key), AnyObject))
+            store.put(msgspec.convert(await self.api.get(resource, *item.key), AnyObject))
             raise
         except errors.NotFoundError:
             store.drop(item)
-            raise errors.UnavailableError(0, "Gone", f"{source.label} is gone") from None
-        self._written[source.uid] = self.clock()
-        store.put(msgspec.convert(answer, AnyObject))
-        return Source(source.kind, msgspec.convert(answer, AnyObject), progress, intents(progress))
+            raise errors.UnavailableError(0, "Gone", f"{kind} {item.key} is gone") from None
+        now = msgspec.convert(answer, AnyObject)
+        store.put(now)
+        return now
 
     def _moved(self, key: TemplateKey, before: Source, after: Source) -> None:
         """Send the groups to work that it now wants something else of."""

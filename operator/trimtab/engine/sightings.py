@@ -41,7 +41,7 @@ class Sightings:
         intent = source.wanted.get(key.group)
         assignment = await self.groups.assignments.of(key)
         if assignment is None:
-            return GroupSeen(exists=False, intent=intent)
+            return GroupSeen(exists=await self._comes(key, source), intent=intent)
         operation = self.groups.pointers.operation(key)
         epoch = int(operation.get("epoch") or 0) if operation.get("uid") == source.uid else 0
         if not isinstance(assignment, Assignment):
@@ -69,3 +69,10 @@ class Sightings:
             problem=problem,
             intent=intent,
         )
+
+    async def _comes(self, key: GroupKey, source: Source) -> bool:
+        """Whether a group that is not there is made by what rolls out: then it is waited for."""
+        target = source.progress.target
+        if source.progress.underway != "Forward" or target is None:
+            return False
+        return await self.groups.assignments.would(key, source, target.snapshot) is not None

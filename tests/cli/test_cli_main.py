@@ -17,7 +17,31 @@ from written import TEMPLATE, Call, Write
 from trimtab.cli.main import HEAVY, app
 
 BIN = Path(sys.executable).parent
-VERBS = ["run", "sandbox", "render", "validate", "explain", "status", "crds"]
+VERBS = [
+    "run",
+    "sandbox",
+    "render",
+    "validate",
+    "explain",
+    "status",
+    "rollout",
+    "history",
+    "diff",
+    "undo",
+    "crds",
+]
+ON_ROLLOUTS = [
+    "status",
+    "watch",
+    "preview",
+    "approve",
+    "promote",
+    "pause",
+    "resume",
+    "abort",
+    "retry",
+    "undo",
+]
 
 
 def _run(*args: str | Path, program: str = "trimtab", **options: object) -> subprocess.CompletedProcess[str]:
@@ -37,16 +61,30 @@ def test_help_names_every_verb(trimtab: Call) -> None:
     assert all(f" {verb} " in answer.out for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", ["render", "validate", "explain", "status", "crds"])
-def test_a_verbs_help_teaches_by_example(trimtab: Call, verb: str) -> None:
-    answer = trimtab(verb, "--help")
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *([verb] for verb in VERBS if verb not in (*HEAVY, "rollout")),
+        *(["rollout", verb] for verb in ON_ROLLOUTS),
+    ],
+    ids=" ".join,
+)
+def test_a_verbs_help_teaches_by_example(trimtab: Call, verb: list[str]) -> None:
+    answer = trimtab(*verb, "--help")
     assert answer.code == 0
-    assert f"trimtab {verb}" in answer.out.split("Usage", 1)[1].split("\n", 2)[2]
+    assert f"trimtab {' '.join(verb)}" in answer.out.split("Usage", 1)[1].split("\n", 2)[2]
 
 
-@pytest.mark.parametrize("verb", ["render", "validate", "explain", "status"])
-def test_a_verbs_help_says_its_exit_codes(trimtab: Call, verb: str) -> None:
-    assert "Exit code" in trimtab(verb, "--help").out
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *([verb] for verb in VERBS if verb not in (*HEAVY, "rollout", "crds")),
+        *(["rollout", verb] for verb in ON_ROLLOUTS),
+    ],
+    ids=" ".join,
+)
+def test_a_verbs_help_says_its_exit_codes(trimtab: Call, verb: list[str]) -> None:
+    assert "Exit code" in trimtab(*verb, "--help").out
 
 
 @pytest.mark.parametrize("verb", HEAVY)
@@ -65,13 +103,18 @@ def test_crds_are_printed_without_the_admission_policies_and_these_without_them(
 
 
 def test_all_verbs_that_are_listed_exist() -> None:
-    assert set(VERBS) == set(get_command(app).commands)  # type: ignore[attr-defined]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert set(VERBS) == set(commands)
+    assert set(ON_ROLLOUTS) == set(commands["rollout"].commands)
 
 
 def test_as_a_plugin_it_calls_itself_kubectl_trimtab() -> None:
     answer = _run("explain", "--help", program="kubectl-trimtab")
     assert "Usage: kubectl trimtab explain" in answer.stdout
     assert "kubectl trimtab explain music-agent alice" in answer.stdout
+    nested = _run("rollout", "approve", "--help", program="kubectl-trimtab")
+    assert "Usage: kubectl trimtab rollout approve" in nested.stdout
+    assert "kubectl trimtab rollout approve calmer-agents" in nested.stdout
 
 
 def test_a_misspelt_verb_is_wrong_usage_with_a_hint() -> None:

@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 import typer
+from fake_cluster import FakeCluster
+from written import Call
 
 from trimtab.cli.cluster import Cluster
 from trimtab.cli.standing import Scope, Standing, read
 from trimtab.kube.memory import Memory
-from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    NAMESPACES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+    Resource,
+)
 
 Body = dict[str, Any]
 READY = {"type": "Ready", "status": "True", "reason": "Rendered", "message": "", "observedGeneration": 1}
@@ -86,6 +95,52 @@ async def test_what_nobody_has_looked_at_is_not_ready(condition: Body | None) ->
     found = await _read(_api(_template(condition)))
     assert not found.ready
     assert found.templates[0]["reason"] in ("NotObserved", "Stale")
+
+
+def _rollout(phase: str, ready: str, name: str = "calmer", of: str = "app") -> tuple[Resource, Body]:
+    status = {
+        "phase": phase,
+        "wave": "1/2",
+        "updated": "3/10",
+        "conditions": [{**READY, "status": ready, "reason": phase}],
+    }
+    meta = {"name": name, "namespace": "team"}
+    return POLICY_ROLLOUTS, {"metadata": meta, "spec": {"templateRef": {"name": of}}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("phase", "ready", "well"),
+    [("Succeeded", "True", True), ("Soaking", "Unknown", False), ("RolledBack", "False", False)],
+)
+async def test_a_rollout_says_how_far_it_is_and_counts_by_its_verdict(
+    phase: str, ready: str, well: bool
+) -> None:
+    found = await _read(_api(_template(), _rollout(phase, ready)))
+    assert found.ready is well
+    (rollout,) = found.rollouts
+    assert {name: rollout[name] for name in ("name", "template", "phase", "wave", "updated")} == {
+        "name": "calmer", "template": "app", "phase": phase, "wave": "1/2", "updated": "3/10",
+    }  # fmt: skip
+
+
+async def test_of_one_template_only_its_own_rollouts_are_shown() -> None:
+    found = await _read(
+        _api(_template(), _rollout("Succeeded", "True"), _rollout("Soaking", "Unknown", "x", "web")),
+        template="app",
+    )
+    assert (found.ready, [rollout["name"] for rollout in found.rollouts]) == (True, ["calmer"])
+
+
+def test_templates_that_roll_out_are_listed_with_the_policies(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
+    resource, body = _template()
+    body["status"] |= {"phase": "Succeeded", "wave": "1/1", "updated": "2/2"}
+    cluster.put(resource, body)
+    cluster.put(*_rollout("Succeeded", "True"))
+    answer = trimtab("status", "-n", "team")
+    assert answer.code == 0
+    assert "team       policyrollout/calmer  Succeeded  1/2   3/10     True" in answer.out
+    assert "team       configtemplate/app    Succeeded  1/1   2/2      True" in answer.out
 
 
 async def test_a_template_that_is_not_there_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:

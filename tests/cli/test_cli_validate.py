@@ -99,7 +99,7 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         ("kind: ConfigTemplate\n", "has no apiVersion -> write them first"),
         ("- a\n- b\n", "document is not valid"),
         ("hello\n", "is text, not an object"),
-        ("apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: p}\nspec: {templateRef: {name: app}}\n", "PolicyRollout is not built in this version"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: p}\nspec: {templateRef: {name: app}}\n", "there is no ConfigTemplate default/app in the files -> add its file with"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: a-}\nspec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Approve, requester: ann}\n", "spec.contentHash: is required to approve -> set it"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\nmetadata: {name: " + "x" * 64 + "}\nspec: {}\n", "63 at most, shorten it"),
         (preference("ann", '{agent.mood: "' + "x" * 1_600_000 + '"}'), "that a cluster stores -> shorten its values"),

@@ -10,6 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from trimtab.core import reasons
 from trimtab.engine import metrics
+from trimtab.gates import metrics as gate_metrics
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -34,7 +35,7 @@ def test_no_page_names_a_path_of_somebodys_machine(page: Path) -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    for metric in vars(metrics).values():
+    for metric in [*vars(metrics).values(), *vars(gate_metrics).values()]:
         if isinstance(metric, MetricWrapperBase):
             name = next(iter(metric.describe())).name
             suffix = "_total" if metric._type == "counter" else ""

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from trimtab.gates.addresses import CheckedResolver, RefusedAddressError, danger, system_lookup
+from trimtab.gates.addresses import RefusedAddressError, danger
+from trimtab.gates.resolver import CheckedResolver, system_lookup
 
 
 @pytest.mark.parametrize(

@@ -17,22 +17,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from servers import always, never, reply, serving
 
-from trimtab.gates.asker import LARGEST, Asker, UnansweredError
+from trimtab.gates.answers import UnansweredError
+from trimtab.gates.asker import LARGEST, HttpAsker
 from trimtab.gates.urls import Target, parse
 
 FORM = {"query": "up"}
 
 
 @contextlib.asynccontextmanager
-async def asking(asker: Asker | None = None) -> AsyncIterator[Asker]:
-    asker = asker or Asker()
+async def asking(asker: HttpAsker | None = None) -> AsyncIterator[HttpAsker]:
+    asker = asker or HttpAsker()
     try:
         yield asker
     finally:
         await asker.close()
 
 
-async def refusal(asker: Asker, target: Target, timeout: float = 10.0) -> str:
+async def refusal(asker: HttpAsker, target: Target, timeout: float = 10.0) -> str:
     with pytest.raises(UnansweredError) as error:
         await asker.post(target, FORM, timeout)
     return str(error.value)
@@ -56,6 +57,16 @@ async def test_a_status_is_got_without_reading_the_body() -> None:
     assert server.requests[0].startswith("GET /x?a=%20b HTTP/1.1\r\n")
 
 
+async def test_what_is_requested_is_to_the_letter_what_was_checked() -> None:
+    path = "/x//y/%25/%2525;a=b/a.b..c/.../%C3%A9?q=%2F..%2F&r=/../[]".replace("[]", "%5B%5D")
+    async with asking() as asker, serving(always(reply())) as server:
+        target = parse(server.url + path)
+        await asker.status(target, 10)
+
+    assert target.url == server.url + path
+    assert server.requests[0].split("\r\n")[0] == f"GET {path} HTTP/1.1"
+
+
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     async with asking() as asker, serving(always(reply(b"{}"))) as secret:
         where = f"Location: {secret.url}/admin\r\n"
@@ -76,7 +87,7 @@ async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked(
         looked.append(host)
         return [answers[min(len(looked), len(answers)) - 1]]
 
-    async with asking(Asker(lookup=rebinding)) as asker, serving(always(reply(b"{}"))) as server:
+    async with asking(HttpAsker(lookup=rebinding)) as asker, serving(always(reply(b"{}"))) as server:
         target = parse(f"http://rebinding.example:{server.port}/")
         first = await asker.post(target, FORM, 10)
         second = await refusal(asker, target)
@@ -168,7 +179,7 @@ async def test_a_name_server_that_is_silent_gets_no_more_time_either() -> None:
         await asyncio.Event().wait()
         return []
 
-    async with asking(Asker(lookup=silent)) as asker:
+    async with asking(HttpAsker(lookup=silent)) as asker:
         assert "gave no answer within 0.1s" in await refusal(asker, parse("http://slow.example/"), 0.1)
 
 
@@ -180,7 +191,7 @@ async def test_what_cannot_be_reached_is_said_without_addresses() -> None:
 
     async with serving(never) as closed:
         pass
-    async with asking(Asker(lookup=inside)) as asker:
+    async with asking(HttpAsker(lookup=inside)) as asker:
         refused = await refusal(asker, parse(f"http://service.example:{closed.port}/"))
         unknown = await refusal(asker, parse("http://unknown.example/"))
 
@@ -235,7 +246,7 @@ async def test_after_errors_in_a_row_a_host_is_not_asked_until_a_probe_is_answer
         if not broken:
             writer.write(reply())
 
-    async with asking(Asker(lambda: now)) as asker, serving(answer) as server:
+    async with asking(HttpAsker(lambda: now)) as asker, serving(answer) as server:
         target = parse(server.url)
         for _ in range(3):
             await refusal(asker, target)

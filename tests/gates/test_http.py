@@ -7,7 +7,7 @@ from servers import always, reply, serving
 
 from trimtab.api.strategy import HttpGate
 from trimtab.gates import http
-from trimtab.gates.asker import Asker
+from trimtab.gates.asker import HttpAsker
 from trimtab.gates.urls import AllowList
 
 
@@ -27,7 +27,7 @@ from trimtab.gates.urls import AllowList
 async def test_the_status_code_decides(
     status: str, expected: list[int] | None, result: str, said: str
 ) -> None:
-    asker = Asker()
+    asker = HttpAsker()
     async with serving(always(reply(b"", status, "Location: http://127.0.0.1:1/\r\n"))) as server:
         spec = HttpGate(url=f"{server.url}/healthz?deep=1", expect_status=expected)
 

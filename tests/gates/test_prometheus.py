@@ -10,9 +10,9 @@ from servers import always, reply, serving
 
 from trimtab.api.strategy import PrometheusGate
 from trimtab.gates import Measurement, prometheus
-from trimtab.gates.asker import Asker, UnansweredError
+from trimtab.gates.answers import UnansweredError
+from trimtab.gates.asker import HttpAsker
 from trimtab.gates.urls import AllowList, RefusedUrlError
-
 
 STRANGE = "HOST does not answer as Prometheus does"
 NO_NUMBER = "HOST gives a {}; the query has to give a number or an instant vector"
@@ -41,7 +41,7 @@ async def measured(
         spec = PrometheusGate(
             address=server.url, query="sum(up)", success_condition=succeeds, failure_condition=fails
         )
-        asker = Asker()
+        asker = HttpAsker()
         try:
             found = await prometheus.measure(spec, AllowList.parse([server.url]), asker, 10)
         finally:
@@ -128,7 +128,7 @@ async def test_a_condition_that_cannot_be_evaluated_is_an_error() -> None:
 async def test_a_condition_that_is_none_is_an_error_and_nobody_is_asked() -> None:
     spec = PrometheusGate(address="http://p:9090", query="up", success_condition="result <")
 
-    found = await prometheus.measure(spec, AllowList.parse([]), Asker(), 10)
+    found = await prometheus.measure(spec, AllowList.parse([]), HttpAsker(), 10)
 
     assert found == Measurement("Error", "a condition is no CEL: column 9: it ends too early")
 
@@ -137,7 +137,7 @@ async def test_an_address_that_is_not_allowed_is_not_asked() -> None:
     async with serving(always(reply(vector("1")))) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
         with pytest.raises(RefusedUrlError, match="--allow-gate-url"):
-            await prometheus.measure(spec, AllowList.parse(["http://127.0.0.1:1"]), Asker(), 10)
+            await prometheus.measure(spec, AllowList.parse(["http://127.0.0.1:1"]), HttpAsker(), 10)
 
     assert server.requests == []
 
@@ -145,7 +145,7 @@ async def test_an_address_that_is_not_allowed_is_not_asked() -> None:
 async def test_no_answer_is_the_askers_to_say() -> None:
     async with serving(always(b"")) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
-        asker = Asker()
+        asker = HttpAsker()
         with pytest.raises(UnansweredError):
             await prometheus.measure(spec, AllowList.parse([server.url]), asker, 10)
         await asker.close()

@@ -96,9 +96,12 @@ class Cluster:
         )
 
     async def whoami(self) -> str:
-        """The API server's name for whoever asks."""
+        """The API server's name for whoever asks. :raises Failure: it is too old to say."""
         kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        content = await self.client.request("POST", _SELF, body=kind)
+        try:
+            content = await self.client.request("POST", _SELF, body=kind)
+        except errors.NotFoundError:
+            raise Failure("the API server cannot say who you are: it is older than Kubernetes 1.28") from None
         return str(_object(content)["status"]["userInfo"]["username"])
 
     async def create(self, resource: Resource, body: Body) -> Body:

@@ -11,7 +11,6 @@ from trimtab.api import ConfigTemplate, Resource, UserPreference
 from trimtab.cli import assume, manifests
 from trimtab.cli.manifests import Flaw, Manifest, Manifests
 from trimtab.cli.shape import parse
-from trimtab.core.problems import Violation
 
 if TYPE_CHECKING:
     from trimtab.cli.offline import Trial
@@ -34,7 +33,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     :raises trimtab.cli.failure.Failure: a file cannot be read.
     """
     from trimtab.cli.offline import Trial
-    from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, USER_PREFERENCES
+    from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, USER_PREFERENCES
 
     read = manifests.load(paths, namespace)
     done = Examined(read, Trial(), flaws=list(read.flaws), notes=list(read.notes))
@@ -46,7 +45,6 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
         done.flaws += [Flaw(manifest.place, str(manifest), violation) for violation in violations]
         if model is not None:
             done.models.append((manifest, model))
-            done.flaws += _not_served(manifest)
     for manifest in read.namespaces:
         done.trial.put(NAMESPACES, assume.labelled(_plain(manifest)))
     assumed, notes = assume.namespaces(
@@ -57,7 +55,11 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     done.notes += notes
     for body in assumed:
         done.trial.put(NAMESPACES, body)
-    resources = {"ConfigTemplate": CONFIG_TEMPLATES, "UserPreference": USER_PREFERENCES}
+    resources = {
+        "ConfigTemplate": CONFIG_TEMPLATES,
+        "UserPreference": USER_PREFERENCES,
+        "PolicyRollout": POLICY_ROLLOUTS,
+    }
     for manifest, model in done.models:
         if manifest.kind in resources:  # as the API server keeps it: without nulls
             done.trial.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
@@ -74,10 +76,3 @@ def _plain(manifest: Manifest) -> dict[str, object]:
         if isinstance(meta.get(part), dict)
     }
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifest.name, **kept}}
-
-
-def _not_served(manifest: Manifest) -> list[Flaw]:
-    if manifest.kind != "PolicyRollout":
-        return []
-    message = f"{manifest.kind} is not built in this version of Trimtab and has no effect; remove it"
-    return [Flaw(manifest.place, str(manifest), Violation("spec", "object", "NotSupported", message))]

@@ -142,9 +142,14 @@ def _user(found: Whose) -> None:
         say("nothing of it has been accepted yet")
         return
     made = table("GENERATION", "SCHEMA", "IS", "VALUES")
-    for entry in (found.accepted, *found.history):
-        mark = "in force" if entry is found.accepted else ""
-        row(made, entry.generation, entry.schema_version or "-", mark, brief(entry.values))
+    for number, entry in enumerate((found.accepted, *found.history)):
+        row(
+            made,
+            entry.generation,
+            entry.schema_version or "-",
+            "" if number else "in force",
+            brief(entry.values),
+        )
     print_table(made)
     newer = int(found.body["metadata"].get("generation") or 0)
     if newer > found.accepted.generation:

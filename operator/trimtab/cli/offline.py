@@ -1,7 +1,8 @@
 """The operator's own engine over an API server in memory: what it would make of these objects, without a cluster.
 
 Nothing is decided here. Objects go into the engine's stores, its passes run, and what it wrote and said is read
-back; so whatever the operator does about holders, admission, shards or collisions, offline does too.
+back; so whatever the operator does about holders, admission, shards or collisions, offline does too. Rollouts
+count as over: what they roll out is served everywhere, unless groups are shown that say what they serve.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ import msgspec
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
+from trimtab.engine.cases import Case
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.membership import holder
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
+from trimtab.engine.sources import POLICY, TEMPLATE
 from trimtab.engine.statuses import Make, Statuses, Target
 from trimtab.engine.templates import Judgement, ready_verdict
+from trimtab.engine.world import template_of
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import MetaOnly
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     NAMESPACES,
     OUTPUTS,
+    POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     USER_PREFERENCES,
     Resource,
@@ -58,6 +63,8 @@ class Trial:
 
     memory: Memory = field(default_factory=Memory)
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
+    policies: dict[TemplateKey, Case] = field(default_factory=dict)
+    """What the PolicyRollouts came to."""
     sealed: bool = False
     """What groups serve is known without its sensitive values."""
     _engine: Engine = field(init=False)
@@ -84,6 +91,9 @@ class Trial:
             world.preferences.put(_as(kept, PreferenceObject))
         elif resource is CONFIG_TEMPLATES:
             world.templates.put(_as({**kept, "status": {}}, AnyObject))  # its verdict is worked out anew
+        elif resource is POLICY_ROLLOUTS:
+            self._namespace(meta["namespace"])
+            world.rollouts.put(_as({**kept, "status": {}}, AnyObject))
         elif resource is NAMESPACES:
             world.namespaces.put(_as(kept, MetaOnly))
         elif resource is RENDERED_GROUPS:
@@ -107,12 +117,14 @@ class Trial:
                 self._namespace(group.get("targetNamespace") or item.metadata.namespace)
         for preference in world.preferences:
             self._namespace(preference.namespace)
-        for item in sorted(
-            world.templates, key=lambda t: (t.metadata.creationTimestamp or "", t.metadata.uid)
-        ):
+        for item in sorted(world.templates, key=_age):
             judgement = await templates.judge(item.key)
             if judgement is not None:
                 self.judged[item.key] = judgement
+        for item in sorted(world.templates, key=_age):
+            self._rolled_out(TEMPLATE, item, self.judged.get(item.key))
+        for item in sorted(world.rollouts, key=_age):
+            await self._policy(item)
         for group in self.groups():
             world.everything(group)
             for _ in range(_PASSES):
@@ -120,6 +132,29 @@ class Trial:
                 verdict = self._engine.groups.outcomes.get(group)
                 if not world.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
                     break
+
+    def _rolled_out(self, kind: str, item: AnyObject, judgement: Judgement | None) -> None:
+        """A template's rollout is over."""
+        accepted = judgement.accepted if judgement is not None else None
+        if accepted is not None and item.spec.get("strategy") is not None:
+            hashed = accepted.snapshot.removeprefix(f"{item.metadata.name}-")
+            self._succeeded(kind, item, {"hash": hashed, "snapshot": accepted.snapshot})
+
+    async def _policy(self, item: AnyObject) -> None:
+        """Judge a policy; a valid one is in force."""
+        engine = self._engine
+        template = template_of(item)
+        source = next(s for s in engine.sources.policies(template) if s.uid == item.metadata.uid)
+        case = await engine.cases.of(template, source)
+        self.policies[item.key] = case
+        if case.target is not None:
+            self._succeeded(POLICY, item, case.target.to_dict())
+
+    def _succeeded(self, kind: str, item: AnyObject, stable: Body) -> None:
+        self._count += 1
+        meta = msgspec.structs.replace(item.metadata, resourceVersion=str(self._count))
+        store = self._engine.sources.store(kind)
+        store.put(AnyObject(meta, item.spec, {**item.status, "phase": "Succeeded", "stable": stable}))
 
     def groups(self) -> list[GroupKey]:
         """Every group that a template has or a preference names."""
@@ -175,6 +210,10 @@ class Trial:
         """The group as it is served; None if it is not."""
         state = self._engine.groups.states.get(key)
         return state.view if state is not None else None
+
+
+def _age(item: AnyObject) -> tuple[str, str]:
+    return item.metadata.creationTimestamp or "", item.metadata.uid
 
 
 def _as(body: Body, kind: type[Any]) -> Any:

@@ -108,7 +108,7 @@ def _freezes(progress: Progress, now: float) -> Iterator[Line | Table]:
         return
     freezes = table("SCHEDULE", "ZONE", "DURATION", "NOW", "REASON")
     for rule in rules:
-        holds = f"holds until {rule['holdsUntil']}" if "holdsUntil" in rule else "-"
+        holds = f"holds until {rule['holdsUntil'][:19]}Z" if "holdsUntil" in rule else "-"
         zone, reason = rule.get("timeZone") or "UTC", rule.get("reason") or ""
         row(freezes, rule.get("schedule"), zone, rule.get("duration"), holds, reason)
     yield from section("Freezes", freezes)

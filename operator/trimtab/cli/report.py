@@ -130,6 +130,13 @@ def report(done: Examined) -> list[Entry]:
             key = TemplateKey(manifest.namespace, manifest.name)
             notices = done.trial.template_verdict(key).notices
             here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
+        elif manifest.kind == "PolicyRollout":
+            here.findings += map(finding, policy_violations(done, manifest))
+            case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
+            here.warnings += [
+                {"key": n.key, "reason": n.reason, "message": n.message}
+                for n in (case.notices if case else ())
+            ]
         elif manifest.kind == "UserPreference":
             status = done.trial.preference_status(manifest.namespace, manifest.name)
             here.findings += map(finding, preference_violations(done, manifest, status))
@@ -162,6 +169,21 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     verdict = done.trial.template_verdict(TemplateKey(manifest.namespace, manifest.name))
     if verdict.ready == FALSE and verdict.reason not in (reasons.NOT_SUPPORTED, reasons.REJECTED):
         yield _said(verdict.reason, verdict.message)
+
+
+def policy_violations(done: Examined, manifest: Manifest) -> Iterator[Violation]:
+    """All that is wrong with a policy and its strategy."""
+    case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
+    verdict = case.refusal if case is not None else None
+    if verdict is None:
+        return
+    if verdict.violations:
+        yield from verdict.violations
+    elif verdict.reason == reasons.TEMPLATE_NOT_FOUND:
+        message = f"{verdict.message.split('; ')[0]} in the files; add its file with -f, or correct the name"
+        yield Violation("spec.templateRef.name", "policy", verdict.reason, message)
+    else:
+        yield Violation("spec", "policy", verdict.reason, verdict.message)
 
 
 def preference_violations(done: Examined, manifest: Manifest, status: dict[str, Any]) -> Iterator[Violation]:

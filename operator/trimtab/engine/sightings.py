@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from trimtab.core.health import State
 from trimtab.core.rollout import GroupSeen
 from trimtab.core.status import FALSE, TRUE
 from trimtab.engine.assignments import Assignment
-from trimtab.engine.groups import NEVER, Groups
+from trimtab.engine.groups import CHUNK, NEVER, Groups
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.sources import Source
 from trimtab.engine.watching import Watching
@@ -26,8 +27,12 @@ class Sightings:
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
         """
         planned = (name for wave in source.progress.waves for name in wave.groups)
-        names = dict.fromkeys([*planned, *scope])
-        return {name: await self._one(GroupKey(*key, name), source) for name in names}
+        found: dict[str, GroupSeen] = {}
+        for number, name in enumerate(dict.fromkeys([*planned, *scope]), 1):
+            found[name] = await self._one(GroupKey(*key, name), source)
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+        return found
 
     def complete(self, key: TemplateKey, source: Source) -> bool:
         """Whether every planned group that is served has been compared with what it should be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from trimtab.core import times
@@ -90,14 +90,11 @@ class Watching:
         """What was measured since the last look."""
         return tuple(self._evidence.get(source.uid, ()))
 
-    def consumed(self, source: Source, seen: Iterable[Evidence]) -> None:
+    def consumed(self, source: Source, seen: Sequence[Evidence]) -> None:
         """That evidence is in status now."""
-        known = list(seen)
-        rest = [e for e in self._evidence.get(source.uid, ()) if e not in known]
+        rest = self._evidence.pop(source.uid, [])[len(seen) :]  # what came meanwhile is behind it
         if rest:
             self._evidence[source.uid] = rest
-        else:
-            self._evidence.pop(source.uid, None)
 
     def follow(self, key: TemplateKey, source: Source, case: Case, *, measure: bool) -> None:
         """Measure the rollout's gates in its present wave, or none."""

@@ -10,14 +10,15 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import aiohttp
 import yarl
 
 from trimtab import __version__
-from trimtab.gates.addresses import CheckedResolver, Lookup, RefusedAddressError
+from trimtab.gates.addresses import RefusedAddressError
+from trimtab.gates.answers import Answer, UnansweredError
 from trimtab.gates.breaker import Breaker, Call, OpenError
+from trimtab.gates.resolver import CheckedResolver, Lookup
 from trimtab.gates.urls import Target
 
 LARGEST = 1024 * 1024
@@ -30,20 +31,11 @@ _HEADERS = {
 }
 
 
-class UnansweredError(Exception):
-    """No usable answer. The message is for people and holds nothing that the server sent."""
+class HttpAsker:
+    """Implements :class:`trimtab.gates.answers.Asker`.
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """``body`` is empty where it was not asked for."""
-
-    status: int
-    body: bytes = b""
-
-
-class Asker:
-    """``lookup`` resolves names, by default as the system does. The session is opened with the first request."""
+    ``lookup`` resolves names, by default as the system does. The session is opened with the first request.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, lookup: Lookup | None = None) -> None:
         self._breaker = Breaker(clock)

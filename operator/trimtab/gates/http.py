@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trimtab.api.strategy import HttpGate
 from trimtab.gates import Measurement
-from trimtab.gates.asker import Asker
+from trimtab.gates.answers import Asker
 from trimtab.gates.urls import AllowList
 
 EXPECTED = (200,)

@@ -17,7 +17,7 @@ from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import CRON_JOBS, JOBS
 
 KEPT_SECONDS = 86_400
-"""How long a finished Job is kept where its template does not say so. Until then no other one is made for the wave."""
+"""How long a finished Job is kept at least: while it is there, no other one is made for its wave."""
 INSTANTIATE = "cronjob.kubernetes.io/instantiate"
 _LONGEST = 63  # of a Job's name: its pods carry it as a label
 
@@ -95,7 +95,8 @@ def job_of(cron_job: Body, name: str, run: Run) -> Body:
     """The Job that the CronJob describes."""
     template = cron_job["spec"].get("jobTemplate") or {}
     meta = template.get("metadata") or {}
-    spec: dict[str, Any] = {"ttlSecondsAfterFinished": KEPT_SECONDS, **(template.get("spec") or {})}
+    spec: dict[str, Any] = dict(template.get("spec") or {})
+    spec["ttlSecondsAfterFinished"] = max(spec.get("ttlSecondsAfterFinished") or 0, KEPT_SECONDS)
     return {
         "apiVersion": JOBS.api_version,
         "kind": JOBS.kind,

@@ -10,7 +10,7 @@ import msgspec
 from trimtab.api.strategy import PrometheusGate
 from trimtab.core.conditions import Condition
 from trimtab.gates import Measurement
-from trimtab.gates.asker import Answer, Asker
+from trimtab.gates.answers import Answer, Asker
 from trimtab.gates.urls import AllowList
 
 _PATH = ("api", "v1", "query")

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from trimtab.api.strategy import GateSpec
 from trimtab.gates import Measurement, http, job, prometheus
-from trimtab.gates.asker import Asker, UnansweredError
+from trimtab.gates.answers import Asker, UnansweredError
 from trimtab.gates.metrics import GATE_MEASUREMENTS
 from trimtab.gates.urls import AllowList, RefusedUrlError
 from trimtab.kube.port import Api
@@ -102,8 +102,9 @@ class Runner:
         measure: Measure | None = None,
     ) -> None:
         self._report, self._clock = report, clock
-        self._surveyor = Surveyor(api, allow, Asker())
-        self._measure: Measure = measure or self._surveyor.measure
+        self._api, self._allow = api, allow
+        self._asker: Asker | None = None
+        self._measure = measure
         self._running: dict[str, _Measured] = {}
 
     def want(self, subject: Subject, gates: Sequence[Gate]) -> None:
@@ -136,32 +137,41 @@ class Runner:
         """Forget everything and close the connections."""
         for uid in list(self._running):
             self.forget(uid)
-        await self._surveyor.asker.close()
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            self._measure = None
+            await asker.close()
 
     async def _follow(self, subject: Subject, gate: Gate) -> None:
         loop = asyncio.get_running_loop()
         delay = subject.started_at + gate.initial_delay - self._clock()
         due = loop.time() + max(delay, 0.0) + _spread(subject, gate)
+        measurement = Measurement("Pending")
         while True:
             await asyncio.sleep(due - loop.time())
-            measurement = await self._measured(subject, gate)
+            if not _final(gate, measurement):
+                measurement = await self._measured(subject, gate)
+                GATE_MEASUREMENTS.labels(_type(gate.spec), measurement.result).inc()
             self._tell(subject, gate, measurement)
-            interval = gate.interval
-            if gate.spec.job is not None:
-                if measurement.result in ("Successful", "Failed"):
-                    return  # once a wave
-                interval = min(interval, JOB_SECONDS) if measurement.result == "Pending" else interval
-            due = max(due + interval, loop.time())
+            soon = gate.spec.job is not None and measurement.result == "Pending"
+            due = max(due + (min(gate.interval, JOB_SECONDS) if soon else gate.interval), loop.time())
 
     async def _measured(self, subject: Subject, gate: Gate) -> Measurement:
         try:
-            return await self._measure(subject, gate)
+            return await self._surveyed()(subject, gate)
         except Exception:  # a defect is no evidence, and ends no other gate
             log.exception("a gate could not be measured", extra={"gate": gate.name, "rollout": subject.name})
             return Measurement("Error", "the measurement broke; the operator's log says why")
 
+    def _surveyed(self) -> Measure:
+        if self._measure is None:
+            from trimtab.gates.asker import HttpAsker  # and aiohttp, which offline verbs do without
+
+            self._asker = HttpAsker()
+            self._measure = Surveyor(self._api, self._allow, self._asker).measure
+        return self._measure
+
     def _tell(self, subject: Subject, gate: Gate, measurement: Measurement) -> None:
-        GATE_MEASUREMENTS.labels(_type(gate.spec), measurement.result).inc()
         running = self._running.get(subject.uid)
         if running is None or running.subject != subject:
             return
@@ -205,6 +215,11 @@ class Surveyor:
                     return await job.measure(self.api, cron_job, run)
             except TimeoutError:
                 return Measurement("Error", f"the API server gave no answer within {gate.timeout:g}s")
+
+
+def _final(gate: Gate, measurement: Measurement) -> bool:
+    """A Job is run once a wave: how it ended is told again, and not looked at, as it may be gone by then."""
+    return gate.spec.job is not None and measurement.result in ("Successful", "Failed")
 
 
 def _type(spec: GateSpec) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-import yarl
-
 from trimtab.gates.addresses import Address, unmapped
 
 OPTION = "--allow-gate-url"
@@ -154,6 +152,8 @@ def _host(url: str, written: str) -> tuple[str, Address | None]:
         return str(address), address
     host = written.lower()
     if not host.isascii():
+        import yarl  # part of aiohttp, which offline verbs do without
+
         try:
             host = (yarl.URL.build(scheme="http", host=host).raw_host or "").lower()
         except ValueError:  # UnicodeError is one

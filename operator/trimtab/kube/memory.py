@@ -310,11 +310,7 @@ class Memory:
         }
         if old is not None and made == old.body:
             return _copy(made)
-        if (
-            old is not None
-            and resource.group in (GROUP, "apps")
-            and made.get("spec") != old.body.get("spec")
-        ):
+        if old is not None and resource.group in (GROUP, "apps") and made.get("spec") != old.body.get("spec"):
             made["metadata"]["generation"] += 1
         self.version += 1
         made["metadata"]["resourceVersion"] = str(self.version)

@@ -6,14 +6,17 @@ stands for a configuration that no pod can live with. It wins over the stages of
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from trimtab.sandbox.errors import SandboxError
+from trimtab.sandbox.nodes import node
 
 DIGEST = "trimtab.dev/digest"
 BEHAVIOUR = "sandbox.trimtab.dev/pod"
@@ -129,26 +132,47 @@ class Crashes:
         self._kubectl = kubectl
 
     def start(self, value: str, annotation: str = DIGEST, reason: str = CRASH_LOOP) -> None:
-        """From now on pods with that annotation crash; returns when those that there are do.
+        """From now on pods with that annotation crash; returns when kwok knows, and those that there are do.
 
         Raises:
             SandboxError: they did not, in time.
         """
         self._kubectl("apply", "--server-side", "-f", "-", input=json.dumps(stage(value, annotation, reason)))
-        self._nudge(value, annotation, crashed=True)
+        with self._probe(value, annotation):
+            self._nudge(value, annotation, crashed=True)
 
     def stop(self, value: str, annotation: str = DIGEST) -> None:
-        """Pods with that annotation crash no more; returns when those that there are have recovered.
+        """Pods with that annotation crash no more; returns when kwok knows, and those that there are have recovered.
 
         Raises:
             SandboxError: they did not, in time.
         """
         name = stage(value, annotation)["metadata"]["name"]
         self._kubectl("delete", f"stages.kwok.x-k8s.io/{name}", "--ignore-not-found")
-        self._nudge(value, annotation, crashed=False)
+        with self._probe(value, annotation):
+            self._nudge(value, annotation, crashed=False)
+
+    @contextlib.contextmanager
+    def _probe(self, value: str, annotation: str) -> Iterator[None]:
+        """A pod with that annotation: nobody says when kwok knows a Stage, but what becomes of the pod does."""
+        name = f"crash-probe-{secrets.token_hex(4)}"
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default", "annotations": {annotation: value}},
+            "spec": {
+                "nodeName": node(0)["metadata"]["name"],
+                "containers": [{"name": "main", "image": "probe"}],
+            },
+        }
+        self._kubectl("create", "-f", "-", input=json.dumps(pod))
+        try:
+            yield
+        finally:
+            self._kubectl("delete", "pod", name, "-n", "default", "--now", "--wait=false", check=False)
 
     def _nudge(self, value: str, annotation: str, *, crashed: bool) -> None:
-        """kwok looks at a pod when the pod changes, not when a Stage does; nor is it said when it knows a Stage."""
+        """kwok looks at a pod when the pod changes, not when a Stage does."""
         deadline = time.monotonic() + PATIENCE
         number = 0
         while wrong := [p for p in self._pods(value, annotation) if _crashed(p) != crashed]:
@@ -164,8 +188,8 @@ class Crashes:
 
     def _change(self, pod: dict[str, Any], mark: str, *, recover: bool) -> None:
         place = (pod["metadata"]["name"], "-n", pod["metadata"]["namespace"])
-        if recover:  # the stages of kwok.yaml take pods that have not started
-            status = {"phase": "Pending", "containerStatuses": None}
+        if recover:  # the stages of kwok.yaml take pods that have not started and give them an address
+            status = {"phase": "Pending", "containerStatuses": None, "podIP": None, "podIPs": None}
             patch = json.dumps({"status": status})
             self._kubectl(
                 "patch", "pod", *place, "--subresource=status", "--type=merge", "-p", patch, check=False

@@ -1,0 +1,55 @@
+"""Whoever waits is told for what, and whoever is there is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import pytest
+import typer
+
+from trimtab.cli.acting import confirm
+from trimtab.cli.patience import patience
+
+
+async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    said = ""
+    async with patience("asking the cluster", moment=0):
+        while not said:
+            await asyncio.sleep(0)
+            said = capsys.readouterr().err
+    assert said == "asking the cluster ...\n"
+
+
+@pytest.mark.parametrize(("about", "moment"), [("asking the cluster", 60.0), ("", 0.0)])
+async def test_what_is_quick_or_speaks_for_itself_is_not(
+    capsys: pytest.CaptureFixture[str], about: str, moment: float
+) -> None:
+    async with patience(about, moment):
+        await asyncio.sleep(0)
+    assert capsys.readouterr().err == ""
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "done"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_on_a_terminal_nothing_is_approved_unasked(
+    monkeypatch: pytest.MonkeyPatch, answer: str, done: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", _Terminal(answer))
+    monkeypatch.setattr("sys.stderr", _Terminal())
+    if done:
+        confirm("approve?", yes=False)
+    else:
+        with pytest.raises(typer.Exit):
+            confirm("approve?", yes=False)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_who_said_yes_or_is_a_script_is_not_asked(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setattr("sys.stdin", _Terminal("n\n") if terminal else io.StringIO("n\n"))
+    monkeypatch.setattr("sys.stderr", _Terminal())
+    confirm("approve?", yes=terminal)

@@ -80,6 +80,57 @@ def action(
     }
 
 
+def policy(
+    namespace: str,
+    name: str = "calmer",
+    says: Body | None = None,
+    strategy: Body | None = None,
+    *,
+    of: str = "app",
+    **spec: Any,
+) -> Body:
+    """A PolicyRollout of the template ``of``; unless it ``says`` otherwise it gives everybody 25 minutes."""
+    more = {"strategy": strategy} if strategy is not None else {}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "PolicyRollout",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"templateRef": {"name": of}, "policy": says or minutes(25), **more, **spec},
+    }
+
+
+def minutes(number: int) -> Body:
+    """A policy that enforces the length of sessions."""
+    return enforce("session.minutes", number)
+
+
+def enforce(key: str, value: Any, reason: str = "SEC-12") -> Body:
+    return {"enforced": [{"key": key, "value": value, "reason": reason}]}
+
+
+def waves(*waves: Body, **strategy: Any) -> Body:
+    """A strategy with these waves, or ``free`` first, watched for longer than any test takes, then the rest."""
+    return {"waves": list(waves) or [wave("canary", "free", soak="1h")], **strategy}
+
+
+def wave(name: str, *groups: str, **more: Any) -> Body:
+    return {"name": name, **({"groups": list(groups)} if groups else {}), **more}
+
+
+def workload(kind: str, namespace: str, name: str, **spec: Any) -> Body:
+    """A Deployment, StatefulSet or DaemonSet whose pods end at once when they are told to."""
+    labels = {"app": name}
+    pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": "main"}]}
+    replicas = {} if kind == "DaemonSet" else {"replicas": 2}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **replicas, **spec},
+    }
+
+
 def config_map(namespace: str, name: str, data: dict[str, str], **metadata: Any) -> Body:
     return {
         "apiVersion": "v1",

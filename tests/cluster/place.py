@@ -8,6 +8,7 @@ pytest worker that has such tests gets a sandbox of its own (it is up in seconds
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import secrets
@@ -18,8 +19,8 @@ from typing import Any
 import pytest
 from fault_proxy import FaultProxy
 from live import Api, Body, wait_for
+from manifests import action, policy, preference, template
 from manifests import namespace as namespace_of
-from manifests import preference, template
 from running import SYSTEM, Operator
 
 from trimtab import admission, crd
@@ -36,6 +37,12 @@ class Arena:
         self.api = Api(kubeconfig)
         self.shared = self.operator("shared")
         self._others: list[Operator] = []
+
+    @functools.cached_property
+    def admin(self) -> str:
+        """The name by which the API server knows the admin."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        return str(self.api.call("POST", path, {})["status"]["userInfo"]["username"])
 
     def operator(self, name: str, *options: str, kubeconfig: Path | None = None) -> Operator:
         """An operator that is not started; it is stopped after the test."""
@@ -66,6 +73,11 @@ class Place:
 
     def preference(self, name: str, values: Body | None = None, **spec: Any) -> Body:
         return self.api.apply(preference(self.name, name, values, **spec))
+
+    def policy(
+        self, name: str = "calmer", says: Body | None = None, strategy: Body | None = None, **spec: Any
+    ) -> Body:
+        return self.api.apply(policy(self.name, name, says, strategy, **spec))
 
     def drop(self, kind: str, name: str) -> None:
         self.api.delete(kind, self.name, name)
@@ -149,6 +161,60 @@ class Place:
             for found in self.api.list(kind, namespace or self.name, selector)
         }
 
+    # Rollouts.
+
+    def ask(self, verb: str, name: str = "calmer", kind: str = "PolicyRollout", **spec: Any) -> str:
+        """Create a RolloutAction as the admin, without waiting for what becomes of it; its name."""
+        body = action(self.name, verb, self.arena.admin, kind, name, **spec)
+        if "contentHash" not in spec:
+            del body["spec"]["contentHash"]
+        return str(self.api.create(body)["metadata"]["name"])
+
+    def act(self, verb: str, name: str = "calmer", kind: str = "PolicyRollout", **spec: Any) -> str:
+        """As :meth:`ask`, and wait until it is taken; what the answer says."""
+        asked = self.ask(verb, name, kind, **spec)
+        return str(self.wait_verdict("RolloutAction", asked, "True", "Accepted")["message"])
+
+    def refused(self, verb: str, name: str = "calmer", kind: str = "PolicyRollout", **spec: Any) -> str:
+        """As :meth:`ask`, and wait until it is refused; why."""
+        asked = self.ask(verb, name, kind, **spec)
+        return str(self.wait_verdict("RolloutAction", asked, "False", "Refused")["message"])
+
+    def progress(self, name: str = "calmer", kind: str = "PolicyRollout") -> Body:
+        return dict(self.one(kind, name).get("status") or {})
+
+    def reach(self, phase: str, name: str = "calmer", kind: str = "PolicyRollout", **also: Any) -> Body:
+        """Wait until the rollout of what the object says now is in that phase, with these fields; its status."""
+
+        def look() -> Body | None:
+            found = self.one(kind, name)
+            status = found.get("status") or {}
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            there = {"phase": phase, **also}.items() <= status.items()
+            return dict(status) if current and there else None
+
+        return wait_for(look, lambda: f"{kind} {name} is {phase} {also}; it is {self.progress(name, kind)}")  # type: ignore[return-value]
+
+    def serves(self, values: Body, *groups: str, of: str = "app") -> None:
+        """Wait until these groups' documents carry these values, by dotted key."""
+        for group in groups:
+            wait_for(
+                lambda group=group: _carries(self.document(group, of), values),
+                lambda group=group: f"{group} serves {values}; it serves {self.document(group, of)}",
+            )
+
+    def document(self, group: str = "free", of: str = "app") -> Body:
+        """A group's app.json as it is now."""
+        return dict(json.loads(self.data(f"{of}-{group}").get("app.json", "{}")))
+
+    def pointer(self, group: str = "free", of: str = "app") -> Body:
+        """The status of a RenderedGroup."""
+        return dict(self.one("RenderedGroup", f"{of}-{group}").get("status") or {})
+
+    def told(self, name: str = "calmer", kind: str = "PolicyRollout") -> list[str]:
+        """What happened to a rollout by its status, the oldest first."""
+        return [t["reason"] for t in reversed(self.progress(name, kind).get("transitions") or [])]
+
 
 def _carries(document: Body, values: Body) -> bool:
     for key, value in values.items():
@@ -169,7 +235,7 @@ def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             given = request.getfixturevalue("cluster")
             made = Arena(given.kubeconfig, folder, given.kubectl)
         else:
-            sandbox = closing.enter_context(Sandbox.start())
+            sandbox = closing.enter_context(Sandbox.start(nodes=1))
             made = Arena(sandbox.kubeconfig, folder, sandbox.kubectl)
         made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crd.text())
         crds = [f"crd/{model.info.plural}.{API_GROUP}" for model in KINDS]
@@ -205,7 +271,7 @@ def place(arena: Arena, request: pytest.FixtureRequest) -> Iterator[Place]:
     about = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
     made = Place(arena, new_namespace(arena, about))
     yield made
-    for kind in ("UserPreference", "ConfigTemplate", "PolicyRollout"):
+    for kind in ("UserPreference", "PolicyRollout", "ConfigTemplate"):
         for item in arena.api.list(kind, made.name):
             arena.api.delete(kind, made.name, item["metadata"]["name"])
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from live import Body, wait_for
 from manifests import APP, KEYS, PREFS, SECRET_KEY, preference, template
 from place import Arena, Place
 from running import Operator
+from shell import Shell
 
 from trimtab.kube.credentials import from_kubeconfig
 
@@ -28,23 +26,6 @@ CREDS: Body = {
 }
 GROUPS: list[Body] = [{"name": "free", "values": {"api.token": "hunter2"}}, {"name": "pro", "maxUsers": 2}]
 WHOLE: Body = {"keys": [*KEYS, SECRET_KEY], "groups": GROUPS, "outputs": [APP, PREFS, CREDS]}
-
-
-class Shell:
-    """`trimtab` as a person calls it."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        self.kubeconfig = kubeconfig
-
-    def __call__(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "trimtab", *args],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-            input=stdin, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-
-    def json(self, *args: str, stdin: str = "") -> Any:
-        return json.loads(self(*args, "-o", "json", stdin=stdin).stdout)
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
     tasks = [
         asyncio.create_task(_guarded(work(cluster, found, queue.put), queue)) for work in (_rollout, _groups)
     ]
-    scene = Scene(Progress.of(found))
-    yield scene
     try:
+        scene = Scene(Progress.of(found))
+        yield scene
         while not scene.gone:
             change = await queue.get()
             if isinstance(change, errors.ApiError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from trimtab.engine.world import World
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Runner, Subject
 
+EVIDENCE_SECONDS = 180.0
+"""How old evidence of a workload's health may be: longer than a watch says nothing."""
 _BACK = ("RollingBack", "RolledBack", "RollbackFailed")
 _WORST = {"Failed": 0, "Progressing": 1, "Healthy": 2}
 
@@ -46,10 +49,15 @@ class Watching:
         digest = self.workloads.digest_of(state.view) if workloads else ""
         for workload in workloads:
             key = WorkloadKey(workload.kind, state.target, workload.name)
-            found = self.health_watch.state(key, digest)
+            found = self.health_watch.state(key, digest, after=self._oldest())
             if _WORST[found.state] < _WORST[worst[0]]:
                 worst = (found.state, found.message)
         return worst
+
+    @staticmethod
+    def _oldest() -> float:
+        """Evidence from before counts no more: its watch is dead."""
+        return asyncio.get_running_loop().time() - EVIDENCE_SECONDS
 
     def keep(self, key: TemplateKey, sources: Iterable[Source], states: dict[GroupKey, GroupState]) -> None:
         """Watch the workloads of the groups that are under way, and of those that came back until they are well."""

@@ -122,7 +122,8 @@ def _promote(run: Run, request: Request) -> str:
         raise _RefusedError(
             f"wave {wave.name} needs an approval: {'Resume, then ' if run.progress.halt else ''}Approve"
         )
-    run.ignore_freeze = True
+    else:
+        run.ignore_freeze = True  # of this wave alone: a freeze may hold the next one
     if run.progress.halt is not None:
         run.change(halt=None, failure=None)
         run.again()

@@ -9,17 +9,20 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from crashing import crashes
+from crashing import BadConfig, crashes
+from live import Api
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.health import Health
 from trimtab.core.resolve import GroupView, group_view
 from trimtab.core.schema import compile_template
+from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.workloads import Workloads
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import from_kubeconfig
+from trimtab.kube.memory import Memory
 from trimtab.sandbox.crashes import Crashes
 
 pytestmark = pytest.mark.cluster
@@ -40,8 +43,8 @@ def manifest(key: WorkloadKey, **spec: Any) -> dict[str, Any]:
     }
 
 
-def group_of(key: WorkloadKey) -> GroupView:
-    group = {"name": "free", "workloads": [{"kind": key.kind, "name": key.name}]}
+def group_of(key: WorkloadKey, values: dict[str, Any] | None = None) -> GroupView:
+    group = {"name": "free", "workloads": [{"kind": key.kind, "name": key.name}], "values": values or {}}
     outputs = [{"name": "app", "format": "JSON", "fileName": "app.json"}]
     spec = {"keys": [{"name": "port", "type": "Integer"}], "groups": [group], "outputs": outputs}
     return group_view(compile_template("app", ConfigTemplateSpec.model_validate(spec)), "free")
@@ -168,6 +171,19 @@ async def test_pods_that_never_start_are_a_failure_with_their_reason(
     assert "container main is in CreateContainerConfigError" in failed.message
     crashes(cluster.kubectl).stop(digest)
     await watched.until(key, "Healthy")
+
+
+async def test_whoever_has_the_keys_knows_what_will_be_stamped(cluster: Any, namespace: str) -> None:
+    keys, api = Keys.fresh(), Api(cluster.kubeconfig)
+    meta = {"name": "trimtab-keys", "namespace": namespace}
+    api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": keys.to_secret()})
+    view = group_of(WorkloadKey("Deployment", namespace, "web"), {"port": 0})
+    config = BadConfig(api, cluster.kubectl, namespace)
+
+    digest = config.crash({"port": 0})
+
+    assert digest == Workloads(Memory(), keys.digest).digest_of(view)
+    config.mend({"port": 0})
 
 
 async def test_a_workload_comes_changes_scale_and_goes(

@@ -1,0 +1,29 @@
+"""What tests of rollouts begin with: a template that is served, and what a policy makes of it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from live import Body
+from place import Place
+
+NEW, OLD_FREE, OLD_PRO = {"session.minutes": 25}, {"session.minutes": 30}, {"session.minutes": 120}
+
+
+def given(place: Place, *, users: int = 0, **spec: Any) -> None:
+    """A template that is served, with some users in each group."""
+    place.template(**spec)
+    for number in range(users):
+        place.preference(
+            f"user-{number}", {"session.greeting": f"hi {number}"}, group=("free", "pro")[number % 2]
+        )
+    place.rendered()
+    for number in range(users):
+        place.accepted(f"user-{number}")
+
+
+def freeze_now(reason: str = "fair week") -> Body:
+    """A freeze that began this minute."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {"schedule": f"{now.minute} {now.hour} * * *", "duration": "2h", "reason": reason}

@@ -1,0 +1,358 @@
+"""Verbs about rollouts and revisions against a real API server.
+
+Of rollouts the test itself plays the operator, by writing statuses and answers as admin: what is tested is what people
+see and who is let in. Revisions and preferences are those of a real operator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from live import Body, wait_for
+from manifests import API_VERSION, APP, KEYS, PREFS, SECRET_KEY, preference
+from people import CREATES, Hire, may
+from place import Arena, Place
+from running import Operator
+from shell import Shell
+
+HASH = "3f9a51c2d07be684"
+WAVES: list[Body] = [
+    {"name": "canary", "groups": ["free"], "percent": 10, "soak": "10m", "approval": True},
+    {"name": "all", "groups": ["free", "pro"], "percent": 100, "soak": "30m"},
+]
+UNDERWAY: Body = {
+    "wave": "1/2",
+    "updated": "0/2",
+    "attempt": 1,
+    "epoch": 1,
+    "target": {"hash": HASH, "snapshot": f"calmer-policy-{HASH}", "generation": 1},
+    "waves": WAVES,
+    "currentWave": 0,
+    "waveState": "Held",
+}
+PREVIEW: Body = {
+    "hash": HASH,
+    "groups": 2,
+    "changedGroups": 1,
+    "users": 3,
+    "changedUsers": 2,
+    "keys": ["session.minutes"],
+}
+
+
+@pytest.fixture
+def trimtab(arena: Arena) -> Shell:
+    return Shell(arena.kubeconfig)
+
+
+class Stage:
+    """A rollout whose operator is the test."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.api, self.namespace = place, place.api, place.name
+        spec = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}, "strategy": {}}
+        meta = {"name": "calmer", "namespace": place.name}
+        self.api.create({"apiVersion": API_VERSION, "kind": "PolicyRollout", "metadata": meta, "spec": spec})
+
+    def says(self, phase: str, **status: Any) -> None:
+        made = {"observedGeneration": 1, "phase": phase, "message": f"it is {phase}", **status}
+        self.api.patch("PolicyRollout", self.namespace, "calmer", {"status": made}, "status")
+
+    @property
+    def actions(self) -> list[Body]:
+        return self.api.list("RolloutAction", self.namespace)
+
+    @contextlib.contextmanager
+    def answering(self, status: str, message: str) -> Iterator[None]:
+        """Whatever is asked next gets this answer."""
+        thread = threading.Thread(target=self._answer, args=(status, message))
+        thread.start()
+        yield
+        thread.join(60)
+
+    def _answer(self, status: str, message: str) -> None:
+        action = wait_for(lambda: next((a for a in self.actions if "status" not in a), None), "somebody asks")
+        assert action is not None
+        ready = {
+            "type": "Ready",
+            "status": status,
+            "reason": "Taken" if status == "True" else "Refused",
+            "message": message,
+            "lastTransitionTime": "2026-11-21T12:00:00Z",
+        }
+        patch = {"status": {"conditions": [ready]}}
+        self.api.patch("RolloutAction", self.namespace, action["metadata"]["name"], patch, "status")
+
+
+@pytest.fixture
+def stage(operators: Arena, guarded: Arena, place: Place) -> Stage:
+    return Stage(place)
+
+
+@contextlib.contextmanager
+def _running(trimtab: Shell, *args: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trimtab", *args],
+        env={**os.environ, "KUBECONFIG": str(trimtab.kubeconfig)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _said(process: subprocess.Popen[str], text: str) -> list[str]:
+    """The lines up to one with this text."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError(
+        f"it never says {text!r}; it says {lines} and {process.stderr and process.stderr.read()}"
+    )
+
+
+# Looking and watching.
+
+
+def test_status_and_preview_are_what_the_operator_wrote(stage: Stage, trimtab: Shell) -> None:
+    assert trimtab("rollout", "status", "calmer", "-n", stage.namespace).returncode == 3
+    stage.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
+    waiting = trimtab("rollout", "status", "prollout/calmer", "-n", stage.namespace)
+    assert waiting.returncode == 4
+    assert "canary  1       10       10m   needed    held" in waiting.stdout
+    preview = trimtab("rollout", "preview", "calmer", "-n", stage.namespace)
+    assert preview.returncode == 0
+    assert preview.stdout.splitlines()[-1].endswith(f"-n {stage.namespace} --content-hash {HASH}")
+    stage.says("Succeeded")
+    assert trimtab.json("rollout", "status", "calmer", "-n", stage.namespace)["final"] is True
+    assert trimtab("rollout", "status", "calmer", "-n", stage.namespace).returncode == 0
+
+
+def test_watch_follows_the_object_to_its_end(stage: Stage, trimtab: Shell) -> None:
+    stage.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+        _said(watching, "Progressing (wave 1/2, 0/2 groups): it is Progressing")
+        stage.says("Soaking", currentWave=1, waveState="Soaking", updated="1/2")
+        _said(watching, "Soaking (wave 1/2, 1/2 groups): it is Soaking")
+        stage.says("RolledBack", failure={"reason": "GateFailed", "at": "2026-11-21T12:00:00Z"})
+        _said(watching, "RolledBack (wave 1/2, 1/2 groups): it is RolledBack")
+        assert watching.wait(60) == 1
+
+
+def test_watch_sees_the_groups_move(stage: Stage, trimtab: Shell) -> None:
+    labels = {"trimtab.dev/template": "app"}
+    meta = {"name": "app-free", "namespace": stage.namespace, "labels": labels}
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    stage.api.create({"apiVersion": API_VERSION, "kind": "RenderedGroup", "metadata": meta, "spec": spec})
+    stage.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace, "-o", "json") as watching:
+        _said(watching, '"group": "free"')
+        status = {"currentRevision": 4, "share": {"revision": 5, "percent": 10}}
+        stage.api.patch("RenderedGroup", stage.namespace, "app-free", {"status": status}, "status")
+        _said(watching, '"share": "10% on 5"')
+
+
+def test_ctrl_c_ends_a_watch_without_a_word(stage: Stage, trimtab: Shell) -> None:
+    stage.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+        _said(watching, "Progressing")
+        watching.send_signal(signal.SIGINT)
+        _, errors = watching.communicate(timeout=60)
+        assert (watching.returncode, errors) == (130, "")
+
+
+def test_a_watched_rollout_that_is_deleted_ends_the_watch(stage: Stage, trimtab: Shell) -> None:
+    stage.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+        _said(watching, "Progressing")
+        stage.place.drop("PolicyRollout", "calmer")
+        _, errors = watching.communicate(timeout=60)
+        assert (watching.returncode, "was deleted" in errors) == (1, True)
+
+
+# Acting.
+
+
+def test_an_approval_is_an_action_in_the_name_of_who_asks(stage: Stage, trimtab: Shell) -> None:
+    stage.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
+    with stage.answering("True", "wave canary is approved"):
+        answer = trimtab("rollout", "approve", "calmer", "-n", stage.namespace, "--reason", "looks right")
+    (action,) = stage.actions
+    who = stage.place.arena.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").stdout
+    assert action["spec"] == {
+        "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
+        "action": "Approve",
+        "contentHash": HASH,
+        "requester": who,
+        "reason": "looks right",
+    }
+    assert action["metadata"]["generateName"] == "approve-"
+    assert answer.returncode == 0
+    assert "wave canary is approved" in answer.stdout
+
+
+def test_what_the_operator_refuses_is_1_with_its_words(stage: Stage, trimtab: Shell) -> None:
+    stage.says("Soaking", **UNDERWAY)
+    with stage.answering("False", "the rollout is Soaking: possible now: Promote, Pause or Abort"):
+        answer = trimtab("rollout", "resume", "calmer", "-n", stage.namespace, "-o", "json")
+    assert answer.returncode == 1
+    assert yaml.safe_load(answer.stdout)["accepted"] is False
+    assert "possible now: Promote, Pause or Abort" in answer.stderr
+
+
+def test_who_gets_no_answer_leaves_the_action_behind(stage: Stage, trimtab: Shell) -> None:
+    stage.says("Soaking", **UNDERWAY)
+    answer = trimtab("rollout", "pause", "calmer", "-n", stage.namespace, "--timeout", "100ms")
+    assert answer.returncode == 3
+    assert "is `trimtab run` running?" in answer.stderr
+    assert [action["spec"]["action"] for action in stage.actions] == ["Pause"]
+
+
+def test_who_may_not_is_told_what_to_ask_for(stage: Stage, hire: Hire) -> None:
+    stage.says("Soaking", **UNDERWAY)
+    ann = hire()
+    ann.grant(may("policyrollouts", "get"), may("configtemplates", "get"))
+    theirs = Shell(ann.kubeconfig)
+    first = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    assert first.returncode == 1
+    assert (
+        "you need the verb create on rolloutactions.trimtab.dev and the verb abort on policyrollouts"
+        in first.stderr
+    )
+    ann.grant(CREATES)
+    second = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    assert second.returncode == 1
+    assert f'"{ann.username}" may not abort policyrollouts.trimtab.dev "calmer"' in second.stderr
+    assert "verbs: [abort]" in second.stderr
+    assert stage.actions == []
+    ann.grant(may("policyrollouts", "abort", named="calmer"))
+    third = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    assert third.returncode == 3  # it is made, and who may not read it is told so
+    assert "you may not read RolloutActions here" in third.stderr
+    assert [action["spec"]["requester"] for action in stage.actions] == [ann.username]
+
+
+# Revisions and preferences, of a real operator.
+
+
+def _template(place: Place, minutes: int, token: str) -> None:
+    creds = {"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "c.json", "include": ["api.*"]}
+    values = {"session.minutes": minutes, "api.token": token}
+    place.template(
+        keys=[*KEYS, SECRET_KEY], groups=[{"name": "free", "values": values}], outputs=[APP, PREFS, creds]
+    )
+
+
+def _revision(place: Place) -> int:
+    group = place.get("RenderedGroup", "app-free") or {}
+    return int(group.get("status", {}).get("currentRevision") or 0)
+
+
+def test_revisions_are_listed_compared_and_shown_to_go_back_to(
+    operator: Operator, place: Place, trimtab: Shell
+) -> None:
+    # given: a template that was edited once, its secret too
+    _template(place, 20, "hunter1")
+    wait_for(lambda: _revision(place) == 1, "the first revision")
+    _template(place, 25, "hunter2")
+    wait_for(lambda: _revision(place) == 2, "the second revision")
+    place.rendered()
+
+    # then: history has both, diff tells what changed and nothing secret, undo what would change back
+    history = trimtab.json("history", "app", "free", "-n", place.name)["groups"][0]
+    assert [(r["number"], "current" in r["marks"]) for r in history["revisions"]] == [(2, True), (1, False)]
+    found = trimtab("diff", "app", "free", "1", "2", "-n", place.name)
+    assert found.returncode == 1
+    assert "session.minutes  20 (group/free) -> 25 (group/free)" in found.stdout
+    assert (
+        "api.token        (sensitive) (group/free) -> (sensitive), another value (group/free)" in found.stdout
+    )
+    same = trimtab("diff", "app", "free", "2", "2", "-n", place.name)
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs")
+    undo = trimtab("undo", "app", "free", "-n", place.name)
+    assert (undo.returncode, "session.minutes  25 (group/free) -> 20 (group/free)" in undo.stdout) == (
+        0,
+        True,
+    )
+    sealed = trimtab("undo", "app", "free", "-n", place.name, "-o", "yaml")
+    assert (sealed.returncode, "groups/free/values/api.token are sealed" in sealed.stderr) == (1, True)
+    for answer in (found, same, undo, sealed):
+        assert "hunter" not in answer.stdout + answer.stderr
+
+
+def test_a_user_goes_back_to_what_they_preferred(operator: Operator, place: Place, trimtab: Shell) -> None:
+    # given: a preference that two people have edited, one of them adding a key
+    place.template()
+    place.preference("ann", {"session.minutes": 5, "session.greeting": "hi"})
+    place.accepted("ann")
+    first = preference(place.name, "ann", {"session.minutes": 5, "session.greeting": "hi"})
+    place.arena.kubectl("apply", "-f", "-", input=yaml.safe_dump(first))
+    place.api.apply(first, manager="kubectl-ann")  # only people manage it
+    _people_only(place)
+    patch = {"spec": {"values": {"session.minutes": 9, "agent.temperature": 1.5}}}
+    place.arena.kubectl(
+        "patch", "upref", "ann", "-n", place.name, "--type=merge", "-p", yaml.safe_dump(patch)
+    )
+    place.wait_user("ann", {"session.minutes": 9, "agent.temperature": 1.5, "session.greeting": "hi"})
+    wait_for(lambda: _history(place) != [], "the operator keeps what was before")
+
+    # when: what differs is looked at, printed and applied
+    found = trimtab("diff", "--user", "ann", "-n", place.name)
+    assert found.returncode == 1
+    assert "agent.temperature  0.7 (default) -> 1.5 (user)" in found.stdout
+    printed = yaml.safe_load(trimtab("undo", "--user", "ann", "-n", place.name).stdout)
+    assert printed["spec"]["values"] == {"session.minutes": 5, "session.greeting": "hi"}
+    applied = trimtab("undo", "--user", "ann", "-n", place.name, "--apply")
+    assert applied.returncode == 0, applied.stderr
+
+    # then: the values are the older ones whole, and whoever asks sees who applied them
+    assert place.one("UserPreference", "ann")["spec"]["values"] == {
+        "session.minutes": 5,
+        "session.greeting": "hi",
+    }
+    place.wait_user("ann", {"session.minutes": 5, "agent.temperature": 0.7})
+    managers = place.one("UserPreference", "ann")["metadata"]["managedFields"]
+    assert ("trimtab-cli", "Apply") in {(entry["manager"], entry["operation"]) for entry in managers}
+
+
+def _people_only(place: Place) -> None:
+    """Take the test's own client out of the managers: to the command line it is a tool."""
+    entries = place.one("UserPreference", "ann")["metadata"]["managedFields"]
+    kept = [entry for entry in entries if entry["manager"] != "tests"]
+    place.api.patch("UserPreference", place.name, "ann", {"metadata": {"managedFields": kept}})
+
+
+def _history(place: Place) -> list[Body]:
+    return list((place.one("UserPreference", "ann").get("status") or {}).get("history") or [])
+
+
+def test_what_a_gitops_tool_applied_is_only_taken_over_by_force(
+    operator: Operator, place: Place, trimtab: Shell
+) -> None:
+    place.template()
+    for minutes in (5, 9):
+        place.api.apply(
+            preference(place.name, "ann", {"session.minutes": minutes}), manager="argocd-controller"
+        )
+        place.wait_user("ann", {"session.minutes": minutes})
+    wait_for(lambda: _history(place) != [], "the operator keeps what was before")
+    refused = trimtab("undo", "--user", "ann", "-n", place.name, "--apply")
+    assert refused.returncode == 1
+    assert "managed by field manager argocd-controller, which would put them back" in refused.stderr
+    forced = trimtab("undo", "--user", "ann", "-n", place.name, "--apply", "--force")
+    assert forced.returncode == 0
+    place.wait_user("ann", {"session.minutes": 5})

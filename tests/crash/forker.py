@@ -1,0 +1,58 @@
+"""A program that has imported all of Trimtab and becomes `trimtab run` as often as it is asked.
+
+Half of an operator's start is Python's imports; a run of the harness starts thousands of operators. Each line of
+standard input is one order, as JSON: ``{"arguments": [...], "kubeconfig": ..., "log": ...}``; the answer is a pid. The
+child is a process of its own that runs the console script's ``main``, as if it had been started by a shell.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import traceback
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Until standard input ends."""
+    for module in ("trimtab.__main__", "trimtab.cli.main", "trimtab.cli.run", "trimtab.app"):
+        importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _become(**json.loads(line))
+        print(pid, flush=True)
+
+
+def _become(arguments: list[str], kubeconfig: str, log: str) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, output), (2, output)):
+        os.dup2(file, number)
+    os.environ |= {"KUBECONFIG": kubeconfig, "COLUMNS": "200"}
+    random.seed()
+    sys.argv = ["trimtab", *arguments]
+    code = 1
+    try:
+        sys.modules["trimtab.__main__"].main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -157,11 +157,16 @@ def chosen(served: Served, old: int | None, new: int | None) -> tuple[int, int]:
         return served.current, int(share)
     if served.stable not in (0, served.current):
         return served.stable, served.current
-    before = [int(entry["number"]) for entry in served.entries if int(entry["number"]) < served.current]
+    numbers = [int(entry["number"]) for entry in served.entries]
+    before = [number for number in numbers if number < served.current]
     if not before:
-        raise Failure(
-            f"{served} has no revision before {served.current or 'its first one'}: there is nothing to compare"
+        others = [str(number) for number in numbers if number != served.current]
+        more = (
+            f"there is {', '.join(others)} as well: name FROM and TO"
+            if others
+            else "there is nothing to compare"
         )
+        raise Failure(f"{served} has no revision before {served.current or 'its first one'}; {more}")
     return before[0], served.current
 
 

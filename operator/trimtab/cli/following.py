@@ -43,9 +43,7 @@ async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
     :raises trimtab.kube.errors.ForbiddenError: the rollout may not be read, or not any more.
     """
     queue: asyncio.Queue[Change | errors.ApiError] = asyncio.Queue()
-    tasks = [
-        asyncio.create_task(_guarded(work(cluster, found, queue.put), queue)) for work in (_rollout, _groups)
-    ]
+    tasks = [asyncio.create_task(_guarded(work, cluster, found, queue)) for work in (_rollout, _groups)]
     try:
         scene = Scene(Progress.of(found))
         yield scene
@@ -63,9 +61,14 @@ async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
                 await task
 
 
-async def _guarded(work: Awaitable[None], queue: asyncio.Queue[Change | errors.ApiError]) -> None:
+async def _guarded(
+    work: Callable[[Cluster, Found, _Put], Awaitable[None]],
+    cluster: Cluster,
+    found: Found,
+    queue: asyncio.Queue[Change | errors.ApiError],
+) -> None:
     try:
-        await work
+        await work(cluster, found, queue.put)
     except errors.ApiError as error:
         await queue.put(error)
 

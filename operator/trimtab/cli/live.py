@@ -28,7 +28,8 @@ async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | Non
     home, name = meta["namespace"], meta["name"]
     await _rivals(cluster, trial, template, notes)
     try:
-        await _served(cluster, trial, home, name)
+        trial.pinned = template.get("spec", {}).get("strategy") is not None
+        await _served(cluster, trial, home, name, notes)
     except errors.ForbiddenError:
         notes.append(
             f"you may not list RenderedGroups in {home}: a refused template's served revision is not known"
@@ -86,7 +87,7 @@ def _object_names(template: Body) -> set[str]:
     }
 
 
-async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
+async def _served(cluster: Cluster, trial: Trial, home: str, name: str, notes: list[str]) -> None:
     """What the groups serve: it counts while the template's present spec is refused."""
     wanted: set[str] = set()
     async for body in cluster.each(RENDERED_GROUPS, dict[str, Any], home):
@@ -94,8 +95,17 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
             continue
         trial.put(RENDERED_GROUPS, body)
         status = body.get("status", {})
-        number = status.get("currentRevision")
-        wanted |= {r["snapshot"] for r in status.get("revisions") or () if r.get("number") == number}
+        for revision in status.get("revisions") or ():
+            if revision.get("number") == status.get("currentRevision"):
+                policies = revision.get("policies") or ()
+                wanted |= {revision["snapshot"], *(policy["snapshot"] for policy in policies)}
+                trial.pinned = trial.pinned or bool(policies)
+        share = status.get("share")
+        if share:
+            notes.append(
+                f"{share.get('percent')}% of the users of group {body['spec'].get('group')} are on revision "
+                f"{share.get('revision')} already; who they are only Trimtab knows, so this is about all others"
+            )
     for snapshot in sorted(wanted):
         try:
             found = await cluster.get(CONTROLLER_REVISIONS, home, snapshot)
@@ -104,7 +114,8 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str) -> None:
         if found is not None:
             data = found.get("data") or {}
             trial.sealed = trial.sealed or "sealed" in data
-            trial.put(CONTROLLER_REVISIONS, {**found, "data": {"spec": data.get("spec", {})}})
+            public = {part: data[part] for part in ("spec", "policy") if part in data}
+            trial.put(CONTROLLER_REVISIONS, {**found, "data": public})
 
 
 async def _preferences(cluster: Cluster, home: str, fields: dict[str, str], notes: list[str]) -> list[Body]:

@@ -17,14 +17,16 @@ import msgspec
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
+from trimtab.engine.assignments import Assignment, Assignments, Undecided
 from trimtab.engine.cases import Case
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.membership import holder
 from trimtab.engine.observed import AnyObject
+from trimtab.engine.pointers import components_of
 from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
 from trimtab.engine.sources import POLICY, TEMPLATE
 from trimtab.engine.statuses import Make, Statuses, Target
-from trimtab.engine.templates import Judgement, ready_verdict
+from trimtab.engine.templates import Judgement, Served, ready_verdict
 from trimtab.engine.world import template_of
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import MetaOnly
@@ -57,6 +59,18 @@ class _Said(Statuses):
             self.said[target.resource.kind, target.namespace, target.name] = write.status
 
 
+class _Pinned(Assignments):
+    """Every group on what its pointer says."""
+
+    async def of(self, key: GroupKey) -> Assignment | Undecided | None:
+        pointer = self.pointers.current(key)
+        if pointer is None or await self.templates.judge(key.template_key) is None:
+            return await Assignments.of(self, key)
+        snapshot, policies = components_of(pointer)
+        served = await self.build(key, snapshot, dict(policies))
+        return Assignment(served) if isinstance(served, Served) else served
+
+
 @dataclass(slots=True)
 class Trial:
     """Objects in, verdicts and outputs out."""
@@ -65,6 +79,8 @@ class Trial:
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     policies: dict[TemplateKey, Case] = field(default_factory=dict)
     """What the PolicyRollouts came to."""
+    pinned: bool = False
+    """Groups serve what their RenderedGroups point to: how far rollouts are is not worked out here."""
     sealed: bool = False
     """What groups serve is known without its sensitive values."""
     _engine: Engine = field(init=False)
@@ -121,6 +137,11 @@ class Trial:
             judgement = await templates.judge(item.key)
             if judgement is not None:
                 self.judged[item.key] = judgement
+        if self.pinned:
+            known = self._engine.groups.assignments
+            self._engine.groups.assignments = _Pinned(
+                known.templates, known.policies, known.sources, known.pointers
+            )
         for item in sorted(world.templates, key=_age):
             self._rolled_out(TEMPLATE, item, self.judged.get(item.key))
         for item in sorted(world.rollouts, key=_age):

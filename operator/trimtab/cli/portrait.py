@@ -78,8 +78,10 @@ def _where(progress: Progress) -> Iterator[Line]:
 
 def content_words(content: Content) -> str:
     """Content in one line: its hash, the generation that said it first, and where it is kept."""
+    if content.snapshot is None:
+        return "nothing, as before it"
     generation = f"generation {content.generation}, " if content.generation is not None else ""
-    return f"{content.hash} ({generation}{content.snapshot or 'nothing, as before this policy'})"
+    return f"{content.hash} ({generation}{content.snapshot})"
 
 
 def _waves(progress: Progress, now: float) -> Iterator[Line | Table]:

@@ -187,7 +187,7 @@ def changes(before: Scene | None, after: Scene, now: float) -> Iterator[str]:
     new = after.progress
     at = f"{times.text(now)[:19]}Z"
     if old is None:
-        yield f"{at} {new.found}: {_headline(new)}"
+        yield f"{at} {new.found}: {_headline(new, new.message)}"
     else:
         yield from (f"{at} {text}" for text in _progress(old, new))
     known = {told["group"]: told for told in _told(before)} if before is not None else None
@@ -205,11 +205,12 @@ def changes(before: Scene | None, after: Scene, now: float) -> Iterator[str]:
         yield f"{at} {after.trouble}"
 
 
-def _headline(progress: Progress) -> str:
+def _headline(progress: Progress, message: str) -> str:
     made = progress.made
-    facts = [f"wave {made.wave}" if made.wave else "", f"{made.updated} groups" if made.updated else ""]
-    where = ", ".join(fact for fact in facts if fact)
-    return f"{progress.phase}{f' ({where})' if where else ''}{f': {progress.message}' if progress.message else ''}"
+    wave = f"wave {made.wave}" if made.wave and f"wave {made.wave}" not in message else ""
+    facts = [fact for fact in (wave, f"{made.updated} groups" if made.updated else "") if fact]
+    where = f" ({', '.join(facts)})" if facts else ""
+    return f"{progress.phase}{where}{f': {message}' if message else ''}"
 
 
 def _progress(old: Progress, new: Progress) -> Iterator[str]:
@@ -218,11 +219,12 @@ def _progress(old: Progress, new: Progress) -> Iterator[str]:
     for transition in fresh:
         by = f" (by {transition.by})" if transition.by else ""
         yield f"{transition.reason}: {transition.message or ''}{by}"
-    if _headline(old) != _headline(new):
-        yield _headline(new)
+    if _headline(old, old.message) != _headline(new, new.message):
+        said = any(transition.message == new.message for transition in fresh)
+        yield _headline(new, "" if said else new.message)
     states = [(wave["name"], wave["state"].partition(",")[0]) for wave in old.waves(0)]
     for name, state in ((w["name"], w["state"].partition(",")[0]) for w in new.waves(0)):
-        if old.made.waves and (name, state) not in states:
+        if states and not fresh and (name, state) not in states:  # else what happened says it
             yield f"wave {name}: {state}"
     gates = {gate.name: gate for gate in old.made.gates}
     for gate in new.made.gates:

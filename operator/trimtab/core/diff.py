@@ -180,7 +180,9 @@ class _Silent:
     def _policy(self, name: str, content: Spec) -> Spec:
         """Its values as any layer's; of a secret key's constraint only that it is there."""
         policy = self._valued(content.get("policy") or {})
-        made = {field: value for field, value in content.items() if field != "policy"} | policy
+        made = {
+            name: value for name, value in content.items() if name not in ("policy", "templateRef")
+        } | policy
         made["enforced"] = [
             {**entry, "value": _hidden(entry.get("value"))} if entry["key"] in self.secret else entry
             for entry in policy.get("enforced") or ()
@@ -251,9 +253,9 @@ def _differ(old: Any, new: Any) -> bool:
 
 
 def shown(value: Any) -> Any:
-    """A value without what is hidden in it."""
+    """A value without what is hidden in it, and without what is empty."""
     if isinstance(value, Hidden):
         return SENSITIVE
     if isinstance(value, dict):
-        return {name: shown(inner) for name, inner in value.items()}
+        return {name: shown(inner) for name, inner in value.items() if inner not in _EMPTY}
     return [shown(inner) for inner in value] if isinstance(value, list) else value

@@ -87,7 +87,7 @@ class Assignments:
         word = await self._words(key, sources, movers)
         if not isinstance(word, _Words):
             return word
-        served = await self._build(key, word.template.base, {n: c.base for n, c in word.policies.items()})
+        served = await self.build(key, word.template.base, {n: c.base for n, c in word.policies.items()})
         if not isinstance(served, Served):
             return served
         share = await self._share(key, word, movers, served)
@@ -108,7 +108,7 @@ class Assignments:
             policies[source.name] = snapshot
         else:
             template = snapshot
-        served = await self._build(key, template, policies)
+        served = await self.build(key, template, policies)
         return served if isinstance(served, Served) else None
 
     async def _words(
@@ -160,12 +160,12 @@ class Assignments:
         if moving is None or not movers:
             return None
         policies = {name: choice.moved for name, choice in word.policies.items()}
-        served = await self._build(key, word.template.moved, policies)
+        served = await self.build(key, word.template.moved, policies)
         if not isinstance(served, Served) or served.components == base.components:
             return None
         return Share(served, moving.percent, movers[0].uid)
 
-    async def _build(
+    async def build(
         self, key: GroupKey, template: str | None, policies: dict[str, str | None]
     ) -> Served | Undecided | None:
         """The content by its parts, without what is not for this group; None: that template has no such group."""

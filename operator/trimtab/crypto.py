@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+KEPT = 20
+"""Fernet keys that a rotation keeps: what was sealed under an older one cannot be opened any more."""
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -49,6 +51,10 @@ class Keys:
         if not fernet or len(digest) < 16:
             raise UnreadableError("malformed (no fernet key, or a digest key under 16 bytes)")
         return cls(fernet, digest)
+
+    def rotated(self) -> Keys:
+        """The same keys behind a fresh one, which seals from now on; the oldest are left out beyond :data:`KEPT`."""
+        return Keys((Fernet.generate_key(), *self.fernet)[:KEPT], self.digest_key)
 
     def to_secret(self) -> dict[str, str]:
         return {

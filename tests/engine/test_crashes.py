@@ -12,7 +12,7 @@ import pytest
 
 from simulation import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
-from trimtab.engine.engine import KEYS_SECRET
+from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.engine.fence import Fence
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from simulation import HOME, Cluster, Operator, settled, spec
+from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
+from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -16,6 +17,7 @@ from trimtab.kube.resources import (
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     ROLLOUT_ACTIONS,
+    SECRETS,
 )
 
 REST = 30.0
@@ -413,3 +415,22 @@ async def test_an_action_on_nothing_is_refused() -> None:
     await settled(cluster)
     assert cluster.ready(ROLLOUT_ACTIONS, missing) == ("False", "Refused")
     assert cluster.ready(ROLLOUT_ACTIONS, direct) == ("False", "Refused")
+
+
+async def test_keys_are_rotated_on_request_and_older_content_still_opens() -> None:
+    cluster = Cluster()
+    secret = {"name": "token", "type": "String", "sensitive": True, "default": "canary"}
+    cluster.template(groups(keys=[*groups()["keys"], secret]))
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        before = cluster.find(SECRETS, KEYS_SECRET, SYSTEM) or {}
+        meta = {**before["metadata"], "annotations": {"trimtab.dev/rotate-keys": "now"}}
+        cluster.memory.put(SECRETS, {**before, "metadata": meta})
+        await operator.quiet()
+        after = cluster.find(SECRETS, KEYS_SECRET, SYSTEM) or {}
+        assert after["data"]["digest"] == before["data"]["digest"]
+        assert after["data"]["fernet"] != before["data"]["fernet"]
+        assert not after["metadata"].get("annotations")
+        cluster.template({"keys": "nonsense"})
+        await operator.quiet()
+    assert await settled(cluster) == [], "the last good content is served on: it was opened with the old key"

@@ -32,6 +32,8 @@ ANNOTATION_DIGEST = "trimtab.dev/digest"
 ANNOTATION_USER = "trimtab.dev/user"
 ANNOTATION_ADOPT = "trimtab.dev/adopt"
 ANNOTATION_ALLOW_FROM = "trimtab.dev/allow-from"
+ANNOTATION_ROTATE = "trimtab.dev/rotate-keys"
+"""On the Secret of the keys: a fresh Fernet key is put first, then the annotation goes."""
 MANAGER = "trimtab"
 
 DEFAULT_USER = "_default"

@@ -12,7 +12,7 @@ from typing import Any
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core import naming
 from trimtab.core.status import UNKNOWN, Verdict
-from trimtab.crypto import Keys, UnreadableError
+from trimtab.crypto import Keys
 from trimtab.engine.assignments import Assignments
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Cases
@@ -20,6 +20,7 @@ from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
 from trimtab.engine.health import HealthWatch
+from trimtab.engine.keyring import Keyring
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
 from trimtab.engine.pointers import Pointers
@@ -60,7 +61,6 @@ log = logging.getLogger(__name__)
 WORKERS = 4
 FEW_SECONDS = 60.0
 """How often templates and rollouts are listed: there are few, and kopf may miss a deletion."""
-KEYS_SECRET = "trimtab-keys"  # noqa: S105
 OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
 
 
@@ -90,6 +90,7 @@ class Engine:
         self._api = api = Fence(api, may_write)
         self.statuses = Statuses(api, lambda: self.world.queue.busy)
         self.snapshots = Snapshots(api, self.world)
+        self.keyring = Keyring(api, settings.namespace, self._rotated)
         self.templates = Templates(self.world, self.snapshots)
         self.policies = Policies(self.snapshots)
         self.sources = Sources(self.world)
@@ -130,6 +131,9 @@ class Engine:
         if keys is None:
             raise NotLeaderError
         return keys.digest(value)
+
+    def _rotated(self, keys: Keys) -> None:
+        self.snapshots.keys = keys
 
     def _workload_changed(self, workload: WorkloadKey) -> None:
         self.watching.workload_changed(workload)
@@ -188,6 +192,7 @@ class Engine:
                 for reflector in self.reflectors:
                     group.create_task(reflector.run())
                 group.create_task(self.statuses.run())
+                group.create_task(self.keyring.run(self.leading))
                 for _ in range(WORKERS):
                     group.create_task(self._work())
         finally:
@@ -207,7 +212,7 @@ class Engine:
         :raises UnreadableError: the keys' Secret is malformed.
         """
         await self.wait_synced()
-        self.snapshots.keys = await self._load_keys()
+        self.snapshots.keys = await self.keyring.load()
         self.templates.judged.clear()
         self.cases.reset()
         self.groups.reset()
@@ -225,28 +230,6 @@ class Engine:
         self.verdicts.clear()
         self.watching.clear()
         LEADER.set(0)
-
-    async def _load_keys(self) -> Keys:
-        namespace = self.settings.namespace
-        try:
-            body = await self._api.get(SECRETS, namespace, KEYS_SECRET)
-        except errors.NotFoundError:
-            made = {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": KEYS_SECRET, "namespace": namespace},
-                "data": Keys.fresh().to_secret(),
-            }
-            try:
-                body = await self._api.create(SECRETS, made)
-            except errors.ConflictError:
-                body = await self._api.get(SECRETS, namespace, KEYS_SECRET)
-        try:
-            return Keys.from_secret(body.get("data") or {})
-        except UnreadableError as error:
-            raise UnreadableError(
-                f"Secret {namespace}/{KEYS_SECRET} is {error}; restore it from a backup"
-            ) from None
 
     # Working.
 

@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 
 from trimtab.api.rollout_status import Content, KeyChange, Preview
-from trimtab.core.problems import Notice
 from trimtab.core.reload import restarting
-from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.resolve import GroupView, Resolution, trace
 from trimtab.engine.assignments import Assignment, Assignments
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.slices import Slices
@@ -22,6 +21,7 @@ from trimtab.engine.world import World
 SAMPLES, PER_GROUP, KEYS, RESTARTS = 20, 4, 50, 50
 REDACTED = "(sensitive)"
 EFFECTS = ("Clamped", "Dropped", "Locked")
+NOTHING = Resolution({}, {})
 _ABSENT = object()
 
 
@@ -36,6 +36,25 @@ class _Tally:
 
     def count(self, name: str) -> None:
         self.preview[name] = self.preview.get(name, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A group before and after; None where it is not."""
+
+    group: str
+    old: GroupView | None
+    new: GroupView | None
+
+    def hides(self, key: str) -> bool:
+        """Whether its values are not to be shown: sensitive on either side."""
+        return any(view is not None and key in view.schema.sensitive for view in (self.old, self.new))
+
+    def setter(self, key: str, own: Mapping[str, Any]) -> str | None:
+        """The layer that sets it then."""
+        if self.new is None or key not in self.new.schema.keys:
+            return None
+        return trace(self.new, own)[key].layer
 
 
 @dataclass(slots=True)
@@ -61,7 +80,7 @@ class Previews:
             then = await self.assignments.would(key, source, target.snapshot)
             new = then.view(name) if then is not None else None
             async with self.slices.turn() as turn:
-                for _ in self._group(tally, key, old, new):
+                for _ in self._group(tally, key, _Pair(name, old, new)):
                     await turn.over()
         return Preview(
             hash=target.hash,
@@ -71,71 +90,51 @@ class Previews:
             **tally.preview,
         )
 
-    def _group(
-        self, tally: _Tally, key: GroupKey, old: GroupView | None, new: GroupView | None
-    ) -> Iterator[None]:
+    def _group(self, tally: _Tally, key: GroupKey, pair: _Pair) -> Iterator[None]:
+        old, new = pair.old, pair.new
         room = min(SAMPLES, len(tally.samples) + PER_GROUP)
         before = old.values if old else {}
         after = new.values if new else {}
         if before != after or (old is None) != (new is None):
             tally.count("changed_groups")
-        self._changes(tally, key.group, None, before, after, new or old, (), room)
+        self._changes(tally, pair, None, Resolution(before, {}), Resolution(after, {}), room)
         if new is not None and old is not None and restarting(old) != restarting(new):
             target = new.group.spec.target_namespace or key.namespace
             tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
         yield
         for preference in list(self.world.preferences.members(key).values()):
             tally.count("users")
-            mine = _resolved(old, preference) if old else None
-            then = _resolved(new, preference) if new else None
-            self._user(tally, key.group, preference.user, mine, then, new or old, room)
+            mine = _resolved(old, preference) if old else NOTHING
+            then = _resolved(new, preference) if new else NOTHING
+            effects = any(notice.reason in EFFECTS for notice in then.notices)
+            if effects:
+                tally.count("clamped_users")
+            if mine.values != then.values:
+                tally.count("changed_users")
+            if effects or mine.values != then.values:
+                self._changes(tally, pair, preference.user, mine, then, room)
             yield
 
-    def _user(
-        self,
-        tally: _Tally,
-        group: str,
-        user: str,
-        old: Resolution | None,
-        new: Resolution | None,
-        view: GroupView | None,
-        room: int,
-    ) -> None:
-        before = old.values if old else {}
-        after = new.values if new else {}
-        if before != after:
-            tally.count("changed_users")
-        notices = [n for n in (new.notices if new else ()) if n.reason in EFFECTS]
-        if notices:
-            tally.count("clamped_users")
-        if before != after or notices:
-            self._changes(tally, group, user, before, after, view, notices, room)
-
     def _changes(
-        self,
-        tally: _Tally,
-        group: str,
-        user: str | None,
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
-        view: GroupView | None,
-        notices: Iterable[Notice],
-        room: int,
+        self, tally: _Tally, pair: _Pair, user: str | None, old: Resolution, new: Resolution, room: int
     ) -> None:
-        effects = {notice.key: notice.reason for notice in notices}
+        """Note which keys differ, and some of them as samples while there is ``room``."""
+        effects = {notice.key: notice.reason for notice in new.notices if notice.reason in EFFECTS}
+        before, after = old.values, new.values
         for name in {**before, **after}:
             if before.get(name, _ABSENT) == after.get(name, _ABSENT):
                 continue
             tally.keys[name] = None
             if len(tally.samples) < room:
-                hidden = view is None or name not in view.schema.keys or view.schema.keys[name].sensitive
+                hidden = pair.hides(name)
                 tally.samples.append(
                     KeyChange(
-                        group=group,
+                        group=pair.group,
                         user=user,
                         key=name,
                         old=_shown(before, name, hidden),
                         new=_shown(after, name, hidden),
+                        by=pair.setter(name, new.own),
                         effect=effects.get(name, "Changed"),
                     )
                 )

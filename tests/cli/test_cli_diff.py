@@ -107,7 +107,8 @@ def test_of_a_snapshot_without_digests_sensitive_values_are_left_out(
         (["app", "free", "x"], "x is no revision"),
         (["app", "free", "2"], "group free of music/app has no revision 2; it has 4, 3, 1"),
         (["app", "fre"], "did you mean free?"),
-        (["app", "pro"], "group pro of music/app has no revision before 3"),
+        (["app", "pro"], "group pro of music/app has no revision before 3; there is nothing to compare"),
+        (["app", "back"], "has no revision before 1; there is 4, 3 as well: name FROM and TO"),
         (["app", "free", "1", "4"], "ControllerRevision calmer-policy-1, is gone"),
         (["--user", "alice", "5", "6"], "one generation at most"),
         (["--user", "alice", "3"], "no generation 3 in its history (kept: 4, 2)"),
@@ -116,6 +117,7 @@ def test_of_a_snapshot_without_digests_sensitive_values_are_left_out(
 )
 def test_all_trouble_is_2(revisions: FakeCluster, trimtab: Call, args: list[str], said: str) -> None:
     revisions.put(RENDERED_GROUPS, rendered("pro", [{"number": 3, "snapshot": "app-bb"}]))
+    revisions.put(RENDERED_GROUPS, rendered("back", currentRevision=1, stableRevision=1))
     revisions.put(USER_PREFERENCES, preference())
     revisions.remove(CONTROLLER_REVISIONS, "music", "calmer-policy-1")
     answer = trimtab("diff", *args)

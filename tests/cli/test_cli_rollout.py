@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from fake_cluster import (
 from rich.console import Console
 from written import Answer, Call
 
-from trimtab.cli.following import Scene
+from trimtab.cli.cluster import Cluster
+from trimtab.cli.following import Scene, follow
 from trimtab.cli.portrait import drawn
 from trimtab.cli.progress import Outcome, Progress, span
 from trimtab.cli.reference import Found, Kind
@@ -486,13 +488,30 @@ def test_watch_tells_what_happens_until_it_is_final(cluster: FakeCluster, trimta
         "PolicyRollout music/calmer: Progressing (wave 1/2, 0/2 groups): it is Progressing",
         "WaveStarted: canary",
         "Soaking (wave 1/2, 0/2 groups): it is Soaking",
-        "wave canary: now: soaking",
         "RollingBack (wave 1/2, 0/2 groups): it is RollingBack",
         "wave canary: being taken back",
         "wave all: not started",
         "gate errors: Failed, 2 failed: 0.2",
         "RolledBack (wave 1/2, 0/2 groups): it is RolledBack",
         "wave canary: taken back",
+    ]
+
+
+def test_what_happened_is_not_told_twice() -> None:
+    def scene(phase: str, message: str, **status: Any) -> Scene:
+        return Scene(_progress(policy_rollout(phase, **UNDERWAY | {"message": message} | status)))
+
+    happened = {
+        "number": 3,
+        "at": "2026-11-21T12:00:00Z",
+        "reason": "SoakStarted",
+        "message": "wave 1/2 soaks",
+    }
+    before = scene("Progressing", "wave 1/2 moves", waveState="Moving")
+    after = scene("Soaking", "wave 1/2 soaks", transitions=[happened], updated="1/2")
+    assert [line.partition("Z ")[2] for line in changes(before, after, NOW)] == [
+        "SoakStarted: wave 1/2 soaks",
+        "Soaking (wave 1/2, 1/2 groups)",
     ]
 
 
@@ -537,6 +556,15 @@ def test_programs_get_a_document_for_each_change(cluster: FakeCluster, trimtab: 
         "Progressing",
         "Succeeded",
     ]
+
+
+async def test_a_watch_that_ends_at_once_leaves_nothing_running(cluster: FakeCluster) -> None:
+    body = cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    before = asyncio.all_tasks()
+    scenes = follow(Cluster(cluster, "music"), Found(Kind.POLICY_ROLLOUT, body))  # type: ignore[arg-type]
+    await anext(scenes)
+    await scenes.aclose()
+    assert asyncio.all_tasks() == before
 
 
 def test_who_may_not_see_groups_watches_the_rollout(cluster: FakeCluster, trimtab: Call) -> None:

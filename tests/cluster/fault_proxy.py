@@ -12,6 +12,8 @@ fault               what the client sees
 ``Slow``            the answer, late
 ``CutStream``       a watch that ends in the middle of an event, after some whole ones
 ``ErrorEvent``      a watch with an ERROR event in it, after which it ends
+``Die``             nothing, ever: it is killed before the API server has the request, or has answered
+``Hold``            nothing until something has happened: the request, or its answer, is on its way
 ==================  =============================================================================
 """
 
@@ -102,7 +104,25 @@ class ErrorEvent:
     after: int = 0
 
 
-Effect = Refuse | LoseAnswer | Cut | Slow | CutStream | ErrorEvent
+@dataclass(frozen=True)
+class Die:
+    """``kill`` ends the client; it must be dead when that returns."""
+
+    kill: Callable[[], object]
+    after: bool
+    """Whether the API server did it before."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A request that is held arrives once it is let go, whether or not anybody waits for its answer."""
+
+    go: threading.Event
+    after: bool
+    """Whether the API server has done it already, and only the answer is held."""
+
+
+Effect = Refuse | LoseAnswer | Cut | Slow | CutStream | ErrorEvent | Die | Hold
 Choose = Callable[[Exchange], Effect | None]
 
 
@@ -133,6 +153,7 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()
         self._streams: dict[int, tuple[Exchange, web.Request]] = {}
+        self._held: set[asyncio.Task[web.StreamResponse]] = set()
         self._thread = threading.Thread(target=self._main, name="fault-proxy", daemon=True)
 
     def __enter__(self) -> FaultProxy:
@@ -247,10 +268,30 @@ class FaultProxy:
             return self._refuse(exchange, effect.status, effect.reason, effect.retry_after)
         if isinstance(effect, Cut):
             return self._cut(request, exchange)
+        if isinstance(effect, Die) and not effect.after:
+            effect.kill()
+            return self._cut(request, exchange)
+        if isinstance(effect, Hold):
+            task = self._loop.create_task(self._tried(request, exchange, effect))
+            self._held.add(task)
+            task.add_done_callback(self._held.discard)
+            return await asyncio.shield(task)
+        return await self._tried(request, exchange, effect)
+
+    async def _tried(
+        self, request: web.Request, exchange: Exchange, effect: Effect | None
+    ) -> web.StreamResponse:
+        if isinstance(effect, Hold) and not effect.after:
+            await self._opened(effect)
         try:
             return await self._forward(request, exchange, effect)
         except (aiohttp.ClientError, ConnectionError):
             return self._cut(request, exchange)
+
+    @staticmethod
+    async def _opened(effect: Hold) -> None:
+        while not effect.go.is_set():
+            await asyncio.sleep(0.01)
 
     def _cut(self, request: web.Request, exchange: Exchange) -> web.Response:
         exchange.status = 0
@@ -289,6 +330,11 @@ class FaultProxy:
                 return self._cut(request, exchange)
             return self._refuse(exchange, effect.status, "InternalError")
         exchange.status = answer.status
+        if isinstance(effect, Die):
+            effect.kill()
+            return self._cut(request, exchange)
+        if isinstance(effect, Hold) and effect.after:
+            await self._opened(effect)
         return web.Response(status=answer.status, body=content, headers=_kept(answer))
 
     async def _stream(

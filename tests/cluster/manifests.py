@@ -95,11 +95,11 @@ def policy(
         "apiVersion": API_VERSION,
         "kind": "PolicyRollout",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"templateRef": {"name": of}, "policy": says or minutes(25), **more, **spec},
+        "spec": {"templateRef": {"name": of}, "policy": minutes(25) if says is None else says, **more, **spec},
     }
 
 
-def minutes(number: int) -> Body:
+def minutes(number: Any) -> Body:
     """A policy that enforces the length of sessions."""
     return enforce("session.minutes", number)
 

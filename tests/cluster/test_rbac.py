@@ -100,13 +100,14 @@ def test_a_templates_whole_life_under_the_installed_roles(
         )
     )
 
-    # a policy is told that it has no effect yet
+    # a policy rolls out, and is withdrawn
     policy = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}}
     meta = {"name": "calmer", "namespace": place.name}
     place.api.apply(
         {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PolicyRollout", "metadata": meta, "spec": policy}
     )
-    place.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
+    place.wait_verdict("PolicyRollout", "calmer", "True", "Succeeded")
+    place.drop("PolicyRollout", "calmer")
 
     # when: a group goes, then everything does
     place.template(keys=keys, groups=[home], outputs=[PREFS, TOKEN_OUTPUT])

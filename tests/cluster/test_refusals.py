@@ -132,14 +132,12 @@ def test_a_reference_to_nothing_says_what_is_missing(operator: Operator, place: 
     place.accepted("dangling")
 
 
-STRATEGY = {"waves": [{"name": "all"}]}
 TEMPLATE_FIELDS: dict[str, Body] = {
     "spec.rules": {"rules": [{"name": "r", "expression": "values.session.minutes > 0"}]},
     "spec.flags": {
         "flags": [{"name": "f", "state": "Enabled", "variants": {"on": True, "off": False}, "defaultVariant": "off"}]
     },
     "spec.migrations": {"schemaVersion": 2, "migrations": [{"from": 1, "steps": [{"drop": "old"}]}]},
-    "spec.strategy": {"strategy": STRATEGY},
     "spec.outputs[1].format (Text)": {
         "outputs": [APP, {"name": "motd", "format": "Text", "fileName": "motd", "template": "hi"}]
     },
@@ -185,7 +183,9 @@ def test_a_preference_field_that_is_not_built_is_refused_by_name_and_keeps_what_
     place.wait_user("alice", {"session.minutes": 5})
 
 
-def test_a_policy_rollout_is_refused_whole_and_changes_nothing(operator: Operator, place: Place) -> None:
+def test_a_policys_flags_are_not_built_and_the_policy_changes_nothing(
+    operator: Operator, place: Place
+) -> None:
     place.template()
     place.rendered()
     before = place.outputs()
@@ -196,13 +196,15 @@ def test_a_policy_rollout_is_refused_whole_and_changes_nothing(operator: Operato
             "metadata": {"name": "calmer", "namespace": place.name},
             "spec": {
                 "templateRef": {"name": "app"},
-                "policy": {"values": {"session.minutes": 1}},
-                "strategy": STRATEGY,
+                "policy": {
+                    "values": {"session.minutes": 1},
+                    "flags": [{"name": "f", "rollout": {"on": 5}}],
+                },
             },
         }
     )
     ready = place.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
-    assert "PolicyRollout" in ready["message"]
+    assert "spec.policy.flags" in ready["message"]
     operator.quiet()
     assert place.outputs() == before
 

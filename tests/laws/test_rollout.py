@@ -71,6 +71,7 @@ CHOICES: tuple[tuple[int, tuple[tuple[Any, ...], ...]], ...] = (
     (1, (("busy",), ("", "", "another rollout is under way"))),
     (1, (("previewed",), (True, True, False))),
     (2, (("stall",), (8, 25))),
+    (2, (("old",), (1, 2, 3, 5, 8))),
     (2, (("die",),)),
     (2, (("deliver",),)),
 )
@@ -107,6 +108,9 @@ class Story(Place):
     well_for: float = -1.0
     """How long, as the story itself knows, all of the present wave has been well without a gap; -1: it is not."""
     last_look: float = START
+    looks: list[Any] = field(default_factory=list)
+    old: int = 0
+    """How many looks ago the groups were looked at that the next step sees."""
     asked: int = 0
     undelivered: list[Request] = field(default_factory=list)
     verdicts: dict[str, Answer] = field(default_factory=dict)
@@ -120,7 +124,9 @@ class Story(Place):
     def once(self) -> Step:
         """One look, one step, and what the laws say of it. What is written is the progress alone."""
         before, seen = self.progress, self.look()
-        seen = replace(seen, requests=tuple(self.undelivered))
+        self.looks = [*self.looks[-8:], seen.groups]
+        groups, self.old = self.looks[max(-len(self.looks), -1 - self.old)], 0
+        seen = replace(seen, requests=tuple(self.undelivered), groups=groups)
         made = step(before, seen, self.now)
         self._know(before, seen)
         for law in self.laws:
@@ -155,13 +161,9 @@ class Story(Place):
         wave = progress.waves[(progress.current_wave or 1) - 1]
         wanted = intents(progress)
         for name in wave.groups:
-            found = self.groups[name]
-            if found.exists and not (
-                found.looked_at
-                and self.is_there(name, wanted[name])
-                and found.epoch == progress.epoch
-                and found.health == "Healthy"
-            ):
+            found = seen.groups.get(name)
+            there = self.is_there(name, wanted[name]) and self.groups[name].epoch == progress.epoch
+            if found is None or (found.exists and not (there and found.health == "Healthy")):
                 return False
         for gate in seen.strategy.gates:
             passes = ("Successful", "NoData") if gate.on_no_data == "Pass" else ("Successful",)
@@ -219,6 +221,10 @@ class Story(Place):
 
     def on_strategy(self, index: int) -> None:
         self.strategy = STRATEGIES[index]
+
+    def on_old(self, looks: int) -> None:
+        """A cache is behind."""
+        self.old = looks
 
     def on_busy(self, busy: str) -> None:
         self.busy = busy

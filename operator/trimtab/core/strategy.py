@@ -23,8 +23,7 @@ INTERVAL, TIMEOUT = 30.0, 10.0
 SHORTEST_INTERVAL, LONGEST_TIMEOUT = 1.0, 60.0
 ERROR_LIMIT = 4
 
-_LITERAL = re.compile(r"""r?("([^"\\]|\\.)*"|'([^'\\]|\\.)*')""")
-_RESULT = re.compile(r"(?<![\w.])result(?!\w)")
+_RESULT = re.compile(r"\bresult\b")
 
 OnNoData = Literal["Pause", "Fail", "Pass"]
 
@@ -159,7 +158,7 @@ def _condition_problem(text: str) -> str:
         Condition.compile(text)
     except ValueError as error:
         return str(error)
-    if not _RESULT.search(_LITERAL.sub("''", text)):
+    if not _RESULT.search(text):
         return "it never mentions result, so no measurement could change it: compare result, as result < 0.01"
     return ""
 

@@ -179,7 +179,12 @@ class Assignments:
             return None
         refs = []
         for name, snapshot in sorted(policies.items()):
-            if snapshot and await self.policies.covers(TemplateKey(key.namespace, snapshot), group.spec):
+            if snapshot is None:
+                continue
+            covers = await self.policies.covers(TemplateKey(key.namespace, snapshot), group.spec)
+            if covers is None:
+                return UNDECIDED  # not to know what a policy says is no reason to serve the group without it
+            if covers:
                 refs.append((name, snapshot))
         identity = (key.template_key, (template, tuple(refs)))
         known = self._served.get(identity)

@@ -29,7 +29,7 @@ from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
 from trimtab.engine.previews import Previews
 from trimtab.engine.rollouts import Rollouts
 from trimtab.engine.sightings import Sightings
-from trimtab.engine.snapshots import Snapshots
+from trimtab.engine.snapshots import FRESH_SECONDS, Snapshots
 from trimtab.engine.sources import Sources
 from trimtab.engine.statuses import Statuses
 from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollout_verdict
@@ -312,7 +312,9 @@ class Engine:
                     self.world.enqueue_group(group)  # it follows its assignment
             elif not refused and (group not in wanted or self._behind(group, judgement)):
                 self.world.everything(group)
-        await self.snapshots.prune(key, lambda: self._needed(key))
+        gone = judgement is None
+        if not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
+            self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         if judgement is not None:
             self._say(key, judgement, wanted)
 

@@ -102,10 +102,10 @@ class Policies:
         self._specs[place] = spec
         return spec
 
-    async def covers(self, place: TemplateKey, group: GroupSpec) -> bool:
-        """Whether a stored policy is for that group."""
+    async def covers(self, place: TemplateKey, group: GroupSpec) -> bool | None:
+        """Whether a stored policy is for that group; None if the policy cannot be read."""
         spec = await self.spec(place)
-        return spec is not None and in_scope(spec, group)
+        return None if spec is None else in_scope(spec, group)
 
     async def compiled(self, name: str, place: TemplateKey, schema: Schema) -> Policy | None:
         """A stored policy over a template; what of it does not fit that template (an older one, say) is left out."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import Counter
@@ -26,6 +27,7 @@ from trimtab.kube.resources import CONTROLLER_REVISIONS
 
 log = logging.getLogger(__name__)
 
+FRESH_SECONDS = 20.0
 DIGITS = 16
 """Hex digits of a content's keyed hash."""
 
@@ -38,6 +40,8 @@ class Snapshots:
     world: World
     keys: Keys | None = None
     _in_use: Counter[str] = field(default_factory=Counter)
+    _fresh: dict[str, float] = field(default_factory=dict)
+    """Snapshots that were asked for, and when by the event loop's time."""
     _leaving: set[TemplateKey] = field(default_factory=set)
     """Snapshots whose deletion is under way."""
 
@@ -55,14 +59,19 @@ class Snapshots:
     ) -> None:
         """Make sure that the snapshot is there; ``content`` is split already, its public half goes to ``part``.
 
+        For :data:`FRESH_SECONDS` it is not pruned: whoever asks for it still has to write down that it is needed.
+
         :raises trimtab.kube.errors.ApiError: it could not be stored.
         """
+        known = self._fresh.get(place.name, float("-inf"))
+        self._fresh[place.name] = _now()
         if place in self._leaving:
             raise errors.UnavailableError(
                 0, "Leaving", f"snapshot {place} is being deleted; it is made again"
             )
-        if self.world.snapshots.get(place) is not None and await self._is_there(place):
-            return
+        if self.world.snapshots.get(place) is not None:
+            if _now() - known < FRESH_SECONDS / 2 or await self._is_there(place):
+                return
         keys = self._keys()
         public, taken = content
         data: dict[str, Any] = {part: public}
@@ -119,14 +128,23 @@ class Snapshots:
                 if not self._in_use[name]:
                     del self._in_use[name]
 
-    async def prune(self, key: TemplateKey, needed: Callable[[], set[str]]) -> None:
-        """Delete this template's snapshots that nobody needs; asked anew for each, as that may change meanwhile."""
+    async def prune(self, key: TemplateKey, needed: Callable[[], set[str]], *, gone: bool = False) -> bool:
+        """Delete this template's snapshots that nobody needs; asked anew for each, as that may change meanwhile.
+
+        False: some may be pruned later, as somebody has asked for them a moment ago. With the template ``gone`` nobody
+        will need them.
+        """
+        now, done = _now(), True
+        self._fresh = {name: at for name, at in self._fresh.items() if now - at < FRESH_SECONDS}
         for stored in list(self.world.snapshots):
             place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
             label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
             if (place.namespace, label) != key or place in self._leaving:
                 continue
             if self._in_use[place.name] > 0 or place.name in needed():
+                continue
+            if place.name in self._fresh and not gone:
+                done = False
                 continue
             self._leaving.add(place)
             try:
@@ -135,11 +153,16 @@ class Snapshots:
             finally:
                 self._leaving.discard(place)
             self.world.snapshots.drop(stored)
+        return done
 
     def _keys(self) -> Keys:
         if self.keys is None:
             raise RuntimeError("only the leader stores content, and it has loaded its keys")
         return self.keys
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def template_labels(key: TemplateKey) -> dict[str, str]:

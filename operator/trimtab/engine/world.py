@@ -166,7 +166,8 @@ class World:
         EVENTS.labels("PolicyRollout").inc()
         for template in {template_of(item) for item in (old, new) if item is not None}:
             self.enqueue_rollouts(template)
-            if new is None:  # its policy is withdrawn
+            if new is None:  # its policy is withdrawn, and nobody may need its snapshots any more
+                self.enqueue_template(template)
                 for group in self.groups_of(template):
                     self.enqueue_group(group)
 

@@ -1,7 +1,7 @@
 """Verbs about rollouts and revisions against a real API server.
 
-Of rollouts the test itself plays the operator, by writing statuses and answers as admin: what is tested is what people
-see and who is let in. Revisions and preferences are those of a real operator.
+Where it matters what exactly people see and who is let in, the test itself plays the operator, by writing statuses and
+answers as admin. Then a real operator's rollout, revisions and preferences.
 """
 
 from __future__ import annotations
@@ -246,7 +246,62 @@ def test_who_may_not_is_told_what_to_ask_for(stage: Stage, hire: Hire) -> None:
     assert [action["spec"]["requester"] for action in stage.actions] == [ann.username]
 
 
-# Revisions and preferences, of a real operator.
+# A real operator.
+
+
+def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
+    operator: Operator, guarded: Arena, place: Place, trimtab: Shell
+) -> None:
+    # given: a policy whose only wave wants an approval
+    place.template()
+    place.preference("ann", {"agent.temperature": 1.5})
+    place.accepted("ann")
+    constraint = {"key": "agent.temperature", "maximum": 1.0, "reason": "COST-7"}
+    place.api.create(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "PolicyRollout",
+            "metadata": {"name": "calmer", "namespace": place.name},
+            "spec": {
+                "templateRef": {"name": "app"},
+                "policy": {"values": {"session.minutes": 25}, "constraints": [constraint]},
+                "strategy": {"waves": [{"name": "all", "approval": True}]},
+            },
+        }
+    )
+
+    def call(*args: str) -> subprocess.CompletedProcess[str]:
+        return trimtab("rollout", *args, "-n", place.name)
+
+    # when: it is watched, previewed, approved
+    assert call("watch", "calmer", "--for", "AwaitingApproval", "--timeout", "60s").returncode == 0
+    preview = trimtab.json("rollout", "preview", "calmer", "-n", place.name)
+    assert (preview["changedGroups"], preview["clampedUsers"]) == (2, 1)
+    assert call("promote", "calmer").returncode == 1
+    assert call("approve", "calmer", "--content-hash", "0123").returncode == 1
+    approved = call("approve", "calmer")
+    assert approved.returncode == 0, approved.stderr
+
+    # then: it arrives, and history and diff tell of it
+    done = call("watch", "calmer", "--timeout", "60s")
+    assert (done.returncode, "Succeeded" in done.stdout) == (0, True)
+    place.wait_user("ann", {"agent.temperature": 1.0, "session.minutes": 25})
+    history = trimtab.json("history", "app", "free", "-n", place.name)["groups"][0]
+    assert [(r["number"], r.get("by")) for r in history["revisions"]] == [
+        (2, "PolicyRollout calmer"),
+        (1, None),
+    ]
+    assert (
+        "session.minutes  30 (default) -> 25 (policy/calmer)"
+        in trimtab("diff", "app", "free", "-n", place.name).stdout
+    )
+    wait_for(lambda: trimtab("status", "-n", place.name).returncode == 0, "status says that all is well")
+
+    # and when: the group is undone, then: the rollout that made its revision is
+    undone = trimtab("undo", "app", "free", "-n", place.name, "--reason", "too calm")
+    assert undone.returncode == 0, undone.stderr
+    assert call("watch", "calmer", "--for", "RolledBack", "--timeout", "60s").returncode == 0
+    place.wait_user("ann", {"agent.temperature": 1.5, "session.minutes": 30})
 
 
 def _template(place: Place, minutes: int, token: str) -> None:

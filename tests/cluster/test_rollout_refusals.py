@@ -1,0 +1,223 @@
+"""What cannot be rolled out is refused, with a message that says what to change, and nothing moves anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from live import Body, RefusedError
+from manifests import enforce, minutes, policy, wave, waves
+from place import Arena, Place
+from rolling import NEW, OLD_FREE, OLD_PRO, given
+from running import Operator
+
+QUERY: Body = {"address": "http://prometheus:9090", "query": "errors"}
+
+
+def gate(**spec: Any) -> Body:
+    return waves(gates=[{"name": "errors", **spec}])
+
+
+def prometheus(condition: str, **spec: Any) -> Body:
+    return gate(prometheus={**QUERY, "successCondition": condition}, **spec)
+
+
+STRATEGIES: dict[str, tuple[Body, str, str]] = {
+    "a wave of a group that is not there": (
+        waves(wave("one", "fre")), "there is no group fre in the rollout's scope", "free"),
+    "a wave of no group": (
+        waves(wave("one", groups=[])), "names no group", "name some, or leave groups out for the rest"),
+    "a selector that selects nothing": (
+        waves(wave("one", groupSelector={"matchLabels": {"ring": "canary"}})), "selects none", "correct its labels"),
+    "a wave for which nothing is left": (
+        waves(wave("one"), wave("two")), "nothing is left to move", "remove it"),
+    "a percentage that does not grow": (
+        waves(wave("half", "free", percent=50), wave("again", "free", percent=50)), "brings free (50) to 50", "raise"),
+    "a percentage that shrinks": (
+        waves(wave("half", "free", percent=50), wave("less", "free", percent=10)), "free (50)", "raise percent"),
+    "a group that has moved already": (
+        waves(wave("one", "free"), wave("two", "free", "pro")), "free (100)", "leave those groups out"),
+    "a deadline of nothing": (
+        waves(progressDeadline="0s"), "progressDeadline", "say 1s or more"),
+    "a condition that no measurement changes": (
+        prometheus("1 < 2"), "it never mentions result", "compare result"),
+    "a condition that is no CEL": (
+        prometheus("result <"), "gates[errors].prometheus.successCondition", ""),
+    "a gate that can never pass in time": (
+        {**prometheus("result < 1", initialDelay="20m")}, "it could never pass", "lengthen that"),
+    "a gate that is asked too often": (
+        prometheus("result < 1", interval="1ms"), "measured too often", "say 1s or more"),
+    "a gate that accepts no answer": (
+        gate(http={"url": "http://app/", "expectStatus": []}), "no answer could pass", "leave it out for 200"),
+    "a freeze that never ends": (
+        waves(freezes=[{"schedule": "0 * * * *", "duration": "1h"}]), "nothing could ever start", "shorten duration"),
+    "a freeze that never comes": (
+        waves(freezes=[{"schedule": "0 0 31 2 *", "duration": "1h"}]), "spec.strategy.freezes[0]", "as 0 18 * * 5"),
+    "a freeze in no time zone": (
+        waves(freezes=[{"schedule": "0 18 * * 5", "timeZone": "Berlin", "duration": "1h"}]),
+        "there is no time zone Berlin", "Europe/Berlin"),
+}  # fmt: skip
+POLICIES: dict[str, tuple[Body, str, str]] = {
+    "a key that is not there": ({"says": enforce("session.minute", 5)}, "session.minute", "session.minutes"),
+    "a value that the template forbids": ({"says": minutes(0)}, "session.minutes", "at least 1"),
+    "a value of another type": ({"says": minutes("soon")}, "session.minutes", "must be of type Integer"),
+    "a constraint that forbids its own value": (
+        {"says": {**minutes(25), "constraints": [{"key": "session.minutes", "maximum": 20}]}},
+        "breaks its own constraint", "change one of the two"),
+    "a constraint of limits that cross": (
+        {"says": {"constraints": [{"key": "session.minutes", "minimum": 20, "maximum": 10}]}},
+        "session.minutes", ""),
+    "groups that are not there": ({"groups": ["free", "gold"]}, "has no group gold", "remove it or correct its name"),
+    "no group": ({"groups": []}, "selects no group of the template", "correct it"),
+    "labels that no group has": (
+        {"groupSelector": {"matchLabels": {"ring": "canary"}}}, "selects no group of the template", "correct it"),
+    "a schemaVersion that is not the template's": (
+        {"schemaVersion": 7}, "is written for schemaVersion 7", "write the policy for the schemaVersion"),
+    "nothing": ({"says": {"values": {}}}, "says nothing", "give it values, enforced or constraints"),
+    "flags": (
+        {"says": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not built in this version"),
+}  # fmt: skip
+
+
+def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operator, place: Place) -> None:
+    # given: a policy that is served
+    given(place)
+    place.policy()
+    place.reach("Succeeded")
+    place.serves(NEW, "free", "pro")
+    operator.quiet()
+    before = place.outputs()
+    cases = {what: ({"strategy": case[0]}, *case[1:]) for what, case in STRATEGIES.items()} | POLICIES
+
+    # when: new ones say what cannot be
+    names = {what: what.lower().replace(" ", "-").replace("'", "") for what in cases}
+    for what, (wrong, _, _) in cases.items():
+        place.policy(names[what], **{"says": enforce("session.greeting", "welcome"), **wrong})
+
+    # then: each says what is wrong and what to do about it
+    for what, (_, said, remedy) in cases.items():
+        reason = "NotSupported" if what == "flags" else "Rejected"
+        found = place.wait_verdict("PolicyRollout", names[what], "False", reason)
+        assert said in found["message"], what
+        assert remedy in found["message"], what
+        assert found["of"]["phase"] == "Rejected", what
+        assert what == "flags" or found["of"]["violations"], what
+    said = place.refused("promote", names["no group"])
+    assert "possible now: nothing until the spec is corrected" in said
+
+    # and so does each edit of what is served
+    for what, (wrong, said, _) in cases.items():
+        place.policy(**{"says": minutes(26), **wrong})
+        assert said in place.reach("Rejected")["message"], what
+
+    # and nothing moves, also after a restart
+    operator.quiet()
+    assert place.outputs() == before
+    operator.restart().quiet()
+    assert place.outputs() == before
+    place.drop("PolicyRollout", names["no group"])
+    place.policy()
+    place.reach("Succeeded")
+
+
+def test_a_policy_that_contradicts_one_before_it_is_refused_and_names_it(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy("first", minutes(25))
+    place.policy("limit", {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]})
+    place.reach("Succeeded", "first")
+    place.reach("Succeeded", "limit")
+    place.serves(NEW, "free", "pro")
+    operator.quiet()
+    before = place.outputs()
+    place.policy("second", minutes(26))
+    said = place.reach("Rejected", "second")["message"]
+    assert "PolicyRollout first enforces another value with the same priority 0" in said
+    assert "give one a higher priority or make the values equal" in said
+    place.policy("hot", enforce("agent.temperature", 1.5), priority=100)
+    said = place.reach("Rejected", "hot")["message"]
+    assert "PolicyRollout limit has a constraint that forbids the value enforced here" in said
+    operator.quiet()
+    assert place.outputs() == before
+    # with another priority, or once the other has gone, it rolls out
+    place.policy("second", minutes(26), priority=1)
+    place.reach("Succeeded", "second")
+    place.serves({"session.minutes": 26}, "free", "pro")
+    place.drop("PolicyRollout", "limit")
+    place.reach("Succeeded", "hot")
+    place.serves({"agent.temperature": 1.5}, "free", "pro")
+
+
+def test_what_the_api_server_can_tell_by_itself_it_refuses(arena: Arena, place: Place) -> None:
+    wrong: list[tuple[Body, str]] = [
+        (gate(), "exactly one of prometheus, http and job"),
+        (
+            gate(http={"url": "http://app/"}, job={"cronJob": "e2e"}),
+            "exactly one of prometheus, http and job",
+        ),
+        (gate(http={"url": "file:///etc/passwd"}), "spec.strategy.gates[0].http.url"),
+        (waves(wave("one", "free", groupSelector={})), "groups or groupSelector, not both"),
+        (waves(wave("one", percent=0)), "greater than or equal to 1"),
+        (waves(wave("one", percent=101)), "less than or equal to 100"),
+        (waves(onFailure="Explode"), "Unsupported value"),
+        (waves(wave("one", "free"), wave("one", "pro")), "Duplicate value"),
+        (waves(wave("one", "free", soak="a while")), "spec.strategy.waves[0].soak"),
+        (waves(wave("One", "free")), "spec.strategy.waves[0].name"),
+    ]
+    for strategy, said in wrong:
+        with pytest.raises(RefusedError) as caught:
+            place.api.create(policy(place.name, strategy=strategy))
+        assert caught.value.status == 422
+        assert said in str(caught.value)
+    both = policy(place.name, groups=["free"], groupSelector={})
+    with pytest.raises(RefusedError, match="say groups or groupSelector, not both"):
+        place.api.create(both)
+
+
+def test_a_policy_for_a_template_that_is_not_there_waits_for_it(operator: Operator, place: Place) -> None:
+    place.policy()
+    found = place.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotFound")
+    assert "create it or correct spec.templateRef" in found["message"]
+    place.template(groups=[{"name": "free", "values": {"session.minutes": 0}}])
+    place.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotServed")
+    place.template()
+    place.reach("Succeeded")
+    place.serves(NEW, "free", "pro")
+
+
+def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Operator, place: Place) -> None:
+    given(place)
+    assert "there is no PolicyRollout calmer" in place.refused("pause")
+    assert "there is no PolicyRollout nothing" in place.refused("abort", "nothing")
+    said = place.refused("pause", "app", "ConfigTemplate")
+    assert "ConfigTemplate app has no strategy, so that its changes do not roll out" in said
+    place.policy(strategy=waves())
+    content = place.reach("Soaking")["target"]["hash"]
+    assert "possible now: Promote, Pause or Abort" in place.refused("retry")
+    place.policy(says=minutes(26), strategy=waves())
+    place.reach("Soaking", attempt=2)
+    for verb in ("promote", "abort", "pause"):
+        assert "the rollout has moved on" in place.refused(verb, contentHash=content)
+    operator.quiet()
+    place.serves({"session.minutes": 26}, "free")
+    place.serves(OLD_PRO, "pro")
+
+
+def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy(strategy=waves())
+    place.reach("Soaking")
+    place.serves(NEW, "free")
+    place.policy(says=minutes(0), strategy=waves())
+    assert "is held where it is, because the spec is refused now" in place.reach("Rejected")["message"]
+    operator.quiet()
+    place.serves(NEW, "free")
+    place.serves(OLD_PRO, "pro")
+    place.act("abort")
+    place.serves(OLD_FREE, "free")
+    place.reach("Rejected", updated="0/2")
+    place.policy(strategy=waves())
+    place.reach("RolledBack")

@@ -1,0 +1,235 @@
+"""One run: a namespace, operators one after the other, and what people do meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from live import Body
+from manifests import action, policy, preference, template
+
+from crash.checks import marks
+from crash.ground import Ground
+from crash.operators import Quick
+from crash.points import Gatekeeper
+
+PATIENCE = 60.0
+"""Seconds that anything may take on a loaded machine."""
+
+
+class StuckError(Exception):
+    """What a scene waits for did not come about."""
+
+
+class Play:
+    """A scene's hands and eyes. Whoever waits also sees to it that an operator runs."""
+
+    def __init__(self, ground: Ground, name: str, log: Path, *options: str) -> None:
+        self.ground, self.api = ground, ground.api
+        self.namespace = ground.namespace(name)
+        self.keeper = Gatekeeper(self.namespace)
+        ground.proxies[0].faults.append(self.keeper)
+        self.begin_version = 0
+        self.lives = 0
+        self.log, self._options = log, options
+        self.operator: Quick | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called again and again while something is waited for."""
+
+    # Operators.
+
+    def start(self) -> None:
+        """A new operator, when the last one is dead or gone."""
+        self.lives += 1
+        self.keeper.closed = False
+        self.operator = self.ground.operator(self.ground.proxies[0], self.log, *self._options).start()
+
+    def kill(self) -> None:
+        """kill -9, from the proxy's thread: when it returns the process is dead, and nothing of it is forwarded."""
+        assert self.operator is not None
+        self.keeper.closed = True
+        kill(self.operator)
+        self.ground.journal.nudge()
+
+    def end(self) -> None:
+        """All of it goes."""
+        self.keeper.closed = True
+        if self.operator is not None:
+            self.operator.kill()
+        self.ground.proxies[0].faults.remove(self.keeper)
+        self.ground.clear(self.namespace)
+
+    def _tend(self) -> None:
+        assert self.operator is not None
+        if self.keeper.closed:
+            self.operator.kill()
+            self.ground.release_lease()
+            self.start()
+        elif not self.operator.running:
+            raise StuckError(f"the operator ended by itself: {self.operator.text()[-2000:]}")
+
+    # Waiting.
+
+    def until(self, look: Callable[[], Any], what: str | Callable[[], str]) -> Any:
+        """Wait for a true answer.
+
+        :raises StuckError: it did not come.
+        """
+
+        def tended() -> Any:
+            self._tend()
+            self.meanwhile()
+            return look()
+
+        found = self.ground.journal.wait(tended, time.monotonic() + PATIENCE)
+        if not found:
+            raise StuckError(f"not within {PATIENCE:.0f} s: {what() if callable(what) else what}")
+        return found
+
+    def begin(self) -> None:
+        """The scene is set; from here on writes count. Whatever is under way ends first."""
+        assert self.operator is not None
+        self.quiet()
+        bodies = (
+            self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/configmaps"),
+        )
+        self.begin_version = int(bodies[0]["metadata"]["resourceVersion"])
+        self.keeper.begin()
+
+    def quiet(self) -> None:
+        """Wait until an operator has been idle for three looks."""
+        seen: list[object] = []
+
+        def look() -> bool:
+            assert self.operator is not None
+            if not self.operator.said("acting"):
+                return False
+            now = self.operator.metrics()
+            seen.append(
+                [now.get(f"trimtab_{n}", 0.0) for n in ("events_total", "writes_total", "reconciles_total")]
+                + [now.get(n, 0.0) for n in ("trimtab_queue_depth", "trimtab_status_queue_depth")]
+            )
+            last = seen[-3:]
+            idle = len(last) == 3 and last[0] == last[1] == last[2] and not any(last[0][3:])  # type: ignore[index]
+            if not idle:
+                time.sleep(0.03)
+                self.ground.journal.nudge()
+            return idle
+
+        self.until(look, lambda: f"the operator is idle; it counts {seen[-1:]}")
+
+    # People.
+
+    def template(self, **spec: Any) -> Body:
+        return self.api.apply(template(self.namespace, **spec))
+
+    def preference(self, name: str, values: Body, **spec: Any) -> Body:
+        return self.api.apply(preference(self.namespace, name, values, **spec))
+
+    def policy(self, says: Body, strategy: Any = None) -> Body:
+        return self.api.apply(policy(self.namespace, says=says, strategy=strategy))
+
+    def create(self, body: Body) -> Body:
+        return self.api.create(body)
+
+    def drop(self, kind: str, name: str) -> None:
+        self.api.delete(kind, self.namespace, name)
+
+    def ask(self, verb: str, **spec: Any) -> None:
+        """A RolloutAction on the policy; waits until it is answered."""
+        body = action(self.namespace, verb, self.ground.admin, **spec)
+        if "contentHash" not in spec:
+            del body["spec"]["contentHash"]
+        body["metadata"] = {"name": verb, "namespace": self.namespace}
+        self.api.create(body)
+        self.verdict("RolloutAction", verb, "True")
+
+    # What they see.
+
+    def get(self, kind: str, name: str) -> Body:
+        return self.ground.journal.get(kind, self.namespace, name) or {}
+
+    def status(self, name: str = "calmer", kind: str = "PolicyRollout") -> Body:
+        return dict(self.get(kind, name).get("status") or {})
+
+    def verdict(self, kind: str, name: str, status: str, reason: str = "") -> None:
+        """Wait for Ready as of the present generation."""
+
+        def look() -> bool:
+            body = self.get(kind, name)
+            said = body.get("status") or {}
+            if not said or said.get("observedGeneration") != body["metadata"]["generation"]:
+                return False
+            ready = next((c for c in said.get("conditions") or () if c["type"] == "Ready"), {})
+            return ready.get("status") == status and reason in ("", ready.get("reason"))
+
+        self.until(look, lambda: f"{kind} {name} is {status}/{reason}; it is {self.get(kind, name).get('status')}")
+
+    def rendered(self) -> None:
+        self.verdict("ConfigTemplate", "app", "True")
+
+    def accepted(self, name: str) -> None:
+        self.verdict("UserPreference", name, "True")
+
+    def reach(
+        self, phase: str, name: str = "calmer", kind: str = "PolicyRollout", generation: int = 1
+    ) -> None:
+        """Wait until the rollout of that generation is in that phase."""
+
+        def look() -> bool:
+            body = self.get(kind, name)
+            said = body.get("status") or {}
+            seen = said.get("observedGeneration") == body.get("metadata", {}).get("generation") == generation
+            return seen and said.get("phase") == phase
+
+        self.until(look, lambda: f"{kind} {name} is {phase}; it is {json.dumps(self.status(name, kind))}")
+
+    def serve(self, mark: str, *groups: str) -> None:
+        """Wait until all documents of these groups, users' ones too, are made of that content."""
+        for group in groups:
+            self.until(
+                lambda group=group: self._documents(group) == {frozenset({mark})},
+                lambda group=group: f"{group} serves {mark}; it serves {self._documents(group)}",
+            )
+
+    def _documents(self, group: str) -> set[frozenset[str]]:
+        found = set()
+        for body in self.ground.journal.all("ConfigMap", self.namespace):
+            if (body["metadata"].get("labels") or {}).get("trimtab.dev/group") == group:
+                found |= {marks(text) for text in (body.get("data") or {}).values()}
+        return found
+
+    def gone(self, kind: str, name: str) -> None:
+        self.until(lambda: not self.get(kind, name), f"{kind} {name} is gone")
+
+    def stamped(self, name: str) -> None:
+        """Wait until a Deployment carries a digest and all of its pods are ready."""
+
+        def look() -> bool:
+            body = self.get("Deployment", name)
+            status = body.get("status") or {}
+            template = body.get("spec", {}).get("template", {}).get("metadata", {})
+            current = status.get("observedGeneration") == body["metadata"]["generation"] if body else False
+            ready = status.get("readyReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
+            return bool(current and ready and (template.get("annotations") or {}).get("trimtab.dev/digest"))
+
+        self.until(look, lambda: f"Deployment {name} is restarted; it is {self.get('Deployment', name)}")
+
+
+def kill(operator: Quick) -> None:
+    """SIGKILL; returns when the process is dead. Safe in any thread."""
+    try:
+        file = os.pidfd_open(operator.process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(file, signal.SIGKILL)
+        select.select([file], [], [], 30)
+    finally:
+        os.close(file)

@@ -1,0 +1,190 @@
+"""What the cluster should hold, worked out afresh from the live objects with nothing but the pure core.
+
+It knows nothing of the engine: no stores, no queues, no order of events. The random-events laws compare it with what
+the operator has made of the same objects.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resting import unrest
+from serving import Body, Group, Key, Objects, Reading, Serving, key_of
+from trimtab.core import naming
+from trimtab.core.render import Entries, named, render_group, render_user
+from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.selector import selects
+from trimtab.crypto import Keys
+
+Views = Mapping[Group, Serving]
+Labels = Mapping[str, Mapping[str, str]]
+KINDS = ("ConfigMap", "Secret")
+
+
+@dataclass
+class World:
+    """``objects``: data of every output but the shards; ``users``: each group's user entries, in whichever shard;
+    ``verdicts``: Ready's reason of each preference, by namespace and name; ``templates``: whether it is accepted;
+    ``problems``: what is wrong with the pointers and rollouts themselves."""
+
+    objects: dict[tuple[str, str, str], Mapping[str, str]] = field(default_factory=dict)
+    users: dict[Group, dict[str, str]] = field(default_factory=dict)
+    verdicts: dict[Key, str] = field(default_factory=dict)
+    templates: dict[Key, bool] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def world(objects: Objects, keys: Keys | None = None) -> World:
+    """Of all objects, read once; ``keys`` are the operator's, for what is sealed and for shares of users."""
+    reading = Reading(objects, keys)
+    made = World(templates={key: schema is not None for key, schema in reading.live.items()})
+    labels = {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in objects("Namespace")}
+    views = dict(reading.serving())
+    preferences = sorted(objects("UserPreference"), key=_age)
+    for key, serving in views.items():
+        _group(made, key, serving.view)
+    for item in preferences:
+        _preference(made, item, preferences, views, labels, reading.templates)
+    made.problems = [*reading.problems, *unrest(reading)]
+    return made
+
+
+def _group(made: World, key: Group, view: GroupView) -> None:
+    namespace, template, group = key
+    entries = render_group(view).entries
+    for kind in KINDS:
+        if any(
+            output.kind == kind and (output.scope == "Group" or view.schema.delivery != "None")
+            for output in view.schema.outputs
+        ):
+            target = view.group.spec.target_namespace or namespace
+            made.objects[kind, target, naming.group_object(template, group)] = entries.of(kind)
+    made.users[key] = {}
+
+
+def _preference(
+    made: World,
+    item: Body,
+    everyone: list[Body],
+    views: Views,
+    labels: Labels,
+    templates: Mapping[Key, Body],
+) -> None:
+    key = _group_of(item)
+    serving = views.get(key)
+    if serving is None:
+        there = key[:2] in templates
+        served = made.templates.get(key[:2]) or any(other[:2] == key[:2] for other in views)
+        reason = "GroupNotFound" if served else "TemplateNotServed" if there else "TemplateNotFound"
+        made.verdicts[key_of(item)] = reason
+        return
+    rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
+    rivals = [
+        p
+        for p in rivals
+        if (found := views.get(_group_of(p))) and _admits(found.view, _group_of(p), p, labels)
+    ]
+    made.verdicts[key_of(item)], entries = _judge(item, rivals, everyone, serving, key, labels)
+    if entries is None:
+        return
+    delivery = _delivery(serving.of(_user(item)))
+    if delivery == "Sharded":
+        both = named(_user(item), entries)
+        made.users[key] |= {**both.config, **both.secret}
+    elif delivery == "PerUser":
+        name = naming.user_object(key[1], item["metadata"]["name"])
+        for kind in KINDS:
+            if entries.of(kind):
+                made.objects[kind, item["metadata"]["namespace"], name] = entries.of(kind)
+
+
+def _delivery(view: GroupView) -> str:
+    return view.schema.delivery
+
+
+def _judge(
+    item: Body, rivals: list[Body], everyone: list[Body], serving: Serving, key: Group, labels: Labels
+) -> tuple[str, Entries | None]:
+    """Ready's reason, and what is rendered for the user."""
+    if not _admits(serving.view, key, item, labels):
+        return "NamespaceNotAllowed", None
+    if rivals[0] is not item:
+        return "UserTaken", None
+    limit = serving.view.group.spec.max_users
+    if limit is not None:
+        members = [
+            p for p in everyone if _group_of(p) == key and _holds(p, everyone, serving.view, key, labels)
+        ]
+        if item in members[limit:]:
+            return "GroupFull", None
+    view = serving.of(_user(item))
+    alone = _delivery(view) == "PerUser"
+    resolution = view.resolve(item["spec"].get("values") or {})
+    if not resolution.violations:
+        return "Accepted", render_user(view, resolution, alone=alone).entries
+    return "Invalid", render_user(view, _in_force(view, item), alone=alone).entries
+
+
+def _holds(item: Body, everyone: list[Body], view: GroupView, key: Group, labels: Labels) -> bool:
+    """Whether it is the oldest claim on its user, among those that the law's templates let in."""
+    rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
+    return rivals[0] is item and _admits(view, key, item, labels)
+
+
+def _in_force(view: GroupView, item: Body) -> Resolution:
+    """What was accepted last, less what no longer fits; else the group's document."""
+    values = ((item.get("status") or {}).get("accepted") or {}).get("values") or {}
+    resolution = view.resolve(values)
+    if resolution.violations:
+        misfits = {violation.key for violation in resolution.violations}
+        resolution = view.resolve({k: v for k, v in values.items() if k not in misfits})
+    return Resolution(view.values, {}) if resolution.violations else resolution
+
+
+def _admits(view: GroupView, key: Group, item: Body, labels: Labels) -> bool:
+    selector = view.group.spec.preference_namespace_selector
+    namespace = item["metadata"]["namespace"]
+    return namespace == key[0] if selector is None else selects(selector, labels[namespace])
+
+
+def _user(item: Body) -> str:
+    return str(item["spec"].get("user") or item["metadata"]["name"])
+
+
+def _group_of(item: Body) -> Group:
+    reference: dict[str, Any] = item["spec"]["templateRef"]
+    return (
+        reference.get("namespace") or item["metadata"]["namespace"],
+        reference["name"],
+        item["spec"]["group"],
+    )
+
+
+def _age(item: Body) -> tuple[str, str]:
+    return item["metadata"]["creationTimestamp"], item["metadata"]["uid"]
+
+
+def text_of(kind: str, item: Body) -> dict[str, str]:
+    """An output's data in clear."""
+    data = item.get("data") or {}
+    return {k: base64.b64decode(v).decode() for k, v in data.items()} if kind == "Secret" else data
+
+
+def ready_of(item: Body) -> tuple[str, str]:
+    """(status, reason) of Ready as of the present generation."""
+    status = item.get("status") or {}
+    if status.get("observedGeneration") != item["metadata"]["generation"]:
+        return "", "of another generation"
+    found = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    return found.get("status", ""), found.get("reason", "")
+
+
+def compare(what: str, expected: dict[Any, Any], actual: dict[Any, Any]) -> list[str]:
+    return [
+        f"{what} {key}: is {actual.get(key)}, expected {expected.get(key)}"
+        for key in sorted({*expected, *actual})
+        if expected.get(key) != actual.get(key)
+    ]

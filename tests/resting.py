@@ -1,0 +1,137 @@
+"""Whether rollouts that nobody touches any more are where they may stay, worked out with nothing but the pure core."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from serving import TEMPLATE, Body, Key, Reading, Source, fitting, labels_of
+from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.api.support import not_supported
+from trimtab.core import snapshot
+from trimtab.core.policy import compile_policy, contradictions
+from trimtab.core.problems import RejectedError
+from trimtab.core.render import render_group
+from trimtab.core.resolve import document_problems, group_view
+from trimtab.core.schema import Schema
+from trimtab.core.strategy import compile_strategy
+
+NAMED = frozenset({"phase", "underway", "stable", "target", "waves", "currentWave", "attempt", "transitions"})
+"""Fields of status that are a rollout's."""
+
+
+def unrest(reading: Reading) -> Iterator[str]:
+    """What is wrong with a rollout's status, or still to come."""
+    for key in {*reading.templates, *reading.policies}:
+        sources = list(reading.policies.get(key, ()))
+        if key in reading.templates:
+            template = reading.source(key)
+            sources += [template] if template is not None else []
+            left = NAMED & (reading.templates[key].get("status") or {}).keys()
+            if template is None and left:
+                yield f"template {key} does not roll out, and its status says {sorted(left)}"
+        for source in sources:
+            why = _restless(reading, key, source, sources)
+            if why:
+                yield f"{source.kind} {source.name} is {source.progress.phase}: {why}"
+
+
+def _restless(reading: Reading, key: Key, source: Source, all_of_them: list[Source]) -> str:
+    """Why the rollout may not stay in its phase."""
+    progress, phase = source.progress, source.progress.phase
+    strategy: Body = source.body["spec"].get("strategy") or {}
+    refused = refused_now(reading, key, source)
+    if refused != (phase == "Rejected"):
+        return f"what it says now may {'not ' if refused else ''}be rolled out"
+    written = snapshot.content(source.body["spec"])
+    target = _content(reading, key, source, source.target)
+    if phase != "Rejected" and target is not None and target != written:
+        return f"its target is {target}, and its spec says {written}"
+    quarantined = {entry.hash for entry in progress.quarantine}
+    hashed = progress.target.hash if progress.target else ""
+    wave = next(iter(progress.waves[max((progress.current_wave or 0) - 1, 0) :]), None)
+    if phase == "Succeeded":
+        return (
+            "" if source.stable == source.target and hashed not in quarantined else "something else is stable"
+        )
+    if phase == "RolledBack":
+        return (
+            ""
+            if hashed in quarantined and source.stable != source.target
+            else "its target is not in quarantine"
+        )
+    if phase == "Paused":
+        return "" if strategy.get("paused") or progress.halt is not None else "nobody paused it"
+    if phase == "AwaitingApproval":
+        missing = wave is not None and wave.approval and wave.name not in progress.approved
+        return "" if missing else "no approval is missing"
+    if phase == "Waiting":
+        groups = {g for w in progress.waves for g in w.groups}
+        rivals = [s for s in all_of_them if s.name != source.name or s.kind != source.kind]
+        busy = any(rival.plans(group) for rival in rivals for group in groups)
+        return "" if busy or strategy.get("freezes") else "nothing keeps it"
+    return "" if phase == "Rejected" else "it does not come to rest"
+
+
+def _content(reading: Reading, key: Key, source: Source, held: str | None) -> Body | None:
+    if held is None:
+        return None
+    if source.kind == TEMPLATE:
+        return reading.template_content(key[0], held)
+    data = reading.snapshots.get((key[0], held))
+    return None if data is None else reading.joined(data)
+
+
+def refused_now(reading: Reading, key: Key, source: Source) -> bool:
+    """Whether what the rollout's spec says now may not be rolled out."""
+    if key not in reading.templates:
+        return True
+    schema = reading.live[key]
+    try:
+        if source.kind == TEMPLATE:
+            return schema is None or not _plannable(reading, key, source, schema)
+        schema = schema or reading.schema(key, _most_served(reading, key))
+        return schema is None or _refused_policy(reading, key, source, schema)
+    except (ValidationError, RejectedError):
+        return True
+
+
+def _plannable(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
+    """:raises RejectedError: the strategy does not go together with the groups that are, and those that were."""
+    before = reading.schema(key, source.stable)
+    was = labels_of(before, before.groups) if before else {}
+    spec = ConfigTemplateSpec.model_validate(source.body["spec"])
+    compile_strategy(spec.strategy, {**was, **labels_of(schema, schema.groups)})
+    return True
+
+
+def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
+    """:raises RejectedError: the policy, or its strategy, is not valid in itself."""
+    spec = PolicyRolloutSpec.model_validate(source.body["spec"])
+    if not_supported(spec):
+        return True
+    policy = compile_policy(source.name, spec, schema)
+    others = []
+    for other in reading.policies[key]:
+        held = other.target if other.progress.underway == "Forward" else other.stable
+        content = reading.policy_content(key[0], held) if other.name != source.name else None
+        made = fitting(other.name, content, schema) if content is not None else None
+        others += [made] if made else []
+    for name in policy.groups:
+        view = group_view(schema, name, [policy, *(p for p in others if name in p.groups)])
+        if document_problems(view) or render_group(view).violations:
+            return True
+    stable = reading.policy_content(key[0], source.stable)
+    was = fitting(source.name, stable, schema) if stable else None
+    scope = policy.groups | (was.groups if was else frozenset())
+    compile_strategy(spec.strategy, labels_of(schema, [name for name in schema.groups if name in scope]))
+    return not policy.groups or bool(contradictions(policy, others))
+
+
+def _most_served(reading: Reading, key: Key) -> str | None:
+    pointed = (reading.pointed(group)[0] for group in reading.pointers if group[:2] == key)
+    found = Counter(parts[0] for parts in pointed if parts)
+    return found.most_common(1)[0][0] if found else None

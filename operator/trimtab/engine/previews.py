@@ -32,6 +32,8 @@ class _Tally:
     preview: dict[str, Any]
     keys: dict[str, None] = field(default_factory=dict)
     samples: list[KeyChange] = field(default_factory=list)
+    effects: list[KeyChange] = field(default_factory=list)
+    """Samples of what is clamped, dropped or locked: they come first."""
     restarts: list[str] = field(default_factory=list)
 
     def count(self, name: str) -> None:
@@ -85,7 +87,7 @@ class Previews:
         return Preview(
             hash=target.hash,
             keys=list(tally.keys)[:KEYS],
-            samples=tally.samples,
+            samples=[*tally.effects, *tally.samples][:SAMPLES],
             restarts=tally.restarts[:RESTARTS],
             **tally.preview,
         )
@@ -125,19 +127,22 @@ class Previews:
             if before.get(name, _ABSENT) == after.get(name, _ABSENT):
                 continue
             tally.keys[name] = None
-            if len(tally.samples) < room:
-                hidden = pair.hides(name)
-                tally.samples.append(
-                    KeyChange(
-                        group=pair.group,
-                        user=user,
-                        key=name,
-                        old=_shown(before, name, hidden),
-                        new=_shown(after, name, hidden),
-                        by=pair.setter(name, new.own),
-                        effect=effects.get(name, "Changed"),
-                    )
+            effect = effects.get(name, "Changed")
+            kept = tally.samples if effect == "Changed" else tally.effects
+            if len(kept) >= (room if effect == "Changed" else SAMPLES):
+                continue
+            hidden = pair.hides(name)
+            kept.append(
+                KeyChange(
+                    group=pair.group,
+                    user=user,
+                    key=name,
+                    old=_shown(before, name, hidden),
+                    new=_shown(after, name, hidden),
+                    by=pair.setter(name, new.own),
+                    effect=effect,
                 )
+            )
 
 
 def _resolved(view: GroupView, preference: Preference) -> Resolution:

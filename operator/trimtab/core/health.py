@@ -84,7 +84,7 @@ def _deployment(spec: Object, status: Object) -> _Progress:
     if updated < wanted:
         return _Progress(False, f"{updated} of {wanted} replicas are updated")
     if old > 0:
-        return _Progress(False, f"{old} old replicas are still there")
+        return _Progress(False, f"{old} old {'replica is' if old == 1 else 'replicas are'} still there")
     if available < updated:
         return _Progress(False, f"{available} of {updated} updated replicas are available")
     return _Progress(True, _all(wanted))

@@ -216,7 +216,7 @@ def _undo(run: Run, request: Request) -> str:
     )
     run.tell("RolloutUndone", said, request.requester, back=True)
     run.go_back("Undone", said, request.requester)
-    return f"every group goes back to {reading.short(previous)}"
+    return f"every group goes back to {reading.called(previous)}"
 
 
 _VERBS: dict[str, Callable[[Run, Request], str]] = {

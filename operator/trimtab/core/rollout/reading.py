@@ -80,6 +80,11 @@ def short(content: Content | None) -> str:
     return (content.hash[:12] if content else "") or "nothing"
 
 
+def called(content: Content | None) -> str:
+    """Content in a sentence: a policy's first one has nothing before it."""
+    return f"content {short(content)}" if content and content.hash else "what was without this policy"
+
+
 def soak_of(wave: PlannedWave) -> float:
     """In seconds; a soak that somebody wrote by hand and nobody can read counts as none."""
     try:

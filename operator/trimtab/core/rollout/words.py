@@ -168,7 +168,7 @@ def _rolled_back(run: Run) -> str:
     quarantined = next((q for q in run.progress.quarantine if target and q.hash == target.hash), None)
     why = f": {quarantined.reason}" if quarantined is not None and quarantined.reason else ""
     return (
-        f"content {reading.short(run.progress.stable)} is served; {reading.short(target)} is in quarantine{why}; "
+        f"{reading.called(run.progress.stable)} is served; {reading.short(target)} is in quarantine{why}; "
         "new content, or Retry, starts again"
     )
 

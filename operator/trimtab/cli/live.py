@@ -7,7 +7,7 @@ from typing import Any
 from trimtab.api import ConfigTemplateSpec
 from trimtab.cli.cluster import Cluster
 from trimtab.cli.offline import Trial
-from trimtab.core import naming
+from trimtab.core import masked, naming
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -29,7 +29,7 @@ async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | Non
     await _rivals(cluster, trial, template, notes)
     try:
         trial.pinned = template.get("spec", {}).get("strategy") is not None
-        await _served(cluster, trial, home, name, notes)
+        await _served(cluster, trial, template, notes)
     except errors.ForbiddenError:
         notes.append(
             f"you may not list RenderedGroups in {home}: a refused template's served revision is not known"
@@ -87,8 +87,9 @@ def _object_names(template: Body) -> set[str]:
     }
 
 
-async def _served(cluster: Cluster, trial: Trial, home: str, name: str, notes: list[str]) -> None:
+async def _served(cluster: Cluster, trial: Trial, template: Body, notes: list[str]) -> None:
     """What the groups serve: it counts while the template's present spec is refused."""
+    home, name = template["metadata"]["namespace"], template["metadata"]["name"]
     wanted: set[str] = set()
     async for body in cluster.each(RENDERED_GROUPS, dict[str, Any], home):
         if body.get("spec", {}).get("templateRef", {}).get("name") != name:
@@ -106,6 +107,7 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str, notes: l
                 f"{share.get('percent')}% of the users of group {body['spec'].get('group')} are on revision "
                 f"{share.get('revision')} already; who they are only Trimtab knows, so this is about all others"
             )
+    kinds = masked.sensitive(template.get("spec") or {})
     for snapshot in sorted(wanted):
         try:
             found = await cluster.get(CONTROLLER_REVISIONS, home, snapshot)
@@ -114,8 +116,19 @@ async def _served(cluster: Cluster, trial: Trial, home: str, name: str, notes: l
         if found is not None:
             data = found.get("data") or {}
             trial.sealed = trial.sealed or "sealed" in data
-            public = {part: data[part] for part in ("spec", "policy") if part in data}
-            trial.put(CONTROLLER_REVISIONS, {**found, "data": public})
+            trial.put(CONTROLLER_REVISIONS, {**found, "data": _readable(data, kinds)})
+
+
+def _readable(data: _Any, kinds: dict[str, str]) -> _Any:
+    """A snapshot's data with something in the place of what is sealed, so that it compiles without the key."""
+    try:
+        if "spec" in data:
+            spec = masked.compilable(masked.template(data).content)
+            return {"spec": spec.model_dump(by_alias=True, exclude_none=True)}
+        policy = masked.compilable_policy(masked.policy(data).content, kinds)
+        return {"policy": policy.model_dump(by_alias=True, exclude_none=True)}
+    except (masked.UnreadableError, ValueError):
+        return {}
 
 
 async def _preferences(cluster: Cluster, home: str, fields: dict[str, str], notes: list[str]) -> list[Body]:

@@ -151,7 +151,8 @@ class Trial:
             for _ in range(_PASSES):
                 await self._engine.groups.reconcile(group)
                 verdict = self._engine.groups.outcomes.get(group)
-                if not world.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
+                lost = group not in self._engine.groups.states  # what it serves cannot be read
+                if lost or not world.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
                     break
 
     def _rolled_out(self, kind: str, item: AnyObject, judgement: Judgement | None) -> None:

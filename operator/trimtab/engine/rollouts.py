@@ -177,7 +177,8 @@ class Rollouts:
         quiet = {"message": None, "updated": None}
         if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
             return None
-        if made.progress == source.progress:
+        meta, said = source.item.metadata, source.item.status.get("observedGeneration")
+        if made.progress == source.progress or (source.kind == POLICY and said != meta.generation):
             return None
         at = self._written.get(source.uid, 0.0) + SETTLE_SECONDS
         return at if at > self.clock() else None

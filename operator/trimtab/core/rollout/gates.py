@@ -37,9 +37,10 @@ def follow_strategy(run: Run) -> bool:
 
 
 def take_evidence(run: Run) -> None:
-    """Count what was measured in this epoch and wave; evidence of any other is refused."""
+    """Count what was measured in this epoch and wave; evidence of any other is refused. What follows a failure does not
+    make it undone."""
     for evidence in run.seen.evidence:
-        if not reading.measuring(run.progress):
+        if not reading.measuring(run.progress) or failed(run):
             return
         if (evidence.epoch, evidence.wave) == (run.progress.epoch, run.progress.current_wave):
             gates = [_counted(run, s, evidence) if s.name == evidence.gate else s for s in run.progress.gates]
@@ -62,6 +63,10 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
         failures, errors = failures + 1, 0
     else:
         errors += 1  # says nothing, so it does not end a row of failures either
+    if gate is not None:  # beyond its limit a row decides nothing more, and is not worth a write each time
+        failures, errors = min(failures, gate.failure_limit + 1), min(errors, gate.error_limit + 1)
+    if (result, failures, errors) == (status.result, status.failures, status.errors):
+        return status
     return GateStatus(
         name=status.name,
         result=result,

@@ -65,7 +65,9 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
         errors += 1  # says nothing, so it does not end a row of failures either
     if gate is not None:  # beyond its limit a row decides nothing more, and is not worth a write each time
         failures, errors = min(failures, gate.failure_limit + 1), min(errors, gate.error_limit + 1)
-    if (result, failures, errors) == (status.result, status.failures, status.errors):
+    figures = result in ("Successful", "Failed")  # their messages differ each time, the others' when it is news
+    same = (result, failures, errors) == (status.result, status.failures, status.errors)
+    if same and (figures or (message or None) == status.message):
         return status
     return GateStatus(
         name=status.name,
@@ -119,7 +121,13 @@ def halt(run: Run) -> bool:
             return False
         halt_by(run, status)
         return True
-    if halted.reason in ("Action", "Failed") or any(s.name == halted.by for s in open_gates(run)):
+    if halted.reason in ("Action", "Failed"):
+        return False
+    still = next((status for status in open_gates(run) if status.name == halted.by), None)
+    if still is not None:
+        message = why_silent(still)
+        if still.message and halted.message != message:
+            run.change(halt=halted.model_copy(update={"message": message}))
         return False
     run.change(halt=None)
     run.tell("RolloutResumed", f"gate {halted.by} holds nothing back any more", f"gate/{halted.by}")
@@ -128,10 +136,14 @@ def halt(run: Run) -> bool:
 
 
 def halt_by(run: Run, status: GateStatus) -> None:
+    run.halt(HALTS.get(status.result, "NoData"), why_silent(status), gate=status.name)
+
+
+def why_silent(status: GateStatus) -> str:
+    """Why a gate without evidence holds the rollout."""
     row = f" {status.errors} times in a row" if status.errors > 1 else ""
     why = f": {status.message}" if status.message else ""
-    message = f"gate {status.name} {SAYS.get(status.result, SAYS['Pending'])}{row}{why}"
-    run.halt(HALTS.get(status.result, "NoData"), message, gate=status.name)
+    return f"gate {status.name} {SAYS.get(status.result, SAYS['Pending'])}{row}{why}"
 
 
 def restart(run: Run) -> None:

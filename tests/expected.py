@@ -7,12 +7,12 @@ the operator has made of the same objects.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resting import unrest
-from serving import Body, Group, Key, Objects, Reading, Serving, key_of
+from serving import POLICY, TEMPLATE, Body, Group, Key, Objects, Reading, Serving, key_of
 from trimtab.core import naming
 from trimtab.core.render import Entries, named, render_group, render_user
 from trimtab.core.resolve import GroupView, Resolution
@@ -167,7 +167,69 @@ def _age(item: Body) -> tuple[str, str]:
     return item["metadata"]["creationTimestamp"], item["metadata"]["uid"]
 
 
-def text_of(kind: str, item: Body) -> dict[str, str]:
+def differences(expected: World, objects: Objects) -> list[str]:
+    """What is not as it should be: documents, groups and verdicts; empty when all is."""
+    found = list(expected.problems)
+    rendered: dict[tuple[str, str, str], Any] = {}
+    users: dict[Group, dict[str, str]] = {key: {} for key in expected.users}
+    for kind in KINDS:
+        for item in objects(kind):
+            labels = item["metadata"].get("labels") or {}
+            if labels.get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
+                continue
+            data = _clear(kind, item)
+            if naming.LABEL_SHARD not in labels:
+                rendered[kind, *key_of(item)] = data
+                continue
+            home, template, group = (labels[name] for name in _GROUP_LABELS)
+            found += [] if data else [f"shard {key_of(item)} is empty"]
+            mine = users.setdefault((home, template, group), {})
+            found += [f"{entry} is in two shards" for entry in data.keys() & mine.keys()]
+            mine |= data
+    found += compare("object", expected.objects, rendered)
+    found += compare("users of", expected.users, users)
+    groups = {
+        (i["metadata"]["namespace"], i["spec"]["templateRef"]["name"], i["spec"]["group"])
+        for i in objects("RenderedGroup")
+    }
+    if groups != set(expected.users):
+        found.append(f"RenderedGroups {sorted(groups)}, expected {sorted(expected.users)}")
+    return [*found, *_verdicts(expected, objects)]
+
+
+_GROUP_LABELS = (naming.LABEL_TEMPLATE_NAMESPACE, naming.LABEL_TEMPLATE, naming.LABEL_GROUP)
+
+
+def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
+    for item in objects("UserPreference"):
+        wanted, ready = expected.verdicts.get(key_of(item), "unknown"), ready_of(item)
+        if ready != (str(wanted == "Accepted"), wanted):
+            yield f"preference {key_of(item)} says {ready}, expected {wanted}"
+    for item in objects(TEMPLATE):
+        accepted, ready = expected.templates.get(key_of(item), False), ready_of(item)
+        if (ready[1] == "Rejected") == accepted or (accepted and ready not in _serving(item)):
+            yield f"template {key_of(item)} says {ready}, valid: {accepted}"
+    for item in objects(POLICY):
+        phase = (item.get("status") or {}).get("phase")
+        if ready_of(item)[1] not in (phase, *(REFUSALS if phase == "Rejected" else ())):
+            yield f"rollout {key_of(item)} says {ready_of(item)} in phase {phase}"
+    for item in objects("RolloutAction"):
+        if ready_of(item) not in (("True", "Accepted"), ("False", "Refused")):
+            yield f"action {key_of(item)} is not answered: {ready_of(item)}"
+
+
+REFUSALS = ("TemplateNotFound", "TemplateNotServed", "NotSupported")
+
+
+def _serving(template: Body) -> list[tuple[str, str]]:
+    """What a valid template may say when it is at rest."""
+    phase = (template.get("status") or {}).get("phase") or "Succeeded"
+    if phase == "Succeeded":  # or its groups wait for a rollout of a policy
+        return [("True", "Rendered"), ("Unknown", "Progressing")]
+    return [("False" if phase in ("Rejected", "RolledBack") else "Unknown", phase)]
+
+
+def _clear(kind: str, item: Body) -> dict[str, str]:
     """An output's data in clear."""
     data = item.get("data") or {}
     return {k: base64.b64decode(v).decode() for k, v in data.items()} if kind == "Secret" else data

@@ -94,6 +94,11 @@ class Place:
             unprotected=self.unprotected,
         )
 
+    @staticmethod
+    def seeing(seen: Seen, **fields: Any) -> Seen:
+        """The look, but for what is said."""
+        return replace(seen, **fields)
+
     def _groups(self) -> dict[str, GroupSeen]:
         wanted = intents(self.progress)
         return {
@@ -162,10 +167,10 @@ class Place:
     def settle(self) -> Step:
         """Act and follow until nothing moves; time stands still."""
         for _ in range(300):
-            before = self.progress
+            before, groups = self.progress, {name: replace(group) for name, group in self.groups.items()}
             made = self.act()
             self.follow()
-            if self.progress == before:
+            if self.progress == before and self.groups == groups:
                 return made
         raise AssertionError(f"still moving: {self.progress.message}")
 

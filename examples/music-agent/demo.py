@@ -20,8 +20,10 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from stage import KEPT, SYSTEM, Cluster, DemoError, Stage, stop_kept
-from story import MUSIC, Story
+from mirror import Cluster, DemoError
+from scene import MUSIC
+from stage import KEPT, SYSTEM, Stage, stop_kept
+from story import tell_all
 from telling import Telling
 
 from trimtab import crd
@@ -50,7 +52,7 @@ async def perform(stage: Stage, tell: Telling) -> None:
         f"leading {took:.1f} s after its start; process {operator.process.pid}, probes on port {said['port']}"
     )
     async with Cluster.seen_by(stage.sandbox.kubeconfig) as cluster:
-        await Story(stage, cluster, tell).tell_all()
+        await tell_all(stage, cluster, tell)
 
 
 def play(tell: Telling, *, keep: bool) -> None:
@@ -88,6 +90,11 @@ def farewell(stage: Stage, tell: Telling) -> None:
         (f"{trimtab} status -A", ""),
         (f"{trimtab} sandbox kubectl --name {KEPT} -- get upref -A", "or any kubectl"),
         (f"{trimtab} sandbox kubectl --name {KEPT} -- edit upref bela -n {MUSIC}", ""),
+        (
+            f"{trimtab} rollout status newer-model -n {MUSIC}",
+            "what failed, and why; retry would start it again",
+        ),
+        (f"{trimtab} diff music-agent free -n {MUSIC}", "what the policy before it changed"),
         (f"tail -f {stage.log_file}", "the operator's log"),
         (f"{os.path.relpath(python)} {here} --stop", "stops the operator and removes the sandbox"),
     ):

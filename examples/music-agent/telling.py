@@ -13,6 +13,8 @@ from rich.text import Text
 
 WIDTH = 118
 INDENT = "   "
+COLUMNS = (18, 6, 6)
+"""The widths of what is told of a rollout: phase, wave, updated."""
 
 
 class Telling:
@@ -41,13 +43,25 @@ class Telling:
         parts = textwrap.wrap(line, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
         self._lines([f"{part} \\" for part in parts[:-1]] + parts[-1:], "green")
 
-    def output(self, text: str, *, most: int = 40) -> None:
-        """What a program printed, or an object holds, clipped to what a reader can take in."""
-        lines = [part for line in text.rstrip().splitlines() for part in _wrapped(line)]
+    def output(self, text: str, *, most: int = 40, prose: bool = False) -> None:
+        """What a program printed, or an object holds, clipped to what a reader can take in; ``prose`` is wrapped."""
+        split = _folded if prose else _wrapped
+        lines = [part for line in text.rstrip().splitlines() for part in split(line)]
         rest = len(lines) - most
         self._lines(lines[:most], "dim")
         if rest > 0:
             self._lines([f"... and {rest} more lines"], "dim italic")
+
+    def progress(self, seconds: float, columns: Iterable[str], message: str) -> None:
+        """One line of something that moves: when, where it is, and why."""
+        places = zip(columns, COLUMNS, strict=True)
+        head = f"{seconds:5.1f} s  " + "".join(f"{text:{width}}" for text, width in places)
+        indent = len(head)
+        for number, part in enumerate(textwrap.wrap(message, WIDTH - indent, break_on_hyphens=False) or [""]):
+            line = Text(INDENT)
+            line.append(head if number == 0 else " " * indent, style="cyan")
+            line.append(part, style="dim")
+            self.console.print(line)
 
     def fact(self, text: str) -> None:
         """Something that was checked just now."""
@@ -77,6 +91,16 @@ def _wrapped(line: str) -> list[str]:
             parts.append("")
         parts[-1] += piece
     return parts
+
+
+def _folded(line: str) -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        subsequent_indent=2 * INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def milliseconds(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from live import Body
+from live import KINDS, Body
 from place import Place
 
 NEW, OLD_FREE, OLD_PRO = {"session.minutes": 25}, {"session.minutes": 30}, {"session.minutes": 120}
@@ -27,3 +27,11 @@ def freeze_now(reason: str = "fair week") -> Body:
     """A freeze that began this minute."""
     now = datetime.datetime.now(datetime.UTC)
     return {"schedule": f"{now.minute} {now.hour} * * *", "duration": "2h", "reason": reason}
+
+
+def replace(place: Place, body: Body) -> None:
+    """As `kubectl replace`. A server-side apply that empties a struct is refused: the API server makes it null."""
+    name, kind = body["metadata"]["name"], body["kind"]
+    version = place.one(kind, name)["metadata"]["resourceVersion"]
+    whole = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+    place.api.call("PUT", KINDS[kind].path(place.name, name), whole)

@@ -8,7 +8,7 @@ import pytest
 from live import Body, RefusedError
 from manifests import enforce, minutes, policy, wave, waves
 from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given
+from rolling import NEW, OLD_FREE, OLD_PRO, given, replace
 from running import Operator
 
 QUERY: Body = {"address": "http://prometheus:9090", "query": "errors"}
@@ -105,9 +105,10 @@ def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operat
     said = place.refused("promote", names["no group"])
     assert "possible now: nothing until the spec is corrected" in said
 
-    # and so does each edit of what is served
-    for what, (wrong, said, _) in cases.items():
-        place.policy(**{"says": minutes(26), **wrong})
+    # and so does an edit of what is served
+    for what in ("a wave of no group", "a key that is not there", "flags"):
+        wrong, said, _ = cases[what]
+        replace(place, policy(place.name, **{"says": minutes(26), **wrong}))
         assert said in place.reach("Rejected")["message"], what
 
     # and nothing moves, also after a restart
@@ -115,8 +116,7 @@ def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operat
     assert place.outputs() == before
     operator.restart().quiet()
     assert place.outputs() == before
-    place.drop("PolicyRollout", names["no group"])
-    place.policy()
+    replace(place, policy(place.name))
     place.reach("Succeeded")
 
 

@@ -35,6 +35,8 @@ class Ground:
         self.journal = Journal(kubeconfig)
         self.proxies = [FaultProxy(kubeconfig, _made(folder / name)) for name in ("proxy", "second")]
         self.forker = Forker()
+        self.crashing: set[str] = set()
+        """Digests with which pods crash here."""
 
     def __enter__(self) -> Ground:
         self._prepare()

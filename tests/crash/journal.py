@@ -6,14 +6,13 @@ changes of all kinds have one order, and "before" has a meaning.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import urllib3
 from live import KINDS, Api, Body
@@ -65,7 +64,6 @@ class Journal:
         self._news = threading.Condition()
         self._broken = ""
         self._closing = False
-        self._streams: list[Any] = []
 
     def __enter__(self) -> Journal:
         for kind in WATCHED:
@@ -75,10 +73,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing = True
-        for stream in self._streams:
-            with contextlib.suppress(Exception):
-                stream.close()
+        self._closing = True  # the threads end with their connections
 
     # What it knows.
 
@@ -144,7 +139,6 @@ class Journal:
         """Until the API server ends it; the version to go on from."""
         url = f"{self._who.server}{resource.path(None)}?watch=1&allowWatchBookmarks=true&resourceVersion={version}"
         answer = self._pool.request("GET", url, headers={"Accept": "application/json"}, preload_content=False)
-        self._streams.append(answer)
         pending = b""
         try:
             for chunk in answer.stream(None):
@@ -152,7 +146,6 @@ class Journal:
                 for line in lines:
                     version = self._take(kind, json.loads(line)) or version
         finally:
-            self._streams.remove(answer)
             answer.release_conn()
         return version
 

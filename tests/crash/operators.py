@@ -82,7 +82,8 @@ class Quick(Operator):
         self._forker = forker
 
     def start(self) -> Quick:
-        self._from = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self.log_file.touch()
+        self._from = self.log_file.stat().st_size
         arguments = ["run", "--port", "0", "--host", "127.0.0.1", "--namespace", SYSTEM, *self.options]
         pid = self._forker.fork(
             arguments=arguments, kubeconfig=str(self.kubeconfig), log=str(self.log_file)

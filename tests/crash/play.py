@@ -15,9 +15,10 @@ from live import Body
 from manifests import action, policy, preference, template
 
 from crash.checks import marks
-from crash.ground import Ground
+from crash.ground import KEYS, Ground
 from crash.operators import Quick
 from crash.points import Gatekeeper
+from trimtab.sandbox.crashes import Crashes
 
 PATIENCE = 60.0
 """Seconds that anything may take on a loaded machine."""
@@ -39,10 +40,20 @@ class Play:
         self.lives = 0
         self.log, self._options = log, options
         self.operator: Quick | None = None
-        self.meanwhile: Callable[[], None] = lambda: None
-        """Called again and again while something is waited for."""
+        """The one that is waited for."""
+        self.others: list[Quick] = []
+        self.on_start: Callable[[], object] = lambda: None
+        self.on_begin: Callable[[], object] = lambda: None
 
     # Operators.
+
+    def standby(self) -> None:
+        """Another operator, by a proxy of its own, waits for the first one to lead no more."""
+        assert self.operator is not None
+        self.operator.acting()
+        made = self.ground.operator(self.ground.proxies[1], self.log.with_suffix(".standby.log"), *self._options)
+        self.others.append(made)
+        made.start().standing_by()
 
     def start(self) -> None:
         """A new operator, when the last one is dead or gone."""
@@ -60,8 +71,9 @@ class Play:
     def end(self) -> None:
         """All of it goes."""
         self.keeper.closed = True
-        if self.operator is not None:
-            self.operator.kill()
+        for operator in (self.operator, *self.others):
+            if operator is not None:
+                operator.kill()
         self.ground.proxies[0].faults.remove(self.keeper)
         self.ground.clear(self.namespace)
 
@@ -84,7 +96,6 @@ class Play:
 
         def tended() -> Any:
             self._tend()
-            self.meanwhile()
             return look()
 
         found = self.ground.journal.wait(tended, time.monotonic() + PATIENCE)
@@ -96,11 +107,9 @@ class Play:
         """The scene is set; from here on writes count. Whatever is under way ends first."""
         assert self.operator is not None
         self.quiet()
-        bodies = (
-            self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/configmaps"),
-        )
-        self.begin_version = int(bodies[0]["metadata"]["resourceVersion"])
+        self.begin_version = self.version()
         self.keeper.begin()
+        self.on_begin()
 
     def quiet(self) -> None:
         """Wait until an operator has been idle for three looks."""
@@ -150,7 +159,19 @@ class Play:
         self.api.create(body)
         self.verdict("RolloutAction", verb, "True")
 
+    def crash(self, values: Body) -> None:
+        """No pod lives with these values, in this cluster, from now on."""
+        digest = KEYS.digest(values)
+        if digest not in self.ground.crashing:
+            Crashes(self.ground.kubectl).start(digest)
+            self.ground.crashing.add(digest)
+
     # What they see.
+
+    def version(self) -> int:
+        """The newest version that anything has."""
+        listed = self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/configmaps")
+        return int(listed["metadata"]["resourceVersion"])
 
     def get(self, kind: str, name: str) -> Body:
         return self.ground.journal.get(kind, self.namespace, name) or {}

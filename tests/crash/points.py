@@ -40,7 +40,7 @@ class Point:
 
 def says(exchange: Exchange) -> str:
     """A write in a few words that are the same in every run of a scene."""
-    body: Body = json.loads(exchange.body) if exchange.body else {}
+    body = _body(exchange)
     name = exchange.name or (body.get("metadata") or {}).get("name", "")
     if exchange.plural == "events":
         return f"create Event {body['regarding']['name']} {body['reason']}"
@@ -49,6 +49,13 @@ def says(exchange: Exchange) -> str:
         what += f"/{exchange.subresource}"
     about = _about(body)
     return f"{what} {about}" if about else what
+
+
+def _body(exchange: Exchange) -> Body:
+    sent = json.loads(exchange.body) if exchange.body else {}
+    if isinstance(sent, list):  # a JSON patch: what it puts where
+        return {str(step["path"]).strip("/"): step.get("value") for step in sent if step["op"] != "test"}
+    return dict(sent)
 
 
 def _about(body: Body) -> str:
@@ -80,11 +87,11 @@ class Gatekeeper:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.writes: list[Write] = []
-        """In their order, since :meth:`begin`, until somebody was killed."""
+        """In their order, since :meth:`begin`, until something was done about one."""
         self.strike: Callable[[Write], Effect | None] = lambda _write: None
         self.closed = False
         """Nothing is forwarded while it is."""
-        self._counting = False
+        self._counting = self._struck = False
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -101,8 +108,11 @@ class Gatekeeper:
             what = says(exchange)
             self._seen[what] += 1
             write = Write(what, self._seen[what])
-            self.writes.append(write)
-            return self.strike(write)
+            effect = self.strike(write)
+            if not self._struck:
+                self.writes.append(write)
+            self._struck = self._struck or effect is not None
+            return effect
 
 
 __all__ = ["Die", "Gatekeeper", "Hold", "Point", "Write", "says"]

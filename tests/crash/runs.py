@@ -1,13 +1,40 @@
-"""A scene from its beginning to its end: undisturbed, or with an operator that dies at one write."""
+"""A scene from its beginning to its end: undisturbed, or with an operator to which something happens.
+
+=====================  ==============================================================================================
+run                    what happens
+=====================  ==============================================================================================
+``undisturbed``        nothing: what comes of it is what all others must come to
+``killed``             kill -9 right before or after one write; another operator takes over
+``one_write_a_life``   kill -9 right after each write, again and again
+``stale``              the leader stops (SIGSTOP) before or after one write, its standby brings the scene to its end,
+                       and only then the held write reaches the API server and the old leader goes on
+``faulty``             the API server and the network fail at random, by a seed
+=====================  ==============================================================================================
+"""
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fault_proxy import Die, Effect
+from fault_proxy import (
+    Cut,
+    CutStream,
+    Die,
+    Effect,
+    ErrorEvent,
+    Exchange,
+    Hold,
+    LoseAnswer,
+    Refuse,
+    Slow,
+)
 from live import KINDS
 
 from crash.checks import Facts, examine
@@ -20,11 +47,22 @@ from crash.state import State, differences, state
 
 SETTLE = 30.0
 """Seconds within which a disturbed run comes to the same end as an undisturbed one."""
+SHORT_LEASE = ("--lease-duration", "2")
+_FAILS = 0.25
+_TO_WRITES: tuple[Effect, ...] = (
+    Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
+    LoseAnswer(), LoseAnswer(500), Cut(), Slow(0.2),
+)  # fmt: skip
+_TO_READS: tuple[Effect, ...] = (Refuse(500), Refuse(429, "TooManyRequests"), Refuse(410, "Expired"), Cut(), Slow(0.2))
+_TO_WATCHES: tuple[Effect, ...] = (
+    CutStream(), CutStream(3), CutStream(9), ErrorEvent(410, "Expired", 2), ErrorEvent(500, "InternalError", 4),
+    Refuse(410, "Expired"), Cut(),
+)  # fmt: skip
 
 
 @dataclass
 class Result:
-    """``struck``: whether the write was reached at which something was to happen."""
+    """``struck``: whether that came to pass which was to happen."""
 
     end: State = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
@@ -34,30 +72,15 @@ class Result:
     seconds: float = 0.0
 
 
-def live_state(play: Play) -> State:
-    """What is there, by asking."""
-    found = []
-    for kind in KEPT:
-        items = play.api.call("GET", KINDS[kind].path(play.namespace))["items"]
-        found += [(kind, item) for item in items]
-    return state(found, play.namespace)
-
-
-def heard(play: Play) -> State:
-    """What is there, by the journal."""
-    journal = play.ground.journal
-    return state(((k, b) for k in KEPT for b in journal.all(k, play.namespace)), play.namespace)
-
-
 def undisturbed(ground: Ground, scene: Scene, log: Path) -> Result:
     """:raises StuckError: it does not even come to its end undisturbed."""
-    play, made, begun = Play(ground, scene.name, log), Result(), time.monotonic()
+    play, made, begun = Play(ground, scene.name, log), Result(struck=True), time.monotonic()
     try:
         play.start()
         scene.play(play)
         play.quiet()
         _caught_up(play)
-        made.end = live_state(play)
+        made.end = _live(play)
         made.facts = examine(ground.journal.of(play.namespace), play.begin_version)
         made.writes = list(play.keeper.writes)
         made.problems = list(made.facts.broken)
@@ -68,7 +91,7 @@ def undisturbed(ground: Ground, scene: Scene, log: Path) -> Result:
 
 
 def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
-    """The operator dies at that point; another one takes over."""
+    """The operator dies at that point."""
 
     def arrange(play: Play, made: Result) -> None:
         def strike(write: Write) -> Effect | None:
@@ -79,7 +102,7 @@ def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pa
 
         play.keeper.strike = strike
 
-    return disturbed(ground, scene, expected, log, arrange)
+    return _disturbed(ground, scene, expected, log, arrange)
 
 
 def one_write_a_life(ground: Ground, scene: Scene, expected: Result, log: Path) -> Result:
@@ -92,20 +115,106 @@ def one_write_a_life(ground: Ground, scene: Scene, expected: Result, log: Path) 
 
         play.keeper.strike = strike
 
-    return disturbed(ground, scene, expected, log, arrange)
+    return _disturbed(ground, scene, expected, log, arrange)
 
 
-def disturbed(
-    ground: Ground, scene: Scene, expected: Result, log: Path, arrange: Callable[[Play, Result], None]
+def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
+    """The leader sleeps at that point until all is over."""
+    go = threading.Event()
+
+    def arrange(play: Play, made: Result) -> None:
+        def strike(write: Write) -> Effect | None:
+            if write != point.write or made.struck:
+                return None
+            made.struck = True
+            assert play.operator is not None
+            os.kill(play.operator.process.pid, signal.SIGSTOP)
+            play.operator, play.others = play.others[0], [play.operator]
+            return Hold(go, point.after)
+
+        play.keeper.strike = strike
+        play.on_start = play.standby
+
+    def wake(play: Play, made: Result) -> None:
+        if not made.struck:
+            return
+        before = play.version()
+        go.set()
+        held = [e for e in ground.proxies[0].exchanges if e.fault.startswith("Hold(")]
+        play.until(lambda: all(e.status is not None for e in held), "the held write is answered")
+        sleeper = play.others[0]
+        sleeper.resume()
+        play.until(lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
+        play.quiet()
+        _caught_up(play)
+        late = [c for c in ground.journal.of(play.namespace) if c.version > before and c.kind in KEPT]
+        made.problems += [
+            f"the stale leader's write was taken: {c.kind} {c.name} {c.body.get('status') or ''}" for c in late
+        ]
+
+    try:
+        return _disturbed(ground, scene, expected, log, arrange, wake, SHORT_LEASE)
+    finally:
+        go.set()
+
+
+def faulty(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
+    """About a quarter of all that the operator asks of the API server fails in some way."""
+    chance = random.Random(seed)
+
+    def mixed(exchange: Exchange) -> Effect | None:
+        if exchange.plural == "leases" or chance.random() > _FAILS:
+            return None
+        return chance.choice(
+            _TO_WATCHES if exchange.verb == "watch" else _TO_WRITES if exchange.write else _TO_READS
+        )
+
+    def arrange(play: Play, made: Result) -> None:
+        def begun() -> None:
+            made.struck = True
+            ground.proxies[0].faults.append(mixed)
+            ground.proxies[0].cut_watches()
+
+        play.on_begin = begun
+
+    def calm(_play: Play, _made: Result) -> None:
+        ground.proxies[0].faults.remove(mixed)
+
+    try:
+        return _disturbed(ground, scene, expected, log, arrange, calm)
+    finally:
+        if mixed in ground.proxies[0].faults:
+            ground.proxies[0].faults.remove(mixed)
+
+
+Act = Callable[[Play, Result], None]
+
+
+def _disturbed(
+    ground: Ground,
+    scene: Scene,
+    expected: Result,
+    log: Path,
+    arrange: Act,
+    in_the_end: Act = lambda _play, _made: None,
+    options: tuple[str, ...] = (),
 ) -> Result:
-    """Something happens to the operator; what becomes of the scene, compared with an undisturbed run."""
-    play, made, begun = Play(ground, scene.name, log), Result(), time.monotonic()
+    """What becomes of the scene, compared with an undisturbed run. ``in_the_end`` comes when the scene has been
+    played and is settled, and before it is looked at."""
+    play, made, begun = Play(ground, scene.name, log, *options), Result(), time.monotonic()
     try:
         arrange(play, made)
         play.start()
         try:
+            play.on_start()
             scene.play(play)
-            _settled(play, expected, made)
+            _settle(play, expected)
+            in_the_end(play, made)
+            _settle(play, expected)
+            play.quiet()
+            _caught_up(play)
+            made.end = _live(play)
+            made.problems += differences(expected.end, made.end)
         except StuckError as error:
             made.problems.append(str(error))
         made.writes = list(play.keeper.writes)
@@ -117,23 +226,27 @@ def disturbed(
     return made
 
 
-def _settled(play: Play, expected: Result, made: Result) -> None:
-    """Wait for the end of an undisturbed run, and for the operator to leave it at that."""
+def _settle(play: Play, expected: Result) -> None:
+    """Wait for the end of an undisturbed run, or give it up."""
     until = time.monotonic() + SETTLE
+    play.until(lambda: _heard(play) == expected.end or time.monotonic() > until, "the scene settles")
 
-    def look() -> bool:
-        return heard(play) == expected.end or time.monotonic() > until
 
-    play.until(look, "the scene settles")
-    play.quiet()
-    _caught_up(play)
-    made.end = live_state(play)
-    made.problems += differences(expected.end, made.end)
+def _live(play: Play) -> State:
+    """What is there, by asking."""
+    found = []
+    for kind in KEPT:
+        items = play.api.call("GET", KINDS[kind].path(play.namespace))["items"]
+        found += [(kind, item) for item in items]
+    return state(found, play.namespace)
+
+
+def _heard(play: Play) -> State:
+    """What is there, by the journal."""
+    journal = play.ground.journal
+    return state(((k, b) for k in KEPT for b in journal.all(k, play.namespace)), play.namespace)
 
 
 def _caught_up(play: Play) -> None:
     """Wait until the journal knows what is there."""
-    play.until(lambda: heard(play) == live_state(play), "the journal has heard of everything")
-
-
-__all__ = ["Result", "disturbed", "killed", "one_write_a_life", "undisturbed"]
+    play.until(lambda: _heard(play) == _live(play), "the journal has heard of everything")

@@ -14,6 +14,7 @@ from manifests import KEYS, enforce, wave, waves, workload
 from crash.play import Play
 
 SECRET = {"name": "api.token", "type": "String", "sensitive": True, "default": "mark-token", "reload": "None"}
+DEFAULTS = {key["name"]: key["default"] for key in KEYS}
 OUTPUTS = [
     {"name": "app", "format": "JSON", "fileName": "app.json"},
     {"name": "creds", "kind": "Secret", "format": "TOML", "fileName": "creds.toml", "include": ["api.token"]},
@@ -129,6 +130,20 @@ def percent_aborted(play: Play) -> None:
     play.serve("mark-old", "free", "pro")
 
 
+def failing(play: Play) -> None:
+    """Pods crash with it: it goes back by itself."""
+    free = {"workloads": [{"kind": "Deployment", "name": "web"}]}
+    play.create(workload("Deployment", play.namespace, "web"))
+    _given(play, groups=_groups("mark-old", **free))
+    play.stamped("web")
+    play.crash({**DEFAULTS, "session.greeting": "mark-bad"})
+    play.begin()
+    _policy(play, "mark-bad", strategy=waves(wave("canary", "free", soak="1s")))
+    play.reach("RolledBack")
+    play.serve("mark-old", "free", "pro")
+    play.stamped("web")
+
+
 def undone(play: Play) -> None:
     """Approved, through, undone, withdrawn."""
     _given(play)
@@ -157,6 +172,7 @@ SCENES = {
         Scene("superseded", "a policy gets other content in mid-flight", superseded),
         Scene("percent", "a policy reaches some of the users first", percent),
         Scene("percent-aborted", "a policy is aborted while some of the users have it", percent_aborted),
+        Scene("failing", "a policy with which pods crash goes back by itself", failing),
         Scene("undone", "a policy is approved, succeeds, is undone, retried and deleted", undone),
     )
 }

@@ -17,6 +17,8 @@ KINDS = (
 )  # fmt: skip
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_POD = re.compile(r"pod ([a-z]+)-[0-9a-z]+-[0-9a-z]+:")
+_RESTARTS = re.compile(r"after \d+ restarts?")
 _OURS_BY_LABEL = ("ConfigMap", "Secret", "ControllerRevision")
 _PROGRESS_BY_CHANCE = ("epoch", "checkedAt")
 SOAK_AGAIN = ("SoakInterrupted", "SoakStarted")
@@ -42,7 +44,10 @@ def state(objects: Iterable[tuple[str, Body]], namespace: str) -> State:
         found[f"{kind} {meta['name']}"] = _normal(kind, body)
     found["Events"] = sorted(events)
     text = json.dumps(found, sort_keys=True).replace(namespace, "NAMESPACE")
-    return dict(json.loads(_UID.sub("UID", _MOMENT.sub("MOMENT", text))))
+    for pattern, common in ((_MOMENT, "MOMENT"), (_UID, "UID"), (_POD, r"pod of \1:"), (_RESTARTS, "after restarts")):
+        text = pattern.sub(common, text)
+    found = json.loads(text)
+    return {**found, "Events": sorted(found["Events"])}
 
 
 def differences(expected: State, got: State) -> list[str]:
@@ -81,6 +86,15 @@ def _compare(where: str, expected: Any, got: Any, found: list[str]) -> None:
     if isinstance(expected, dict) and isinstance(got, dict):
         for name in sorted({*expected, *got}):
             _compare(f"{where}/{name}", expected.get(name), got.get(name), found)
+    elif isinstance(expected, list) and isinstance(got, list):
+        lost = [one for one in expected if one not in got]
+        new = [one for one in got if one not in expected]
+        if len(lost) == len(new) == 1:
+            _compare(f"{where}/...", lost[0], new[0], found)
+        elif lost or new:
+            found.append(f"{where}: lost {_short(lost)}, got {_short(new)}")
+        elif expected != got:
+            found.append(f"{where}: {_short(expected)} became {_short(got)}")
     elif expected != got:
         found.append(f"{where}: {_short(expected)} became {_short(got)}")
 

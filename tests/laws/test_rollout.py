@@ -417,6 +417,45 @@ def test_from_every_state_quiet_good_evidence_leads_to_an_end(scene: Any) -> Non
 
 
 @given(SCENES)
+def test_from_every_state_it_ends_also_when_no_group_follows_and_no_gate_answers(scene: Any) -> None:
+    story = told(scene)
+    story.quiet()
+
+    ended = 0
+    for _ in range(400):
+        if story.progress.underway == "Back":
+            story.follow()
+        story.happen(("time", 60.0))
+        ended = ended + 1 if story.phase in ENDS else 0
+        if ended == 5:
+            break
+
+    assert story.phase in ENDS
+
+
+@given(SCENES)
+def test_more_failures_in_a_row_than_allowed_always_count(scene: Any) -> None:
+    rows: dict[str, int] = {}
+
+    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        for evidence in seen.evidence:
+            if (evidence.epoch, evidence.wave) == (before.epoch, before.current_wave) and before.halt is None:
+                row = rows.get(evidence.gate, 0)
+                rows[evidence.gate] = {"Failed": row + 1, "Successful": 0}.get(evidence.result, row)
+        gates = seen.strategy.gates if seen.strategy and seen.target else ()
+        deciding = [gate for gate in gates if not gate.dry_run]
+        if any(rows.get(gate.name, 0) > gate.failure_limit for gate in deciding) and made.measure:
+            wave = made.progress.waves[(made.progress.current_wave or 1) - 1]
+            assert made.progress.halt is not None or wave.name in made.progress.promoted
+        if before.halt or not made.measure or made.progress.current_wave != before.current_wave:
+            rows.clear()
+        if [g.name for g in made.progress.gates] != [g.name for g in before.gates]:
+            rows.clear()
+
+    told(scene, law)
+
+
+@given(SCENES)
 def test_each_action_is_answered_once_and_always_in_the_same_words(scene: Any) -> None:
     story = told(scene)  # the story itself holds repeated answers against the first one
 

@@ -1,0 +1,126 @@
+"""Act 4: a policy with which no pod lives. The canary fails, everything goes back by itself, and stays back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from act_policy import CALMER, MAIN
+from mirror import Body, DemoError
+from scene import HERE, MUSIC, TEMPLATE, Scene, current, documents, rolled_out
+from stage import SYSTEM
+
+from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.core.policy import compile_policy
+from trimtab.core.reload import restarting
+from trimtab.core.resolve import group_view
+from trimtab.core.schema import compile_template
+from trimtab.crypto import Keys
+from trimtab.engine.keyring import KEYS_SECRET
+from trimtab.kube.resources import SECRETS
+
+NEWER = "newer-model"
+
+
+class Newer(Scene):
+    """A bad rollout, which rolls back."""
+
+    async def fails(self) -> None:
+        self.tell.title("A bad one: its canary crashes, and it rolls back by itself")
+        file = f"rollouts/{NEWER}.yaml"
+        policy = documents(file)[0]
+        await self._no_pod_lives_with(policy)
+        self.tell.output((HERE / file).read_text().partition("\nspec:\n")[2])
+        main, canary = await self.versions(*MAIN), self.output(f"{TEMPLATE}-free")
+        revision, digests = self._revision(), self.digests()
+
+        async with self.watching(NEWER) as until:
+            await self.apply(file)
+            phases = await until("RolledBack", "0/3")
+        await self._told("RollbackCompleted")
+        await self.show("events", "-n", MUSIC, "--for", f"prollout/{NEWER}", prose=True)
+        await self.show("get", "prollout", "-n", MUSIC)
+
+        status = self.rollout(NEWER)["status"]
+        failure = status["failure"]
+        self.check(
+            "RollingBack" in phases
+            and failure["reason"] == "WorkloadFailed"
+            and "CrashLoopBackOff" in failure["message"],
+            f"it failed in its first wave, {status['wave']}, for a pod of the canary in CrashLoopBackOff",
+        )
+        self.check(
+            await self.versions(*MAIN) == main, "the main ring never saw it: not one write for pro and team"
+        )
+        await self.comes(
+            self.cluster.maps,
+            "the canary's ConfigMap is, byte for byte, what it was",
+            lambda: self.output(f"{TEMPLATE}-free") == canary,
+        )
+        await self.comes(
+            self.cluster.deployments,
+            "its Deployment has its old digest again, and all of its pods are ready",
+            lambda: self.digests() == digests and rolled_out(self.deployment("free")),
+        )
+        await self.comes(
+            self.cluster.groups,
+            f"the group points to its revision {revision} again; the next one had said:",
+            lambda: self._revision() == revision,
+        )
+        await self.trimtab("diff", TEMPLATE, "free", str(revision), str(revision + 1), "-n", MUSIC, code=1)
+
+    async def again(self) -> None:
+        self.tell.title("The same manifest comes again, as from a GitOps tool: it stays in quarantine")
+        before = await self.versions()
+        await self.apply(f"rollouts/{NEWER}.yaml")
+        await self.show(
+            *("patch", "prollout", NEWER, "-n", MUSIC, "--type=merge"),
+            *("-p", json.dumps({"spec": {"strategy": {"progressDeadline": "5m"}}})),
+        )
+        await self.cluster.rollouts.until(
+            "the operator has looked at it again", lambda: current(self.rollout(NEWER))
+        )
+        status = self.rollout(NEWER)["status"]
+        self.check(
+            (status["observedGeneration"], status["phase"], status["attempt"]) == (2, "RolledBack", 1),
+            "generation 2 of it has the same content: it is RolledBack still, and there was no second attempt",
+        )
+        self.check(await self.versions() == before, "nothing has been written for any group")
+        self.tell.text("Other content would start by itself; this one only by `trimtab rollout retry`.")
+
+    def _revision(self) -> int:
+        """The revision that the canary points to."""
+        return int(self.group("free")["status"]["currentRevision"])
+
+    async def _told(self, reason: str) -> None:
+        """Wait for this Event of the rollout: they follow its status."""
+
+        def look() -> bool:
+            return any(
+                event["regarding"]["name"] == NEWER and event["reason"] == reason
+                for event in self.cluster.events.all()
+            )
+
+        await self.cluster.events.until(f"there is an Event {reason}", look)
+
+    async def _no_pod_lives_with(self, policy: Body) -> None:
+        """Tell kwok, whose pods run nothing, with which configuration they crash: by the digest they will have."""
+        secret = await self.cluster.client.get(SECRETS, SYSTEM, KEYS_SECRET)
+        keys = Keys.from_secret(secret["data"])
+        schema = compile_template(TEMPLATE, ConfigTemplateSpec.model_validate(self.template["spec"]))
+
+        def made(*policies: Body) -> str:
+            compiled = [
+                compile_policy(p["metadata"]["name"], PolicyRolloutSpec.model_validate(p["spec"]), schema)
+                for p in policies
+            ]
+            return keys.digest(restarting(group_view(schema, "free", compiled)))
+
+        calmer = self.rollout(CALMER)
+        if made(calmer) != self.digests()["free"]:
+            raise DemoError("the digest of what the canary serves is not what it should be")
+        await asyncio.to_thread(self.stage.sandbox.crash_pods, made(calmer, policy))
+        self.tell.text(
+            "kwok's pods run nothing, so the sandbox is told with what they crash: agent.model=huge-preview"
+        )

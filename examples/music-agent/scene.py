@@ -1,0 +1,235 @@
+"""What every act is played with: commands that are shown and run, things to look up, and checks that must hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from mirror import OURS, PATIENCE, Body, Cluster, DemoError, Mirror, Seen
+from stage import Stage
+from telling import Telling
+
+from trimtab.core import naming
+from trimtab.kube.resources import CONFIG_MAPS, SECRETS
+
+HERE = Path(__file__).parent
+FOLDER = os.path.relpath(HERE)
+MUSIC, TEMPLATE = "music", "music-agent"
+GROUPS = ("free", "pro", "team")
+VERB = 60.0
+"""Seconds that a verb of trimtab's may take."""
+T = TypeVar("T")
+
+
+class Scene:
+    """``stage`` is what it is played on, ``cluster`` what is seen of it."""
+
+    def __init__(self, stage: Stage, cluster: Cluster, tell: Telling) -> None:
+        self.stage, self.cluster, self.tell = stage, cluster, tell
+
+    # What there is.
+
+    @property
+    def template(self) -> Body:
+        return there(self.cluster.templates.get(MUSIC, TEMPLATE), "the template")
+
+    def counted(self, what: str) -> int:
+        """A counter of the template's status; it follows its changes by a second at most."""
+        return int(self.template["status"].get(what, 0))
+
+    def preference(self, name: str) -> Body:
+        return there(self.cluster.preferences.get(MUSIC, name), f"UserPreference {name}")
+
+    def rollout(self, name: str) -> Body:
+        return there(self.cluster.rollouts.get(MUSIC, name), f"PolicyRollout {name}")
+
+    def group(self, name: str) -> Body:
+        return there(self.cluster.groups.get(MUSIC, f"{TEMPLATE}-{name}"), f"RenderedGroup of {name}")
+
+    def deployment(self, group: str) -> Body:
+        return there(self.cluster.deployments.get(MUSIC, f"{TEMPLATE}-{group}"), f"Deployment of {group}")
+
+    def output(self, name: str) -> dict[str, str]:
+        """The data of a ConfigMap of Trimtab's."""
+        data: dict[str, str] = there(self.cluster.maps.get(MUSIC, name), f"ConfigMap {name}")["data"]
+        return data
+
+    def document(self, user: str) -> tuple[str, str]:
+        """The shard that holds a user's file, and its text."""
+        for output in self.cluster.maps.all():
+            text = output["data"].get(f"{user}.prefs.json")
+            if text is not None:
+                return output["metadata"]["name"], text
+        raise DemoError(f"no shard holds a file of {user}")
+
+    async def versions(self, *groups: str) -> dict[str, str]:
+        """The resourceVersions of all that is rendered for these groups (default: all of them), read just now."""
+        return {
+            item["metadata"]["uid"]: item["metadata"]["resourceVersion"]
+            for resource in (CONFIG_MAPS, SECRETS)
+            async for page in self.cluster.client.pages(resource, dict, selector=OURS)
+            for item in page.items or ()
+            if item["metadata"]["labels"][naming.LABEL_GROUP] in (groups or GROUPS)
+        }
+
+    def digests(self) -> dict[str, str | None]:
+        """What the groups' pod templates are annotated with."""
+        return {group: digest(self.deployment(group)) for group in GROUPS}
+
+    def transitions(self, name: str) -> list[Body]:
+        """What has happened to a PolicyRollout, the oldest first."""
+        said: list[Body] = self.rollout(name)["status"].get("transitions", [])
+        return sorted(said, key=lambda transition: transition["number"])
+
+    def restarted_since(self, before: dict[str, str | None]) -> list[str]:
+        """The groups whose pod templates have another digest than ``before``; shows them all."""
+        self.tell.text(f"annotation {naming.ANNOTATION_DIGEST} of their pod templates:")
+        after = self.digests()
+        for name, now in after.items():
+            was = before[name]
+            self.tell.output(f"{name:5} {now}" + (f", was {was}" if was != now else ", as before"))
+        return [name for name, now in after.items() if now != before[name]]
+
+    # What is done.
+
+    @contextlib.asynccontextmanager
+    async def watching(self, name: str) -> AsyncIterator[Callable[[str, str], Awaitable[list[str]]]]:
+        """Sees every change of a PolicyRollout from here on; what it yields tells them until phase and updated are so,
+        and answers with all the phases that were seen."""
+        with self.cluster.rollouts.heard() as versions:
+            began = time.perf_counter()
+            yield lambda phase, updated: self._follow(name, versions, began, (phase, updated))
+
+    async def _follow(
+        self, name: str, versions: asyncio.Queue[Seen[Body]], began: float, end: tuple[str, str]
+    ) -> list[str]:
+        told: list[tuple[str, ...]] = []
+        self.tell.text("as a watch sees it (as would kubectl get prollout -w, or trimtab rollout watch):")
+        while True:
+            try:
+                seen = await asyncio.wait_for(versions.get(), PATIENCE)
+            except TimeoutError:
+                last = " ".join(told[-1]) if told else "nothing"
+                raise DemoError(
+                    f"waited {PATIENCE:.0f} s in vain until {name} is {end[0]} ({end[1]}): {last}"
+                ) from None
+            status = seen.value.get("status") or {}
+            if seen.value["metadata"]["name"] != name or not status.get("phase"):
+                continue
+            now = tuple(str(status.get(each) or "") for each in ("phase", "wave", "updated", "message"))
+            if told[-1:] != [now]:
+                told.append(now)
+                self.tell.progress(seen.at - began, now[:3], now[3])
+            if (now[0], now[2]) == end and current(seen.value):
+                return list(dict.fromkeys(phase for phase, *_ in told))
+
+    def check(self, holds: object, what: str) -> None:
+        """:raises DemoError: it does not hold."""
+        if not holds:
+            raise DemoError(f"not true: {what}")
+        self.tell.fact(what)
+
+    async def comes(self, mirror: Mirror, what: str, look: Callable[[], object]) -> None:
+        """Wait until it is so, and tell."""
+        await mirror.until(what, look)
+        self.tell.fact(what)
+
+    async def kubectl(self, *words: str) -> str:
+        done = await asyncio.to_thread(self.stage.sandbox.kubectl, *words)
+        return done.stdout
+
+    async def show(self, *words: str, prose: bool = False) -> str:
+        """Run kubectl, and show what was run and what it printed."""
+        self.tell.command("kubectl", *words)
+        said = await self.kubectl(*words)
+        self.tell.output(said, prose=prose)
+        return said
+
+    async def apply(self, file: str) -> str:
+        return await self.show("apply", "--server-side", "-f", os.path.join(FOLDER, file))
+
+    async def set_values(self, user: str, values: Body) -> None:
+        patch = json.dumps({"spec": {"values": values}})
+        await self.show("patch", "upref", user, "-n", MUSIC, "--type=merge", "-p", patch)
+
+    async def patch_template(self, operation: str, path: str, value: Any) -> None:
+        patch = json.dumps([{"op": operation, "path": path, "value": value}])
+        await self.show("patch", "ctmpl", TEMPLATE, "-n", MUSIC, "--type=json", "-p", patch)
+
+    async def trimtab(self, *words: str, code: int = 0, who: str = "", most: int = 40) -> str:
+        """Run one of trimtab's own verbs against the sandbox, show what it prints, and answer with it.
+
+        ``who`` names somebody else than the admin, with a kubeconfig of that name in the stage's folder.
+
+        :raises DemoError: its exit code is not ``code``.
+        """
+        kubeconfig = self.stage.folder / who if who else self.stage.sandbox.kubeconfig
+        self.tell.command(*([f"KUBECONFIG={who}"] if who else []), "trimtab", *words)
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "trimtab", *words],
+            env={**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "116"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=VERB,
+        )
+        if done.returncode != code:
+            raise DemoError(
+                f"`trimtab {shlex.join(words)}` ended with exit code {done.returncode}: {done.stderr}"
+            )
+        said = str(done.stderr if who and code else done.stdout)
+        self.tell.output(said, most=most, prose=True)
+        return said
+
+
+def there(found: T | None, what: str) -> T:
+    """:raises DemoError: it is not."""
+    if found is None:
+        raise DemoError(f"{what} is not there")
+    return found
+
+
+def ready(item: Body | None, status: str, reason: str) -> bool:
+    """Whether the object's Ready condition says so, of its present generation."""
+    if item is None or not current(item):
+        return False
+    return any(
+        (c["type"], c["status"], c["reason"]) == ("Ready", status, reason)
+        for c in item["status"].get("conditions", ())
+    )
+
+
+def current(item: Body) -> bool:
+    """Whether its status is about its present generation."""
+    return bool((item.get("status") or {}).get("observedGeneration") == item["metadata"]["generation"])
+
+
+def rolled_out(deployment: Body) -> bool:
+    """As `kubectl rollout status` has it."""
+    wanted, status = deployment["spec"]["replicas"], deployment["status"]
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return bool(
+        status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [wanted] * 3
+    )
+
+
+def digest(deployment: Body) -> str | None:
+    annotations: dict[str, str] = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return annotations.get(naming.ANNOTATION_DIGEST)
+
+
+def documents(file: str) -> list[Body]:
+    """What a file of the example holds."""
+    return list(yaml.safe_load_all((HERE / file).read_text()))

@@ -1,0 +1,216 @@
+"""Rollouts come to their end whoever dies, sleeps or fails meanwhile, and each group moves as often as it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from fault_proxy import CutStream, Effect, ErrorEvent, Exchange, Fault, FaultProxy, LoseAnswer, Refuse
+from live import Body, wait_for
+from manifests import minutes, wave, waves
+from place import Arena, Place
+from rolling import NEW, OLD_FREE, OLD_PRO, given
+from running import Operator
+
+SHORT = ("--lease-duration", "2")
+WAVES = waves(wave("some", "free", percent=50, soak="1s"), wave("canary", "free", soak="1s"))
+
+
+def moves(place: Place) -> dict[str, int]:
+    """How many revisions each group has had."""
+    return {group: len(place.pointer(group)["revisions"]) for group in ("free", "pro")}
+
+
+def told_once(place: Place) -> None:
+    """Every transition is an Event, and no other."""
+    uid = place.one("PolicyRollout", "calmer")["metadata"]["uid"]
+
+    def reasons() -> list[str]:
+        events = place.api.list("Event", place.name)
+        return sorted(e["reason"] for e in events if e["involvedObject"].get("uid") == uid)
+
+    wait_for(lambda: reasons() == sorted(place.told()), lambda: f"{reasons()} are {sorted(place.told())}")
+
+
+# Two operators.
+
+
+def test_a_standby_finishes_what_a_leader_that_was_killed_began(operators: Arena, place: Place) -> None:
+    first = operators.operator("first", *SHORT).start().acting()
+    second = operators.operator("second", *SHORT).start().standing_by()
+    given(place, users=4)
+    place.policy(strategy=waves(wave("canary", "free", soak="3s")))
+    place.reach("Soaking")
+    first.kill()
+    second.acting()
+    place.reach("Succeeded", attempt=1)
+    place.serves(NEW, "free", "pro")
+    place.wait_user("user-0", NEW)
+    assert moves(place) == {"free": 2, "pro": 2}
+    told_once(place)
+    # and a way back, killed when it has just begun
+    third = operators.operator("first", *SHORT).start().standing_by()
+    place.policy(says=minutes(26), strategy=waves())
+    place.reach("Soaking")
+    place.ask("abort")
+    wait_for(
+        lambda: place.progress()["underway"] == "Back" or "RollbackStarted" in place.told(), "it goes back"
+    )
+    second.kill()
+    third.acting()
+    place.reach("RolledBack")
+    place.serves(NEW, "free", "pro")
+    place.wait_user("user-0", NEW)
+
+
+def test_a_leader_that_slept_through_a_rollout_moves_nothing(
+    operators: Arena, proxy: FaultProxy, place: Place
+) -> None:
+    sleeper = operators.operator("sleeper", *SHORT, kubeconfig=proxy.kubeconfig).start().acting()
+    second = operators.operator("second", *SHORT).start().standing_by()
+    given(place, users=4)
+    place.policy(strategy=waves())
+    place.reach("Soaking")
+    # when: it sleeps in mid-wave, and its successor takes everything back
+    sleeper.pause()
+    place.ask("promote")
+    place.ask("abort")
+    second.acting()
+    wait_for(lambda: not place.progress().get("underway"), "it has ended")
+    place.act("undo" if place.progress()["phase"] == "Succeeded" else "retry")
+    ended = place.reach("RolledBack" if "RolloutUndone" in place.told() else "Soaking")
+    second.quiet()
+    since, outputs, pointers = (
+        len(proxy.exchanges),
+        place.outputs(),
+        [place.pointer(g) for g in ("free", "pro")],
+    )
+    sleeper.resume()
+    wait_for(lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
+    second.quiet()
+
+    # then: nothing of what the sleeper had in mind happens
+    assert [(e.verb, e.plural, e.name) for e in proxy.writes(since)] == []
+    assert place.outputs() == outputs
+    assert [place.pointer(g) for g in ("free", "pro")] == pointers
+    assert place.progress()["epoch"] == ended["epoch"]
+
+
+# A bad day.
+
+
+@dataclass
+class Faulty:
+    """An operator behind a proxy that fails; quick to notice what its watches lost."""
+
+    operator: Operator
+    proxy: FaultProxy
+
+
+@pytest.fixture(scope="module")
+def faulty(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    if arena.shared.running:
+        arena.shared.stop()
+    with FaultProxy(arena.kubeconfig, tmp_path_factory.mktemp("faulty")) as proxy:
+        options = ("--relist", "5", "--lease-duration", "5")
+        operator = arena.operator("faulty", *options, kubeconfig=proxy.kubeconfig).start().acting()
+        yield Faulty(operator, proxy)
+        arena.stop_others()
+        arena.release_lease()
+
+
+def _write(exchange: Exchange) -> bool:
+    return exchange.write
+
+
+def _rollouts(exchange: Exchange) -> bool:
+    """What a rollout lives by: its own status, groups' pointers, snapshots, Events and answers."""
+    plurals = ("policyrollouts", "renderedgroups", "controllerrevisions", "events", "rolloutactions")
+    return exchange.write and exchange.plural in plurals
+
+
+def _watch(exchange: Exchange) -> bool:
+    return exchange.verb == "watch"
+
+
+def _any(exchange: Exchange) -> bool:
+    return exchange.plural != "leases"
+
+
+CLASSES: dict[str, tuple[Callable[[Exchange], bool], Effect, int]] = {
+    "409 on writes": (_write, Refuse(409, "Conflict"), 15),
+    "429 on everything": (_any, Refuse(429, "TooManyRequests", retry_after=0), 30),
+    "500 on writes": (_write, Refuse(500), 20),
+    "503 on everything": (_any, Refuse(503, "ServiceUnavailable"), 25),
+    "answers of a rollout's writes lost": (_rollouts, LoseAnswer(), 25),
+    "500 after a rollout's writes": (_rollouts, LoseAnswer(500), 25),
+    "410 in the stream": (_watch, ErrorEvent(410, "Expired", after=1), 25),
+    "watches cut in the middle of an event": (_watch, CutStream(after=2), 15),
+}
+
+
+@pytest.mark.parametrize("what", CLASSES)
+def test_a_rollout_and_a_rollback_end_right_under(faulty: Faulty, place: Place, what: str) -> None:
+    when, effect, times = CLASSES[what]
+    given(place, users=4)
+    before = {name: place.data(name) for name in ("app-free", "app-pro")}
+
+    # when: things fail on the way there
+    there = Fault(when, effect, times)
+    with faulty.proxy.failing(there):
+        faulty.proxy.cut_watches()
+        place.policy(strategy=WAVES)
+        place.reach("Succeeded", attempt=1)
+        place.serves(NEW, "free", "pro")
+    assert there.hits > 0, "the fault never struck"
+    place.wait_user("user-0", NEW)
+    assert moves(place) == {"free": 2, "pro": 2}
+
+    # and on the way back
+    back = Fault(when, effect, times)
+    place.policy(says=minutes(26), strategy=waves())
+    place.reach("Soaking")
+    with faulty.proxy.failing(back):
+        faulty.proxy.cut_watches()
+        place.act("abort")
+        place.reach("RolledBack", attempt=2)
+        place.serves(NEW, "free", "pro")
+    assert back.hits > 0, "the fault never struck"
+    place.wait_user("user-1", NEW, group="pro")
+
+    # then: all is as it should be, told once, and nothing is left of it
+    told_once(place)
+    with faulty.proxy.failing(Fault(when, effect, times)):
+        place.drop("PolicyRollout", "calmer")
+        wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
+    place.serves(OLD_FREE, "free")
+    place.serves(OLD_PRO, "pro")
+
+
+def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
+    faulty: Faulty, place: Place
+) -> None:
+    def of(group: str) -> Callable[[Exchange], bool]:
+        return lambda e: (
+            e.write and (e.namespace, e.plural, e.name) == (place.name, "configmaps", f"app-{group}")
+        )
+
+    given(place)
+    strategy: Body = waves(wave("canary", "free", soak="1s"), progressDeadline="3s")
+    with faulty.proxy.failing(Fault(of("pro"), Refuse(403, "Forbidden"))):
+        place.policy(strategy=strategy)
+        status = place.reach("RolledBack")
+        assert status["failure"]["reason"] == "WriteFailed"
+        assert "group pro:" in status["failure"]["message"]
+        place.serves(OLD_FREE, "free")
+    # a way back that cannot be written goes on, says so, and arrives
+    place.policy(says=minutes(26), strategy=waves(progressDeadline="2s"))
+    place.reach("Soaking")
+    with faulty.proxy.failing(Fault(of("free"), Refuse(403, "Forbidden"))):
+        place.act("abort")
+        status = place.reach("RollbackFailed")
+        assert "it goes on" in status["message"]
+        assert place.verdict("PolicyRollout", "calmer") == ("False", "RollbackFailed")
+    place.reach("RolledBack")
+    place.serves(OLD_FREE, "free")

@@ -1,0 +1,224 @@
+"""What a rollout knows is in the cluster: it outlives the operator, is told once, and nothing sensitive is in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+
+from live import KINDS, Body, wait_for
+from manifests import APP, KEYS, PREFS, enforce, minutes, policy, wave, waves
+from place import Arena, Place
+from rolling import NEW, OLD_FREE, OLD_PRO, given
+from running import Operator
+
+CANARY = "canary-5f2b1c9d"
+TRANSITIONS = "trimtab_rollout_transitions_total"
+
+
+def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy(strategy=waves())
+    place.reach("Soaking")
+    place.act("abort", reason="it smells")
+    before = place.reach("RolledBack")
+    place.serves(OLD_FREE, "free")
+    # a sync applies it again, with another annotation; another one makes it anew
+    place.policy(strategy=waves())
+    again = policy(place.name, strategy=waves())
+    again["metadata"]["annotations"] = {"sync": "2"}
+    place.api.apply(again)
+    operator.quiet()
+    assert place.progress() == before
+    operator.restart().quiet()
+    assert place.progress() == before
+    place.policy(strategy=waves(wave("canary", "pro", soak="1s")))
+    place.reach("RolledBack")
+    operator.quiet()
+    place.serves(OLD_FREE, "free")
+    place.serves(OLD_PRO, "pro")
+
+
+def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Operator, place: Place) -> None:
+    given(place)
+    # while it waits, is watched, is paused, has ended
+    place.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    hashed = place.reach("AwaitingApproval")["preview"]["hash"]
+    operator.restart()
+    place.act("approve", contentHash=hashed)
+    before = place.reach("Soaking")
+    operator.kill()
+    place.arena.release_lease()
+    place.ask("pause")  # while nobody is there
+    operator.start().acting()
+    after = place.reach("Paused")
+    assert [after[k] for k in ("attempt", "epoch", "wave", "startedAt")] == [
+        before[k] for k in ("attempt", "epoch", "wave", "startedAt")
+    ]
+    place.serves(NEW, "free")
+    place.serves(OLD_PRO, "pro")
+    operator.restart()
+    place.act("promote")
+    done = place.reach("Succeeded")
+    place.serves(NEW, "free", "pro")
+    operator.quiet()
+    outputs = place.outputs()
+    operator.restart().quiet()
+    assert place.progress() == done
+    assert place.outputs() == outputs
+
+
+def test_deletion_withdraws_from_every_state_and_while_nobody_watches(
+    operator: Operator, place: Place
+) -> None:
+    given(place, users=2)
+    before = {name: place.data(name) for name in ("app-free", "app-pro")}
+
+    def withdrawn() -> None:
+        place.drop("PolicyRollout", "calmer")
+        wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
+        place.wait_user("user-0", OLD_FREE)
+
+    # in mid-flight
+    place.policy(strategy=waves())
+    place.reach("Soaking")
+    place.policy("other", enforce("session.greeting", "welcome"))
+    place.reach("Waiting", "other")
+    place.serves(NEW, "free")
+    place.drop("PolicyRollout", "other")
+    withdrawn()
+    # of which a share of the users had something
+    place.policy(strategy=waves(wave("some", "free", percent=50, soak="1h")))
+    place.reach("Soaking")
+    place.wait_user("user-0", NEW)
+    withdrawn()
+    # once it is in force, while the operator is down
+    place.policy()
+    place.reach("Succeeded")
+    place.serves(NEW, "free", "pro")
+    assert operator.stop() == 0
+    place.drop("PolicyRollout", "calmer")
+    operator.start().acting()
+    wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
+    place.wait_user("user-0", OLD_FREE)
+    # and one of that name begins anew
+    place.policy(strategy=waves())
+    assert place.reach("Soaking")["attempt"] == 1
+
+
+def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
+    operator: Operator, place: Place
+) -> None:
+    def counted() -> Counter[str]:
+        return Counter({k: int(v) for k, v in operator.metrics().items() if k.startswith(f"{TRANSITIONS}{{")})
+
+    given(place)
+    operator.quiet()
+    since = counted()
+    place.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    hashed = place.reach("AwaitingApproval")["preview"]["hash"]
+    place.act("approve", contentHash=hashed, reason="looked at it")
+    place.reach("Soaking")
+    place.act("abort", reason="it smells")
+    found = place.reach("RolledBack")
+    operator.quiet()
+    told = [(t["reason"], t.get("by") or "trimtab", t["message"]) for t in reversed(found["transitions"])]
+    uid = place.one("PolicyRollout", "calmer")["metadata"]["uid"]
+    assert [t["number"] for t in reversed(found["transitions"])] == list(range(1, len(told) + 1))
+
+    # then: an audit line for each, in order: who, what, when, why, from, to
+    lines = [r for r in operator.records() if r.get("audit") and r.get("uid") == uid]
+    assert [(line["what"], line["by"], line["why"]) for line in lines] == told
+    admin = place.arena.admin
+    assert {(what, by) for what, by, _ in told} >= {("RolloutApproved", admin), ("RolloutAborted", admin)}
+    assert all(line["at"] and line["phase"] and {"before", "after"} <= line.keys() for line in lines)
+
+    # and one more of each in the counts, and an Event for each
+    more = counted() - since
+    label = f'{TRANSITIONS}{{kind="PolicyRollout",reason="%s"}}'
+    assert more == Counter(label % reason for reason, _, _ in told)
+
+    def events() -> list[Body]:
+        return [e for e in place.api.list("Event", place.name) if e["involvedObject"].get("uid") == uid]
+
+    assert Counter(e["reason"] for e in events()) == Counter(reason for reason, _, _ in told)
+    assert {e["reason"] for e in events() if e["type"] == "Warning"} == {
+        *("RolloutAborted", "RollbackStarted", "RevisionQuarantined")
+    }
+    # and a restart tells nothing again
+    names = {e["metadata"]["name"] for e in events()}
+    operator.restart().quiet()
+    assert {e["metadata"]["name"] for e in events()} == names
+    assert [r for r in operator.records() if r.get("audit")] == []
+
+
+def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(operators: Arena, place: Place) -> None:
+    def leaks() -> list[str]:
+        """Where it can be read without reading a Secret or what its author wrote."""
+        found = []
+        for kind in KINDS:
+            for item in place.api.list(kind, place.name if kind != "Namespace" else None):
+                if kind == "Secret":
+                    item = {**item, "data": None}
+                elif kind in ("PolicyRollout", "ConfigTemplate"):
+                    item = {**item, "spec": None}
+                if CANARY in json.dumps(item):
+                    found.append(f"{kind} {item['metadata']['name']}")
+        for place_, text in (("the log", operator.text()), ("/metrics", operator.http("/metrics")[1])):
+            if CANARY in text:
+                found.append(place_)
+        return found
+
+    def secret(group: str) -> str:
+        data = place.one("Secret", f"app-{group}")["data"]
+        return str(json.loads(base64.b64decode(data["creds.json"]))["api"]["token"])
+
+    # given: a policy that enforces it, and an operator that says all that it can
+    operator = operators.operator("talkative", "--log-level", "debug").start().acting()
+    token = {
+        "name": "api.token",
+        "type": "String",
+        "sensitive": True,
+        "default": f"{CANARY}-old",
+        "pattern": "^c",
+    }
+    creds = {"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "creds.json"}
+    given(place, users=2, keys=[*KEYS, token], outputs=[APP, PREFS, creds])
+    both = {
+        "enforced": [
+            {"key": "api.token", "value": f"{CANARY}-new", "reason": "SEC-12"},
+            *minutes(25)["enforced"],
+        ]
+    }
+    place.policy(says=both, strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+
+    # when: it goes through all that a rollout may go through
+    status = place.reach("AwaitingApproval")
+    assert {s["new"] for s in status["preview"]["samples"] if s["key"] == "api.token"} == {"(sensitive)"}
+    place.act("approve", contentHash=status["preview"]["hash"])
+    place.reach("Soaking")
+    wait_for(lambda: secret("free") == f"{CANARY}-new", "it is in the Secret")
+    assert secret("pro") == f"{CANARY}-old"
+    place.act("abort")
+    place.reach("RolledBack")
+    wait_for(lambda: secret("free") == f"{CANARY}-old", "what was is in the Secret")
+    place.act("retry")
+    place.act("approve", contentHash=place.reach("AwaitingApproval")["preview"]["hash"])
+    place.reach("Soaking")
+    place.act("promote")
+    place.reach("Succeeded")
+    wait_for(lambda: secret("free") == secret("pro") == f"{CANARY}-new", "it is in the Secrets")
+
+    # and others contradict it, forbid it, or say it wrongly
+    place.policy("rival", enforce("api.token", f"{CANARY}-rival"))
+    place.policy("limit", {"constraints": [{"key": "api.token", "notPattern": f"^{CANARY}"}]})
+    place.policy("misfit", enforce("api.token", f"X{CANARY}-does-not-match"))
+    place.policy("typo", enforce("api.token", {"value": CANARY}))
+    for name in ("rival", "limit", "misfit", "typo"):
+        place.reach("Rejected", name)
+
+    # then: it is nowhere else
+    operator.quiet()
+    assert leaks() == []

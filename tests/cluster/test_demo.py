@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "music-agent"
 LEADING = re.compile(r"leading .*process (\d+)")
 SERVER = re.compile(r"(https://127\.0\.0\.1:\d+)")
 LOG = re.compile(r"the operator's log: (\S+)")
+MOVES = re.compile(r"^ +\d+\.\d s  (\w+) +(\d/\d) +(\d/\d) ", re.MULTILINE)
+ROLLOUTS = [
+    *("AwaitingApproval 2/2 1/3", "Succeeded 2/2 3/3"),
+    *("RollingBack 1/2", "RolledBack 1/2 0/3"),
+]
+"""Where the two rollouts stand still or turn round; between these they pass through what takes how long it takes."""
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("demo")]
 
@@ -55,6 +61,18 @@ def processes_under(folder: Path) -> list[int]:
     return found
 
 
+def in_order(output: str) -> Iterator[str]:
+    """Of the live lines of rollouts, those that every run has."""
+    last = ""
+    for phase, wave, updated in MOVES.findall(output):
+        moving = phase in ("Pending", "Progressing", "Soaking")
+        said = f"{phase} {wave}" if phase == "RollingBack" else f"{phase} {wave} {updated}"
+        if not moving and said != last:
+            yield said
+            last = said
+
+
+@pytest.mark.timeout(600)  # the whole product, on a machine that does other things too
 def test_it_plays_without_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         demo(),
@@ -75,9 +93,15 @@ def test_it_plays_without_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
         "profile/prod",  # who set a value
         "as before",  # whose workload restarted
         "Rejected",  # what becomes of a bad template
+        "was clamped from 1.05 to 1.0 by PolicyRollout calmer-agents (COST-7)",  # what a policy did to a user
+        "may not approve",  # whom the API server refuses
+        "approved by system:serviceaccount:music:ann",  # who let it go on
+        "the main ring never saw it",  # how far a bad policy came
+        "there was no second attempt",  # what becomes of it when it comes again
         "bystander",  # what is left in the end
     ):
         assert shown in done.stdout
+    assert [*in_order(done.stdout)] == ROLLOUTS
     server = SERVER.search(done.stdout)
     assert server
     assert sandboxes_at(server[1]) == []
@@ -125,8 +149,8 @@ def broken_copy(tmp_path: Path, file: str, change: Callable[[str], str]) -> Path
     text = (folder / file).read_text()
     assert change(text) != text
     (folder / file).write_text(change(text))
-    stage = folder / "stage.py"
-    stage.write_text(re.sub(r"^PATIENCE = .*$", "PATIENCE = 2.0", stage.read_text(), flags=re.MULTILINE))
+    eyes = folder / "mirror.py"
+    eyes.write_text(re.sub(r"^PATIENCE = .*$", "PATIENCE = 2.0", eyes.read_text(), flags=re.MULTILINE))
     return folder
 
 

@@ -38,7 +38,7 @@ class Play:
         ground.proxies[0].faults.append(self.keeper)
         self.begin_version = 0
         self.lives = 0
-        self.log, self._options = log, options
+        self.log, self._options = log, ("--log-level", "debug", *options)
         self.operator: Quick | None = None
         """The one that is waited for."""
         self.others: list[Quick] = []

@@ -14,6 +14,7 @@ run                    what happens
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -217,6 +218,7 @@ def _disturbed(
             made.problems += differences(expected.end, made.end)
         except StuckError as error:
             made.problems.append(str(error))
+            _dump(play)
         made.writes = list(play.keeper.writes)
         made.facts = examine(ground.journal.of(play.namespace), play.begin_version)
         made.problems += expected.facts.differences(made.facts)
@@ -224,6 +226,17 @@ def _disturbed(
         made.seconds = time.monotonic() - begun
         play.end()
     return made
+
+
+def _dump(play: Play) -> None:
+    """What the operators asked, and what they count, beside the log."""
+    lines = []
+    for number, proxy in enumerate(play.ground.proxies):
+        lines += [f"{number} {exchange}" for exchange in proxy.exchanges]
+    for operator in (play.operator, *play.others):
+        if operator is not None and operator.running:
+            lines.append(json.dumps(operator.metrics()))
+    play.log.with_suffix(".exchanges").write_text("\n".join(lines))
 
 
 def _settle(play: Play, expected: Result) -> None:

@@ -28,9 +28,10 @@ def run(*words: str) -> str:
     return done.output
 
 
-def rendered(folder: str) -> dict[tuple[str, str], dict[str, str]]:
-    """What an example renders: data by kind and name."""
-    found = yaml.safe_load_all(run("render", "-f", str(EXAMPLES / folder)))
+def rendered(*places: str) -> dict[tuple[str, str], dict[str, str]]:
+    """What examples, or files of them, render: data by kind and name."""
+    words = (word for place in places for word in ("-f", str(EXAMPLES / place)))
+    found = yaml.safe_load_all(run("render", *words))
     return {(o["kind"], o["metadata"]["name"]): o.get("data") or o.get("stringData") for o in found if o}
 
 
@@ -72,6 +73,41 @@ def test_the_workloads_of_the_music_agent_read_what_is_rendered() -> None:
             kind = "ConfigMap" if "configMap" in source else "Secret"
             reference = source["configMap" if kind == "ConfigMap" else "secret"]
             assert {item["key"] for item in reference["items"]} <= outputs[kind, reference["name"]].keys()
+
+
+def test_the_music_agents_policies_do_to_its_users_what_their_comments_say() -> None:
+    music, policy = EXAMPLES / "music-agent", EXAMPLES / "music-agent" / "rollouts" / "calmer-agents.yaml"
+    files = [str(file) for file in (music / "template.yaml", music / "preferences.yaml", policy)]
+    said = run("validate", *(word for file in files for word in ("-f", file)))
+    assert "agent.temperature: was clamped from 1.2 to 1.0 by PolicyRollout calmer-agents (COST-7)" in said
+    outputs = rendered(*files)
+    for group in ("free", "pro", "team"):
+        config = yaml.safe_load(outputs["ConfigMap", f"music-agent-{group}"]["config.yaml"])
+        assert (config["agent"]["provider"], config["session"]["minutes"]) == ("anthropic", 25)
+    users = outputs["ConfigMap", "music-agent-free-users-0"]
+    assert yaml.safe_load(users["emil.prefs.json"])["agent"]["temperature"] == 1.0
+    assert yaml.safe_load(users["alice.prefs.json"])["agent"]["temperature"] == 0.9
+
+
+def test_the_waves_of_the_music_agents_rollouts_are_its_rings() -> None:
+    template = next(
+        d for d in documents(EXAMPLES / "music-agent" / "template.yaml") if d["kind"] == "ConfigTemplate"
+    )
+    rings = {group["name"]: group["labels"]["ring"] for group in template["spec"]["groups"]}
+    assert rings == {"free": "canary", "pro": "main", "team": "main"}
+    for name in ("calmer-agents", "newer-model"):
+        [policy] = documents(EXAMPLES / "music-agent" / "rollouts" / f"{name}.yaml")
+        canary, rest = policy["spec"]["strategy"]["waves"]
+        assert policy["metadata"]["name"] == name
+        assert canary["groupSelector"] == {"matchLabels": {"ring": "canary"}}
+        assert not {"groups", "groupSelector"} & rest.keys()
+
+
+def test_applying_the_music_agent_starts_no_rollout() -> None:
+    # kubectl takes a folder's own files, and not those of the folders in it
+    assert "PolicyRollout" not in {
+        d["kind"] for file in (EXAMPLES / "music-agent").glob("*.yaml") for d in documents(file)
+    }
 
 
 def test_the_models_are_merged_and_appended_as_their_comments_say() -> None:

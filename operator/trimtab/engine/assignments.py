@@ -6,11 +6,12 @@ stay as it is. A template without a strategy says what was accepted last.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from trimtab.api.rendered_group import Operation
+from trimtab.api.rollout_status import Content
 from trimtab.core.rollout import Intent
 from trimtab.engine.pointers import Pointers, components_of
 from trimtab.engine.policies import Policies
@@ -62,6 +63,30 @@ class _Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class _Present:
+    """What a group, and ``percent`` of its users, serve at present; ``now`` is None where nobody knows."""
+
+    now: Components | None
+    then: Components | None
+    percent: int
+
+    def template(self) -> _Choice | None:
+        """The template's part, as it is."""
+        return self._stays(lambda components: components[0])
+
+    def policy(self, name: str) -> _Choice | None:
+        """A policy's part, as it is."""
+        return self._stays(lambda components: dict(components[1]).get(name))
+
+    def _stays(self, part: Callable[[Components], str | None]) -> _Choice | None:
+        if self.now is None:
+            return None
+        base = part(self.now)
+        share = base if self.then is None else part(self.then)
+        return _Choice(base) if share == base else _Choice(base, share, self.percent)
+
+
+@dataclass(frozen=True, slots=True)
 class _Words:
     """What all sources say of one group."""
 
@@ -84,6 +109,7 @@ class Assignments:
         """
         sources = self.sources.of(key.template_key)
         movers = [s for s in sources if key.group in s.wanted]
+        movers.sort(key=lambda s: s.progress.underway != "Back")  # what goes back needs the stamp to end
         word = await self._words(key, sources, movers)
         if not isinstance(word, _Words):
             return word
@@ -121,49 +147,54 @@ class Assignments:
         pointer, shared = self.pointers.current(key), self.pointers.shared(key)
         if judgement.accepted is None and pointer is None:
             return UNDECIDED if self.pointers.rendered_group(key) else None
-        now = components_of(pointer) if pointer else None
-        then = components_of(shared) if shared else None
-        percent = self.pointers.percent(key)
-        template = self._template(key, judgement.accepted, movers, now, then, percent)
+        present = _Present(
+            components_of(pointer) if pointer else None,
+            components_of(shared) if shared else None,
+            self.pointers.percent(key),
+        )
+        template = self._template(key, judgement.accepted, movers, present)
         if isinstance(template, Undecided):
             return UNDECIDED
         policies: dict[str, _Choice] = {}
         for source in sources:
             if source.kind == POLICY:
-                mine = dict(now[1]).get(source.name) if now else None
-                theirs = dict(then[1]).get(source.name) if then else None
-                policies[source.name] = _choice(source, source.wanted.get(key.group), mine, theirs, percent)
+                stays = present.policy(source.name)
+                unread = source.progress.phase is None and source.progress.stable is None
+                policies[source.name] = (
+                    (stays or _Choice(None))
+                    if unread  # nobody has looked at it: its status may be lost
+                    else _choice(source, source.wanted.get(key.group), stays)
+                )
         return _Words(template, policies)
 
     def _template(
-        self,
-        key: GroupKey,
-        accepted: Served | None,
-        movers: list[Source],
-        now: Components | None,
-        then: Components | None,
-        percent: int,
+        self, key: GroupKey, accepted: Served | None, movers: list[Source], present: _Present
     ) -> _Choice | Undecided:
+        source, stays = self.sources.template(key.template_key), present.template()
+        wanted = source.wanted.get(key.group) if source is not None else None
         if accepted is None:
-            return _Choice(now[0] if now else None)
-        source = self.sources.template(key.template_key)
+            back = source is not None and source.progress.underway == "Back" and wanted is not None
+            if source is None or not back or source.progress.stable is None:
+                return stays or _Choice(None)  # nothing moves but what goes back
+            return _choice(source, wanted, stays)
         if source is None:
-            held = bool(movers) and now is not None
-            return _Choice(now[0] if held and now else accepted.snapshot)
+            return stays if movers and stays is not None else _Choice(accepted.snapshot)
         if source.progress.stable is None:
             return UNDECIDED
-        wanted = source.wanted.get(key.group)
-        return _choice(source, wanted, now[0] if now else None, then[0] if then else None, percent)
+        return _choice(source, wanted, stays)
 
     async def _share(self, key: GroupKey, word: _Words, movers: list[Source], base: Served) -> Share | None:
-        moving = next((c for c in (word.template, *word.policies.values()) if c.percent < 100), None)
-        if moving is None or not movers:
+        choices = {"": word.template, **word.policies}
+        name = next((name for name, choice in choices.items() if choice.percent < 100), None)
+        if name is None:
             return None
         policies = {name: choice.moved for name, choice in word.policies.items()}
         served = await self.build(key, word.template.moved, policies)
         if not isinstance(served, Served) or served.components == base.components:
             return None
-        return Share(served, moving.percent, movers[0].uid)
+        mover = next((s for s in movers if name == (s.name if s.kind == POLICY else "")), None)
+        seed = mover.uid if mover is not None else str(self.pointers.operation(key).get("uid") or "")
+        return Share(served, choices[name].percent, seed)
 
     async def build(
         self, key: GroupKey, template: str | None, policies: dict[str, str | None]
@@ -181,7 +212,9 @@ class Assignments:
         for name, snapshot in sorted(policies.items()):
             if snapshot is None:
                 continue
-            covers = await self.policies.covers(TemplateKey(key.namespace, snapshot), group.spec)
+            covers = await self.policies.covers(
+                TemplateKey(key.namespace, snapshot), key.template, group.spec
+            )
             if covers is None:
                 return UNDECIDED  # not to know what a policy says is no reason to serve the group without it
             if covers:
@@ -198,27 +231,26 @@ class Assignments:
         self._served[identity] = served
         return served
 
-    def forget(self, key: TemplateKey, needed: set[str]) -> None:
-        """Drop what is of content that nobody needs any more."""
+    def forget(self, key: TemplateKey, needed: Container[str]) -> None:
+        """Drop what is of content that nobody needs any more, or of a template that was compiled anew."""
         self._served = {
             (owner, parts): served
             for (owner, parts), served in self._served.items()
-            if owner != key or (parts[0] in needed and all(s in needed for _, s in parts[1]))
+            if owner != key
+            or (self.templates.remembers(key, served) and all(name in needed for _, name in parts[1]))
         }
 
 
-def _choice(
-    source: Source, intent: Intent | None, now: str | None, then: str | None, percent: int
-) -> _Choice:
-    """``now`` and ``then`` are this source's part of what the group, and ``percent`` of its users, serve at present."""
+def _choice(source: Source, intent: Intent | None, stays: _Choice | None) -> _Choice:
+    """``stays`` is this source's part of what the group serves at present, None where nobody knows."""
+    if intent is not None and intent.hold and stays is not None:
+        return stays
     stable = _snapshot(source.progress.stable)
     if intent is None or intent.kind == "Stable":
-        return _Choice(now if intent is not None and intent.hold else stable)
+        return _Choice(stable)
     target = _snapshot(source.progress.target)
-    if intent.hold:
-        return _Choice(now) if then is None or then == now else _Choice(now, then, percent)
     return _Choice(stable, target, intent.percent) if intent.percent < 100 else _Choice(target)
 
 
-def _snapshot(content: Any) -> str | None:
+def _snapshot(content: Content | None) -> str | None:
     return content.snapshot if content is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from trimtab.api.rollout_status import Transition
@@ -23,28 +23,33 @@ log = logging.getLogger("trimtab.audit")
 
 RECENT = 600.0
 """Seconds after which a transition that nobody told is not told any more: Events of older ones may have expired."""
-KEPT = 1024
 
 
 @dataclass(slots=True)
 class Audit:
     api: Api
-    _told: dict[tuple[str, int], None] = field(default_factory=dict)
+    _told: dict[str, int] = field(default_factory=dict)
+    """uid -> the number of the last transition that was told"""
 
-    async def tell(self, source: Source, transitions: Iterable[Transition], now: float) -> None:
+    async def tell(self, source: Source, transitions: Sequence[Transition], now: float) -> None:
         """Tell what has not been told yet, the oldest first.
 
         :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
         """
+        last = self._told.get(source.uid, 0)
+        if last > max((t.number for t in transitions), default=0):
+            last = 0  # somebody wiped the status, and they are counted anew
         for transition in sorted(transitions, key=lambda t: t.number):
-            mark = (source.uid, transition.number)
-            if mark in self._told:
+            if transition.number <= last:
                 continue
-            if now - times.seconds(transition.at) < RECENT and await self._post(source, transition):
+            at = times.read(transition.at)
+            if at is not None and now - at < RECENT and await self._post(source, transition):
                 self._record(source, transition)
-            self._told[mark] = None
-            while len(self._told) > KEPT:
-                del self._told[next(iter(self._told))]
+            self._told[source.uid] = transition.number
+
+    def forget(self, uids: Container[str]) -> None:
+        """Only these rollouts are left."""
+        self._told = {uid: number for uid, number in self._told.items() if uid in uids}
 
     async def _post(self, source: Source, transition: Transition) -> bool:
         """Make the Event; False if it is there already."""
@@ -53,7 +58,7 @@ class Audit:
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{meta.name[:200]}.{name}", "namespace": meta.namespace},
+            "metadata": {"name": f"{meta.name[:200].rstrip('-.')}.{name}", "namespace": meta.namespace},
             "eventTime": _micro(transition.at),
             "reportingController": "trimtab.dev/operator",
             "reportingInstance": FIELD_MANAGER,

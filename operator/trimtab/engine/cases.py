@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.api.rollout_status import Content
+from trimtab.api.rollout_status import Content, RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.core import reasons
 from trimtab.core.policy import Policy, contradictions
@@ -18,16 +18,14 @@ from trimtab.core.resolve import document_problems, group_view
 from trimtab.core.schema import Schema
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
-from trimtab.engine.pointers import Pointers
+from trimtab.engine.pointers import Pointers, components_of
 from trimtab.engine.policies import Policies, RefusedError
-from trimtab.engine.preferences import TemplateKey
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.previews import is_redacted
 from trimtab.engine.slices import Slices
-from trimtab.engine.sources import TEMPLATE, Source, Sources
+from trimtab.engine.sources import POLICY, TEMPLATE, Source, Sources
 from trimtab.engine.templates import Judgement, Templates
 from trimtab.engine.world import World
-
-PER_POLICY = 2
-"""Judgements kept of one policy: of its present spec, beside what was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,25 @@ class Case:
     unprotected: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What came of a policy, and by what it was judged."""
+
+    generation: int
+    schema: Schema
+    others: tuple[Policy, ...]
+    outcome: Policy | RefusedError
+
+    def by(self, generation: int, schema: Schema, others: Sequence[Policy]) -> bool:
+        """Whether it was judged by exactly that."""
+        return (
+            self.generation == generation
+            and self.schema is schema
+            and len(self.others) == len(others)
+            and all(one is other for one, other in zip(self.others, others, strict=True))
+        )
+
+
 @dataclass(slots=True)
 class Cases:
     world: World
@@ -52,8 +69,8 @@ class Cases:
     sources: Sources
     pointers: Pointers
     slices: Slices
-    _judged: dict[str, tuple[object, Policy | RefusedError]] = field(default_factory=dict)
-    """uid -> (what it was judged by, what came of it)"""
+    _judged: dict[str, _Judged] = field(default_factory=dict)
+    """By uid."""
 
     async def of(self, key: TemplateKey, source: Source) -> Case:
         """What the source asks for now.
@@ -61,6 +78,9 @@ class Cases:
         :raises trimtab.kube.errors.ApiError: its content could not be kept; nothing was decided.
         """
         judgement = await self.templates.judge(key)
+        source = self._recovered(key, source)
+        if judgement is not None and judgement.accepted is not None:
+            source = _hidden(source, judgement.accepted.schema.sensitive)
         try:
             if source.kind == TEMPLATE:
                 return await self._template(key, source, judgement)
@@ -68,6 +88,29 @@ class Cases:
         except RefusedError as error:
             verdict = refused(error.reason, error.message, error.violations)
             return Case(source, refusal=verdict, scope=_planned(source))
+
+    def _recovered(self, key: TemplateKey, source: Source) -> Source:
+        """The source with what its status has lost, as far as groups can tell: somebody wiped it, or a strategy was
+        taken away and is back. With an epoch that is behind theirs it could move no group any more."""
+        progress = source.progress
+        lost = progress.phase is None
+        groups = self.world.groups_of(key) if lost else {GroupKey(*key, name) for name in source.wanted}
+        mine = {
+            group: op for group in groups if (op := self.pointers.operation(group)).get("uid") == source.uid
+        }
+        epoch = max((int(op.get("epoch") or 0) for op in mine.values()), default=0)
+        if epoch > (progress.epoch or 0):
+            progress = progress.model_copy(update={"epoch": epoch})
+        if lost and mine and source.kind == POLICY and progress.stable is None:
+            served = self._serve(mine, source.name)
+            progress = progress.model_copy(update={"stable": served and _policy_content(served)})
+        return source if progress is source.progress else replace(source, progress=progress)
+
+    def _serve(self, groups: Iterable[GroupKey], policy: str) -> str | None:
+        """The snapshot of a policy that most of these groups serve."""
+        pointers = (pointer for group in groups if (pointer := self.pointers.current(group)) is not None)
+        found = Counter(dict(components_of(pointer)[1]).get(policy) for pointer in pointers)
+        return found.most_common(1)[0][0] if found else None
 
     # Templates.
 
@@ -90,8 +133,9 @@ class Cases:
                 source = replace(source, progress=progress)
         groups = _labels(accepted.schema.spec.groups)
         if stable is not None and stable.snapshot:
-            before = await self.templates.load(key, stable.snapshot)
-            groups = {**(_labels(before.spec.groups) if before else {}), **groups}
+            for content in _returning(source.progress, target, stable):
+                before = await self.templates.load(key, content)
+                groups = {**(_labels(before.spec.groups) if before else {}), **groups}
         strategy = _strategy(accepted.schema.spec.strategy, groups, accepted.schema)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected)
 
@@ -127,13 +171,12 @@ class Cases:
                     )
                 ]
             )
-        stable = source.progress.stable
-        if stable is not None and stable.snapshot:
-            place = TemplateKey(key.namespace, stable.snapshot)
-            was = _labels([g for g in schema.spec.groups if await self.policies.covers(place, g)])
+        target = await self.policies.keep(source.item, schema)
+        for content in _returning(source.progress, target, source.progress.stable):
+            place = TemplateKey(key.namespace, content)
+            was = _labels([g for g in schema.spec.groups if await self.policies.covers(place, key.name, g)])
             scope = {g.name: g.labels for g in schema.spec.groups if g.name in {*scope, *was}}
         strategy = _strategy(spec.strategy, scope, schema)
-        target = await self.policies.keep(source.item, schema)
         return Case(source, target, strategy, None, policy.notices, tuple(scope))
 
     async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:
@@ -156,17 +199,16 @@ class Cases:
         """
         others = await self._others(key, source, schema)
         meta = source.item.metadata
-        basis = (meta.generation, id(schema), tuple((p.name, id(p)) for p in others))
         known = self._judged.get(meta.uid)
-        if known is None or known[0] != basis:
+        if known is None or not known.by(meta.generation, schema, others):
             try:
                 outcome: Policy | RefusedError = await self._judge(source, schema, others)
             except RefusedError as error:
                 outcome = error
-            known = self._judged[meta.uid] = (basis, outcome)
-        if isinstance(known[1], RefusedError):
-            raise known[1]
-        return known[1]
+            known = self._judged[meta.uid] = _Judged(meta.generation, schema, tuple(others), outcome)
+        if isinstance(known.outcome, RefusedError):
+            raise known.outcome
+        return known.outcome
 
     async def _judge(self, source: Source, schema: Schema, others: list[Policy]) -> Policy:
         policy = self.policies.examine(source.item, schema)
@@ -196,6 +238,11 @@ class Cases:
                     found.append(policy)
         return found
 
+    def forget(self) -> None:
+        """Drop what was worked out of policies that are gone."""
+        present = {item.metadata.uid for item in self.world.rollouts}
+        self._judged = {uid: known for uid, known in self._judged.items() if uid in present}
+
     def reset(self) -> None:
         """Forget everything that was worked out: another process has led meanwhile."""
         self._judged.clear()
@@ -210,6 +257,29 @@ def _strategy(spec: StrategySpec | None, groups: Mapping[str, Mapping[str, str]]
 
 def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:
     return {group.name: group.labels for group in groups}
+
+
+def _hidden(source: Source, sensitive: Container[str]) -> Source:
+    """The source without samples of what has become sensitive since its preview was made."""
+    preview = source.progress.preview
+    samples = preview.samples if preview is not None else []
+    kept = [sample for sample in samples if sample.key not in sensitive or is_redacted(sample)]
+    if preview is None or len(kept) == len(samples):
+        return source
+    preview = preview.model_copy(update={"samples": kept})
+    return replace(source, progress=source.progress.model_copy(update={"preview": preview}))
+
+
+def _returning(progress: RolloutProgress, target: Content, stable: Content | None) -> Iterator[str]:
+    """The snapshots whose groups are in the scope as well: of what is served, or of what an Undo would return to."""
+    served = stable is not None and stable.hash == target.hash
+    for content in (progress.previous if served else None, stable):
+        if content is not None and content.snapshot:
+            yield content.snapshot
+
+
+def _policy_content(snapshot: str) -> Content:
+    return Content(hash=snapshot.rpartition("-")[2], snapshot=snapshot)
 
 
 def _content(key: TemplateKey, snapshot: str, generation: int) -> Content:

@@ -315,6 +315,11 @@ class Engine:
         gone = judgement is None
         if not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
+        if gone:
+            self.templates.forget(key)
+        needed = self._needed(key)
+        self.policies.forget(key, needed)
+        self.groups.assignments.forget(key, needed)
         if judgement is not None:
             self._say(key, judgement, wanted)
 
@@ -338,7 +343,7 @@ class Engine:
             stable = source.progress.stable
             if stable is not None and stable.snapshot:
                 spec = await self.policies.spec(TemplateKey(key.namespace, stable.snapshot))
-                if spec is not None:
+                if spec is not None and spec.template_ref.name == key.name:
                     found.append((source.name, spec))
         return found
 

@@ -96,7 +96,8 @@ class Groups:
         found = await self.assignments.of(key)
         judgement = self.templates.judged.get(key.template_key)
         state = self.states.get(key)
-        if found is None and judgement is not None and judgement.accepted is None and state is not None:
+        lost = found is None or (found is UNDECIDED and self.pointers.current(key) is None)
+        if lost and judgement is not None and judgement.accepted is None and state is not None:
             return Assignment(state.served)  # somebody deleted the pointer: it is made again
         return found
 
@@ -156,18 +157,21 @@ class Groups:
         share = assignment.share
         if share is None:
             return None
-        said = self.pointers.share(key)
-        members = {p.user for p in self.world.preferences.members(key).values() if p.user}
-        first = said.get("first") or ""
-        same = self.pointers.operation(key).get("uid") == share.seed
-        if not same or (first not in members and members):
+        first = self.pointers.share(key).get("first") or ""
+        pointer = self.pointers.shared(key)
+        same = pointer is not None and components_of(pointer) == share.served.components
+        if self.pointers.operation(key).get("uid") != share.seed and not same:
+            first = ""
+        members = self.world.preferences.members(key)
+        claimants = self.world.preferences.claimants(key.template_key, first) if first else ()
+        if members and not any(claimant.group == key.group for claimant in claimants):
             position = self._position(share.seed)
+            placed = (float("inf"), "")
             async with self.slices.turn() as turn:
-                placed = []
-                for user in members:
-                    placed.append((position(user), user))
+                for user in [p.user for p in members.values() if p.user]:
+                    placed = min(placed, (position(user), user))
                     await turn.over()
-            first = min(placed)[1] if placed else ""
+            first = placed[1]
         return share.served, share.percent, first
 
     def _share_state(
@@ -418,14 +422,14 @@ class Groups:
             rendered_group_key(g).template_key == key.template_key for g in self.world.groups
         )
         dirt = self.world.dirt.pop(key, Dirt())
-        self.states.pop(key, None)
+        served_till_now = self.states.pop(key, None) is not None
         self.outcomes.pop(key, None)
         groups = list(judgement.accepted.schema.groups) if judgement and judgement.accepted else []
         members = self.world.preferences.members(key).values()
         named = {user for waiting in dirt.users.values() for user in waiting}
         async with self.slices.turn() as turn:
             for preference in list(members):
-                if dirt.everything or preference.user in named:
+                if dirt.everything or served_till_now or preference.user in named:
                     verdict = users.homeless(
                         preference, template=judgement is not None, served=not never_valid, groups=groups
                     )

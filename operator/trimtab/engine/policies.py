@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PART = "policy"
 """Where a snapshot's data holds a policy's content."""
 COMPILED = 4
-"""How many compiled forms of one policy are kept: it lies over few templates at a time."""
+"""How many compiled forms of one content are kept: it lies over few versions of its template at a time."""
 
 
 class RefusedError(ValueError):
@@ -47,7 +47,7 @@ class Policies:
 
     snapshots: Snapshots
     _specs: dict[TemplateKey, PolicyRolloutSpec] = field(default_factory=dict)
-    _compiled: dict[tuple[str, TemplateKey], tuple[Schema, Policy | None]] = field(default_factory=dict)
+    _compiled: dict[tuple[str, TemplateKey], list[tuple[Schema, Policy | None]]] = field(default_factory=dict)
 
     def examine(self, item: AnyObject, schema: Schema) -> Policy:
         """The policy as it is written now, against the template that it is for.
@@ -102,26 +102,36 @@ class Policies:
         self._specs[place] = spec
         return spec
 
-    async def covers(self, place: TemplateKey, group: GroupSpec) -> bool | None:
-        """Whether a stored policy is for that group; None if the policy cannot be read."""
+    async def covers(self, place: TemplateKey, template: str, group: GroupSpec) -> bool | None:
+        """Whether a stored policy is for that group of that template; None if the policy cannot be read."""
         spec = await self.spec(place)
-        return None if spec is None else in_scope(spec, group)
+        return None if spec is None else spec.template_ref.name == template and in_scope(spec, group)
 
     async def compiled(self, name: str, place: TemplateKey, schema: Schema) -> Policy | None:
-        """A stored policy over a template; what of it does not fit that template (an older one, say) is left out."""
-        known = self._compiled.get((name, place))
-        if known is not None and known[0] is schema:
-            return known[1]
+        """A stored policy over a template; what of it does not fit that template (an older one, say) is left out.
+        None if it is for another template, cannot be read, or nothing of it fits."""
         spec = await self.spec(place)
-        policy = None if spec is None else fitted(name, spec, schema)
-        self._compiled[name, place] = (schema, policy)
-        while sum(1 for known_name, _ in self._compiled if known_name == name) > COMPILED:
-            del self._compiled[next(key for key in self._compiled if key[0] == name)]
-        return policy
+        if spec is None or spec.template_ref.name != schema.name:
+            return None
+        made = self._compiled.setdefault((name, place), [])
+        known = next((entry for entry in made if entry[0] is schema), None)
+        if known is None:
+            known = schema, fitted(name, spec, schema)
+            made.append(known)
+            del made[:-COMPILED]
+        return known[1]
 
-    def forget(self, needed: set[str]) -> None:
-        """Drop what was read of snapshots that nobody needs."""
-        self._specs = {place: spec for place, spec in self._specs.items() if place.name in needed}
+    def forget(self, template: TemplateKey, needed: Container[str]) -> None:
+        """Drop what was read of a template's policies, if it is stored no more and nobody needs it."""
+        gone = {
+            place
+            for place, spec in self._specs.items()
+            if (place.namespace, spec.template_ref.name) == template
+            and place.name not in needed
+            and not self.snapshots.has(place)
+        }
+        self._specs = {place: spec for place, spec in self._specs.items() if place not in gone}
+        self._compiled = {key: made for key, made in self._compiled.items() if key[1] not in gone}
 
 
 def fitted(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy | None:

@@ -145,6 +145,11 @@ class Previews:
             )
 
 
+def is_redacted(sample: KeyChange) -> bool:
+    """Whether its values are not shown."""
+    return {sample.old, sample.new} <= {None, REDACTED}
+
+
 def _resolved(view: GroupView, preference: Preference) -> Resolution:
     resolution = view.resolve(preference.values)
     return in_force(view, preference) if resolution.violations else resolution

@@ -44,11 +44,14 @@ class Queue:
             self._wakeup.set()
 
     def add_after(self, key: Hashable, namespace: str, seconds: float) -> None:
-        """Add later, unless it is added before."""
-        if key in self._queued or key in self._again:
+        """Add later, unless it is added before: of several delays the shortest counts."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        sooner = timer is not None and timer.when() <= loop.time() + seconds
+        if sooner or key in self._queued or key in self._again:
             return
         self._cancel(key)
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key, namespace)
+        self._timers[key] = loop.call_later(seconds, self.add, key, namespace)
 
     async def get(self) -> Hashable:
         """The next entry, which now runs until :meth:`done`."""

@@ -7,8 +7,9 @@ same group.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from trimtab.core.rollout import Answer, Request, Seen, Step, intents, step
 from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
+from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -57,6 +59,8 @@ class Rollouts:
     now: Callable[[], str]
     states: dict[GroupKey, GroupState]
     _written: dict[str, float] = field(default_factory=dict)
+    _unsure: dict[str, frozenset[str]] = field(default_factory=dict)
+    """uid -> the groups that it holds if a write went well of which nobody knows"""
     _warm_at: float = 0.0
 
     def reset(self) -> None:
@@ -69,16 +73,31 @@ class Rollouts:
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
         wake: list[float] = []
-        for source in self.sources.of(key):
-            at = await self._advance(key, source)
-            if at is not None:
-                wake.append(at)
-        await self._forget_progress(key)
+        failures: list[Exception] = []
+        for uid in [source.uid for source in self.sources.of(key)]:
+            with _apart(failures):
+                wake += await self._advance(key, uid)
+        with _apart(failures):
+            await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
-        await self._refuse_strays(key)
+        with _apart(failures):
+            await self._refuse_strays(key)
+        self._tidy()
         if wake:
             delay = max(0.0, min(wake) - self.clock())
             self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
+        if failures:
+            raise failures[0]
+
+    def _tidy(self) -> None:
+        """Keep nothing of rollouts that are gone."""
+        present = {
+            item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
+        }
+        self.audit.forget(present)
+        self.cases.forget()
+        self._written = {uid: at for uid, at in self._written.items() if uid in present}
+        self._unsure = {uid: names for uid, names in self._unsure.items() if uid in present}
 
     async def _forget_progress(self, key: TemplateKey) -> None:
         """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
@@ -91,13 +110,16 @@ class Rollouts:
         for group in self.world.groups_of(key):
             self.world.enqueue_group(group)
 
-    async def _advance(self, key: TemplateKey, source: Source) -> float | None:
+    async def _advance(self, key: TemplateKey, uid: str) -> list[float]:
         """One rollout's turn; when it wants to be looked at again."""
+        source = next((source for source in self.sources.of(key) if source.uid == uid), None)
+        if source is None:
+            return []
         case = await self.cases.of(key, source)
         source = case.source
         warming = source.progress.underway and self.clock() < self._warm_at
         if warming and not self.sightings.complete(key, source):
-            return self._warm_at  # a start: groups are being compared, and that is no news of them
+            return [self._warm_at]  # a start: groups are being compared, and that is no news of them
         seen = await self._see(key, case)
         made = step(source.progress, seen, self.clock())
         if made.transitions:
@@ -107,11 +129,10 @@ class Rollouts:
             source = await self._write(source, case, made.progress)
             self._moved(key, case.source, source)
         self.watching.consumed(source, seen.evidence)
+        self.watching.follow(key, source, case, measure=made.measure)
         await self._answer(made.answers)
         await self.audit.tell(source, source.progress.transitions, self.clock())
-        self.watching.follow(key, source, case, measure=made.measure)
-        times_ = [at for at in (made.wake_at, delayed) if at is not None]
-        return min(times_) if times_ else None
+        return [at for at in (made.wake_at, delayed) if at is not None]
 
     def now_text(self) -> str:
         return times.text(self.clock())
@@ -152,7 +173,8 @@ class Rollouts:
             else set(case.scope)
         )
         for other in self.sources.of(key):
-            shared = mine & other.wanted.keys() if other.uid != case.source.uid else set()
+            claimed = other.wanted.keys() | self._unsure.get(other.uid, ())
+            shared = mine & claimed if other.uid != case.source.uid else set()
             if shared:
                 return f"{other.label} is under way in group {min(shared)}"
         return ""
@@ -184,11 +206,11 @@ class Rollouts:
         return at if at > self.clock() else None
 
     async def _write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
-        """Put it into status, over exactly the object that was looked at.
+        """Put it into status, over the object that was looked at.
 
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
         """
-        item = source.item
+        item = self._newest(source)
         status = {name: value for name, value in item.status.items() if name not in FIELDS}
         status |= progress.to_dict()
         if source.kind == POLICY:
@@ -202,11 +224,33 @@ class Rollouts:
                 "warnings": notice_fields(verdict.notices),
             }
         status = {name: value for name, value in status.items() if value not in (None, [])}
+        wanted = intents(progress)
         if _plain(status) == _plain(item.status):
+            self._unsure.pop(source.uid, None)
             return source
-        item = await self._put(source.kind, item, status)
+        try:
+            item = await self._put(source.kind, item, status)
+        except errors.UnavailableError:
+            self._unsure[source.uid] = frozenset(wanted)
+            raise
+        except errors.ApiError:
+            self._unsure.pop(source.uid, None)
+            raise
+        self._unsure.pop(source.uid, None)
         self._written[source.uid] = self.clock()
-        return Source(source.kind, item, progress, intents(progress))
+        return Source(source.kind, item, progress, wanted)
+
+    def _newest(self, source: Source) -> AnyObject:
+        """What was looked at, or how it stands now if only others' fields of its status have changed meanwhile: that a
+        look takes long must not have its outcome refused."""
+        seen = source.item
+        now = self.sources.store(source.kind).get(source.key)
+        same = now is not None and (now.metadata.uid, now.metadata.generation, _ours(now)) == (
+            seen.metadata.uid,
+            seen.metadata.generation,
+            _ours(seen),
+        )
+        return now if now is not None and same else seen
 
     async def _put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
         """Write a status over exactly ``item``; what stands there now."""
@@ -324,6 +368,24 @@ def _numbered(made: Step, at: str) -> Step:
     listed = [*reversed(fresh), *progress.transitions][:TRANSITIONS]
     changed = progress.model_copy(update={"transitions": listed})
     return Step(changed, made.transitions, made.answers, made.measure, made.wake_at)
+
+
+@contextlib.contextmanager
+def _apart(failures: list[Exception]) -> Iterator[None]:
+    """What fails in it stops nothing else of the pass."""
+    try:
+        yield
+    except NotLeaderError:
+        raise
+    except Exception as error:
+        if failures:
+            log.warning("and another part of the pass failed: %s", error)
+        failures.append(error)
+
+
+def _ours(item: AnyObject) -> dict[str, Any]:
+    """The fields of status that are a rollout's."""
+    return {name: value for name, value in item.status.items() if name in FIELDS}
 
 
 def _verdict(case: Case, progress: RolloutProgress) -> Verdict:

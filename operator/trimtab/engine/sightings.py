@@ -46,7 +46,11 @@ class Sightings:
         intent = source.wanted.get(key.group)
         assignment = await self.groups.assignments.of(key)
         if assignment is None:
-            return GroupSeen(exists=await self._comes(key, source), intent=intent)
+            comes = await self._comes(key, source)
+            early = comes and intent is not None and intent.percent < 100  # it is made at 100
+            return GroupSeen(
+                exists=comes, epoch=intent.epoch if intent and early else 0, settled=early, intent=intent
+            )
         operation = self.groups.pointers.operation(key)
         epoch = int(operation.get("epoch") or 0) if operation.get("uid") == source.uid else 0
         if not isinstance(assignment, Assignment):

@@ -28,6 +28,8 @@ from trimtab.kube.resources import CONTROLLER_REVISIONS
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 20.0
+SEEN_SECONDS = 600.0
+"""How long the word of a look at a stored snapshot is taken."""
 DIGITS = 16
 """Hex digits of a content's keyed hash."""
 
@@ -42,12 +44,20 @@ class Snapshots:
     _in_use: Counter[str] = field(default_factory=Counter)
     _fresh: dict[str, float] = field(default_factory=dict)
     """Snapshots that were asked for, and when by the event loop's time."""
+    _seen: dict[TemplateKey, tuple[frozenset[str], float]] = field(default_factory=dict)
+    """What is sealed in those that were looked at, and when by the event loop's time."""
+    _unlisted: set[TemplateKey] = field(default_factory=set)
+    """Those that are there and not listed, as somebody took a label off."""
     _leaving: set[TemplateKey] = field(default_factory=set)
     """Snapshots whose deletion is under way."""
 
     def hash(self, content: Spec) -> str:
         """The content's keyed hash."""
         return self._keys().digest(content, DIGITS)
+
+    def has(self, place: TemplateKey) -> bool:
+        """Whether the snapshot is stored, as far as is known."""
+        return place in self._unlisted or self.world.snapshots.get(place) is not None
 
     async def store(
         self,
@@ -63,17 +73,16 @@ class Snapshots:
 
         :raises trimtab.kube.errors.ApiError: it could not be stored.
         """
-        known = self._fresh.get(place.name, float("-inf"))
         self._fresh[place.name] = _now()
         if place in self._leaving:
             raise errors.UnavailableError(
                 0, "Leaving", f"snapshot {place} is being deleted; it is made again"
             )
-        if self.world.snapshots.get(place) is not None:
-            if _now() - known < FRESH_SECONDS / 2 or await self._is_there(place):
-                return
-        keys = self._keys()
         public, taken = content
+        sealed = frozenset("/".join(path) for path, _ in taken)
+        if self.has(place) and await self._is_kept(place, sealed):
+            return
+        keys = self._keys()
         data: dict[str, Any] = {part: public}
         if taken:
             data["sealed"] = keys.seal(taken)
@@ -90,16 +99,30 @@ class Snapshots:
         except errors.ConflictError as error:
             if error.reason != "AlreadyExists":  # admission answers 409 as well, a ResourceQuota's for one
                 raise
-            return  # content-addressed: whatever has this name holds this content
+            # Content-addressed: whatever has this name holds this content.
+            stored = await self.api.get(CONTROLLER_REVISIONS, *place)
+            if (stored["metadata"].get("labels") or {}).get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
+                self._unlisted.add(place)
         self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
 
-    async def _is_there(self, place: TemplateKey) -> bool:
-        """Asked of the API server itself: the store may not know yet of a deletion, and groups will point to it."""
+    async def _is_kept(self, place: TemplateKey, sealed: frozenset[str]) -> bool:
+        """Asked of the API server itself now and then: the store may not know yet of a deletion, and groups will point
+        to it. What it holds in clear and has become sensitive since does not count: that one goes."""
+        known, at = self._seen.get(place, (None, 0.0))
+        if known == sealed and _now() - at < SEEN_SECONDS:
+            return True
         try:
-            await self.api.get(CONTROLLER_REVISIONS, *place)
+            body = await self.api.get(CONTROLLER_REVISIONS, *place)
         except errors.NotFoundError:
+            self._unlisted.discard(place)
             return False
-        return True
+        if sealed <= ((body.get("data") or {}).get("digests") or {}).keys():
+            self._seen[place] = sealed, _now()
+            return True
+        with contextlib.suppress(errors.NotFoundError):
+            await self.api.delete(CONTROLLER_REVISIONS, *place, uid=body["metadata"]["uid"])
+        log.info("a snapshot is sealed anew", extra={"snapshot": str(place)})
+        return False
 
     async def read(self, place: TemplateKey, part: str) -> tuple[Spec, Taken] | None:
         """The content in its two halves, or None if it is gone or unreadable (which is logged).
@@ -136,6 +159,7 @@ class Snapshots:
         """
         now, done = _now(), True
         self._fresh = {name: at for name, at in self._fresh.items() if now - at < FRESH_SECONDS}
+        self._seen = {place: seen for place, seen in self._seen.items() if now - seen[1] < SEEN_SECONDS}
         for stored in list(self.world.snapshots):
             place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
             label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)

@@ -63,14 +63,20 @@ class Served:
         return group_view(self.schema, group, self.policies)
 
 
+Beside = tuple[tuple[str, PolicyRolloutSpec], ...]
+"""Policies, by name."""
+
+
 @dataclass(slots=True)
 class Judgement:
-    """What a template's present spec comes to; ``accepted`` is None while it is refused."""
+    """What a template's present spec comes to; ``accepted`` is None while it is refused, ``beside`` are the policies
+    in force if that is because of them."""
 
     uid: str
     generation: int
     verdict: Verdict
     accepted: Served | None
+    beside: Beside | None = None
 
 
 async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
@@ -103,27 +109,43 @@ class Templates:
             known
             and (known.uid, known.generation) == (meta.uid, meta.generation)
             and not self.collided(known)
+            and (known.beside is None or known.beside == await self._beside(key))
+            and (
+                known.accepted is None
+                or self.snapshots.has(TemplateKey(key.namespace, known.accepted.snapshot))
+            )
         ):
             return known
-        verdict, schema = self._examine(item, await self.in_force(key))
-        accepted = None
+        verdict, schema = self._examine(item)
+        accepted = beside = None
         if schema is not None:
-            accepted = Served(schema, await self._store(key, item.spec, meta.generation))
-            self._remember(key, accepted.snapshot, schema)
-        judgement = Judgement(meta.uid, meta.generation, verdict, accepted)
+            name = self._name(key, item.spec)
+            if (
+                item.status.get("snapshot") != name
+            ):  # else it has been accepted: a policy may have gone back since
+                beside = await self._beside(key)
+                refusal = _refusal_beside(schema, beside)
+                verdict = refusal or verdict
+                beside = beside if refusal else None
+            if beside is None:
+                await self._store(key, name, item.spec, meta.generation)
+                accepted = Served(schema, name)
+                self._remember(key, name, schema)
+        judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside)
         self.judged[key] = judgement
         if verdict.ready == FALSE:
             log.warning("template refused", extra={"template": str(key), "reason": verdict.reason})
         return judgement
+
+    async def _beside(self, key: TemplateKey) -> Beside:
+        return tuple(sorted(await self.in_force(key), key=lambda policy: policy[0]))
 
     @staticmethod
     def collided(known: Judgement) -> bool:
         """Whether it was refused for another template's sake, and so may be accepted without an edit."""
         return known.verdict.reason == reasons.NAME_COLLISION
 
-    def _examine(
-        self, item: AnyObject, policies: Sequence[tuple[str, PolicyRolloutSpec]]
-    ) -> tuple[Verdict, Schema | None]:
+    def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
         key = item.key
         try:
             spec = ConfigTemplateSpec.model_validate(item.spec)
@@ -135,7 +157,7 @@ class Templates:
             return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
         try:
             schema = compile_template(key.name, spec)
-            notices = render_problems(schema, [compile_policy(name, said, schema) for name, said in policies])
+            notices = render_problems(schema)
             if spec.strategy is not None:
                 compile_strategy(spec.strategy, {g.name: g.labels for g in spec.groups})
         except RejectedError as error:
@@ -172,14 +194,15 @@ class Templates:
         rendered = any(rendered_group_key(group).template_key == item.key for group in self.world.groups)
         return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
 
-    async def _store(self, key: TemplateKey, spec: dict[str, Any], generation: int) -> str:
-        """Make sure that the content's snapshot exists; its name."""
-        content = snapshot.content(spec)
-        name = naming.snapshot_object(key.name, self.snapshots.hash(content))
+    def _name(self, key: TemplateKey, spec: dict[str, Any]) -> str:
+        """The name of the content's snapshot."""
+        return naming.snapshot_object(key.name, self.snapshots.hash(snapshot.content(spec)))
+
+    async def _store(self, key: TemplateKey, name: str, spec: dict[str, Any], generation: int) -> None:
+        """Make sure that the content's snapshot exists."""
         place = TemplateKey(key.namespace, name)
-        labels = template_labels(key)
-        await self.snapshots.store(place, PART, snapshot.split(content), labels, generation)
-        return name
+        halves = snapshot.split(snapshot.content(spec))
+        await self.snapshots.store(place, PART, halves, template_labels(key), generation)
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
         """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).
@@ -188,6 +211,7 @@ class Templates:
         """
         found = self._schemas.get((key, name))
         if found is not None:
+            self._remember(key, name, found)
             return found
         halves = await self.snapshots.read(TemplateKey(key.namespace, name), PART)
         if halves is None:
@@ -204,6 +228,14 @@ class Templates:
         self._remember(key, name, schema)
         return schema
 
+    def remembers(self, key: TemplateKey, served: Served) -> bool:
+        """Whether its schema is the one that is handed out."""
+        return self._schemas.get((key, served.snapshot)) is served.schema
+
+    def forget(self, key: TemplateKey) -> None:
+        """Drop what was compiled of a template that is gone."""
+        self._schemas = {place: schema for place, schema in self._schemas.items() if place[0] != key}
+
     def _remember(self, key: TemplateKey, name: str, schema: Schema) -> None:
         """The latest few: of a template that rolls out, two or three are in service at a time."""
         self._schemas.pop((key, name), None)
@@ -211,6 +243,16 @@ class Templates:
         mine = [place for place in self._schemas if place[0] == key]
         for place in mine[:-COMPILED]:
             del self._schemas[place]
+
+
+def _refusal_beside(schema: Schema, policies: Beside) -> Verdict | None:
+    """Why the template cannot go together with the policies in force, if it cannot."""
+    try:
+        if policies:
+            render_problems(schema, [compile_policy(name, said, schema) for name, said in policies])
+    except RejectedError as error:
+        return refused(reasons.REJECTED, summary(error.violations), error.violations)
+    return None
 
 
 def shape_violations(error: ValidationError) -> tuple[Violation, ...]:

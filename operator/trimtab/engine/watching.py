@@ -59,8 +59,9 @@ class Watching:
         """Evidence from before counts no more: its watch is dead."""
         return asyncio.get_running_loop().time() - EVIDENCE_SECONDS
 
-    def keep(self, key: TemplateKey, sources: Iterable[Source], states: dict[GroupKey, GroupState]) -> None:
-        """Watch the workloads of the groups that are under way, and of those that came back until they are well."""
+    def keep(self, key: TemplateKey, sources: Sequence[Source], states: dict[GroupKey, GroupState]) -> None:
+        """Watch the workloads of the groups that are under way, and of those that came back until they are well;
+        measure nothing for rollouts that are gone."""
         wanted: set[WorkloadKey] = set()
         back: set[WorkloadKey] = set()
         for source in sources:
@@ -69,11 +70,14 @@ class Watching:
                 state = states.get(GroupKey(*key, name))
                 mine = self._workloads(state) if state is not None else set()
                 if source.progress.underway is None:
+                    mine &= self._wanted.get(key, set())
                     digest = self.workloads.digest_of(state.view) if state is not None and mine else ""
                     mine = {w for w in mine if self.health_watch.state(w, digest).state == "Progressing"}
-                    mine &= self._wanted.get(key, set())
                 wanted |= mine
                 back |= mine if going_back else set()
+        present = {source.uid for source in sources}
+        for uid in [uid for uid, owner in self._measured.items() if owner == key and uid not in present]:
+            self.forget(uid)
         if (wanted, back) == (self._wanted.get(key, set()), self._back.get(key, set())):
             return
         self._wanted[key], self._back[key] = wanted, back
@@ -120,7 +124,7 @@ class Watching:
             uid=source.uid,
             epoch=progress.epoch or 0,
             wave=progress.current_wave or 0,
-            started_at=times.seconds(progress.wave_started_at),
+            started_at=times.read(progress.wave_started_at) or 0.0,
         )
         self.runner.want(subject, gates)
 

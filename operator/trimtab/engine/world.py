@@ -156,17 +156,21 @@ class World:
                 self.enqueue_template(group.template_key)
 
     def _snapshot_changed(self, key: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
-        """A new one may be of content that was edited again meanwhile, so that nobody needs it."""
-        if old is None and new is not None:
-            self.enqueue_template(
-                TemplateKey(key.namespace, (new.metadata.labels or {}).get(naming.LABEL_TEMPLATE, ""))
-            )
+        """A new one may be of content that was edited again meanwhile, so that nobody needs it; one that is gone may be
+        needed, and is made again where its content is known."""
+        some = new or old
+        if some is not None and (old is None or new is None):
+            template = TemplateKey(key.namespace, (some.metadata.labels or {}).get(naming.LABEL_TEMPLATE, ""))
+            self.enqueue_template(template)
+            if new is None:
+                self.enqueue_rollouts(template)
 
     def _rollout_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()
         for template in {template_of(item) for item in (old, new) if item is not None}:
             self.enqueue_rollouts(template)
-            if new is None:  # its policy is withdrawn, and nobody may need its snapshots any more
+            if new is None or template_of(new) != template:
+                # Its policy is withdrawn, and nobody may need its snapshots any more.
                 self.enqueue_template(template)
                 for group in self.groups_of(template):
                     self.enqueue_group(group)

@@ -19,7 +19,7 @@ SAYS = {
     "Error": "could not be measured",
     "Inconclusive": "is inconclusive",
     "NoData": "has no data",
-    "Pending": "has not been measured",
+    "Pending": "has not answered yet",
 }
 
 

@@ -82,7 +82,7 @@ def short(content: Content | None) -> str:
 
 def called(content: Content | None) -> str:
     """Content in a sentence: a policy's first one has nothing before it."""
-    return f"content {short(content)}" if content and content.hash else "what was without this policy"
+    return f"content {short(content)}" if content and content.hash else "what was before this policy"
 
 
 def soak_of(wave: PlannedWave) -> float:

@@ -14,7 +14,7 @@ _NAMED = 3
 
 
 def message(run: Run, phase: Phase) -> str:
-    return _MESSAGES[phase](run)[:MESSAGE]
+    return " ".join(_MESSAGES[phase](run).split())[:MESSAGE]  # some of it is others' words
 
 
 def wave_of(run: Run) -> str | None:
@@ -157,7 +157,7 @@ def _succeeded(run: Run) -> str:
 def _back(run: Run) -> str:
     progress = run.progress
     names = run.existing(reading.planned(progress))
-    parts = [f"{_settled(run, names)} back on {reading.short(progress.stable)}"]
+    parts = [f"{_settled(run, names)} back on {reading.called(progress.stable)}"]
     if progress.failure is not None:
         parts.append(progress.failure.message or progress.failure.reason)
     return "; ".join(parts)

@@ -171,12 +171,13 @@ class Cases:
                     )
                 ]
             )
-        target = await self.policies.keep(source.item, schema)
+        target = self.policies.content(source.item)
         for content in _returning(source.progress, target, source.progress.stable):
             place = TemplateKey(key.namespace, content)
             was = _labels([g for g in schema.spec.groups if await self.policies.covers(place, key.name, g)])
             scope = {g.name: g.labels for g in schema.spec.groups if g.name in {*scope, *was}}
         strategy = _strategy(spec.strategy, scope, schema)
+        await self.policies.keep(source.item, schema)
         return Case(source, target, strategy, None, policy.notices, tuple(scope))
 
     async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:

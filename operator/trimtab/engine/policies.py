@@ -66,20 +66,24 @@ class Policies:
         except RejectedError as error:
             raise RefusedError.by(error.violations) from None
 
-    async def keep(self, item: AnyObject, schema: Schema) -> Content:
+    def content(self, item: AnyObject) -> Content:
+        """What the policy's content is called; it need not be stored yet."""
+        meta = item.metadata
+        hashed = self.snapshots.hash(snapshot.policy_content(item.spec))
+        name = naming.policy_snapshot(meta.name, hashed)
+        return Content(hash=hashed, snapshot=name, generation=meta.generation)
+
+    async def keep(self, item: AnyObject, schema: Schema) -> None:
         """Make sure that the content's snapshot exists.
 
         :raises trimtab.kube.errors.ApiError: it could not be stored.
         """
-        content = snapshot.policy_content(item.spec)
-        hashed = self.snapshots.hash(content)
         meta = item.metadata
+        place = TemplateKey(meta.namespace, self.content(item).snapshot or "")
         template = TemplateKey(meta.namespace, schema.name)
-        place = TemplateKey(meta.namespace, naming.policy_snapshot(meta.name, hashed))
         labels = {**template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
-        halves = snapshot.split_policy(content, schema.sensitive)
+        halves = snapshot.split_policy(snapshot.policy_content(item.spec), schema.sensitive)
         await self.snapshots.store(place, PART, halves, labels, meta.generation)
-        return Content(hash=hashed, snapshot=place.name, generation=meta.generation)
 
     async def spec(self, place: TemplateKey) -> PolicyRolloutSpec | None:
         """A stored policy's content, or None if it is gone or unreadable (which is logged).

@@ -403,7 +403,7 @@ class Engine:
         rendered = {rendered_group_key(g) for g in self.world.groups}
         mine = [k for k in rendered if k.template_key == key]
         states = [s for k in mine if (s := self.groups.states.get(k))]
-        if len(states) < len(mine):
+        if len(states) < len(mine) or any(self.groups.outcomes.get(k) is None for k in mine):
             return {}
         return {
             "groups": len(states),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -42,11 +42,33 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A group before and after; None where it is not."""
+    """A group before and after; None where it is not. The keys are those that are in some document of users, and of
+    users or the group: a key that nobody reads changes nothing."""
 
     group: str
     old: GroupView | None
     new: GroupView | None
+    user_keys: frozenset[str]
+    group_keys: frozenset[str]
+
+    @classmethod
+    def of(cls, group: str, old: GroupView | None, new: GroupView | None) -> _Pair:
+        schemas = [view.schema for view in (old, new) if view is not None]
+        users = frozenset(
+            key for s in schemas if s.delivery != "None" for o in s.user_outputs for key in o.keys
+        )
+        own = frozenset(key for s in schemas for o in s.group_outputs for key in o.keys)
+        return cls(group, old, new, users, users | own)
+
+    @staticmethod
+    def shown(view: GroupView | None, keys: frozenset[str]) -> dict[str, Any]:
+        """The group's values of these keys."""
+        return {name: value for name, value in view.values.items() if name in keys} if view else {}
+
+    def only(self, resolution: Resolution) -> Resolution:
+        """A user's resolution, of the keys that are in their documents."""
+        values = {name: value for name, value in resolution.values.items() if name in self.user_keys}
+        return replace(resolution, values=values)
 
     def hides(self, key: str) -> bool:
         """Whether its values are not to be shown: sensitive on either side."""
@@ -82,7 +104,7 @@ class Previews:
             then = await self.assignments.would(key, source, target.snapshot)
             new = then.view(name) if then is not None else None
             async with self.slices.turn() as turn:
-                for _ in self._group(tally, key, _Pair(name, old, new)):
+                for _ in self._group(tally, key, _Pair.of(name, old, new)):
                     await turn.over()
         return Preview(
             hash=target.hash,
@@ -95,8 +117,7 @@ class Previews:
     def _group(self, tally: _Tally, key: GroupKey, pair: _Pair) -> Iterator[None]:
         old, new = pair.old, pair.new
         room = min(SAMPLES, len(tally.samples) + PER_GROUP)
-        before = old.values if old else {}
-        after = new.values if new else {}
+        before, after = pair.shown(old, pair.group_keys), pair.shown(new, pair.group_keys)
         if before != after or (old is None) != (new is None):
             tally.count("changed_groups")
         self._changes(tally, pair, None, Resolution(before, {}), Resolution(after, {}), room)
@@ -106,8 +127,8 @@ class Previews:
         yield
         for preference in list(self.world.preferences.members(key).values()):
             tally.count("users")
-            mine = _resolved(old, preference) if old else NOTHING
-            then = _resolved(new, preference) if new else NOTHING
+            mine = pair.only(_resolved(old, preference) if old else NOTHING)
+            then = pair.only(_resolved(new, preference) if new else NOTHING)
             effects = any(notice.reason in EFFECTS for notice in then.notices)
             if effects:
                 tally.count("clamped_users")

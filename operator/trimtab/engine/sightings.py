@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trimtab.core.health import State
-from trimtab.core.rollout import GroupSeen
+from trimtab.core.rollout import GroupSeen, Intent
 from trimtab.core.status import FALSE, TRUE
 from trimtab.engine.assignments import Assignment
+from trimtab.engine.group_state import GroupState
 from trimtab.engine.groups import CHUNK, NEVER, Groups
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.sources import Source
+from trimtab.engine.sources import TEMPLATE, Source
 from trimtab.engine.watching import Watching
 
 
@@ -58,6 +59,7 @@ class Sightings:
         state, outcome = self.groups.states.get(key), self.groups.outcomes.get(key)
         settled = (
             state is not None
+            and not (intent is not None and intent.hold and not _moved(state, source, intent))
             and outcome is not None
             and outcome.ready == TRUE
             and self.groups.follows(key, assignment)
@@ -85,3 +87,15 @@ class Sightings:
         if source.progress.underway != "Forward" or target is None:
             return False
         return await self.groups.assignments.would(key, source, target.snapshot) is not None
+
+
+def _moved(state: GroupState, source: Source, intent: Intent) -> bool:
+    """Whether a group that is held has followed already: if not, how its workloads are is no news of the target."""
+    target = source.progress.target
+    if intent.kind == "Stable":
+        return True
+    served = state.served if intent.percent >= 100 else (state.share.served if state.share else None)
+    if served is None or target is None:
+        return False
+    mine = served.snapshot if source.kind == TEMPLATE else dict(served.refs).get(source.name)
+    return mine == target.snapshot

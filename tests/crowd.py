@@ -28,7 +28,7 @@ OUTPUTS: list[Body] = [
     {"name": "own", "kind": "Secret", "format": "JSON", "fileName": "own.json", "scope": "User"},
 ]
 FIRST: Body = {"name": "first", "groupSelector": {"matchLabels": {"ring": "early"}}}
-FREEZE: Body = {"schedule": "* * * * *", "duration": "1h", "reason": "always"}
+FREEZE: Body = {"schedule": "0 0 1 1 *", "duration": "720h", "reason": "new year"}
 GATE: Body = {
     "name": "gate",
     "interval": "5s",

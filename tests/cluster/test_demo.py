@@ -94,7 +94,7 @@ def test_it_plays_without_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
         "as before",  # whose workload restarted
         "Rejected",  # what becomes of a bad template
         "was clamped from 1.05 to 1.0 by PolicyRollout calmer-agents (COST-7)",  # what a policy did to a user
-        "may not approve",  # whom the API server refuses
+        "has refused bob",  # whom the API server refuses
         "approved by system:serviceaccount:music:ann",  # who let it go on
         "the main ring never saw it",  # how far a bad policy came
         "there was no second attempt",  # what becomes of it when it comes again

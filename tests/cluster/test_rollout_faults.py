@@ -197,7 +197,7 @@ def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
         )
 
     given(place)
-    strategy: Body = waves(wave("canary", "free", soak="1s"), progressDeadline="3s")
+    strategy: Body = waves(wave("canary", "free", soak="1s"), progressDeadline="8s")
     with faulty.proxy.failing(Fault(of("pro"), Refuse(403, "Forbidden"))):
         place.policy(strategy=strategy)
         status = place.reach("RolledBack")

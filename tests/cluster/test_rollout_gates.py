@@ -177,6 +177,28 @@ def test_a_gate_asks_only_where_the_admin_allows(world: World, place: Place) -> 
     place.serves(NEW, "free", "pro")
 
 
+def test_a_failure_that_is_to_pause_pauses_and_people_decide(world: World, place: Place) -> None:
+    given(place)
+    place.policy(strategy=gated(world.gate("errors + 0.9"), onFailure="Pause"))
+    status = place.reach("Paused")
+    assert status["halt"]["reason"] == "Failed"
+    assert "Resume tries again, Promote goes on regardless, Abort goes back" in status["message"]
+    place.serves(NEW, "free")
+    place.act("resume")
+    wait_for(lambda: place.told().count("GateFailed") == 2, "it is tried again, and fails again")
+    place.reach("Paused")
+    # an edit of the gate is heeded, and so is one of what a failure leads to
+    place.policy(strategy=gated(world.gate("errors"), onFailure="Pause"))
+    place.act("resume")
+    place.reach("Soaking")
+    place.policy(strategy=gated(world.gate("errors + 0.9"), onFailure="Pause"))
+    place.reach("Paused")
+    place.serves(OLD_PRO, "pro")
+    place.policy(strategy=gated(world.gate("errors + 0.9"), onFailure="Rollback"))
+    place.reach("RolledBack")
+    place.serves(OLD_FREE, "free")
+
+
 def cron_job(place: Place, *, fails: bool = False, suspend: bool = True) -> None:
     """A CronJob whose pods kwok ends at once, well or badly."""
     behaviour = {"sandbox.trimtab.dev/pod": "Failed"} if fails else {}

@@ -39,7 +39,7 @@ def test_the_first_content_is_served_at_once_and_an_edit_goes_by_waves(
     # when: it is edited
     place.template(keys=greeting("hi"), strategy=approved)
     status = reach(place, "AwaitingApproval", wave="0/2")
-    assert place.verdict(TEMPLATE, "app") == ("Unknown", "AwaitingApproval")
+    place.wait_verdict(TEMPLATE, "app", "Unknown", "AwaitingApproval")
     assert (status["preview"]["changedGroups"], status["preview"]["keys"]) == (2, ["session.greeting"])
     operator.quiet()
     greets(place, "hello")
@@ -202,3 +202,32 @@ def test_a_template_and_a_policy_over_it_go_one_after_the_other(operator: Operat
     place.act("promote", "app", TEMPLATE)
     place.rendered()
     place.serves({"session.minutes": 25, "session.greeting": "hi"}, "free", "pro")
+
+
+def test_a_template_without_a_strategy_waits_for_the_policies_that_are_under_way(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy(strategy=waves())
+    place.reach("Soaking")
+    # when: it is edited in mid-flight, and has a group more
+    groups: list[Body] = [
+        {"name": "free"},
+        {"name": "pro", "values": {"session.minutes": 120}},
+        {"name": "new"},
+    ]
+    place.template(keys=greeting("hi"), groups=groups)
+    said = place.wait_verdict(TEMPLATE, "app", "Unknown", "Progressing")["message"]
+    assert "follows once PolicyRollout calmer is through" in said
+
+    # then: what the policy plans stays as it is, and the new group is served without it
+    place.serves({"session.greeting": "hi", "session.minutes": 30}, "new")
+    operator.quiet()
+    place.serves({"session.greeting": "hello", "session.minutes": 25}, "free")
+    place.serves({"session.greeting": "hello", "session.minutes": 120}, "pro")
+
+    # and once it is through, everything is everywhere
+    place.act("promote")
+    place.rendered()
+    greets(place, "hi", "free", "pro", "new")
+    place.serves({"session.minutes": 25}, "free", "pro")

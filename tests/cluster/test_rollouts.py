@@ -227,3 +227,42 @@ def test_a_share_of_the_users_moves_first_and_only_grows(operator: Operator, pla
     place.reach("Succeeded")
     wait_for(lambda: moved() == users, "all have moved")
     place.serves(NEW, "free", "pro")
+
+
+def test_a_policy_whose_scope_changes_is_taken_from_whom_it_is_for_no_more(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy(groups=["pro"])
+    place.reach("Succeeded", updated="1/1")
+    place.serves(NEW, "pro")
+    place.serves(OLD_FREE, "free")
+    place.policy(strategy=waves(), groups=["free"])
+    place.reach("Soaking", updated="1/2")
+    place.serves(NEW, "free", "pro")
+    place.act("promote")
+    place.reach("Succeeded", updated="2/2")
+    place.serves(NEW, "free")
+    place.serves(OLD_PRO, "pro")
+
+
+def test_rollouts_of_different_groups_go_on_side_by_side_and_the_higher_priority_wins(
+    operator: Operator, place: Place
+) -> None:
+    given(place)
+    place.policy("ours", strategy=waves(), groups=["free"])
+    other = wave("all", "pro", soak="1h")
+    place.policy("theirs", minutes(26), strategy=waves(other), groups=["pro"])
+    for name in ("ours", "theirs"):
+        place.reach("Soaking", name)
+    place.serves(NEW, "free")
+    place.serves({"session.minutes": 26}, "pro")
+    for name in ("ours", "theirs"):
+        place.act("promote", name)
+        place.reach("Succeeded", name)
+    place.policy("incident", minutes(5), priority=1000)
+    place.reach("Succeeded", "incident")
+    place.serves({"session.minutes": 5}, "free", "pro")
+    place.drop("PolicyRollout", "incident")
+    place.serves(NEW, "free")
+    place.serves({"session.minutes": 26}, "pro")

@@ -48,7 +48,9 @@ from crash.state import State, differences, state
 
 SETTLE = 30.0
 """Seconds within which a disturbed run comes to the same end as an undisturbed one."""
-SHORT_LEASE = ("--lease-duration", "2")
+SHORT_LEASE = ("--lease-duration", "3")
+LATE = Slow(2.2)
+"""Long enough that the right to write runs out before a renewal of :data:`SHORT_LEASE` is answered."""
 _FAILS = 0.25
 _TO_WRITES: tuple[Effect, ...] = (
     Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
@@ -160,12 +162,15 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
 
 
 def faulty(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
-    """About a quarter of all that the operator asks of the API server fails in some way."""
+    """About a quarter of all that the operator asks of the API server fails in some way. With an even seed the Lease
+    is renewed late as well, so that it stays the operator's and yet runs out now and then."""
     chance = random.Random(seed)
 
     def mixed(exchange: Exchange) -> Effect | None:
-        if exchange.plural == "leases" or chance.random() > _FAILS:
+        if chance.random() > _FAILS:
             return None
+        if exchange.plural == "leases":
+            return LATE if seed % 2 == 0 and exchange.verb == "patch" else None
         return chance.choice(
             _TO_WATCHES if exchange.verb == "watch" else _TO_WRITES if exchange.write else _TO_READS
         )
@@ -182,7 +187,7 @@ def faulty(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path)
         ground.proxies[0].faults.remove(mixed)
 
     try:
-        return _disturbed(ground, scene, expected, log, arrange, calm)
+        return _disturbed(ground, scene, expected, log, arrange, calm, SHORT_LEASE)
     finally:
         if mixed in ground.proxies[0].faults:
             ground.proxies[0].faults.remove(mixed)

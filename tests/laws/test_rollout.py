@@ -195,10 +195,15 @@ def test_more_failures_in_a_row_than_allowed_always_count(scene: Any) -> None:
                 rows[evidence.gate] = {"Failed": row + 1, "Successful": 0}.get(evidence.result, row)
         gates = seen.strategy.gates if seen.strategy and seen.target else ()
         deciding = [gate for gate in gates if not gate.dry_run]
-        if any(rows.get(gate.name, 0) > gate.failure_limit for gate in deciding) and made.measure:
+        same_wave = (before.epoch, before.current_wave) == (made.progress.epoch, made.progress.current_wave)
+        if (
+            any(rows.get(gate.name, 0) > gate.failure_limit for gate in deciding)
+            and made.measure
+            and same_wave
+        ):
             wave = made.progress.waves[(made.progress.current_wave or 1) - 1]
             assert made.progress.halt is not None or wave.name in made.progress.promoted
-        if before.halt or not made.measure or made.progress.current_wave != before.current_wave:
+        if before.halt or not made.measure or not same_wave:
             rows.clear()
         if [g.name for g in made.progress.gates] != [g.name for g in before.gates]:
             rows.clear()

@@ -70,6 +70,8 @@ class Cases:
     pointers: Pointers
     slices: Slices
     _judged: dict[str, _Judged] = field(default_factory=dict)
+    _strategies: dict[str, tuple[object, Strategy | RefusedError]] = field(default_factory=dict)
+    """uid -> (what it follows from, what came of it)"""
     """By uid."""
 
     async def of(self, key: TemplateKey, source: Source) -> Case:
@@ -136,7 +138,7 @@ class Cases:
             for content in _returning(source.progress, target, stable):
                 before = await self.templates.load(key, content)
                 groups = {**(_labels(before.spec.groups) if before else {}), **groups}
-        strategy = _strategy(accepted.schema.spec.strategy, groups, accepted.schema)
+        strategy = self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected)
 
     def _served(self, key: TemplateKey) -> str | None:
@@ -147,6 +149,31 @@ class Cases:
             if (pointer := self.pointers.current(group)) is not None
         )
         return found.most_common(1)[0][0] if found else None
+
+    def _strategy(
+        self,
+        source: Source,
+        spec: StrategySpec | None,
+        groups: Mapping[str, Mapping[str, str]],
+        schema: Schema,
+    ) -> Strategy:
+        """The compiled strategy; the same as before while nothing that it follows from has changed.
+
+        :raises RefusedError: it is not valid.
+        """
+        meta = source.item.metadata
+        basis = (meta.generation, groups, tuple(schema.groups))
+        known = self._strategies.get(meta.uid)
+        if known is None or known[0] != basis:
+            outcome: Strategy | RefusedError
+            try:
+                outcome = compile_strategy(spec, groups, schema.groups)
+            except RejectedError as error:
+                outcome = RefusedError.by(error.violations)
+            known = self._strategies[meta.uid] = (basis, outcome)
+        if isinstance(known[1], RefusedError):
+            raise known[1]
+        return known[1]
 
     # Policies.
 
@@ -174,9 +201,10 @@ class Cases:
         target = self.policies.content(source.item)
         for content in _returning(source.progress, target, source.progress.stable):
             place = TemplateKey(key.namespace, content)
-            was = _labels([g for g in schema.spec.groups if await self.policies.covers(place, key.name, g)])
-            scope = {g.name: g.labels for g in schema.spec.groups if g.name in {*scope, *was}}
-        strategy = _strategy(spec.strategy, scope, schema)
+            was = {g.name for g in schema.spec.groups if await self.policies.covers(place, key.name, g)}
+            wider = was | scope.keys()
+            scope = _labels(g for g in schema.spec.groups if g.name in wider)
+        strategy = self._strategy(source, spec.strategy, scope, schema)
         await self.policies.keep(source.item, schema)
         return Case(source, target, strategy, None, policy.notices, tuple(scope))
 
@@ -243,17 +271,11 @@ class Cases:
         """Drop what was worked out of policies that are gone."""
         present = {item.metadata.uid for item in self.world.rollouts}
         self._judged = {uid: known for uid, known in self._judged.items() if uid in present}
+        self._strategies = {uid: known for uid, known in self._strategies.items() if uid in present}
 
     def reset(self) -> None:
         """Forget everything that was worked out: another process has led meanwhile."""
         self._judged.clear()
-
-
-def _strategy(spec: StrategySpec | None, groups: Mapping[str, Mapping[str, str]], schema: Schema) -> Strategy:
-    try:
-        return compile_strategy(spec, groups, schema.groups)
-    except RejectedError as error:
-        raise RefusedError.by(error.violations) from None
 
 
 def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:

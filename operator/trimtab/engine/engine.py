@@ -23,7 +23,7 @@ from trimtab.engine.health import HealthWatch
 from trimtab.engine.keyring import Keyring
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
-from trimtab.engine.pointers import Pointers
+from trimtab.engine.pointers import Listed, Pointers
 from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
 from trimtab.engine.previews import Previews
@@ -125,6 +125,7 @@ class Engine:
         self.reflectors = self._reflectors()
         self.leading = asyncio.Event()
         self._failures: dict[Work, int] = {}
+        self._listed = Listed()
 
     def _digest(self, value: object) -> str:
         keys = self.snapshots.keys
@@ -308,7 +309,10 @@ class Engine:
             state = self.groups.states.get(group)
             refused = judgement is not None and accepted is None and state is not None
             if by_strategy and judgement is not None:
-                if state is None or _content(before) != _content(judgement):
+                changed = _content(before) != _content(judgement)
+                if changed and group not in wanted:
+                    self.world.everything(group)  # who names it is told
+                elif changed or state is None:
                     self.world.enqueue_group(group)  # it follows its assignment
             elif not refused and (group not in wanted or self._behind(group, judgement)):
                 self.world.everything(group)
@@ -329,12 +333,8 @@ class Engine:
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)
-        for group in self.world.groups:
-            if rendered_group_key(group).template_key == key:
-                for entry in group.status.get("revisions") or ():
-                    needed.add(entry.get("snapshot", ""))
-                    needed |= {policy.get("snapshot", "") for policy in entry.get("policies") or ()}
-        return needed
+        mine = [group for group in self.world.groups if rendered_group_key(group).template_key == key]
+        return needed | self._listed.of(key, mine)
 
     async def _in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
         """The policies that a new version of the template has to go together with."""

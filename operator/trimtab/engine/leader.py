@@ -87,6 +87,10 @@ class Leader:
                     held = None
                     log.warning("lease: %s", error or type(error).__name__)
                 if held:
+                    if self._leading and not self.may_write():
+                        self._set(
+                            False
+                        )  # it lapsed for a moment: what met the fence meanwhile is taken up anew
                     self._until = started + self.settings.duration - self.settings.margin
                 # Not knowing is no reason to step down before the Lease we have runs out.
                 self._set(self.may_write() and (held is True or (held is None and self._leading)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.snapshots import group_labels
 from trimtab.engine.templates import Components, Served
-from trimtab.engine.world import World, rendered_group_key
+from trimtab.engine.world import World
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import RENDERED_GROUPS
@@ -39,7 +39,11 @@ class Pointers:
         """The group's RenderedGroup, unless an object of its name is about another group."""
         name = naming.group_object(key.template, key.group)
         found = self.world.groups.get(TemplateKey(key.namespace, name))
-        return found if found is not None and rendered_group_key(found) == key else None
+        if found is None:
+            return None
+        spec = found.spec
+        about = (spec.get("templateRef") or {}).get("name"), spec.get("group")
+        return found if about == (key.template, key.group) else None
 
     def current(self, key: GroupKey) -> Entry | None:
         """The entry of the group's current revision: number, snapshot, ..."""
@@ -180,6 +184,33 @@ class Pointers:
         item = msgspec.convert(body, AnyObject)
         self.world.groups.put(item)
         return item
+
+
+@dataclass(slots=True)
+class Listed:
+    """The snapshots that revisions of a template's groups list: worked out once for each version of a RenderedGroup."""
+
+    _known: dict[TemplateKey, dict[str, tuple[str, frozenset[str]]]] = field(default_factory=dict)
+
+    def of(self, key: TemplateKey, groups: Iterable[AnyObject]) -> set[str]:
+        """The names of those that these groups, which are all that the template has, list."""
+        before, now = self._known.pop(key, {}), {}
+        for item in groups:
+            uid, version = item.metadata.uid, item.metadata.resourceVersion
+            known = before.get(uid)
+            if known is None or known[0] != version:
+                known = version, frozenset(_snapshots(item))
+            now[uid] = known
+        if now:
+            self._known[key] = now
+        return set[str]().union(*(names for _, names in now.values()))
+
+
+def _snapshots(item: AnyObject) -> Iterator[str]:
+    for entry in item.status.get("revisions") or ():
+        yield entry.get("snapshot", "")
+        for policy in entry.get("policies") or ():
+            yield policy.get("snapshot", "")
 
 
 def components_of(entry: Entry) -> Components:

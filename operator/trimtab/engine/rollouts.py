@@ -17,7 +17,7 @@ import msgspec
 
 from trimtab.api.rollout_status import TRANSITIONS, Content, RolloutProgress, Transition
 from trimtab.core import reasons, times
-from trimtab.core.rollout import Answer, Request, Seen, Step, intents, step
+from trimtab.core.rollout import Answer, Intent, Request, Seen, Step, intents, step
 from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
@@ -43,6 +43,17 @@ SETTLE_SECONDS = 1.0
 """Counters in a rollout's status are written at most this often."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What of a rollout groups and others were told to look at."""
+
+    wanted: Mapping[str, Intent] = field(default_factory=dict)
+    stable: Content | None = None
+    target: Content | None = None
+    phase: str | None = None
+    underway: str | None = None
+
+
 @dataclass(slots=True)
 class Rollouts:
     """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
@@ -58,6 +69,8 @@ class Rollouts:
     clock: Callable[[], float]
     now: Callable[[], str]
     states: dict[GroupKey, GroupState]
+    _sent: dict[str, _Sent] = field(default_factory=dict)
+    """uid -> what its groups were sent to work for"""
     _written: dict[str, float] = field(default_factory=dict)
     _unsure: dict[str, frozenset[str]] = field(default_factory=dict)
     """uid -> the groups that it holds if a write went well of which nobody knows"""
@@ -66,6 +79,7 @@ class Rollouts:
     def reset(self) -> None:
         """Another process has led meanwhile: look at every group before anything is concluded."""
         self._warm_at = self.clock() + WARM_SECONDS
+        self._sent.clear()
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -98,6 +112,7 @@ class Rollouts:
         self.cases.forget()
         self._written = {uid: at for uid, at in self._written.items() if uid in present}
         self._unsure = {uid: names for uid, names in self._unsure.items() if uid in present}
+        self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
 
     async def _forget_progress(self, key: TemplateKey) -> None:
         """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
@@ -127,7 +142,7 @@ class Rollouts:
         delayed = self._may_wait(source, made)
         if delayed is None:
             source = await self._write(source, case, made.progress)
-            self._moved(key, case.source, source)
+        self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
         self.watching.follow(key, source, case, measure=made.measure)
         await self._answer(made.answers)
@@ -270,20 +285,24 @@ class Rollouts:
         store.put(now)
         return now
 
-    def _moved(self, key: TemplateKey, before: Source, after: Source) -> None:
-        """Send the groups to work that it now wants something else of."""
-        changed = {
-            name
-            for name in {*before.wanted, *after.wanted}
-            if before.wanted.get(name) != after.wanted.get(name)
-        }
-        if _snapshots(before) != _snapshots(after):
+    def _moved(self, key: TemplateKey, source: Source) -> None:
+        """Send the groups to work that it wants something else of than when they were sent last.
+
+        By what was sent, not by what this pass has written: a write may have come through whose answer was lost.
+        """
+        progress = source.progress
+        before = self._sent.get(source.uid, _Sent())
+        after = _Sent(source.wanted, progress.stable, progress.target, progress.phase, progress.underway)
+        self._sent[source.uid] = after
+        names = {*before.wanted, *after.wanted}
+        changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
+        if (before.stable, before.target) != (after.stable, after.target):
             changed |= {group.group for group in self.world.groups_of(key)}
         for name in changed:
             self.world.enqueue_group(GroupKey(key.namespace, key.name, name))
-        if before.progress.phase != after.progress.phase:
+        if before.phase != after.phase:
             self.world.enqueue_template(key)
-        if before.progress.underway and not after.progress.underway:
+        if before.underway and not after.underway:
             self.world.enqueue_rollouts(key)  # others may have waited for it
 
     async def _refuse_strays(self, key: TemplateKey) -> None:
@@ -392,10 +411,6 @@ def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
     if case.refusal is not None:
         return case.refusal
     return rollout_verdict(progress, case.notices)
-
-
-def _snapshots(source: Source) -> tuple[Content | None, Content | None]:
-    return source.progress.stable, source.progress.target
 
 
 def _about(action: AnyObject, source: Source) -> bool:

@@ -30,7 +30,11 @@ class Sightings:
         planned = (name for wave in source.progress.waves for name in wave.groups)
         found: dict[str, GroupSeen] = {}
         for number, name in enumerate(dict.fromkeys([*planned, *scope]), 1):
-            found[name] = await self._one(GroupKey(*key, name), source)
+            group = GroupKey(*key, name)
+            if source.progress.underway is None and self.groups.pointers.current(group) is not None:
+                found[name] = GroupSeen()  # nothing is wanted of it: that it is there is all that counts
+            else:
+                found[name] = await self._one(group, source)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
         return found

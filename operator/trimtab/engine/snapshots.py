@@ -160,15 +160,18 @@ class Snapshots:
         now, done = _now(), True
         self._fresh = {name: at for name, at in self._fresh.items() if now - at < FRESH_SECONDS}
         self._seen = {place: seen for place, seen in self._seen.items() if now - seen[1] < SEEN_SECONDS}
+        kept = needed()
         for stored in list(self.world.snapshots):
             place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
             label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
             if (place.namespace, label) != key or place in self._leaving:
                 continue
-            if self._in_use[place.name] > 0 or place.name in needed():
+            if self._in_use[place.name] > 0 or place.name in kept:
                 continue
             if place.name in self._fresh and not gone:
                 done = False
+                continue
+            if place.name in needed():
                 continue
             self._leaving.add(place)
             try:

@@ -65,7 +65,10 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
         errors += 1  # says nothing, so it does not end a row of failures either
     if gate is not None:  # beyond its limit a row decides nothing more, and is not worth a write each time
         failures, errors = min(failures, gate.failure_limit + 1), min(errors, gate.error_limit + 1)
-    figures = result in ("Successful", "Failed")  # their messages differ each time, the others' when it is news
+    figures = result in (
+        "Successful",
+        "Failed",
+    )  # their messages differ each time, the others' when it is news
     same = (result, failures, errors) == (status.result, status.failures, status.errors)
     if same and (figures or (message or None) == status.message):
         return status

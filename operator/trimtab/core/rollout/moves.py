@@ -53,9 +53,7 @@ def _succeed(run: Run) -> None:
 def _back(run: Run) -> None:
     """All groups are back; what comes next is as before a start."""
     progress = run.progress
-    run.tell(
-        "RollbackCompleted", f"every group serves {reading.called(progress.stable)} again", back=True
-    )
+    run.tell("RollbackCompleted", f"every group serves {reading.called(progress.stable)} again", back=True)
     groups = len(run.existing(reading.planned(progress)))
     run.change(**QUIET, underway=None, wave_state=None, approved=[], promoted=[], updated=f"0/{groups}")
     take_target(run)

@@ -1,4 +1,7 @@
-"""kopf's side: it logs in, and watches templates, rollouts and actions on them. A handler only tells the world what it saw."""
+"""kopf's side: it logs in, and watches templates, rollouts and actions on them.
+
+A handler only tells the world what it saw.
+"""
 
 from __future__ import annotations
 

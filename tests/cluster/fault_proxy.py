@@ -290,7 +290,7 @@ class FaultProxy:
 
     @staticmethod
     async def _opened(effect: Hold) -> None:
-        while not effect.go.is_set():
+        while not effect.go.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.01)
 
     def _cut(self, request: web.Request, exchange: Exchange) -> web.Response:

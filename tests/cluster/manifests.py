@@ -95,7 +95,12 @@ def policy(
         "apiVersion": API_VERSION,
         "kind": "PolicyRollout",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"templateRef": {"name": of}, "policy": minutes(25) if says is None else says, **more, **spec},
+        "spec": {
+            "templateRef": {"name": of},
+            "policy": minutes(25) if says is None else says,
+            **more,
+            **spec,
+        },
     }
 
 

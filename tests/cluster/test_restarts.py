@@ -131,7 +131,9 @@ def test_shards_are_sticky_across_edits_and_restarts_and_only_grow(operator: Ope
     assert _assignment(place) == after
 
 
-def test_a_shard_that_outgrows_its_limit_sheds_users_and_the_rest_stay(operator: Operator, place: Place) -> None:
+def test_a_shard_that_outgrows_its_limit_sheds_users_and_the_rest_stay(
+    operator: Operator, place: Place
+) -> None:
     place.template()
     for number in range(8):
         place.preference(f"user-{number}", {"session.minutes": number + 1})

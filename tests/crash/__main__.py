@@ -8,11 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from trimtab.sandbox import ensure_binaries
-
 from crash.campaign import PARTS, Campaign, Wanted
 from crash.report import figures, table, write_figures
 from crash.scenes import SCENES
+from trimtab.sandbox import ensure_binaries
 
 
 def main() -> int:
@@ -20,13 +19,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
     parser.add_argument("--scene", action="append", choices=SCENES, help="only this one; repeatable")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this one; repeatable")
-    parser.add_argument("--only", action="append", type=int, help="only this point of the scene's list; repeatable")
+    parser.add_argument(
+        "--only", action="append", type=int, help="only this point of the scene's list; repeatable"
+    )
     parser.add_argument("--every", type=int, default=1, help="only each n-th point")
     parser.add_argument("--seeds", type=int, default=5, help="runs with random faults a scene")
-    parser.add_argument("--workers", type=int, default=3, help="how many at once, each with a cluster of its own")
+    parser.add_argument(
+        "--workers", type=int, default=3, help="how many at once, each with a cluster of its own"
+    )
     parser.add_argument("--list", action="store_true", help="only say which points there are")
     parser.add_argument("--figures", type=Path, help="write the figures into this file, below its mark")
-    parser.add_argument("--logs", type=Path, help="keep the operators' logs of runs that failed in this folder")
+    parser.add_argument(
+        "--logs", type=Path, help="keep the operators' logs of runs that failed in this folder"
+    )
     given = parser.parse_args()
     logs = given.logs or Path(tempfile.mkdtemp(prefix="trimtab-crash-"))
     wanted = Wanted(

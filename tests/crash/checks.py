@@ -6,6 +6,7 @@ what a document is made of can be read off it, and nothing is asked of the opera
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -126,7 +127,9 @@ class _Watcher:
         listed = source.status.get("transitions") or []
         numbers = [t["number"] for t in listed]
         top = max(source.transitions, default=0)
-        if numbers != sorted(numbers, reverse=True) or any(a - b != 1 for a, b in zip(numbers, numbers[1:], strict=False)):
+        if numbers != sorted(numbers, reverse=True) or any(
+            a - b != 1 for a, b in itertools.pairwise(numbers)
+        ):
             self._broken(change, f"transitions are numbered without gaps, newest first; they are {numbers}")
         if numbers and (max(numbers) < top or min(numbers) > top + 1):
             self._broken(change, f"transitions go on from {top}; they are {numbers}")
@@ -142,13 +145,17 @@ class _Watcher:
         if change.name in self._event_bodies:
             self._broken(change, "an Event is written once")
         self._event_bodies[change.name] = body
-        self._events[f"{body['involvedObject']['kind']} {body['involvedObject']['name']} {body['reason']}"] += 1
+        self._events[
+            f"{body['involvedObject']['kind']} {body['involvedObject']['name']} {body['reason']}"
+        ] += 1
 
     def _see_rolloutaction(self, change: Change) -> None:
         before = self._actions.get(change.name)
         self._actions[change.name] = change.body
         if before is not None and _answer(before) and before.get("status") != change.body.get("status"):
-            self._broken(change, f"an action is answered once; {_answer(before)} became {_answer(change.body)}")
+            self._broken(
+                change, f"an action is answered once; {_answer(before)} became {_answer(change.body)}"
+            )
 
     # What is served.
 
@@ -202,7 +209,9 @@ class _Watcher:
         if entry is None:
             return
         for snapshot in _components(entry):
-            if (self._snapshots.get(snapshot) or frozenset()) - self._base and self._granted(group, snapshot) < percent:
+            if (self._snapshots.get(snapshot) or frozenset()) - self._base and self._granted(
+                group, snapshot
+            ) < percent:
                 self._broken(change, f"group {group} is on {snapshot} at {percent}%, beyond its wave's share")
 
     def _granted(self, group: str, snapshot: str) -> int:
@@ -281,15 +290,20 @@ class _Watcher:
             self.facts.told[label] = [reason for reason in reasons if reason not in SOAK_AGAIN]
         if told != self._events:
             self.facts.broken.append(
-                f"each transition is one Event: missing {dict(told - self._events)}, too many {dict(self._events - told)}"
+                f"each transition is one Event: missing {dict(told - self._events)}, "
+                f"too many {dict(self._events - told)}"
             )
         for name, action in self._actions.items():
             uid = action["metadata"]["uid"]
             times = sum(
-                line.startswith(uid) for source in self._sources.values() for line in source.status.get("handled") or ()
+                line.startswith(uid)
+                for source in self._sources.values()
+                for line in source.status.get("handled") or ()
             )
             if not _answer(action) or times != 1:
-                self.facts.broken.append(f"action {name} is answered ({_answer(action)}) and handled once, not {times} times")
+                self.facts.broken.append(
+                    f"action {name} is answered ({_answer(action)}) and handled once, not {times} times"
+                )
 
 
 def _grant(source: _Source, group: str, snapshot: str) -> int:

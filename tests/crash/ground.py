@@ -11,12 +11,12 @@ from fault_proxy import FaultProxy
 from live import KINDS, Api, RefusedError
 from manifests import namespace as namespace_of
 from running import SYSTEM
-from trimtab import admission, crd
-from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET
 
 from crash.journal import Journal
 from crash.operators import Forker, Quick
+from trimtab import admission, crd
+from trimtab.crypto import Keys
+from trimtab.engine.keyring import KEYS_SECRET
 
 KEYS = Keys((b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",), b"digest-key-of-the-tests")
 """The same in each cluster, so that equal content has the same name in all of them."""
@@ -61,9 +61,9 @@ class Ground:
         meta = {"name": KEYS_SECRET, "namespace": SYSTEM}
         self.api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": KEYS.to_secret()})
         self.admin = str(
-            self.api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})["status"]["userInfo"][
-                "username"
-            ]
+            self.api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})["status"][
+                "userInfo"
+            ]["username"]
         )
 
     def operator(self, proxy: FaultProxy, log: Path, *options: str) -> Quick:

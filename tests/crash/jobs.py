@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimtab.sandbox import Sandbox
-
 from crash import runs
 from crash.ground import Ground
 from crash.points import Point
 from crash.runs import Result
 from crash.scenes import SCENES
+from trimtab.sandbox import Sandbox
 
 UNDISTURBED, KILLED, LIVES, STALE, FAULTS = "undisturbed", "killed", "lives", "stale", "faults"
 _PR_SET_PDEATHSIG = 1

@@ -85,8 +85,6 @@ class Quick(Operator):
         self.log_file.touch()
         self._from = self.log_file.stat().st_size
         arguments = ["run", "--port", "0", "--host", "127.0.0.1", "--namespace", SYSTEM, *self.options]
-        pid = self._forker.fork(
-            arguments=arguments, kubeconfig=str(self.kubeconfig), log=str(self.log_file)
-        )
+        pid = self._forker.fork(arguments=arguments, kubeconfig=str(self.kubeconfig), log=str(self.log_file))
         self._process = _Child(pid)  # type: ignore[assignment]
         return self

@@ -51,7 +51,9 @@ class Play:
         """Another operator, by a proxy of its own, waits for the first one to lead no more."""
         assert self.operator is not None
         self.operator.acting()
-        made = self.ground.operator(self.ground.proxies[1], self.log.with_suffix(".standby.log"), *self._options)
+        made = self.ground.operator(
+            self.ground.proxies[1], self.log.with_suffix(".standby.log"), *self._options
+        )
         self.others.append(made)
         made.start().standing_by()
 
@@ -190,7 +192,9 @@ class Play:
             ready = next((c for c in said.get("conditions") or () if c["type"] == "Ready"), {})
             return ready.get("status") == status and reason in ("", ready.get("reason"))
 
-        self.until(look, lambda: f"{kind} {name} is {status}/{reason}; it is {self.get(kind, name).get('status')}")
+        self.until(
+            look, lambda: f"{kind} {name} is {status}/{reason}; it is {self.get(kind, name).get('status')}"
+        )
 
     def rendered(self) -> None:
         self.verdict("ConfigTemplate", "app", "True")
@@ -237,7 +241,9 @@ class Play:
             status = body.get("status") or {}
             template = body.get("spec", {}).get("template", {}).get("metadata", {})
             current = status.get("observedGeneration") == body["metadata"]["generation"] if body else False
-            ready = status.get("readyReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
+            ready = (
+                status.get("readyReplicas") == status.get("updatedReplicas") == status.get("replicas") == 2
+            )
             return bool(current and ready and (template.get("annotations") or {}).get("trimtab.dev/digest"))
 
         self.until(look, lambda: f"Deployment {name} is restarted; it is {self.get('Deployment', name)}")

@@ -64,7 +64,7 @@ def _about(body: Body) -> str:
     found = []
     for name in ("phase", "currentWave", "waveState", "currentRevision", "stableRevision"):
         if name in status:
-            found.append(f"{name}={status[name]}")
+            found.append(f"{name}={status[name]}")  # noqa: PERF401
     if (status.get("operation") or {}).get("back"):
         found.append("back")
     if (status.get("share") or {}).get("percent"):

@@ -56,7 +56,13 @@ _TO_WRITES: tuple[Effect, ...] = (
     Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
     LoseAnswer(), LoseAnswer(500), Cut(), Slow(0.2),
 )  # fmt: skip
-_TO_READS: tuple[Effect, ...] = (Refuse(500), Refuse(429, "TooManyRequests"), Refuse(410, "Expired"), Cut(), Slow(0.2))
+_TO_READS: tuple[Effect, ...] = (
+    Refuse(500),
+    Refuse(429, "TooManyRequests"),
+    Refuse(410, "Expired"),
+    Cut(),
+    Slow(0.2),
+)
 _TO_WATCHES: tuple[Effect, ...] = (
     CutStream(), CutStream(3), CutStream(9), ErrorEvent(410, "Expired", 2), ErrorEvent(500, "InternalError", 4),
     Refuse(410, "Expired"), Cut(),
@@ -147,12 +153,15 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
         play.until(lambda: all(e.status is not None for e in held), "the held write is answered")
         sleeper = play.others[0]
         sleeper.resume()
-        play.until(lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
+        play.until(
+            lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more"
+        )
         play.quiet()
         _caught_up(play)
         late = [c for c in ground.journal.of(play.namespace) if c.version > before and c.kind in KEPT]
         made.problems += [
-            f"the stale leader's write was taken: {c.kind} {c.name} {c.body.get('status') or ''}" for c in late
+            f"the stale leader's write was taken: {c.kind} {c.name} {c.body.get('status') or ''}"
+            for c in late
         ]
 
     try:

@@ -38,13 +38,23 @@ def state(objects: Iterable[tuple[str, Body]], namespace: str) -> State:
         if kind in _OURS_BY_LABEL and labels.get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
             continue
         if kind == "Event":
-            if body.get("reportingComponent", "").startswith("trimtab.dev") and body["reason"] not in SOAK_AGAIN:
-                events.append(f"{body['involvedObject']['name']} {body['type']} {body['reason']}: {body['message']}")
+            if (
+                body.get("reportingComponent", "").startswith("trimtab.dev")
+                and body["reason"] not in SOAK_AGAIN
+            ):
+                events.append(
+                    f"{body['involvedObject']['name']} {body['type']} {body['reason']}: {body['message']}"
+                )
             continue
         found[f"{kind} {meta['name']}"] = _normal(kind, body)
     found["Events"] = sorted(events)
     text = json.dumps(found, sort_keys=True).replace(namespace, "NAMESPACE")
-    for pattern, common in ((_MOMENT, "MOMENT"), (_UID, "UID"), (_POD, r"pod of \1:"), (_RESTARTS, "after restarts")):
+    for pattern, common in (
+        (_MOMENT, "MOMENT"),
+        (_UID, "UID"),
+        (_POD, r"pod of \1:"),
+        (_RESTARTS, "after restarts"),
+    ):
         text = pattern.sub(common, text)
     found = json.loads(text)
     return {**found, "Events": sorted(found["Events"])}

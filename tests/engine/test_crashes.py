@@ -12,8 +12,8 @@ import pytest
 
 from simulation import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.engine.fence import Fence
+from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

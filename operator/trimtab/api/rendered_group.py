@@ -84,7 +84,9 @@ class ShareRef(StatusModel):
     """A share of the group's users who are on another revision already."""
 
     revision: Generation = Field(description="The revision that they are on.")
-    percent: Annotated[Count, Field(le=100)] = Field(description="How many of a hundred, by a keyed hash of the user.")
+    percent: Annotated[Count, Field(le=100)] = Field(
+        description="How many of a hundred, by a keyed hash of the user."
+    )
     first: SaidName | None = Field(
         default=None, description="The user who is among them in any case, so that nobody is watched never."
     )

@@ -162,7 +162,9 @@ class Preview(StatusModel):
     changed_groups: Count = Field(default=0, description="How many groups' own documents change.")
     users: Count = Field(default=0, description="How many users are in its scope.")
     changed_users: Count = Field(default=0, description="How many users' documents change.")
-    clamped_users: Count = Field(default=0, description="How many users get a value clamped, dropped or locked.")
+    clamped_users: Count = Field(
+        default=0, description="How many users get a value clamped, dropped or locked."
+    )
     keys: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
         default_factory=list, description="The keys that change, at most 50 of them."
     )
@@ -206,7 +208,8 @@ class RolloutProgress(StatusModel):
         default=None, description="The number of the present wave, from 1; 0 before the first one."
     )
     wave_state: Literal["Held", "Moving", "Soaking"] | None = Field(
-        default=None, description="Held: not started yet; Moving: groups follow; Soaking: all healthy, watched."
+        default=None,
+        description="Held: not started yet; Moving: groups follow; Soaking: all healthy, watched.",
     )
     started_at: Timestamp | None = Field(default=None, description="When the attempt started.")
     wave_started_at: Timestamp | None = Field(default=None, description="When the present wave started.")

@@ -6,7 +6,7 @@ UV     := $(VENV)/bin/uv
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench crds clean
+.PHONY: help setup demo test check fmt bench crash crds clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ fmt: setup ## format and fix what can be fixed
 
 bench: setup ## run the benchmarks and rewrite benchmarks/README.md
 	$(BIN)/python -u -m benchmarks
+
+crash: setup ## kill the operator around each of its writes, on real clusters (an hour or two)
+	@$(BIN)/python -m trimtab.sandbox build
+	PYTHONPATH=tests $(BIN)/python -u -m crash --workers $(WORKERS) --figures tests/crash/README.md
 
 crds: setup ## regenerate crds/ and the chart's copy from the pydantic models
 	$(BIN)/python -m trimtab.crd

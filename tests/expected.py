@@ -28,13 +28,15 @@ KINDS = ("ConfigMap", "Secret")
 class World:
     """``objects``: data of every output but the shards; ``users``: each group's user entries, in whichever shard;
     ``verdicts``: Ready's reason of each preference, by namespace and name; ``templates``: whether it is accepted;
-    ``problems``: what is wrong with the pointers and rollouts themselves."""
+    ``problems``: what is wrong with the pointers and rollouts themselves; ``moving``: templates over which a policy's
+    rollout is under way."""
 
     objects: dict[tuple[str, str, str], Mapping[str, str]] = field(default_factory=dict)
     users: dict[Group, dict[str, str]] = field(default_factory=dict)
     verdicts: dict[Key, str] = field(default_factory=dict)
     templates: dict[Key, bool] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    moving: frozenset[Key] = frozenset()
 
 
 def world(objects: Objects, keys: Keys | None = None) -> World:
@@ -49,6 +51,9 @@ def world(objects: Objects, keys: Keys | None = None) -> World:
     for item in preferences:
         _preference(made, item, preferences, views, labels, reading.templates)
     made.problems = [*reading.problems, *unrest(reading)]
+    made.moving = frozenset(
+        key for key, policies in reading.policies.items() if any(p.progress.underway for p in policies)
+    )
     return made
 
 
@@ -207,7 +212,8 @@ def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
             yield f"preference {key_of(item)} says {ready}, expected {wanted}"
     for item in objects(TEMPLATE):
         accepted, ready = expected.templates.get(key_of(item), False), ready_of(item)
-        if (ready[1] == "Rejected") == accepted or (accepted and ready not in _serving(item)):
+        may_say = _serving(item, moving=key_of(item) in expected.moving)
+        if (ready[1] == "Rejected") == accepted or (accepted and ready not in may_say):
             yield f"template {key_of(item)} says {ready}, valid: {accepted}"
     for item in objects(POLICY):
         phase = (item.get("status") or {}).get("phase")
@@ -221,11 +227,11 @@ def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
 REFUSALS = ("TemplateNotFound", "TemplateNotServed", "NotSupported")
 
 
-def _serving(template: Body) -> list[tuple[str, str]]:
-    """What a valid template may say when it is at rest."""
+def _serving(template: Body, *, moving: bool) -> list[tuple[str, str]]:
+    """What a valid template may say when it is at rest, or its groups wait for a rollout of a policy."""
     phase = (template.get("status") or {}).get("phase") or "Succeeded"
-    if phase == "Succeeded":  # or its groups wait for a rollout of a policy
-        return [("True", "Rendered"), ("Unknown", "Progressing")]
+    if phase == "Succeeded":
+        return [("True", "Rendered"), *([("Unknown", "Progressing")] if moving else [])]
     return [("False" if phase in ("Rejected", "RolledBack") else "Unknown", phase)]
 
 

@@ -1,4 +1,4 @@
-"""The whole product in a minute, on a real control plane: `make demo`.
+"""The whole product in a minute or two, on a real control plane: `make demo`.
 
 Each step does something, as a platform team, a user or an admin would, and shows what came of it, read back from the
 API server. A step that does not come true within bounds ends the demo with exit code 1 and the operator's log.
@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from acts import tell_all
 from mirror import Cluster, DemoError
 from scene import MUSIC
 from stage import KEPT, SYSTEM, Stage, stop_kept
-from story import tell_all
 from telling import Telling
 
 from trimtab import crd
@@ -37,6 +37,10 @@ def set_up(stage: Stage, tell: Telling) -> None:
     tell.title("The custom resources, and the operator")
     tell.command("trimtab", "crds", "|", "kubectl", "apply", "--server-side", "-f", "-")
     tell.output(stage.sandbox.kubectl("apply", "--server-side", "-f", "-", input=crd.text()).stdout)
+    tell.text(
+        "admission policies hold people to their RBAC verbs: here the sandbox has installed them, elsewhere"
+    )
+    tell.text("`trimtab crds --admission` prints them")
     kinds = [f"crd/{model.info.plural}.{GROUP}" for model in KINDS]
     stage.sandbox.kubectl("wait", "--for=condition=Established", "--timeout=30s", *kinds)
     stage.sandbox.kubectl("create", "namespace", SYSTEM)

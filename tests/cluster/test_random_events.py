@@ -1,7 +1,8 @@
 """The law: whatever happens, in whatever order, the cluster ends as a fresh render of its live objects says.
 
-Templates, groups and users come, change, break, mend, move and go; outputs are edited and deleted by hand; the
-operator is killed and restarted; its watches are cut. Then it gets quiet, and everything is compared (see expected).
+Templates, groups, users and policies come, change, break, mend, move and go; outputs are edited and deleted by hand;
+the operator is killed and restarted; its watches are cut. Then it gets quiet, and everything is compared (see
+expected).
 A failing example prints its events; ``TRIMTAB_RANDOM_EVENTS=200`` runs that many examples with new randomness.
 """
 
@@ -11,10 +12,8 @@ import contextlib
 import json
 import os
 import secrets
-from typing import Any
 
 import pytest
-from expected import Oracle, World, compare, compiled, ready_of, text_of
 from fault_proxy import FaultProxy
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -27,12 +26,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from live import Api, Body, RefusedError, wait_for
-from manifests import APP, KEYS, PREFS, config_map, namespace, preference, template
+from manifests import APP, KEYS, PREFS, config_map, namespace, policy, preference, template, wave, waves
 from place import Arena
 from running import Operator
 
+from expected import World, differences, world
+
 LONG = int(os.environ.get("TRIMTAB_RANDOM_EVENTS", "0"))
 TEMPLATES = ("app", "web")
+POLICIES = ("calmer", "safer")
 GROUPS = ("free", "pro", "away")
 TENANT = {"matchLabels": {"trimtab.dev/tenant": "true"}}
 # Preference to the user that it claims, and whether it lives in the tenant's namespace.
@@ -93,6 +95,23 @@ values = st.one_of(
         [{"session.minutes": 0}, {"nonsense": 1}, {"session.minutes": "7"}, {"session.greeting": ["no"]}]
     ),
 )
+strategies = st.sampled_from(
+    [None, None, waves(wave("first", "free", soak="1s")), waves(wave("nobody", "nobody", soak="1s"))]
+)
+scopes = st.sampled_from([{}, {}, {"groups": ["free"]}, {"groups": ["pro", "away"]}, {"groups": []}])
+said = st.sampled_from(
+    [
+        {"values": {"session.minutes": 4}},
+        {"values": {"session.greeting": "hi"}},
+        {"enforced": [{"key": "session.minutes", "value": 3}]},
+        {"enforced": [{"key": "session.minutes", "value": 5}]},
+        {"constraints": [{"key": "session.minutes", "maximum": 4}]},
+        {"constraints": [{"key": "session.greeting", "enum": ["hi", "ho"], "onViolation": "Drop"}]},
+        {"values": {"session.minutes": 0}},
+        {"enforced": [{"key": "session.minuts", "value": 3}]},
+        {},
+    ]
+)
 
 
 class RandomEvents(RuleBasedStateMachine):
@@ -110,6 +129,7 @@ class RandomEvents(RuleBasedStateMachine):
         )
         self.specs: dict[str, list[Body]] = {name: [] for name in TEMPLATES}
         self.written: dict[tuple[str, str], list[Body]] = {}
+        self.policies: list[Body] = []
 
     @initialize()
     def begin(self) -> None:
@@ -160,6 +180,29 @@ class RandomEvents(RuleBasedStateMachine):
     def delete_preference(self, name: str) -> None:
         self.api.delete("UserPreference", self.tenant if CLAIMS[name][1] else self.home, name)
 
+    @rule(
+        name=st.sampled_from(POLICIES),
+        of=st.sampled_from(("app", "app", "web")),
+        says=said,
+        scope=scopes,
+        strategy=strategies,
+        priority=st.sampled_from([0, 0, 5]),
+    )
+    def put_policy(
+        self, name: str, of: str, says: Body, scope: Body, strategy: Body | None, priority: int
+    ) -> None:
+        found = self.api.get("PolicyRollout", self.home, name)
+        if found is not None and found["spec"]["templateRef"]["name"] != of:
+            self.delete_policy(name)
+        body = policy(self.home, name, says, strategy, of=of, priority=priority, **scope)
+        body["spec"]["policy"] = says
+        made = self.api.apply(body)["spec"]
+        self.policies.append({field: value for field, value in made.items() if field != "strategy"})
+
+    @rule(name=st.sampled_from(POLICIES))
+    def delete_policy(self, name: str) -> None:
+        self.api.delete("PolicyRollout", self.home, name)
+
     @rule(which=st.integers(0, 50), how=st.sampled_from(["edit", "add", "delete", "empty"]))
     def drift(self, which: int, how: str) -> None:
         """Somebody's hands in an output."""
@@ -181,7 +224,7 @@ class RandomEvents(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def delete_rendered_group(self, which: int) -> None:
         found = sorted(item["metadata"]["name"] for item in self.api.list("RenderedGroup", self.home))
-        live = {name for name in TEMPLATES if self._valid(name)}
+        live = {name for (_, name), valid in world(self._objects).templates.items() if valid}
         found = [name for name in found if name.split("-")[0] in live]  # else it is the only memory
         if found:
             self.api.delete("RenderedGroup", self.home, found[which % len(found)])
@@ -215,7 +258,7 @@ class RandomEvents(RuleBasedStateMachine):
             self._check()
         finally:
             for where in (self.home, self.tenant):
-                for kind in ("UserPreference", "ConfigTemplate"):
+                for kind in ("UserPreference", "PolicyRollout", "ConfigTemplate"):
                     for item in self.api.list(kind, where):
                         self.api.delete(kind, where, item["metadata"]["name"])
 
@@ -229,60 +272,26 @@ class RandomEvents(RuleBasedStateMachine):
 
     def _check(self) -> None:
         self._up()
-        oracle = Oracle(self.api, [self.home, self.tenant, self.away])
         wait_for(
-            lambda: not self._differences(oracle.world()),
+            lambda: not self._wrong(),
             lambda: (
                 "differs from a fresh render:\n  "
-                + "\n  ".join(self._differences(oracle.world()))
+                + "\n  ".join(self._wrong())
                 + f"\nthe operator says {self.operator.text()[-2500:]}"
             ),
             patience=60,
         )
 
-    def _differences(self, expected: World) -> list[str]:
+    def _wrong(self) -> list[str]:
         """What is not as it should be; empty when all is."""
-        found: list[str] = []
-        users: dict[tuple[str, str, str], dict[str, str]] = {key: {} for key in expected.users}
-        objects: dict[tuple[str, str, str], Any] = {}
-        for (kind, where, name), item in self._outputs().items():
-            data = text_of(kind, item)
-            labels = item["metadata"]["labels"]
-            if "trimtab.dev/shard" not in labels:
-                objects[kind, where, name] = data
-                continue
-            key = (self.home, labels["trimtab.dev/template"], labels["trimtab.dev/group"])
-            if not data:
-                found.append(f"shard {name} is empty")
-            for entry, text in data.items():
-                if entry in users.setdefault(key, {}):
-                    found.append(f"{entry} of {key} is in two shards")
-                users[key][entry] = text
-        found += compare("object", expected.objects, objects)
-        found += compare("users of", expected.users, users)
-        groups = {
-            (self.home, i["spec"]["templateRef"]["name"], i["spec"]["group"]) for i in self._rendered_groups()
-        }
-        if groups != set(expected.users):
-            found.append(f"RenderedGroups {sorted(groups)}, expected {sorted(expected.users)}")
-        return found + self._verdicts(expected) + self._history(expected)
+        expected = world(self._objects)
+        return differences(expected, self._objects) + self._history(expected)
 
-    def _verdicts(self, expected: World) -> list[str]:
-        found = []
-        for where in (self.home, self.tenant):
-            for item in self.api.list("UserPreference", where):
-                name = item["metadata"]["name"]
-                ready = ready_of(item)
-                wanted = expected.verdicts[where, name]
-                if ready != (str(wanted == "Accepted"), wanted):
-                    found.append(f"preference {where}/{name} says {ready}, expected {wanted}")
-        for item in self.api.list("ConfigTemplate", self.home):
-            name = item["metadata"]["name"]
-            if (ready_of(item)[0] == "True") != expected.templates[self.home, name]:
-                found.append(
-                    f"template {name} says {ready_of(item)}, valid: {expected.templates[self.home, name]}"
-                )
-        return found
+    def _objects(self, kind: str) -> list[Body]:
+        places = (self.home, self.tenant, self.away)
+        if kind == "Namespace":
+            return [self.api.one(kind, "", name) for name in places]
+        return [item for name in places for item in self.api.list(kind, name)]
 
     def _history(self, expected: World) -> list[str]:
         """What is said to have been accepted, or is served of a broken template, was once written so."""
@@ -300,18 +309,19 @@ class RandomEvents(RuleBasedStateMachine):
                     found.append(f"preference {name} is accepted, but status.accepted says {accepted}")
         for item in self.api.list("ControllerRevision", self.home):
             name = item["metadata"]["labels"]["trimtab.dev/template"]
-            if item["data"]["spec"] not in self.specs[name]:
-                found.append(f"snapshot {item['metadata']['name']} is no spec that {name} ever had")
+            data = item["data"]
+            if (
+                (data["spec"] not in self.specs[name])
+                if "spec" in data
+                else (data["policy"] not in self.policies)
+            ):
+                found.append(f"snapshot {item['metadata']['name']} is nothing that anybody ever wrote")
         return found
 
     def _put_template(self, name: str, spec: Body) -> None:
         spec = json.loads(json.dumps(spec).replace("AWAY", self.away))
         made = self.api.apply(template(self.home, name, **spec))
         self.specs[name].append(made["spec"])
-
-    def _valid(self, name: str) -> bool:
-        found = self.api.get("ConfigTemplate", self.home, name)
-        return found is not None and compiled(name, found["spec"]) is not None
 
     def _outputs(self) -> dict[tuple[str, str, str], Body]:
         return {
@@ -320,13 +330,6 @@ class RandomEvents(RuleBasedStateMachine):
             for where in (self.home, self.tenant, self.away)
             for item in self.api.list(kind, where, OWNED)
         }
-
-    def _rendered_groups(self) -> list[Body]:
-        return [
-            item
-            for where in (self.home, self.tenant, self.away)
-            for item in self.api.list("RenderedGroup", where)
-        ]
 
     def _up(self) -> None:
         if not self.operator.running:

@@ -23,7 +23,9 @@ def main() -> int:
         "--only", action="append", type=int, help="only this point of the scene's list; repeatable"
     )
     parser.add_argument("--every", type=int, default=1, help="only each n-th point")
-    parser.add_argument("--seeds", type=int, default=5, help="runs with random faults a scene")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="runs a scene of what goes by seeds: short lives, faults"
+    )
     parser.add_argument(
         "--workers", type=int, default=3, help="how many at once, each with a cluster of its own"
     )

@@ -81,11 +81,10 @@ class Campaign:
         self.problems += [f"{job.scene} undisturbed, twice: {problem}" for problem in found]
         self.points[job.scene] = []
         self._add_points(pool, job.scene, [*first.writes, *result.writes])
-        if LIVES in self.wanted.parts and not self.wanted.only:
-            pool.add(Job(LIVES, job.scene), first)
-        if FAULTS in self.wanted.parts and not self.wanted.only:
-            for seed in range(1, self.wanted.seeds + 1):
-                pool.add(Job(FAULTS, job.scene, seed), first)
+        for part in (LIVES, FAULTS):
+            if part in self.wanted.parts and not self.wanted.only:
+                for seed in range(1, self.wanted.seeds + 1):
+                    pool.add(Job(part, job.scene, seed), first)
 
     def _add_points(self, pool: Pool, scene: str, writes: list[Write]) -> None:
         points = self.points[scene]

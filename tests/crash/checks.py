@@ -102,12 +102,12 @@ class _Watcher:
         label = f"{change.kind} {change.name}"
         if change.gone:
             return
+        if change.kind == "ConfigTemplate":
+            self._unwatched = change.body["spec"].get("strategy") is None
         source = self._sources.setdefault(label, _Source(change.body["metadata"]["uid"]))
         if source.status == status:
             return
         source.status = status
-        if change.kind == "ConfigTemplate":
-            self._unwatched = change.body["spec"].get("strategy") is None
         self._numbers(change, source)
         if status.get("underway") == "Forward":
             for number, wave in enumerate(status.get("waves") or (), 1):

@@ -36,7 +36,7 @@ class Job:
         words = {
             UNDISTURBED: "undisturbed",
             KILLED: f"killed {self.at}",
-            LIVES: "killed after every write in turn",
+            LIVES: f"short lives, seed {self.at}",
             STALE: f"asleep {self.at}",
             FAULTS: f"random faults, seed {self.at}",
         }
@@ -48,10 +48,9 @@ def perform(ground: Ground, job: Job, expected: Result | None, log: Path) -> Res
     scene = SCENES[job.scene]
     if job.kind == UNDISTURBED or expected is None:
         return runs.undisturbed(ground, scene, log)
-    if job.kind == LIVES:
-        return runs.one_write_a_life(ground, scene, expected, log)
     if isinstance(job.at, int):
-        return runs.faulty(ground, scene, expected, job.at, log)
+        run = runs.short_lives if job.kind == LIVES else runs.faulty
+        return run(ground, scene, expected, job.at, log)
     assert job.at is not None
     return (runs.stale if job.kind == STALE else runs.killed)(ground, scene, expected, job.at, log)
 

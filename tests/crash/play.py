@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,10 @@ class Play:
             assert self.operator is not None
             if not self.operator.said("acting"):
                 return False
-            now = self.operator.metrics()
+            try:
+                now = self.operator.metrics()
+            except (OSError, HTTPException):  # it has just been killed
+                return False
             seen.append(
                 [now.get(f"trimtab_{n}", 0.0) for n in ("events_total", "writes_total", "reconciles_total")]
                 + [now.get(n, 0.0) for n in ("trimtab_queue_depth", "trimtab_status_queue_depth")]

@@ -16,7 +16,7 @@ MARK = "<!-- figures: everything below is written by `make crash` -->"
 _HEADS = {
     UNDISTURBED: "undisturbed",
     KILLED: "killed at a write",
-    LIVES: "killed at each write in turn",
+    LIVES: "short lives",
     STALE: "asleep at a write",
     FAULTS: "random faults",
 }

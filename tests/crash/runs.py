@@ -5,7 +5,7 @@ run                    what happens
 =====================  ==============================================================================================
 ``undisturbed``        nothing: what comes of it is what all others must come to
 ``killed``             kill -9 right before or after one write; another operator takes over
-``one_write_a_life``   kill -9 right after each write, again and again
+``short_lives``        kill -9 at one of each operator's first writes, again and again, by a seed
 ``stale``              the leader stops (SIGSTOP) before or after one write, its standby brings the scene to its end,
                        and only then the held write reaches the API server and the old leader goes on
 ``faulty``             the API server and the network fail at random, by a seed
@@ -14,6 +14,7 @@ run                    what happens
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from fault_proxy import (
@@ -51,6 +53,8 @@ SETTLE = 30.0
 SHORT_LEASE = ("--lease-duration", "3")
 LATE = Slow(2.2)
 """Long enough that the right to write runs out before a renewal of :data:`SHORT_LEASE` is answered."""
+LONGEST_LIFE = 5
+"""Writes."""
 _FAILS = 0.25
 _TO_WRITES: tuple[Effect, ...] = (
     Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
@@ -114,13 +118,20 @@ def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pa
     return _disturbed(ground, scene, expected, log, arrange)
 
 
-def one_write_a_life(ground: Ground, scene: Scene, expected: Result, log: Path) -> Result:
-    """Each operator dies right after its first write since the scene was set."""
+def short_lives(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
+    """Every operator dies at one of its first writes."""
+    chance = random.Random(seed)
+    left = [0, 0]  # the life, its writes
 
     def arrange(play: Play, made: Result) -> None:
-        def strike(_write: Write) -> Effect:
+        def strike(_write: Write) -> Effect | None:
+            if left[0] != play.lives:
+                left[:] = [play.lives, chance.randint(1, LONGEST_LIFE)]
+            left[1] -= 1
+            if left[1] > 0:
+                return None
             made.struck = True
-            return Die(play.kill, after=True)
+            return Die(play.kill, after=chance.random() < 0.5)
 
         play.keeper.strike = strike
 
@@ -249,7 +260,8 @@ def _dump(play: Play) -> None:
         lines += [f"{number} {exchange}" for exchange in proxy.exchanges]
     for operator in (play.operator, *play.others):
         if operator is not None and operator.running:
-            lines.append(json.dumps(operator.metrics()))
+            with contextlib.suppress(OSError, HTTPException):
+                lines.append(json.dumps(operator.metrics()))
     play.log.with_suffix(".exchanges").write_text("\n".join(lines))
 
 

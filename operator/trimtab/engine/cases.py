@@ -70,9 +70,9 @@ class Cases:
     pointers: Pointers
     slices: Slices
     _judged: dict[str, _Judged] = field(default_factory=dict)
+    """By uid."""
     _strategies: dict[str, tuple[object, Strategy | RefusedError]] = field(default_factory=dict)
     """uid -> (what it follows from, what came of it)"""
-    """By uid."""
 
     async def of(self, key: TemplateKey, source: Source) -> Case:
         """What the source asks for now.
@@ -268,14 +268,17 @@ class Cases:
         return found
 
     def forget(self) -> None:
-        """Drop what was worked out of policies that are gone."""
-        present = {item.metadata.uid for item in self.world.rollouts}
+        """Drop what was worked out of rollouts that are gone."""
+        present = {
+            item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
+        }
         self._judged = {uid: known for uid, known in self._judged.items() if uid in present}
         self._strategies = {uid: known for uid, known in self._strategies.items() if uid in present}
 
     def reset(self) -> None:
         """Forget everything that was worked out: another process has led meanwhile."""
         self._judged.clear()
+        self._strategies.clear()
 
 
 def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:

@@ -36,7 +36,7 @@ from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollou
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.watching import Watching
 from trimtab.engine.workloads import Workloads
-from trimtab.engine.world import Work, World, rendered_group_key
+from trimtab.engine.world import Work, World, is_of, rendered_group_key
 from trimtab.engine.writer import Writer
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Runner, Subject
@@ -126,6 +126,7 @@ class Engine:
         self.leading = asyncio.Event()
         self._failures: dict[Work, int] = {}
         self._listed = Listed()
+        self._tidied: dict[TemplateKey, int] = {}
 
     def _digest(self, value: object) -> str:
         keys = self.snapshots.keys
@@ -259,8 +260,10 @@ class Engine:
                     raise
                 result = "cancelled"  # a call inside was, not this worker
                 self._later(work, errors.UnavailableError(0, "Cancelled", "a call was cancelled"))  # type: ignore[arg-type]
-            except NotLeaderError:
+            except NotLeaderError as error:
                 result = "not-leading"
+                # The Lease may be renewed late, and never have been another's.
+                self._later(work, error)  # type: ignore[arg-type]
             except errors.ApiError as error:
                 result = "delayed"
                 self._later(work, error)  # type: ignore[arg-type]
@@ -317,15 +320,24 @@ class Engine:
             elif not refused and (group not in wanted or self._behind(group, judgement)):
                 self.world.everything(group)
         gone = judgement is None
-        if not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
+        unknown = bool(self.sources.of(key)) and key not in self.rollouts.looked
+        if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
-        if gone:
-            self.templates.forget(key)
-        needed = self._needed(key)
-        self.policies.forget(key, needed)
-        self.groups.assignments.forget(key, needed)
+        self._tidy(key, gone=gone)
         if judgement is not None:
             self._say(key, judgement, wanted)
+
+    def _tidy(self, key: TemplateKey, *, gone: bool) -> None:
+        """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
+        if gone:
+            self.templates.forget(key)
+        if self._tidied.get(key) != self.world.snapshots.changes:
+            needed = self._needed(key)
+            self.policies.forget(key, needed)
+            self.groups.assignments.forget(key, needed)
+        self._tidied[key] = self.world.snapshots.changes
+        if gone:
+            del self._tidied[key]
 
     def _needed(self, key: TemplateKey) -> set[str]:
         """The snapshots that somebody may still serve."""
@@ -333,8 +345,7 @@ class Engine:
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)
-        mine = [group for group in self.world.groups if rendered_group_key(group).template_key == key]
-        return needed | self._listed.of(key, mine)
+        return needed | self._listed.of(key, [group for group in self.world.groups if is_of(group, key)])
 
     async def _in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
         """The policies that a new version of the template has to go together with."""

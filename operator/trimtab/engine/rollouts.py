@@ -75,11 +75,14 @@ class Rollouts:
     _unsure: dict[str, frozenset[str]] = field(default_factory=dict)
     """uid -> the groups that it holds if a write went well of which nobody knows"""
     _warm_at: float = 0.0
+    looked: set[TemplateKey] = field(default_factory=set)
+    """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
 
     def reset(self) -> None:
         """Another process has led meanwhile: look at every group before anything is concluded."""
         self._warm_at = self.clock() + WARM_SECONDS
         self._sent.clear()
+        self.looked.clear()
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -91,6 +94,9 @@ class Rollouts:
         for uid in [source.uid for source in self.sources.of(key)]:
             with _apart(failures):
                 wake += await self._advance(key, uid)
+        if not failures and key not in self.looked:
+            self.looked.add(key)
+            self.world.enqueue_template(key)
         with _apart(failures):
             await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)

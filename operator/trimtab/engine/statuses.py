@@ -50,6 +50,7 @@ class Statuses:
         self._api, self._rendering = api, rendering
         self._waiting: dict[Target, Make] = {}
         self._running: set[Target] = set()
+        self._delayed: set[asyncio.TimerHandle] = set()
         self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,6 +76,9 @@ class Statuses:
 
     def clear(self) -> None:
         """Forget what waits: another process leads now."""
+        for timer in self._delayed:
+            timer.cancel()
+        self._delayed.clear()
         self._waiting.clear()
         self._rest()
 
@@ -144,14 +148,17 @@ class Statuses:
             patience = FORBIDDEN_SECONDS if isinstance(error, errors.ForbiddenError) else RETRY_SECONDS
             self._later(target, make, patience)
             return
-        except NotLeaderError:
+        except NotLeaderError:  # the Lease may be renewed late; who does not lead any more is cleared
+            self._later(target, make, RETRY_SECONDS)
             return
         WRITES.labels(target.resource.kind, "status").inc()
         write.done(answer)
 
     def _later(self, target: Target, make: Make, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._again, target, make)
+        def again() -> None:
+            self._delayed.discard(timer)
+            if target not in self._waiting:
+                self.offer(target, make)
 
-    def _again(self, target: Target, make: Make) -> None:
-        if target not in self._waiting:
-            self.offer(target, make)
+        timer = asyncio.get_running_loop().call_later(seconds, again)
+        self._delayed.add(timer)

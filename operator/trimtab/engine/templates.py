@@ -211,7 +211,7 @@ class Templates:
         """
         found = self._schemas.get((key, name))
         if found is not None:
-            self._remember(key, name, found)
+            self._schemas[key, name] = self._schemas.pop((key, name))  # the latest used go last
             return found
         halves = await self.snapshots.read(TemplateKey(key.namespace, name), PART)
         if halves is None:

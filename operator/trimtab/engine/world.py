@@ -117,7 +117,7 @@ class World:
 
     def groups_of(self, key: TemplateKey) -> set[GroupKey]:
         """The groups of a template that are rendered."""
-        return {group for item in self.groups if (group := rendered_group_key(item)).template_key == key}
+        return {rendered_group_key(item) for item in self.groups if is_of(item, key)}
 
     def known_groups(self) -> set[GroupKey]:
         rendered = {rendered_group_key(g) for g in self.groups}
@@ -214,6 +214,12 @@ def _moved(item: AnyObject | None) -> object:
 
 def _marks(item: MetaOnly | None) -> object:
     return item and (item.metadata.labels, item.metadata.annotations)
+
+
+def is_of(item: AnyObject, key: TemplateKey) -> bool:
+    """Whether a RenderedGroup is about a group of that template."""
+    reference = item.spec.get("templateRef") or {}
+    return item.metadata.namespace == key.namespace and reference.get("name") == key.name
 
 
 def rendered_group_key(item: AnyObject) -> GroupKey:

@@ -1,0 +1,101 @@
+"""kill -9 at any write, a leader that slept, a bad network: the short form of `make crash` (see tests/crash/README.md)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from place import Arena
+
+from crash import runs
+from crash.ground import Ground
+from crash.points import Point
+from crash.runs import Result
+from crash.scenes import SCENES
+
+SCENE = "aborted"
+STRIDE = 7
+"""Of the points of one scene, one of so many is tried here; all of all scenes by `make crash`."""
+
+Expected = Callable[[str], Result]
+
+
+@pytest.fixture(scope="module")
+def ground(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """This worker's cluster, without the operator that other tests share."""
+    if arena.shared.running:
+        arena.shared.stop()
+    arena.release_lease()
+    with Ground(arena.kubeconfig, tmp_path_factory.mktemp("crash"), arena.kubectl) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def expected(ground: Ground) -> Expected:
+    """What becomes of a scene if nothing happens to its operator."""
+
+    @functools.cache
+    def undisturbed(name: str) -> Result:
+        made = runs.undisturbed(ground, SCENES[name], ground.folder / f"{name}.log")
+        assert made.problems == []
+        return made
+
+    return undisturbed
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "operator.log"
+
+
+def points(expected: Result) -> list[Point]:
+    return [Point(write, after) for write in expected.writes for after in (False, True)]
+
+
+def point(expected: Result, says: str, *, after: bool) -> Point:
+    """The first write that begins so."""
+    return Point(next(write for write in expected.writes if write.says.startswith(says)), after)
+
+
+@pytest.mark.timeout(900)
+def test_a_crash_at_a_write_changes_nothing_in_the_end(ground: Ground, expected: Expected, log: Path) -> None:
+    want = expected(SCENE)
+    problems = {}
+    for number, at in enumerate(points(want)[::STRIDE]):
+        made = runs.killed(ground, SCENES[SCENE], want, at, log.with_stem(f"operator-{number}"))
+        if made.problems:
+            problems[str(at)] = made.problems
+    assert problems == {}
+
+
+@pytest.mark.parametrize("scene", ["template-waves", "superseded", "percent", "failing"])
+def test_operators_that_keep_dying_come_to_the_same_end(
+    ground: Ground, expected: Expected, log: Path, scene: str
+) -> None:
+    want = expected(scene)
+    made = runs.short_lives(ground, SCENES[scene], want, 1, log)
+    assert made.struck
+    assert made.problems == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its write", "after its write"])
+def test_a_leader_that_slept_through_a_rollback_changes_nothing(
+    ground: Ground, expected: Expected, log: Path, after: bool
+) -> None:
+    """Its write is on its way, or done, when it falls asleep; the other one has aborted the rollout when it wakes."""
+    want = expected(SCENE)
+    at = point(want, "patch renderedgroups/app-free/status currentRevision=2", after=after)
+    made = runs.stale(ground, SCENES[SCENE], want, at, log)
+    assert made.struck
+    assert made.problems == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_bad_network_changes_nothing_in_the_end(
+    ground: Ground, expected: Expected, log: Path, seed: int
+) -> None:
+    want = expected(SCENE)
+    made = runs.faulty(ground, SCENES[SCENE], want, seed, log)
+    assert made.problems == []

@@ -1,4 +1,4 @@
-"""kill -9 at any write, a leader that slept, a bad network: the short form of `make crash` (see tests/crash/README.md)."""
+"""kill -9 at any write, a leader that slept, a bad network: the short form of `make crash` (tests/crash/README.md)."""
 
 from __future__ import annotations
 

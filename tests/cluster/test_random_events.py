@@ -109,7 +109,7 @@ said = st.sampled_from(
         {"constraints": [{"key": "session.greeting", "enum": ["hi", "ho"], "onViolation": "Drop"}]},
         {"values": {"session.minutes": 0}},
         {"enforced": [{"key": "session.minuts", "value": 3}]},
-        {},
+        {"enforced": [{"key": "session.minutes"}]},
     ]
 )
 

@@ -249,6 +249,7 @@ def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             made.shared.stop()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks, also where this folder alone is run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """One worker a module; in a cluster that was given, one for all that run operators."""
     for item in items:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from crash import runs
 from crash.ground import Ground
 from crash.points import Point
@@ -98,8 +100,9 @@ class Pool:
         """
         while self.left:
             while self._results.empty():
-                if any(not worker.is_alive() for worker in self._workers):
-                    raise RuntimeError("a worker died; see its log")
+                ended = [worker.exitcode for worker in self._workers if not worker.is_alive()]
+                if ended:
+                    raise RuntimeError(f"a worker ended with {ended}")
                 time.sleep(0.05)
             number, result = self._results.get()
             self._idle.append(number)
@@ -128,7 +131,7 @@ def _work(number: int, orders: Any, results: Any, logs: Path) -> None:
             log = logs / f"{count:04}-{job.scene}-{job.kind}.log"
             try:
                 made = perform(ground, job, expected, log)
-            except Exception:
+            except (Exception, pytest.fail.Exception):
                 made = Result(problems=[f"the harness failed: {traceback.format_exc()}"], struck=True)
             if made.problems:
                 made.problems.append(f"its log: {log}")

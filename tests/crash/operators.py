@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -57,7 +58,8 @@ class _Child:
         return code
 
     def send_signal(self, number: int) -> None:
-        if self.returncode is None:
+        """By its file, as its number may be another process's by now. Safe in any thread."""
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._file, number)
 
     def terminate(self) -> None:
@@ -70,8 +72,10 @@ class _Child:
         """0 once it has ended, however that was."""
         if self.returncode is None and select.select([self._file], [], [], seconds)[0]:
             self.returncode = 0
-            os.close(self._file)
         return self.returncode
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
 
 class Quick(Operator):

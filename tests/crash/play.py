@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import signal
 import time
 from collections.abc import Callable
 from http.client import HTTPException
@@ -64,12 +61,19 @@ class Play:
         self.keeper.closed = False
         self.operator = self.ground.operator(self.ground.proxies[0], self.log, *self._options).start()
 
-    def kill(self) -> None:
-        """kill -9, from the proxy's thread: when it returns the process is dead, and nothing of it is forwarded."""
-        assert self.operator is not None
-        self.keeper.closed = True
-        kill(self.operator)
-        self.ground.journal.nudge()
+    def killer(self) -> Callable[[], None]:
+        """kill -9 for the present operator, to be called in the proxy's thread: when it returns the process is dead,
+        and nothing of it is forwarded."""
+        mine = self.operator
+        assert mine is not None
+
+        def strike() -> None:
+            if mine is self.operator:
+                self.keeper.closed = True
+            mine.kill()
+            self.ground.journal.nudge()
+
+        return strike
 
     def end(self) -> None:
         """All of it goes."""
@@ -251,16 +255,3 @@ class Play:
             return bool(current and ready and (template.get("annotations") or {}).get("trimtab.dev/digest"))
 
         self.until(look, lambda: f"Deployment {name} is restarted; it is {self.get('Deployment', name)}")
-
-
-def kill(operator: Quick) -> None:
-    """SIGKILL; returns when the process is dead. Safe in any thread."""
-    try:
-        file = os.pidfd_open(operator.process.pid)
-    except ProcessLookupError:
-        return
-    try:
-        signal.pidfd_send_signal(file, signal.SIGKILL)
-        select.select([file], [], [], 30)
-    finally:
-        os.close(file)

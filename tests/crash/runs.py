@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -53,8 +51,8 @@ SETTLE = 30.0
 SHORT_LEASE = ("--lease-duration", "3")
 LATE = Slow(2.2)
 """Long enough that the right to write runs out before a renewal of :data:`SHORT_LEASE` is answered."""
-LONGEST_LIFE = 5
-"""Writes."""
+FIRST_LIFE = 3
+"""Writes at most."""
 _FAILS = 0.25
 _TO_WRITES: tuple[Effect, ...] = (
     Refuse(409, "Conflict"), Refuse(500), Refuse(503), Refuse(429, "TooManyRequests", retry_after=0),
@@ -111,7 +109,7 @@ def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pa
             if write != point.write or made.struck:
                 return None
             made.struck = True
-            return Die(play.kill, point.after)
+            return Die(play.killer(), point.after)
 
         play.keeper.strike = strike
 
@@ -119,19 +117,20 @@ def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pa
 
 
 def short_lives(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
-    """Every operator dies at one of its first writes."""
+    """Every operator dies at one of its first writes; they get older with time, as each tries Events anew that its
+    predecessors have told."""
     chance = random.Random(seed)
     left = [0, 0]  # the life, its writes
 
     def arrange(play: Play, made: Result) -> None:
         def strike(_write: Write) -> Effect | None:
             if left[0] != play.lives:
-                left[:] = [play.lives, chance.randint(1, LONGEST_LIFE)]
+                left[:] = [play.lives, chance.randint(1, FIRST_LIFE + play.lives)]
             left[1] -= 1
-            if left[1] > 0:
+            if left[1] != 0:
                 return None
             made.struck = True
-            return Die(play.kill, after=chance.random() < 0.5)
+            return Die(play.killer(), after=chance.random() < 0.5)
 
         play.keeper.strike = strike
 
@@ -148,7 +147,7 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
                 return None
             made.struck = True
             assert play.operator is not None
-            os.kill(play.operator.process.pid, signal.SIGSTOP)
+            play.operator.pause()
             play.operator, play.others = play.others[0], [play.operator]
             return Hold(go, point.after)
 

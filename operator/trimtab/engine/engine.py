@@ -13,6 +13,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core import naming
 from trimtab.core.status import UNKNOWN, Verdict
 from trimtab.crypto import Keys
+from trimtab.engine.answers import Answers
 from trimtab.engine.assignments import Assignments
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Cases
@@ -116,6 +117,7 @@ class Engine:
             previews=Previews(self.world, assignments, slices),
             watching=self.watching,
             audit=Audit(api),
+            answers=Answers(api, self.world, self.sources, now),
             clock=clock,
             now=now,
             states=self.groups.states,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from trimtab.api.rollout_status import TRANSITIONS, Content, RolloutProgress, Transition
-from trimtab.core import reasons, times
-from trimtab.core.rollout import Answer, Intent, Request, Seen, Step, intents, step
-from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, refused, violation_fields
+from trimtab.core import times
+from trimtab.core.rollout import Intent, Seen, Step, intents, step
+from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields
+from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
 from trimtab.engine.fence import NotLeaderError
@@ -30,10 +31,10 @@ from trimtab.engine.sightings import Sightings
 from trimtab.engine.sources import FIELDS, POLICY, TEMPLATE, Source, Sources
 from trimtab.engine.templates import rollout_verdict
 from trimtab.engine.watching import Watching
-from trimtab.engine.world import Work, World, template_of
+from trimtab.engine.world import Work, World
 from trimtab.kube import errors
 from trimtab.kube.port import Api
-from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Rollouts:
     previews: Previews
     watching: Watching
     audit: Audit
+    answers: Answers
     clock: Callable[[], float]
     now: Callable[[], str]
     states: dict[GroupKey, GroupState]
@@ -101,7 +103,7 @@ class Rollouts:
             await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
         with _apart(failures):
-            await self._refuse_strays(key)
+            await self.answers.refuse_strays(key)
         self._tidy()
         if wake:
             delay = max(0.0, min(wake) - self.clock())
@@ -151,7 +153,7 @@ class Rollouts:
         self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
         self.watching.follow(key, source, case, measure=made.measure)
-        await self._answer(made.answers)
+        await self.answers.tell(made.answers)
         await self.audit.tell(source, source.progress.transitions, self.clock())
         return [at for at in (made.wake_at, delayed) if at is not None]
 
@@ -173,18 +175,23 @@ class Rollouts:
             busy=self._busy(key, case),
             preview=preview,
             evidence=self.watching.evidence(source),
-            requests=tuple(self._requests(source)),
+            requests=tuple(self.answers.requests(source)),
             unprotected=case.unprotected,
         )
 
     @staticmethod
     def _wants_preview(case: Case) -> bool:
-        """Only for what would start: known content, of which no preview has been made."""
+        """Only for what would start: known content, of which no preview has been made for these very groups."""
         progress, target = case.source.progress, case.target
         if target is None or case.unprotected or progress.underway == "Back":
             return False
         known = {c.hash for c in (progress.stable,) if c} | {q.hash for q in progress.quarantine}
-        return target.hash not in known and (progress.preview is None or progress.preview.hash != target.hash)
+        if target.hash in known:
+            return False
+        preview, started = progress.preview, progress.underway is not None
+        if preview is None or preview.hash != target.hash:
+            return True
+        return not started and preview.groups != len(case.scope)
 
     def _busy(self, key: TemplateKey, case: Case) -> str:
         """Another rollout that is under way in a group of this one."""
@@ -199,19 +206,6 @@ class Rollouts:
             if shared:
                 return f"{other.label} is under way in group {min(shared)}"
         return ""
-
-    def _requests(self, source: Source) -> Iterable[Request]:
-        """What people ask of this rollout and nobody has answered, the oldest first."""
-        mine = [a for a in self.world.actions if _about(a, source) and not _answered(a)]
-        for item in sorted(mine, key=lambda a: (a.metadata.creationTimestamp or "", a.metadata.name)):
-            spec = item.spec
-            yield Request(
-                uid=item.metadata.uid,
-                action=str(spec.get("action")),
-                content_hash=spec.get("contentHash") or "",
-                requester=str(spec.get("requester") or ""),
-                reason=str(spec.get("reason") or ""),
-            )
 
     # Saying.
 
@@ -311,66 +305,6 @@ class Rollouts:
         if before.underway and not after.underway:
             self.world.enqueue_rollouts(key)  # others may have waited for it
 
-    async def _refuse_strays(self, key: TemplateKey) -> None:
-        """Actions on what is not there, or does not roll out."""
-        for item in list(self.world.actions):
-            reference = item.spec.get("rolloutRef") or {}
-            place = TemplateKey(item.metadata.namespace, str(reference.get("name")))
-            if _answered(item) or key not in (place, self._template_of(place)):
-                continue
-            if reference.get("kind") == TEMPLATE:
-                known = self.sources.template(place) is not None
-                missing = f"ConfigTemplate {place.name} has no strategy, so that its changes do not roll out"
-            else:
-                known = self.world.rollouts.get(place) is not None or await self._is_there(place)
-                missing = f"there is no PolicyRollout {place.name} in namespace {place.namespace}"
-            if not known:
-                await self._answer([Answer(item.metadata.uid, False, missing)])
-
-    def _template_of(self, place: TemplateKey) -> TemplateKey:
-        rollout = self.world.rollouts.get(place)
-        return place if rollout is None else template_of(rollout)
-
-    async def _is_there(self, place: TemplateKey) -> bool:
-        """Asked of the API server itself: its event may come after the action's."""
-        try:
-            self.world.rollouts.put(msgspec.convert(await self.api.get(POLICY_ROLLOUTS, *place), AnyObject))
-        except errors.NotFoundError:
-            return False
-        return True
-
-    async def _answer(self, answers: Iterable[Answer]) -> None:
-        """Tell whoever asked what became of it."""
-        by_uid = {item.metadata.uid: item for item in self.world.actions}
-        for answer in answers:
-            item = by_uid.get(answer.uid)
-            if item is None:
-                continue
-            verdict = (
-                Verdict(TRUE, reasons.ACCEPTED, answer.message)
-                if answer.accepted
-                else refused(reasons.REFUSED, answer.message)
-            )
-            generation = item.metadata.generation
-            status = {
-                **item.status,
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), ()),
-            }
-            try:
-                body = await self.api.replace_status(
-                    ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
-                )
-            except errors.NotFoundError:
-                self.world.actions.drop(item)
-                continue
-            except errors.ConflictError:
-                self.world.actions.put(
-                    msgspec.convert(await self.api.get(ROLLOUT_ACTIONS, *item.key), AnyObject)
-                )
-                raise
-            self.world.actions.put(msgspec.convert(body, AnyObject))
-
 
 def _numbered(made: Step, at: str) -> Step:
     """The step with its transitions on the list in status."""
@@ -417,19 +351,6 @@ def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
     if case.refusal is not None:
         return case.refusal
     return rollout_verdict(progress, case.notices)
-
-
-def _about(action: AnyObject, source: Source) -> bool:
-    reference = action.spec.get("rolloutRef") or {}
-    return (action.metadata.namespace, reference.get("kind"), reference.get("name")) == (
-        source.key.namespace,
-        source.kind,
-        source.name,
-    )
-
-
-def _answered(action: AnyObject) -> bool:
-    return any(c.get("type") == "Ready" for c in action.status.get("conditions") or ())
 
 
 def _plain(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Sightings:
         intent = source.wanted.get(key.group)
         assignment = await self.groups.assignments.of(key)
         if assignment is None:
+            if source.progress.underway == "Back" and self._is_left(key):
+                return GroupSeen(intent=intent)  # it is to go, and is served still
             comes = await self._comes(key, source)
             early = comes and intent is not None and intent.percent < 100  # it is made at 100
             return GroupSeen(
@@ -84,6 +86,11 @@ class Sightings:
             problem=problem,
             intent=intent,
         )
+
+    def _is_left(self, key: GroupKey) -> bool:
+        """Whether a group that is to go is still served."""
+        world = self.groups.world
+        return self.groups.pointers.rendered_group(key) is not None or bool(world.outputs.of(key))
 
     async def _comes(self, key: GroupKey, source: Source) -> bool:
         """Whether a group that is not there is made by what rolls out: then it is waited for."""

@@ -28,6 +28,8 @@ from trimtab.kube.resources import CONTROLLER_REVISIONS
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 20.0
+UNREAD_SECONDS = 30.0
+"""How long nobody asks again for a snapshot that could not be read."""
 SEEN_SECONDS = 600.0
 """How long the word of a look at a stored snapshot is taken."""
 DIGITS = 16
@@ -48,6 +50,8 @@ class Snapshots:
     """What is sealed in those that were looked at, and when by the event loop's time."""
     _unlisted: set[TemplateKey] = field(default_factory=set)
     """Those that are there and not listed, as somebody took a label off."""
+    _unread: dict[TemplateKey, tuple[float, bool]] = field(default_factory=dict)
+    """Those that could not be read: when, and whether they were there."""
     _leaving: set[TemplateKey] = field(default_factory=set)
     """Snapshots whose deletion is under way."""
 
@@ -129,6 +133,9 @@ class Snapshots:
 
         :raises trimtab.kube.errors.ApiError: it could not be read now.
         """
+        at, listed = self._unread.get(place, (float("-inf"), False))
+        if _now() - at < UNREAD_SECONDS and listed == self.has(place):
+            return None
         try:
             body = await self.api.get(CONTROLLER_REVISIONS, *place)
             data = body["data"]
@@ -137,6 +144,7 @@ class Snapshots:
             log.error("a snapshot is gone", extra={"snapshot": str(place)})
         except (UnreadableError, KeyError) as error:
             log.error("a snapshot is unreadable: %s", type(error).__name__, extra={"snapshot": str(place)})
+        self._unread[place] = _now(), self.has(place)
         return None
 
     @contextlib.contextmanager
@@ -160,6 +168,9 @@ class Snapshots:
         now, done = _now(), True
         self._fresh = {name: at for name, at in self._fresh.items() if now - at < FRESH_SECONDS}
         self._seen = {place: seen for place, seen in self._seen.items() if now - seen[1] < SEEN_SECONDS}
+        self._unread = {
+            place: tried for place, tried in self._unread.items() if now - tried[0] < UNREAD_SECONDS
+        }
         kept = needed()
         for stored in list(self.world.snapshots):
             place = TemplateKey(stored.metadata.namespace, stored.metadata.name)

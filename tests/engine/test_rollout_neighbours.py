@@ -1,0 +1,197 @@
+"""Rollouts beside others, and beside what others write: nobody waits for a neighbour's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from simulation import Cluster, Operator, settled
+from trimtab.engine.previews import Previews
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    POLICY_ROLLOUTS,
+    ROLLOUT_ACTIONS,
+    USER_PREFERENCES,
+    Resource,
+)
+from waving import (
+    CLAMP,
+    LOCK,
+    REST,
+    Port,
+    groups,
+    hearing,
+    loud,
+    progress,
+    share,
+    until,
+    voices,
+    waves,
+)
+
+APP = ("app", CONFIG_TEMPLATES)
+
+
+class Refusing(Port):
+    """It takes no status of what is called aaa, and no answer to actions on it."""
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        if name == "aaa" or resource is ROLLOUT_ACTIONS:
+            raise errors.InvalidError(422, "Invalid", "not like this")
+        return await self.memory.replace_status(resource, namespace, name, status, version=version)
+
+
+class Losing(Port):
+    """The answer to aaa's first start is lost on its way."""
+
+    lost = False
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        body = await self.memory.replace_status(resource, namespace, name, status, version=version)
+        if name == "aaa" and status.get("underway") and not self.lost:
+            self.lost = True
+            raise errors.UnavailableError(0, "Lost", "no answer")
+        return body
+
+
+class Late:
+    """A store that hears of everything some seconds later."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def put(self, item: Any) -> None:
+        asyncio.get_running_loop().call_later(5, self.store.put, item)
+
+    def drop(self, item: Any) -> None:
+        asyncio.get_running_loop().call_later(5, self.store.drop, item)
+
+
+class Behind(Operator):
+    async def _kopf(self, resource: Resource, store: Any) -> None:
+        await super()._kopf(resource, Late(store))
+
+
+async def test_a_rollout_whose_status_is_refused_stops_no_other() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster.memory)) as operator:
+        cluster.policy("aaa", CLAMP)
+        cluster.policy("lock", LOCK, strategy=waves(soak="10s"))
+        cluster.act("Pause", "lock")
+        await until(operator, cluster, "Paused")
+        cluster.act("Resume", "lock")
+        await until(operator, cluster, "Succeeded")
+        assert voices(cluster) == ["bright", "bright"]
+
+
+async def test_nobody_else_starts_in_groups_of_a_start_whose_answer_was_lost() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Behind(cluster, Losing(cluster.memory)) as operator:
+        for name, policy in (("aaa", CLAMP), ("lock", LOCK)):
+            cluster.policy(name, policy, strategy=waves(soak="1m"))
+        while progress(cluster).get("phase") != "Succeeded":
+            under_way = [name for name in ("aaa", "lock") if progress(cluster, name).get("underway")]
+            assert len(under_way) < 2
+            await asyncio.sleep(0.1)
+        assert progress(cluster, "aaa")["phase"] == "Succeeded"
+        await operator.quiet()
+
+
+async def test_an_undo_in_mid_rollout_of_another_ends_and_so_does_that() -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy=waves(soak="2m")))
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        twice = [{**group, "values": {"session.minutes": 7}} for group in groups()["groups"]]
+        cluster.template(groups(strategy=waves(soak="2m"), groups=twice))
+        await until(operator, cluster, "Soaking", *APP)
+        cluster.act("Undo", "lock")
+        await asyncio.sleep(1800)
+        assert "Forward" not in (progress(cluster).get("underway"), progress(cluster, *APP).get("underway"))
+        assert progress(cluster, *APP)["phase"] == "Succeeded"
+
+
+async def test_a_share_is_of_the_same_users_while_another_rollout_goes_back() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    for number in range(40):
+        cluster.preference(f"user-{number}")
+    cluster.policy("aaa", CLAMP)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=share(50, "free"))
+        await until(operator, cluster, "Soaking")
+        before, writes = hearing(cluster, "bright", 40), len(cluster.memory.writes)
+        cluster.act("Undo", "aaa")
+        await until(operator, cluster, "RolledBack", "aaa")
+        await asyncio.sleep(REST)
+        assert hearing(cluster, "bright", 40) == before
+        assert not [write for write in cluster.memory.writes[writes:] if "-users-" in write.name]
+        await until(operator, cluster, "Succeeded")
+
+
+async def test_nothing_is_measured_for_a_rollout_that_is_deleted() -> None:
+    gate = {"name": "probe", "interval": "10s", "http": {"url": "http://nowhere.example/"}, "dryRun": True}
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(gates=[gate]))
+        await until(operator, cluster, "Soaking")
+        cluster.remove(POLICY_ROLLOUTS, "lock")
+        await asyncio.sleep(REST)
+        assert not operator.engine.gates._running
+        assert not operator.engine.watching._evidence
+
+
+async def test_a_look_that_takes_long_is_not_made_again_for_others_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy=waves()))
+    await settled(cluster)
+    real, looks = Previews.of, []
+
+    async def slow(*args: Any) -> Any:
+        looks.append(args)
+        await asyncio.sleep(10)
+        return await real(*args)
+
+    monkeypatch.setattr(Previews, "of", slow)
+    async with Operator(cluster) as operator:
+        cluster.template(loud(strategy=waves()))
+        for number in range(40):  # the template's status counts them
+            cluster.preference(f"user-{number}")
+            await asyncio.sleep(1)
+        await until(operator, cluster, "Soaking", *APP)
+    assert len(looks) == 1
+
+
+async def test_what_met_the_fence_for_a_moment_is_taken_up_again() -> None:
+    may, cluster = [True], Cluster()
+    cluster.template(groups())
+    cluster.preference("alice")
+    await settled(cluster)
+    async with Operator(cluster, may_write=lambda: may[0]) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Soaking")
+        may[0] = False
+        cluster.preference("alice", {"session.minutes": -3})
+        await asyncio.sleep(200)
+        may[0] = True
+        await until(operator, cluster, "Succeeded")
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "alice") == ("False", "Invalid")

@@ -11,23 +11,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import bulk, cluster, cold, core, idle, machine, propagation, report
+from benchmarks import bulk, cluster, cold, core, gate, idle, machine, propagation, report, rollback, soak
 from benchmarks.cluster import Cluster
 from benchmarks.cold import ColdStart
+from benchmarks.gate import Gate
 from benchmarks.progress import say
 from benchmarks.propagation import Propagation
+from benchmarks.rollback import Rollbacks
 
-NAMES = ("core", "propagation", "bulk", "cold")
+NAMES = ("core", "propagation", "bulk", "cold", "rollback", "soak")
+ROLLOUTS = {"rollback", "soak"}
+"""These have an API server of their own, with a node, once the others' is gone."""
+ORDER = ("propagation", "bulk", "cold", "rollback", "soak", "core", "loop")
+"""In which the results are told."""
 SMALL, LARGE, HUGE = "small", "large", "huge"
-SIZES = {"core": 20_000, SMALL: 1_000, LARGE: 10_000, HUGE: 100_000}
+SIZES = {"core": 20_000, SMALL: 1_000, LARGE: 10_000, HUGE: 100_000, "soak": 100}
+GROUPS = {10: 3, 100: 3, 1_000: 2}
+"""Of rollbacks: how many times each number of groups is rolled out and back."""
 
 
 @dataclass(slots=True)
 class Options:
-    """``users`` puts one size in the place of all."""
+    """``users`` puts one size in the place of all, ``groups`` one number of groups."""
 
     names: list[str]
     users: int | None
+    groups: int | None
     edits: int
     plain_edits: int
     logs: Path
@@ -35,7 +44,7 @@ class Options:
     @property
     def complete(self) -> bool:
         """Whether it is the run that the README tells of."""
-        return set(self.names) == set(NAMES) and self.users is None
+        return set(self.names) == set(NAMES) and self.users is None and self.groups is None
 
     def size(self, what: str) -> int:
         return SIZES[what] if self.users is None else self.users
@@ -49,6 +58,7 @@ class Run:
     sections: dict[str, str] = field(default_factory=dict)
     propagations: list[Propagation] = field(default_factory=list)
     starts: list[list[ColdStart]] = field(default_factory=list)
+    rollbacks: list[Rollbacks] = field(default_factory=list)
     lags: list[tuple[str, float, float]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     api_server: str = "none"
@@ -59,11 +69,16 @@ class Run:
                 users = self.options.size("core")
                 say(f"core: {users:,} users, five times each")
                 self._tell("core", report.core(core.measure(users), users))
-        if set(self.options.names) - {"core"}:
+        if set(self.options.names) - {"core"} - ROLLOUTS:
             with self._part("sandbox"):
                 async with cluster.started(self.options.logs) as made:
                     self.api_server = made.version
                     await self._on(made)
+        if set(self.options.names) & ROLLOUTS:
+            with self._part("sandbox of the rollouts"):
+                async with cluster.started(self.options.logs, nodes=1) as made:
+                    self.api_server = made.version
+                    await self._rollouts(made)
         if self.lags:
             self._tell("loop", report.loop(self.lags))
 
@@ -113,6 +128,35 @@ class Run:
             self.starts.append(runs)
             self._tell("cold", report.cold(self.starts))
 
+    async def _rollouts(self, made: Cluster) -> None:
+        async with gate.serving() as asked:
+            if "rollback" in self.options.names:
+                few = self.options.groups
+                for groups, repetitions in GROUPS.items() if few is None else [(few, 3)]:
+                    await self._rollback(made, asked, groups, repetitions)
+            if "soak" in self.options.names:
+                await self._soak(made, asked)
+
+    async def _rollback(self, made: Cluster, asked: Gate, groups: int, repetitions: int) -> None:
+        with self._part(f"rollback of {groups:,} groups"):
+            users, space = self.options.size(LARGE), f"groups-{groups}"
+            say(f"rollback of {groups:,} groups, {users:,} preferences")
+            await made.only(space, users, groups)
+            with idle.beside() as late:
+                found = await rollback.measure(made, asked, space, groups, repetitions)
+            self.rollbacks.append(found)
+            self.lags.append((f"rollback of {groups:,} groups", found.lag, late.worst))
+            self._tell("rollback", report.rollback(self.rollbacks))
+
+    async def _soak(self, made: Cluster, asked: Gate) -> None:
+        with self._part("soak"):
+            rollouts = self.options.groups or SIZES["soak"]
+            await made.only("soak", 0)
+            with idle.beside() as late:
+                found = await soak.measure(made, asked, rollouts)
+            self.lags.append((f"{rollouts:,} rollouts soak", found.lag, late.worst))
+            self._tell("soak", report.soak(found))
+
     def _tell(self, name: str, text: str) -> None:
         self.sections[name] = text
         print(f"\n{text}\n", flush=True)
@@ -132,6 +176,7 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--users", type=int, help="one size instead of the usual ones")
+    parser.add_argument("--groups", type=int, help="of rollback: one number of groups; of soak: of rollouts")
     parser.add_argument("--edits", type=int, default=300, help="edits that propagation measures")
     parser.add_argument(
         "--plain-edits", type=int, default=150, help="of the plain kopf operator; 0: leave it out"
@@ -143,7 +188,9 @@ def _options() -> Options:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     logs = given.logs or Path(tempfile.mkdtemp(prefix="trimtab-bench-"))
     logs.mkdir(parents=True, exist_ok=True)
-    return Options(given.names or list(NAMES), given.users, given.edits, given.plain_edits, logs)
+    return Options(
+        given.names or list(NAMES), given.users, given.groups, given.edits, given.plain_edits, logs
+    )
 
 
 def main() -> int:
@@ -151,9 +198,7 @@ def main() -> int:
     options = _options()
     run = Run(options)
     asyncio.run(run.all())
-    parts = [
-        run.sections[name] for name in ("propagation", "bulk", "cold", "core", "loop") if name in run.sections
-    ]
+    parts = [run.sections[name] for name in ORDER if name in run.sections]
     if run.problems:
         parts.append("\n".join(["### What failed", *run.problems]))
         print(parts[-1])

@@ -52,8 +52,7 @@ async def measure(client: Client, operator: Subject, space: str, users: int) -> 
     """Load ``users`` preferences into a namespace whose template is served already and has no users."""
     before, cpu = operator.metrics(), operator.usage().cpu
     rendered = Rendered(space, users)
-    selector = f"trimtab.dev/template={content.TEMPLATE},trimtab.dev/template-namespace={space}"
-    async with Watcher(client, CONFIG_MAPS, selector).following() as outputs:
+    async with Watcher(client, CONFIG_MAPS, content.outputs_of(space)).following() as outputs:
         complete = outputs.expect(rendered.look)
         loading = await load.preferences(client, space, range(users))
         last = time.perf_counter()

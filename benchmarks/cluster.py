@@ -28,9 +28,9 @@ class Cluster:
     users: dict[str, int] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
-    async def operator(self, name: str) -> AsyncIterator[Subject]:
-        """A Trimtab that has done all there is to do."""
-        operator = await subject.started_and_idle(self.logs / f"{name}.log", self.kubeconfig)
+    async def operator(self, name: str, *options: str) -> AsyncIterator[Subject]:
+        """A Trimtab, with these options of `trimtab run`, that has done all there is to do."""
+        operator = await subject.started_and_idle(self.logs / f"{name}.log", self.kubeconfig, *options)
         try:
             yield operator
         finally:
@@ -42,18 +42,21 @@ class Cluster:
             say("the operator did not stop when asked, and was killed")
             await self.client.request("DELETE", LEASES.path("default", "trimtab"))
 
-    async def empty(self, space: str) -> None:
+    async def empty(self, space: str, groups: int = 0) -> None:
         """A namespace with a template and no users."""
         if space not in self.users:
             await load.namespace(self.client, space)
-            await load.template(self.client, space)
+            await load.template(self.client, space, groups)
             self.users[space] = 0
 
-    async def only(self, space: str, users: int) -> None:
-        """Let there be ``users`` preferences in this namespace, rendered, and none in any other."""
+    async def only(self, space: str, users: int, groups: int = 0) -> None:
+        """Let there be ``users`` preferences in this namespace, rendered, and none in any other.
+
+        They are in the template's usual groups, or spread over so many of them.
+        """
         others = [other for other, held in self.users.items() if other != space and held]
         missing = users - self.users.get(space, 0)
-        await self.empty(space)
+        await self.empty(space, groups)
         if not others and missing <= 0:
             return
         for other in others:
@@ -64,17 +67,18 @@ class Cluster:
         async with self.operator(f"load-{space}") as operator:
             if missing > 0:
                 say(f"loading {missing:,} preferences into {space}, with an operator at work")
-                seconds = await load.preferences(self.client, space, range(self.users[space], users))
+                numbers = range(self.users[space], users)
+                seconds = await load.preferences(self.client, space, numbers, groups)
                 say(f"loaded in {seconds:.0f} s; waiting for their statuses")
                 await subject.settled(operator)
                 self.users[space] = users
 
 
 @contextlib.asynccontextmanager
-async def started(logs: Path) -> AsyncIterator[Cluster]:
+async def started(logs: Path, nodes: int = 0) -> AsyncIterator[Cluster]:
     """A sandbox with the CRDs, for as long as the block takes."""
     say("starting a sandbox")
-    with Sandbox.start(lifetime="process") as sandbox:
+    with Sandbox.start(lifetime="process", nodes=nodes) as sandbox:
         sandbox.kubectl("apply", "--server-side", "-f", "-", input=crd.text())
         sandbox.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         who = credentials.load(sandbox.kubeconfig)

@@ -43,10 +43,26 @@ GROUP_VALUES: Mapping[str, Mapping[str, Any]] = {
     "internal": {"agent.provider": "local", "taste.genres": {"soul": 0.3}},
 }
 FILE = "prefs.json"
+LOCKED, LOCKED_TO = "agent.provider", "anthropic"
+"""What the policy of a rollout enforces; every tenth of many groups has it already."""
 
 
-def template(namespace: str) -> dict[str, Any]:
-    """The ConfigTemplate."""
+def groups(count: int = 0) -> list[dict[str, Any]]:
+    """The usual four groups, or ``count`` that are like them in turn."""
+    if not count:
+        return [_group(name, name) for name in GROUPS]
+    made = [_group(f"group-{number:04}", GROUPS[number % len(GROUPS)]) for number in range(count)]
+    for group in made[::10]:
+        group["values"][LOCKED] = LOCKED_TO
+    return made
+
+
+def _group(name: str, like: str) -> dict[str, Any]:
+    return {"name": name, "profile": "prod", "values": dict(GROUP_VALUES[like])}
+
+
+def template(namespace: str, count: int = 0) -> dict[str, Any]:
+    """The ConfigTemplate, with the usual groups or ``count`` of them."""
     return {
         "apiVersion": "trimtab.dev/v1alpha1",
         "kind": "ConfigTemplate",
@@ -54,9 +70,7 @@ def template(namespace: str) -> dict[str, Any]:
         "spec": {
             "keys": list(KEYS),
             "profiles": [{"name": "prod", "values": dict(PROFILE)}],
-            "groups": [
-                {"name": name, "profile": "prod", "values": dict(GROUP_VALUES[name])} for name in GROUPS
-            ],
+            "groups": groups(count),
             "outputs": [
                 {"name": "app", "format": "YAML", "fileName": "config.yaml"},
                 {"name": "prefs", "scope": "User", "format": "JSON", "fileName": FILE},
@@ -65,12 +79,17 @@ def template(namespace: str) -> dict[str, Any]:
     }
 
 
+def outputs_of(space: str) -> str:
+    """The label selector of a namespace's outputs."""
+    return f"trimtab.dev/template={TEMPLATE},trimtab.dev/template-namespace={space}"
+
+
 def user_name(number: int) -> str:
     return f"user-{number:06d}"
 
 
-def group_of(number: int) -> str:
-    return GROUPS[number % len(GROUPS)]
+def group_of(number: int, count: int = 0) -> str:
+    return f"group-{number % count:04}" if count else GROUPS[number % len(GROUPS)]
 
 
 def user_values(number: int) -> dict[str, Any]:
@@ -93,19 +112,33 @@ def user_values(number: int) -> dict[str, Any]:
     return {name: makers[name] for name in chance.sample(sorted(makers), 3)}
 
 
-def preference(namespace: str, number: int) -> dict[str, Any]:
-    """The UserPreference of one user."""
+def preference(namespace: str, number: int, count: int = 0) -> dict[str, Any]:
+    """The UserPreference of one user, in one of the usual groups or of ``count``."""
     return {
         "apiVersion": "trimtab.dev/v1alpha1",
         "kind": "UserPreference",
         "metadata": {"name": user_name(number), "namespace": namespace},
         "spec": {
             "templateRef": {"name": TEMPLATE},
-            "group": group_of(number),
+            "group": group_of(number, count),
             "values": user_values(number),
         },
     }
 
 
-def preferences(namespace: str, numbers: range) -> Iterator[dict[str, Any]]:
-    return (preference(namespace, number) for number in numbers)
+def preferences(namespace: str, numbers: range, count: int = 0) -> Iterator[dict[str, Any]]:
+    return (preference(namespace, number, count) for number in numbers)
+
+
+def policy(namespace: str, name: str, template: str, reason: str, strategy: dict[str, Any]) -> dict[str, Any]:
+    """A PolicyRollout over all groups; another ``reason`` is other content that comes to the same documents."""
+    return {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "PolicyRollout",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "templateRef": {"name": template},
+            "policy": {"enforced": [{"key": LOCKED, "value": LOCKED_TO, "reason": reason}]},
+            "strategy": strategy,
+        },
+    }

@@ -30,6 +30,7 @@ class Watched(msgspec.Struct, gc=False):
     metadata: ObjectMeta
     data: dict[str, str] | None = None
     spec: msgspec.Raw = msgspec.Raw(b"")
+    status: msgspec.Raw = msgspec.Raw(b"")
 
 
 Look = Callable[[Watched], bool]

@@ -21,14 +21,14 @@ async def namespace(client: Client, name: str) -> None:
     await client.create(NAMESPACES, {"metadata": {"name": name}})
 
 
-async def template(client: Client, name: str) -> None:
-    await client.create(CONFIG_TEMPLATES, content.template(name))
+async def template(client: Client, name: str, groups: int = 0) -> None:
+    await client.create(CONFIG_TEMPLATES, content.template(name, groups))
 
 
-async def preferences(client: Client, space: str, numbers: range) -> float:
-    """Create users' preferences; the seconds that it took."""
+async def preferences(client: Client, space: str, numbers: range, groups: int = 0) -> float:
+    """Create users' preferences, in the usual groups or in so many; the seconds that it took."""
     started = time.perf_counter()
-    await create_all(client, USER_PREFERENCES, space, content.preferences(space, numbers))
+    await create_all(client, USER_PREFERENCES, space, content.preferences(space, numbers, groups))
     return time.perf_counter() - started
 
 

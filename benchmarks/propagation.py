@@ -35,11 +35,6 @@ class Propagation:
     lag: float
 
 
-def outputs_of(space: str) -> str:
-    """The label selector of a namespace's outputs."""
-    return f"trimtab.dev/template={content.TEMPLATE},trimtab.dev/template-namespace={space}"
-
-
 async def measure(cluster: Cluster, space: str, count: int, plain_count: int) -> Propagation:
     """``count`` edits of Trimtab and of the floor, ``plain_count`` of the plain operator (0: not at all), in a
     namespace whose users are loaded and rendered.
@@ -49,7 +44,7 @@ async def measure(cluster: Cluster, space: str, count: int, plain_count: int) ->
     client, users = cluster.client, cluster.users[space]
     async with cluster.operator(f"{space}-propagation") as operator:
         say(f"{count} edits, Trimtab")
-        trimtab = await edits.measure(client, space, users, count, outputs_of(space))
+        trimtab = await edits.measure(client, space, users, count, content.outputs_of(space))
         await subject.settled(operator)
         lag = operator.metrics()["trimtab_loop_lag_max_seconds"]
     shards = await _shards(cluster, space)
@@ -70,7 +65,7 @@ async def measure(cluster: Cluster, space: str, count: int, plain_count: int) ->
 
 async def _shards(cluster: Cluster, space: str) -> list[Mapping[str, str]]:
     found: list[Mapping[str, str]] = []
-    pages = cluster.client.pages(CONFIG_MAPS, Watched, namespace=space, selector=outputs_of(space))
+    pages = cluster.client.pages(CONFIG_MAPS, Watched, namespace=space, selector=content.outputs_of(space))
     async for page in pages:
         found += [item.data or {} for item in page.items or () if "-users-" in item.metadata.name]
     return found

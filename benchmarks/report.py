@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.api_server import REFUSED
 from benchmarks.bulk import Bulk
 from benchmarks.cold import ColdStart
 from benchmarks.core import Speed
 from benchmarks.process import MIB
 from benchmarks.propagation import Propagation
+from benchmarks.rollback import Attempt, Rollbacks
+from benchmarks.soak import SECONDS, Soak
 from benchmarks.stats import count, median, ms, percentile, times
 
 README = Path(__file__).with_name("README.md")
@@ -156,6 +159,95 @@ def cold(found: Sequence[Sequence[ColdStart]]) -> str:
             "### Cold start: nothing has changed",
             table([*head, "writes"], rows),
             "\n".join(aims),
+        ]
+    )
+
+
+STATUSES, OBJECTS = "RenderedGroup status", "ConfigMap apply"
+
+
+def rollback(found: Sequence[Rollbacks]) -> str:
+    """Each number of groups' repetitions."""
+    times_, costs, aims = [], [], []
+    for one in found:
+        runs, of = one.attempts, f"{one.groups:,} groups"
+
+        def half(what: Callable[[Attempt], float], runs: Sequence[Attempt] = runs) -> float:
+            return median([what(run) for run in runs])
+
+        back, ground = half(lambda r: r.back), median(one.floor)
+        times_.append(
+            [f"{one.groups:,}", str(len(runs)), ms(half(lambda r: r.decided)),
+             *(f"{half(lambda r, share=share: percentile(r.pointers, share)):.2f} s" for share in (0.5, 1.0)),
+             f"{half(lambda r: r.content):.2f} s", f"{back:.2f} s", f"{half(lambda r: r.quiet):.1f} s",
+             f"{ground:.2f} s", times(back / ground)]
+        )  # fmt: skip
+        cpu, made = half(lambda r: r.cpu), half(lambda r: _made(r.writes))
+        statuses = max(r.writes.get(STATUSES, 0) for r in runs) / one.groups
+        spared = one.objects - runs[0].differing
+        costs.append(
+            [f"{one.groups:,}", f"{one.objects:,}", f"{runs[0].differing:,}",
+             count(half(lambda r: r.writes.get(OBJECTS, 0))), f"{statuses:.2f}", count(made), ms(back / one.groups),
+             f"{cpu:.2f} s", ms(cpu / one.groups), ms(cpu / made)]
+        )  # fmt: skip
+        slowest = max(r.decided for r in runs)
+        wrong = [r.writes.get(OBJECTS, 0) - r.differing for r in runs]
+        aims += [
+            aim(f"decided in under 1 s of the evidence, {of}", f"{ms(slowest)} at most", slowest < 1),
+            aim(f"two writes a RenderedGroup, {of}", f"{statuses:.2f} at most", statuses <= 2),
+            aim(
+                f"one write for each object whose content differs, {of}",
+                f"{max(wrong, key=abs):+d} ({spared:,} objects do not differ)",
+                not any(wrong),
+            ),
+        ]
+        aims.append(f"- The writes, by kind, {of}: {_writes(runs[-1].writes)}.")
+    if len(found) > 1:
+        small, large = (
+            median([r.cpu / _made(r.writes) for r in one.attempts]) for one in (found[0], found[-1])
+        )
+        text = f"linear: CPU a write, from {found[0].groups:,} to {found[-1].groups:,} groups, at most 1.5x"
+        aims.append(aim(text, times(large / small), large <= 1.5 * small))
+    return "\n\n".join(
+        [
+            "### Rollback: from a gate's first failure to everything as before",
+            f"{found[0].users:,} users spread over the groups, medians; seconds from the gate's first 500.",
+            table(
+                ["groups", "runs", "decided", "pointers, half", "all", "all content", "all back", "all statuses",
+                 "floor", "of the floor"], times_
+            ),
+            table(
+                ["groups", "objects", "of which differ", "written", "RenderedGroup writes a group", "all writes",
+                 "time a group", "CPU", "a group", "a write"], costs
+            ),
+            "\n".join(aims),
+        ]
+    )  # fmt: skip
+
+
+def _made(writes: dict[str, int]) -> int:
+    """Those that succeeded."""
+    return sum(number for what, number in writes.items() if REFUSED not in what)
+
+
+def soak(found: Soak) -> str:
+    rows = [
+        [what, f"{minute.core:.2%}", str(minute.asked), count(_made(minute.writes))]
+        for what, minute in (("no rollout", found.idle), (f"{found.rollouts:,} rollouts soak", found.soaking))
+    ]
+    more = found.soaking.core - found.idle.core
+    return "\n\n".join(
+        [
+            f"### Soak: {found.rollouts:,} rollouts wait",
+            f"The same process, {SECONDS:.0f} s each; every rollout has a workload and an HTTP gate of the default "
+            "interval.",
+            table(["while", "of a core", "gate measurements", "API writes"], rows),
+            "\n".join(
+                [
+                    aim("idle: at most 2% of a core more than without rollouts", f"{more:.2%}", more <= 0.02),
+                    f"- The writes, by kind: {_writes(found.soaking.writes)}.",
+                ]
+            ),
         ]
     )
 

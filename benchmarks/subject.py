@@ -121,11 +121,11 @@ def start(
     return Subject(process, log, started, port)
 
 
-def start_trimtab(log: Path, kubeconfig: Path) -> Subject:
-    """`trimtab run` as anybody would run it."""
+def start_trimtab(log: Path, kubeconfig: Path, *options: str) -> Subject:
+    """`trimtab run` as anybody would run it, with these options."""
     port = free_port()
     command = [sys.executable, "-m", "trimtab", "run", "--host", "127.0.0.1", "--port", str(port)]
-    return start(command, log, kubeconfig, port=port)
+    return start([*command, *options], log, kubeconfig, port=port)
 
 
 def writes(metrics: dict[str, float]) -> dict[str, int]:
@@ -138,9 +138,9 @@ def writes(metrics: dict[str, float]) -> dict[str, int]:
     return made
 
 
-async def started_and_idle(log: Path, kubeconfig: Path) -> Subject:
-    """A Trimtab that has done all there is to do."""
-    subject = start_trimtab(log, kubeconfig)
+async def started_and_idle(log: Path, kubeconfig: Path, *options: str) -> Subject:
+    """A Trimtab, with these options of `trimtab run`, that has done all there is to do."""
+    subject = start_trimtab(log, kubeconfig, *options)
     try:
         await acting(subject)
         await settled(subject)

@@ -52,7 +52,8 @@ class Cluster:
     async def only(self, space: str, users: int, groups: int = 0) -> None:
         """Let there be ``users`` preferences in this namespace, rendered, and none in any other.
 
-        They are in the template's usual groups, or spread over so many of them.
+        They are in the template's usual groups, or spread over so many of them; these are written once, as the
+        operator comes when all users are there.
         """
         others = [other for other, held in self.users.items() if other != space and held]
         missing = users - self.users.get(space, 0)
@@ -64,14 +65,19 @@ class Cluster:
             await load.delete_all(self.client, USER_PREFERENCES, other)
             await load.delete_all(self.client, CONFIG_TEMPLATES, other)
             del self.users[other]
+        if missing > 0 and groups:
+            await self._load(space, users, groups)
         async with self.operator(f"load-{space}") as operator:
-            if missing > 0:
-                say(f"loading {missing:,} preferences into {space}, with an operator at work")
-                numbers = range(self.users[space], users)
-                seconds = await load.preferences(self.client, space, numbers, groups)
-                say(f"loaded in {seconds:.0f} s; waiting for their statuses")
+            if missing > 0 and not groups:
+                await self._load(space, users)
                 await subject.settled(operator)
-                self.users[space] = users
+        self.users[space] = users
+
+    async def _load(self, space: str, users: int, groups: int = 0) -> None:
+        numbers = range(self.users[space], users)
+        say(f"loading {len(numbers):,} preferences into {space}")
+        seconds = await load.preferences(self.client, space, numbers, groups)
+        say(f"loaded in {seconds:.0f} s; waiting for their statuses")
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -175,12 +176,12 @@ def rollback(found: Sequence[Rollbacks]) -> str:
         def half(what: Callable[[Attempt], float], runs: Sequence[Attempt] = runs) -> float:
             return median([what(run) for run in runs])
 
-        back, ground = half(lambda r: r.back), median(one.floor)
+        back, over, ground = half(lambda r: r.back), half(lambda r: r.over), median(one.floor)
         times_.append(
             [f"{one.groups:,}", str(len(runs)), ms(half(lambda r: r.decided)),
-             *(f"{half(lambda r, share=share: percentile(r.pointers, share)):.2f} s" for share in (0.5, 1.0)),
-             f"{half(lambda r: r.content):.2f} s", f"{back:.2f} s", f"{half(lambda r: r.quiet):.1f} s",
-             f"{ground:.2f} s", times(back / ground)]
+             f"{half(lambda r: percentile(r.pointers, 0.5)):.2f} s", f"{half(lambda r: r.pointers[-1]):.2f} s",
+             f"{half(lambda r: r.content):.2f} s", f"{back:.2f} s", f"{over:.2f} s", f"{ground:.2f} s",
+             times(over / ground)]
         )  # fmt: skip
         cpu, made = half(lambda r: r.cpu), half(lambda r: _made(r.writes))
         statuses = max(r.writes.get(STATUSES, 0) for r in runs) / one.groups
@@ -202,19 +203,17 @@ def rollback(found: Sequence[Rollbacks]) -> str:
             ),
         ]
         aims.append(f"- The writes, by kind, {of}: {_writes(runs[-1].writes)}.")
-    if len(found) > 1:
-        small, large = (
-            median([r.cpu / _made(r.writes) for r in one.attempts]) for one in (found[0], found[-1])
-        )
-        text = f"linear: CPU a write, from {found[0].groups:,} to {found[-1].groups:,} groups, at most 1.5x"
-        aims.append(aim(text, times(large / small), large <= 1.5 * small))
+    for few, many in itertools.pairwise(found):
+        less, more = (median([r.cpu / _made(r.writes) for r in one.attempts]) for one in (few, many))
+        text = f"linear: CPU a write, from {few.groups:,} to {many.groups:,} groups, at most 1.5x"
+        aims.append(aim(text, times(more / less), more <= 1.5 * less))
     return "\n\n".join(
         [
             "### Rollback: from a gate's first failure to everything as before",
             f"{found[0].users:,} users spread over the groups, medians; seconds from the gate's first 500.",
             table(
-                ["groups", "runs", "decided", "pointers, half", "all", "all content", "all back", "all statuses",
-                 "floor", "of the floor"], times_
+                ["groups", "runs", "decided", "half of the pointers", "all pointers", "all content", "all back",
+                 "and told", "floor", "of the floor"], times_
             ),
             table(
                 ["groups", "objects", "of which differ", "written", "RenderedGroup writes a group", "all writes",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks import api_server, content, rollback_floor, subject
 from benchmarks.cluster import Cluster
@@ -24,25 +26,30 @@ PATIENCE = 300.0
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One rollback. Seconds since the gate's first 500: ``decided`` when status said RollingBack, ``pointers`` when
-    each group's RenderedGroup was on stable's revision, ``content`` when the last of the ``differing`` objects had
-    stable's content, ``phase`` when status said RolledBack, ``quiet`` when nothing was written any more.
+    each group's RenderedGroup was on stable's revision, ``told`` when the last of them said that it is rendered,
+    ``content`` when the last of the ``differing`` objects had stable's content, ``phase`` when status said RolledBack.
 
-    ``writes`` are the API server's counts by what they were, ``cpu`` the operator's seconds, both until ``quiet``.
+    ``writes`` are the API server's counts by what they were, ``cpu`` the operator's seconds, until it is quiet.
     """
 
     decided: float
     pointers: list[float]
+    told: float
     content: float
     phase: float
-    quiet: float
     differing: int
     writes: dict[str, int]
     cpu: float
 
     @property
     def back(self) -> float:
-        """When everything was as before."""
-        return max(*self.pointers, self.content, self.phase)
+        """When everything was as before, but for what statuses say of it."""
+        return max(self.pointers[-1], self.content, self.phase)
+
+    @property
+    def over(self) -> float:
+        """When the last write was seen."""
+        return max(self.back, self.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +103,17 @@ async def _roll_back(
 ) -> Attempt:
     """Let the gate fail, and watch."""
     home = stable.unlike(target)
-    at: dict[str, float] = {}
     missing, pointed = dict(home), stable.revisions()
+    at: dict[str, float] = {}
+    told: dict[str, float] = {}
 
     def moved(item: Watched) -> bool:
-        name = item.metadata.name
-        mine = item.metadata.namespace == space and name not in at
-        if mine and status_of(item).get("currentRevision") == pointed[name]:
-            at[name] = time.perf_counter()
-        return len(at) == len(pointed)
+        name, status = item.metadata.name, status_of(item)
+        if item.metadata.namespace == space and status["currentRevision"] == pointed[name]:
+            at.setdefault(name, time.perf_counter())
+            if _is_ready(status):
+                told.setdefault(name, time.perf_counter())
+        return len(told) == len(pointed)
 
     def restored(item: Watched) -> bool:
         name = item.metadata.name
@@ -114,26 +123,28 @@ async def _roll_back(
 
     async with (
         Watcher(client, POLICY_ROLLOUTS).following() as rollouts,
-        Watcher(client, RENDERED_GROUPS).following() as pointers,
+        Watcher(client, RENDERED_GROUPS).following() as groups,
         Watcher(client, CONFIG_MAPS, content.outputs_of(space)).following() as outputs,
     ):
         looks = {
             "the rollout rolls back": rollouts.expect(lambda item: _phase(item, space) == "RollingBack"),
             "the rollout is rolled back": rollouts.expect(lambda item: _phase(item, space) == "RolledBack"),
-            "all pointers are back": pointers.expect(moved),
+            "all groups are back": groups.expect(moved),
             "all content is back": outputs.expect(restored),
         }
         written, cpu = await api_server.writes(client), operator.usage().cpu
         gate.fail()
-        decided, phase, _, restored_at = [await _until(look, operator, what) for what, look in looks.items()]
-    quiet = await subject.settled(operator, PATIENCE)
+        decided, phase, said, restored_at = [
+            await _until(look, operator, what) for what, look in looks.items()
+        ]
+    await subject.settled(operator, PATIENCE)
     began = gate.failed_at
     return Attempt(
         decided=decided - began,
         pointers=sorted(moment - began for moment in at.values()),
+        told=said - began,
         content=restored_at - began,
         phase=phase - began,
-        quiet=quiet - began,
         differing=len(home),
         writes=api_server.since(written, await api_server.writes(client)),
         cpu=operator.usage().cpu - cpu,
@@ -150,3 +161,7 @@ async def _until(look: asyncio.Future[float], operator: Subject, what: str) -> f
 
 def _phase(item: Watched, space: str) -> str:
     return str(status_of(item).get("phase") or "") if item.metadata.namespace == space else ""
+
+
+def _is_ready(status: Mapping[str, Any]) -> bool:
+    return any((c["type"], c["status"]) == ("Ready", "True") for c in status.get("conditions") or ())

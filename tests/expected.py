@@ -183,12 +183,12 @@ def differences(expected: World, objects: Objects) -> list[str]:
             if labels.get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
                 continue
             data = _clear(kind, item)
+            place = tuple(labels[name] for name in _GROUP_LABELS)
             if naming.LABEL_SHARD not in labels:
                 rendered[kind, *key_of(item)] = data
                 continue
-            home, template, group = (labels[name] for name in _GROUP_LABELS)
             found += [] if data else [f"shard {key_of(item)} is empty"]
-            mine = users.setdefault((home, template, group), {})
+            mine = users.setdefault(place, {})
             found += [f"{entry} is in two shards" for entry in data.keys() & mine.keys()]
             mine |= data
     found += compare("object", expected.objects, rendered)

@@ -244,6 +244,11 @@ class Reading:
         if view is None:
             return None
         movers = [s for s in (*([template] if template else ()), *policies) if s.plans(group[2])]
+        status = self.pointers.get(group) or {}
+        if not movers and status.get("stableRevision") != status.get("currentRevision"):
+            self.problems.append(
+                f"group {group} stands on {status.get('currentRevision')}, which is not stable"
+            )
         uid = movers[0].body["metadata"]["uid"] if movers else ""
 
         def belongs(user: str) -> bool:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import yaml
-from scene import HERE, MUSIC, TEMPLATE, Scene, rolled_out
+from scene import HERE, MUSIC, TEMPLATE, Scene, ready, rolled_out
 
 CALMER = "calmer-agents"
 MAIN = ("pro", "team")
@@ -77,8 +77,11 @@ class Calmer(Scene):
         seen = await self.cluster.preferences.until(
             "alice is warned", lambda: self.preference("alice")["status"].get("warnings")
         )
-        wrote = self.preference("alice")["spec"]["values"]["agent.temperature"]
-        self.check(wrote == 1.05, "her preference says 1.05 as she wrote it, is Ready, and warns her:")
+        alice = self.preference("alice")
+        self.check(
+            ready(alice, "True", "Accepted") and alice["spec"]["values"]["agent.temperature"] == 1.05,
+            "her preference says 1.05 as she wrote it, is Ready, and warns her:",
+        )
         self.tell.output(yaml.safe_dump({"warnings": seen.value}, sort_keys=False, width=105))
         said = await self.trimtab("explain", TEMPLATE, "alice", "agent.temperature", "-n", MUSIC)
         self.check(

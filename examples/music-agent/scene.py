@@ -26,8 +26,9 @@ HERE = Path(__file__).parent
 FOLDER = os.path.relpath(HERE)
 MUSIC, TEMPLATE = "music", "music-agent"
 GROUPS = ("free", "pro", "team")
-VERB = 60.0
-"""Seconds that a verb of trimtab's may take."""
+ROLLOUT = 3 * PATIENCE
+"""Seconds that a rollout may take to stand still; here it is some seconds, of which most are soaks."""
+_TOLD = ("phase", "wave", "updated", "message")
 T = TypeVar("T")
 
 
@@ -115,23 +116,23 @@ class Scene:
     ) -> list[str]:
         told: list[tuple[str, ...]] = []
         self.tell.text("as a watch sees it (as would kubectl get prollout -w, or trimtab rollout watch):")
-        while True:
-            try:
-                seen = await asyncio.wait_for(versions.get(), PATIENCE)
-            except TimeoutError:
-                last = " ".join(told[-1]) if told else "nothing"
-                raise DemoError(
-                    f"waited {PATIENCE:.0f} s in vain until {name} is {end[0]} ({end[1]}): {last}"
-                ) from None
-            status = seen.value.get("status") or {}
-            if seen.value["metadata"]["name"] != name or not status.get("phase"):
-                continue
-            now = tuple(str(status.get(each) or "") for each in ("phase", "wave", "updated", "message"))
-            if told[-1:] != [now]:
-                told.append(now)
-                self.tell.progress(seen.at - began, now[:3], now[3])
-            if (now[0], now[2]) == end and current(seen.value):
-                return list(dict.fromkeys(phase for phase, *_ in told))
+        try:
+            async with asyncio.timeout(ROLLOUT):
+                while True:
+                    seen = await versions.get()
+                    status = seen.value.get("status") or {}
+                    if seen.value["metadata"]["name"] != name or not status.get("phase"):
+                        continue
+                    now = tuple(str(status.get(each) or "") for each in _TOLD)
+                    if told[-1:] != [now]:
+                        told.append(now)
+                        self.tell.progress(seen.at - began, now[:3], now[3])
+                    if (now[0], now[2]) == end and current(seen.value):
+                        return list(dict.fromkeys(phase for phase, *_ in told))
+        except TimeoutError:
+            raise DemoError(
+                f"waited {ROLLOUT:.0f} s in vain until {name} is {end[0]}, with {end[1]} of its groups updated"
+            ) from None
 
     def check(self, holds: object, what: str) -> None:
         """:raises DemoError: it does not hold."""
@@ -175,16 +176,20 @@ class Scene:
         """
         kubeconfig = self.stage.folder / who if who else self.stage.sandbox.kubeconfig
         self.tell.command(*([f"KUBECONFIG={who}"] if who else []), "trimtab", *words)
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "trimtab", *words],
-            env={**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "116"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=VERB,
-        )
+        verb = [sys.executable, "-m", "trimtab", *words]
+        try:
+            done = await asyncio.to_thread(
+                subprocess.run,
+                verb,
+                env={**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "116"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"`trimtab {shlex.join(words)}` did not end within {PATIENCE:.0f} s") from None
         if done.returncode != code:
             raise DemoError(
                 f"`trimtab {shlex.join(words)}` ended with exit code {done.returncode}: {done.stderr}"

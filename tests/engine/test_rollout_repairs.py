@@ -52,6 +52,36 @@ async def test_a_policy_whose_status_is_wiped_stays_in_force() -> None:
         assert voices(cluster) == ["dark", "dark"]
 
 
+async def test_a_policy_whose_status_is_wiped_in_mid_rollout_begins_again_from_what_went_well() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", DARK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        before = progress(cluster)["stable"]
+        rewrite(cluster, {})
+        await until(operator, cluster, "Soaking")
+        assert progress(cluster)["stable"]["hash"] == before["hash"]
+        assert voices(cluster) == ["dark", "bright"]
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RolledBack")
+        assert voices(cluster) == ["bright", "bright"]
+
+
+async def test_a_policy_that_is_made_anew_and_refused_leaves_nothing_of_the_old_one() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.remove(POLICY_ROLLOUTS, "lock")
+        cluster.policy("lock", {"values": {"no.such.key": 1}})
+        await operator.quiet()
+        assert (progress(cluster)["phase"], voices(cluster)) == ("Rejected", ["calm", "calm"])
+
+
 async def test_a_rollout_whose_status_forgot_its_epoch_moves_its_groups_all_the_same() -> None:
     cluster = Cluster()
     cluster.template(groups(strategy=waves(soak="1m")))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
 from clockwork import run
+from flaky import Flaky
 from simulation import HOME, Cluster, Operator, settled, spec
 from templates import CANARY, JSON, Template, cases, values_for
 from trimtab.engine.fence import Fence
@@ -216,34 +217,6 @@ def test_hostile_objects_harm_nobody_else(
 
 
 # Whatever happens
-
-
-class Flaky(Fence):
-    """An API port on which any write may fail, before or after it has taken effect."""
-
-    def __init__(self, cluster: Cluster, chance: random.Random) -> None:
-        super().__init__(cluster.memory, lambda: True)
-        self.chance, self.calm = chance, False
-
-    def __getattribute__(self, name: str) -> Any:
-        call = super().__getattribute__(name)
-        if name not in ("create", "apply", "merge_patch", "replace_status", "delete"):
-            return call
-
-        async def one(*args: Any, **options: Any) -> Any:
-            luck = 1.0 if self.calm else self.chance.random()
-            for _ in range(self.chance.choice([0, 0, 3])):
-                await asyncio.sleep(0)
-            if luck < 0.06:
-                raise errors.of(
-                    *self.chance.choice([(503, "x", "x"), (409, "x", "x"), (403, "x", "x"), (0, "x", "x")])
-                )
-            answer = await call(*args, **options)
-            if luck > 0.95 and not self.calm:
-                raise errors.UnavailableError(0, "NoAnswer", "the answer was lost")
-            return answer
-
-        return one
 
 
 def _mischief(cluster: Cluster, chance: random.Random, deliveries: list[str]) -> None:

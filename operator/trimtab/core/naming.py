@@ -61,7 +61,7 @@ def snapshot_object(template: str, content_hash: str) -> str:
 
 
 def policy_snapshot(policy: str, content_hash: str) -> str:
-    return f"{policy[:200]}-policy-{content_hash}"
+    return f"{policy[:200].rstrip('-.')}-policy-{content_hash}"
 
 
 def ambiguous_group(group: str) -> str:

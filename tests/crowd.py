@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simulation import Cluster, spec
@@ -106,7 +106,8 @@ class Crowd:
 
     cluster: Cluster
     chance: random.Random
-    acted: int = 0
+    written: list[Body] = field(default_factory=list)
+    """All content of templates and policies that there has been."""
 
     def something(self) -> str:
         """One thing that somebody does; what it was."""
@@ -136,7 +137,7 @@ class Crowd:
         strategy = chance.choice(STRATEGIES) if chance.random() < 0.6 else None
         if strategy is not None:
             made["strategy"] = strategy
-        self.cluster.template({**made, **changes})
+        self._wrote(self.cluster.template({**made, **changes}))
 
     def broken_template(self) -> None:
         self.template(keys=[{"name": "x", "type": "Number", "default": "x"}])
@@ -147,21 +148,18 @@ class Crowd:
         if found is not None:
             said = {name: value for name, value in found["spec"].items() if name != "strategy"}
             strategy = self.chance.choice(STRATEGIES)
-            self.cluster.template({**said, **({} if strategy is None else {"strategy": strategy})})
+            self._wrote(
+                self.cluster.template({**said, **({} if strategy is None else {"strategy": strategy})})
+            )
 
     def no_template(self) -> None:
         self._remove(CONFIG_TEMPLATES)
 
     def policy(self) -> None:
         chance = self.chance
-        strategy = chance.choice(STRATEGIES)
-        self.cluster.policy(
-            chance.choice(POLICIES),
-            chance.choice(SAID),
-            **chance.choice(SCOPES),
-            **({} if strategy is None else {"strategy": strategy}),
-            priority=chance.choice([0, 0, 5]),
-        )
+        strategy, name, said = chance.choice(STRATEGIES), chance.choice(POLICIES), chance.choice(SAID)
+        more: Body = {**chance.choice(SCOPES), **({} if strategy is None else {"strategy": strategy})}
+        self._wrote(self.cluster.policy(name, said, priority=chance.choice([0, 0, 5]), **more))
 
     def strategy_of_policy(self) -> None:
         found = self._any(POLICY_ROLLOUTS)
@@ -184,7 +182,6 @@ class Crowd:
         status = (self.cluster.find(resource, name) or {}).get("status") or {}
         seen = (status.get("preview") or {}).get("hash")
         named = chance.choice([seen, seen, None, "stale"])
-        self.acted += 1
         more = {} if named is None else {"contentHash": named}
         self.cluster.act(chance.choice(ACTIONS), name, kind=kind, **more)
 
@@ -209,6 +206,9 @@ class Crowd:
 
     def compact(self) -> None:
         self.cluster.memory.compact()
+
+    def _wrote(self, made: Body) -> None:
+        self.written.append({name: value for name, value in made["spec"].items() if name != "strategy"})
 
     def _any(self, resource: Resource) -> Body | None:
         found = self.cluster.memory.objects(resource)

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meaning import Body
 from resting import unrest
-from serving import POLICY, TEMPLATE, Body, Group, Key, Objects, Reading, Serving, key_of
+from serving import POLICY, TEMPLATE, Group, Key, Objects, Reading, Serving, key_of
 from trimtab.core import naming
 from trimtab.core.render import Entries, named, render_group, render_user
 from trimtab.core.resolve import GroupView, Resolution
@@ -174,7 +175,7 @@ def _age(item: Body) -> tuple[str, str]:
 
 def differences(expected: World, objects: Objects) -> list[str]:
     """What is not as it should be: documents, groups and verdicts; empty when all is."""
-    found = list(expected.problems)
+    found: list[str] = list(expected.problems)
     rendered: dict[tuple[str, str, str], Any] = {}
     users: dict[Group, dict[str, str]] = {key: {} for key in expected.users}
     for kind in KINDS:
@@ -246,7 +247,7 @@ def ready_of(item: Body) -> tuple[str, str]:
     status = item.get("status") or {}
     if status.get("observedGeneration") != item["metadata"]["generation"]:
         return "", "of another generation"
-    found = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    found: Body = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
     return found.get("status", ""), found.get("reason", "")
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from serving import TEMPLATE, Body, Key, Reading, Source, fitting, labels_of
+from meaning import Body, Source
+from serving import TEMPLATE, Key, Reading, fitting, labels_of
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported

@@ -1,6 +1,6 @@
 """What each group should serve, worked out of specs and statuses with nothing but the pure core.
 
-It knows nothing of the engine: what a rollout's progress means for its groups is said here once more, in other words.
+It knows nothing of the engine. What a rollout's progress means for a group is in ``meaning``.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from meaning import Body, Source, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.support import not_supported
 from trimtab.core import snapshot
 from trimtab.core.policy import Policy, compile_policy, in_scope
@@ -27,7 +27,6 @@ from trimtab.core.shares import place_of
 from trimtab.core.strategy import compile_strategy
 from trimtab.crypto import Keys
 
-Body = dict[str, Any]
 Objects = Callable[[str], list[Body]]
 """All objects of a kind, by its name."""
 Key = tuple[str, str]
@@ -84,68 +83,6 @@ def fitting(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy | None
         groups = spec.groups and [group for group in spec.groups if group in schema.groups]
         spec = spec.model_copy(update={"policy": said, "groups": groups})
     return None
-
-
-@dataclass(frozen=True)
-class Word:
-    """What one rollout has to say of one group; None is nothing. ``share`` is for so many percent of its users."""
-
-    base: str | None
-    share: str | None = None
-    percent: int = 0
-
-    @property
-    def moved(self) -> str | None:
-        return self.share if self.percent else self.base
-
-
-@dataclass
-class Source:
-    """A rollout with what its status says."""
-
-    kind: str
-    body: Body
-    progress: RolloutProgress = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.progress = RolloutProgress.model_validate(self.body.get("status") or {})
-
-    @property
-    def name(self) -> str:
-        return str(self.body["metadata"]["name"])
-
-    @property
-    def stable(self) -> str | None:
-        return self.progress.stable.snapshot if self.progress.stable else None
-
-    @property
-    def target(self) -> str | None:
-        return self.progress.target.snapshot if self.progress.target else None
-
-    def plans(self, group: str) -> bool:
-        """Whether it is under way in the group."""
-        return self.progress.underway is not None and any(
-            group in wave.groups for wave in self.progress.waves
-        )
-
-    def moved(self, group: str) -> int:
-        """To how many percent its waves that have started have brought the group."""
-        number = (self.progress.current_wave or 0) - (self.progress.wave_state == "Held")
-        return max((w.percent for w in self.progress.waves[:number] if group in w.groups), default=0)
-
-    def words(self, group: str, percent: int) -> list[Word]:
-        """What it may have to say of a group, a share of which is at ``percent`` now. One that stands still may have
-        been stopped before, or after, the group followed; any other has one word."""
-        if self.progress.underway != "Forward":
-            return [Word(self.stable)]
-        moved = self.moved(group)
-        final = Word(self.stable) if moved == 0 else Word(self.target)
-        if 0 < moved < 100:
-            final = Word(self.stable, self.target, moved)
-        if self.progress.phase not in ("Paused", "Rejected"):
-            return [final]
-        partly = [Word(self.stable, self.target, percent)] if 0 < percent <= moved else []
-        return [Word(self.stable), *partly, final]
 
 
 @dataclass(frozen=True)

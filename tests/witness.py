@@ -11,7 +11,12 @@ from typing import Any
 from flaky import Flaky
 from simulation import Cluster
 from trimtab.api import KINDS
+from trimtab.api.config_template import ConfigTemplateStatus
+from trimtab.api.meta import ResourceStatus, StatusModel
+from trimtab.api.policy_rollout import PolicyRolloutStatus
+from trimtab.api.rendered_group import RenderedGroupStatus
 from trimtab.api.rollout_status import RolloutProgress
+from trimtab.api.user_preference import UserPreferenceStatus
 from trimtab.core import naming
 from trimtab.core.rollout import reading
 from trimtab.crd import structural
@@ -19,7 +24,14 @@ from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, SECRETS, Resource
 
 CANARY = "canary"
-SCHEMAS = {model.info.kind: (model, structural(model)["properties"].get("status", {})) for model in KINDS}
+SCHEMAS = {model.info.kind: structural(model)["properties"].get("status", {}) for model in KINDS}
+MODELS: dict[str, type[StatusModel]] = {
+    "ConfigTemplate": ConfigTemplateStatus,
+    "PolicyRollout": PolicyRolloutStatus,
+    "RenderedGroup": RenderedGroupStatus,
+    "RolloutAction": ResourceStatus,
+    "UserPreference": UserPreferenceStatus,
+}
 SOURCES = {"PolicyRollout": POLICY_ROLLOUTS, "ConfigTemplate": CONFIG_TEMPLATES}
 
 
@@ -53,10 +65,9 @@ class Witness(Flaky):
         if resource is not SECRETS and CANARY in json.dumps(said):
             self._tell(f"{name} shows a sensitive value: {said}")
         if resource.kind in SCHEMAS:
-            model, schema = SCHEMAS[resource.kind]
             status = answer.get("status") or {}
-            model.model_fields["status"].annotation.__args__[0].model_validate(status)
-            self.broken += [f"{name}: {problem}" for problem in misfits(schema, status, "status")]
+            MODELS[resource.kind].model_validate(status)
+            self.broken += [f"{name}: {wrong}" for wrong in misfits(SCHEMAS[resource.kind], status, "status")]
         if resource.kind in SOURCES:
             self._rollout(name, answer)
         if resource is RENDERED_GROUPS:

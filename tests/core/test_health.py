@@ -114,7 +114,7 @@ def test_the_verdict_names_the_generation_it_is_about() -> None:
     [
         ("Deployment", workload({"updatedReplicas": 1}), "1 of 3 replicas are updated"),
         ("Deployment", workload({"updatedReplicas": None}), "0 of 3 replicas are updated"),
-        ("Deployment", workload({"replicas": 4}), "1 old replicas are still there"),
+        ("Deployment", workload({"replicas": 4}), "1 old replica is still there"),
         ("Deployment", workload({"availableReplicas": 2}), "2 of 3 updated replicas are available"),
         ("Deployment", workload({"updatedReplicas": 0}, replicas=None), "0 of 1 replicas are updated"),
         ("StatefulSet", workload({"updatedReplicas": 2}), "2 of 3 replicas are updated"),

@@ -12,10 +12,10 @@ from typing import Any
 from live import Body
 from manifests import action, policy, preference, template
 
-from crash.checks import marks
 from crash.ground import KEYS, Ground
 from crash.operators import Quick
 from crash.points import Gatekeeper
+from crash.serving import marks
 from trimtab.sandbox.crashes import Crashes
 
 PATIENCE = 60.0

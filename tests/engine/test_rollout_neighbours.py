@@ -195,3 +195,26 @@ async def test_what_met_the_fence_for_a_moment_is_taken_up_again() -> None:
         await until(operator, cluster, "Succeeded")
         await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "alice") == ("False", "Invalid")
+
+
+async def test_a_preview_that_takes_long_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    real = Previews.of
+
+    async def slow(previews: Previews, source: Any, *args: Any) -> Any:
+        await asyncio.sleep(600 if source.name == "slow" else 0)
+        return await real(previews, source, *args)
+
+    monkeypatch.setattr(Previews, "of", slow)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, groups=["free"], strategy={"waves": [{"name": "all", "soak": "1h"}]})
+        await until(operator, cluster, "Soaking")
+        cluster.policy("slow", CLAMP, groups=["paid"])
+        await asyncio.sleep(REST)
+        cluster.act("Abort", "lock")
+        await asyncio.sleep(REST)
+        assert (progress(cluster)["phase"], voices(cluster)) == ("RolledBack", ["calm", "calm"])
+        assert progress(cluster, "slow")["phase"] == "Pending"
+        await until(operator, cluster, "Succeeded", "slow")

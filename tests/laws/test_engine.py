@@ -226,10 +226,7 @@ def _mischief(cluster: Cluster, chance: random.Random, deliveries: list[str]) ->
         ["pref"] * 6 + ["unpref", "template", "template", "broken", "edit", "lose", "break", "compact"]
     )
     if act == "pref":
-        values: Body = {
-            "session.minutes": chance.choice([-1, 5, "6", 7]),
-            "agent.voice": chance.choice("xyz"),
-        }
+        values = {"session.minutes": chance.choice([-1, 5, "6", 7]), "agent.voice": chance.choice("xyz")}
         cluster.preference(chance.choice(USERS), values, group=chance.choice(["free", "paid"]))
     elif act == "unpref":
         found = memory.objects(USER_PREFERENCES)

@@ -92,6 +92,8 @@ class _Words:
 
     template: _Choice
     policies: dict[str, _Choice]
+    sure: bool = True
+    """Whether every source has been looked at."""
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class Assignments:
             return served
         share = await self._share(key, word, movers, served)
         operation = movers[0].operation(key.group) if movers else None
-        return Assignment(served, share, operation, settled=not movers)
+        return Assignment(served, share, operation, settled=word.sure and not movers)
 
     async def would(self, key: GroupKey, source: Source, snapshot: str | None) -> Served | None:
         """What the group would serve with this content of one source, and all others as they are.
@@ -156,16 +158,17 @@ class Assignments:
         if isinstance(template, Undecided):
             return UNDECIDED
         policies: dict[str, _Choice] = {}
+        sure = True
         for source in sources:
-            if source.kind == POLICY:
-                stays = present.policy(source.name)
-                unread = source.progress.phase is None and source.progress.stable is None
-                policies[source.name] = (
-                    (stays or _Choice(None))
-                    if unread  # nobody has looked at it: its status may be lost
-                    else _choice(source, source.wanted.get(key.group), stays)
-                )
-        return _Words(template, policies)
+            if source.kind != POLICY:
+                continue
+            stays = present.policy(source.name)
+            if source.progress.phase is None and source.progress.stable is None:
+                policies[source.name] = stays or _Choice(None)  # its status may be lost
+                sure = False
+            else:
+                policies[source.name] = _choice(source, source.wanted.get(key.group), stays)
+        return _Words(template, policies, sure)
 
     def _template(
         self, key: GroupKey, accepted: Served | None, movers: list[Source], present: _Present

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.api.config_template import GroupSpec
@@ -18,7 +18,7 @@ from trimtab.core.resolve import document_problems, group_view
 from trimtab.core.schema import Schema
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
-from trimtab.engine.pointers import Pointers, components_of
+from trimtab.engine.pointers import Entry, Pointers, components_of
 from trimtab.engine.policies import Policies, RefusedError
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.previews import is_redacted
@@ -104,14 +104,14 @@ class Cases:
         if epoch > (progress.epoch or 0):
             progress = progress.model_copy(update={"epoch": epoch})
         if lost and mine and source.kind == POLICY and progress.stable is None:
-            served = self._serve(mine, source.name)
+            served = self._stable(mine, source.name)
             progress = progress.model_copy(update={"stable": served and _policy_content(served)})
         return source if progress is source.progress else replace(source, progress=progress)
 
-    def _serve(self, groups: Iterable[GroupKey], policy: str) -> str | None:
-        """The snapshot of a policy that most of these groups serve."""
-        pointers = (pointer for group in groups if (pointer := self.pointers.current(group)) is not None)
-        found = Counter(dict(components_of(pointer)[1]).get(policy) for pointer in pointers)
+    def _stable(self, groups: Iterable[GroupKey], policy: str) -> str | None:
+        """The snapshot of a policy that went well last in most of these groups."""
+        entries = (entry for group in groups if (entry := self.pointers.stable(group)) is not None)
+        found = Counter(dict(components_of(entry)[1]).get(policy) for entry in entries)
         return found.most_common(1)[0][0] if found else None
 
     # Templates.
@@ -127,7 +127,7 @@ class Cases:
         stable = source.progress.stable
         unprotected = False
         if stable is None:
-            served = self._served(key)
+            served = self._served(key, self.pointers.stable)
             unprotected = served is None
             if served is not None:
                 stable = _content(key, served, 0)
@@ -141,13 +141,10 @@ class Cases:
         strategy = self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected)
 
-    def _served(self, key: TemplateKey) -> str | None:
+    def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
         """The snapshot that most of the template's groups serve; None if none serves any."""
-        found = Counter(
-            pointer["snapshot"]
-            for group in self.world.groups_of(key)
-            if (pointer := self.pointers.current(group)) is not None
-        )
+        entries = (entry for group in self.world.groups_of(key) if (entry := entry_of(group)) is not None)
+        found = Counter(entry["snapshot"] for entry in entries)
         return found.most_common(1)[0][0] if found else None
 
     def _strategy(
@@ -212,7 +209,7 @@ class Cases:
         """What policies are judged against: the template as accepted, or as served while an edit of it is refused."""
         if judgement.accepted is not None:
             return judgement.accepted.schema
-        served = self._served(key)
+        served = self._served(key, self.pointers.current)
         schema = await self.templates.load(key, served) if served else None
         if schema is None:
             raise RefusedError(

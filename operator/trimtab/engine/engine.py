@@ -17,6 +17,7 @@ from trimtab.engine.answers import Answers
 from trimtab.engine.assignments import Assignments
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Cases
+from trimtab.engine.drafts import Drafts
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence, NotLeaderError
 from trimtab.engine.groups import Groups
@@ -114,7 +115,7 @@ class Engine:
             sources=self.sources,
             cases=self.cases,
             sightings=Sightings(self.groups, self.watching),
-            previews=Previews(self.world, assignments, slices),
+            drafts=Drafts(Previews(self.world, assignments, slices), self.world.enqueue_rollouts),
             watching=self.watching,
             audit=Audit(api),
             answers=Answers(api, self.world, self.sources, now),
@@ -200,6 +201,7 @@ class Engine:
                 for _ in range(WORKERS):
                     group.create_task(self._work())
         finally:
+            self.rollouts.drafts.keep(())
             await self.health.stop()
             await self.gates.stop()
 
@@ -233,6 +235,7 @@ class Engine:
         self.world.stop()
         self.verdicts.clear()
         self.watching.clear()
+        self.rollouts.drafts.keep(())
         LEADER.set(0)
 
     # Working.

@@ -50,6 +50,12 @@ class Pointers:
         item = self.rendered_group(key)
         return None if item is None else _entry(item, item.status.get("currentRevision"))
 
+    def stable(self, key: GroupKey) -> Entry | None:
+        """The entry of the revision that went well last; of the current one where none has yet."""
+        item = self.rendered_group(key)
+        stable = None if item is None else _entry(item, item.status.get("stableRevision"))
+        return stable or self.current(key)
+
     def shared(self, key: GroupKey) -> Entry | None:
         """The entry of the revision that a share of the group's users are on."""
         item = self.rendered_group(key)

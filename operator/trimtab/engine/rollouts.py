@@ -22,11 +22,11 @@ from trimtab.core.status import Verdict, conditions, notice_fields, violation_fi
 from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
+from trimtab.engine.drafts import Drafts
 from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.previews import Previews
 from trimtab.engine.sightings import Sightings
 from trimtab.engine.sources import FIELDS, POLICY, TEMPLATE, Source, Sources
 from trimtab.engine.templates import rollout_verdict
@@ -64,7 +64,7 @@ class Rollouts:
     sources: Sources
     cases: Cases
     sightings: Sightings
-    previews: Previews
+    drafts: Drafts
     watching: Watching
     audit: Audit
     answers: Answers
@@ -85,6 +85,7 @@ class Rollouts:
         self._warm_at = self.clock() + WARM_SECONDS
         self._sent.clear()
         self.looked.clear()
+        self.drafts.keep(())
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -118,6 +119,7 @@ class Rollouts:
         }
         self.audit.forget(present)
         self.cases.forget()
+        self.drafts.keep(present)
         self._written = {uid: at for uid, at in self._written.items() if uid in present}
         self._unsure = {uid: names for uid, names in self._unsure.items() if uid in present}
         self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
@@ -166,7 +168,9 @@ class Rollouts:
         source = case.source
         preview = source.progress.preview
         if case.target is not None and self._wants_preview(case):
-            preview = await self.previews.of(source, case.target, case.scope)
+            preview = await self.drafts.of(key, source, case.target, case.scope) or preview
+        else:
+            self.drafts.forget(source.uid)
         return Seen(
             target=case.target,
             refusal=case.refusal.message if case.refusal else "",
@@ -296,7 +300,7 @@ class Rollouts:
         self._sent[source.uid] = after
         names = {*before.wanted, *after.wanted}
         changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
-        if (before.stable, before.target) != (after.stable, after.target):
+        if before.phase is None or (before.stable, before.target) != (after.stable, after.target):
             changed |= {group.group for group in self.world.groups_of(key)}
         for name in changed:
             self.world.enqueue_group(GroupKey(key.namespace, key.name, name))

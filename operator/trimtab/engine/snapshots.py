@@ -108,6 +108,9 @@ class Snapshots:
             if (stored["metadata"].get("labels") or {}).get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
                 self._unlisted.add(place)
         self.world.snapshots.put(msgspec.convert(stored, MetaOnly))
+        if self._unread.pop(place, None) is not None:  # groups may have waited for it
+            for group in self.world.groups_of(TemplateKey(place.namespace, labels[naming.LABEL_TEMPLATE])):
+                self.world.enqueue_group(group)
 
     async def _is_kept(self, place: TemplateKey, sealed: frozenset[str]) -> bool:
         """Asked of the API server itself now and then: the store may not know yet of a deletion, and groups will point

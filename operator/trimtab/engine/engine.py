@@ -322,7 +322,7 @@ class Engine:
                     self.world.everything(group)  # who names it is told
                 elif changed or state is None:
                     self.world.enqueue_group(group)  # it follows its assignment
-            elif not refused and (group not in wanted or self._behind(group, judgement)):
+            elif not refused and (group not in wanted or self._may_follow(group, judgement)):
                 self.world.everything(group)
         gone = judgement is None
         unknown = bool(self.sources.of(key)) and key not in self.rollouts.looked
@@ -385,6 +385,11 @@ class Engine:
             if verdict.ready == UNKNOWN and self._said_already(key, judgement):
                 return  # a start, not a change: its groups are being compared
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+
+    def _may_follow(self, group: GroupKey, judgement: Judgement | None) -> bool:
+        """Whether a group is behind, and no rollout holds it: one that is held is sent to work when that is through."""
+        held = any(group.group in source.wanted for source in self.sources.policies(group.template_key))
+        return self._behind(group, judgement) and not (held and group in self.groups.states)
 
     def _held(self, pending: list[GroupKey]) -> str:
         """Which rollout the template's groups wait for, if they do."""

@@ -242,6 +242,13 @@ class Rollouts:
                 "violations": violation_fields(verdict.violations),
                 "warnings": notice_fields(verdict.notices),
             }
+        elif progress.phase != "Succeeded" and case.refusal is None:  # its phase and Ready are never at odds
+            generation, before = item.metadata.generation, item.status.get("conditions") or ()
+            verdict = rollout_verdict(progress, ())
+            status |= {
+                "observedGeneration": generation,
+                "conditions": conditions(verdict, generation, self.now(), before),
+            }
         status = {name: value for name, value in status.items() if value not in (None, [])}
         wanted = intents(progress)
         if _plain(status) == _plain(item.status):

@@ -158,9 +158,8 @@ async def test_an_incomplete_list_never_ends_a_round(memory: Memory) -> None:
     assert case.sink.ended == 1
 
 
+@pytest.mark.parametrize("memory", [True], ids=["streamed list"], indirect=True)
 async def test_a_streamed_list_that_breaks_never_ends_a_round(memory: Memory) -> None:
-    if not memory.streams:
-        pytest.skip("pages alone")
     broken = 2
     whole = memory.stream
 

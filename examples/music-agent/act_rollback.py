@@ -7,7 +7,7 @@ import json
 
 from act_policy import CALMER, MAIN
 from mirror import Body, DemoError
-from scene import HERE, MUSIC, TEMPLATE, Scene, current, documents, rolled_out
+from scene import HERE, MUSIC, TEMPLATE, Scene, documents, rolled_out
 from stage import SYSTEM
 
 from trimtab.api.config_template import ConfigTemplateSpec
@@ -79,7 +79,8 @@ class Newer(Scene):
             *("-p", json.dumps({"spec": {"strategy": {"progressDeadline": "5m"}}})),
         )
         await self.cluster.rollouts.until(
-            "the operator has looked at it again", lambda: current(self.rollout(NEWER))
+            "the operator has looked at generation 2",
+            lambda: (self.rollout(NEWER).get("status") or {}).get("observedGeneration") == 2,
         )
         status = self.rollout(NEWER)["status"]
         self.check(

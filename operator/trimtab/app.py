@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from trimtab import handlers
 from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
-from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.leader import Leader, LeaseSettings
 from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, QUEUE, STATUS_QUEUE
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import Credentials
+from trimtab.kube.errors import NotLeaderError
 from trimtab.web import probes
 
 log = logging.getLogger(__name__)

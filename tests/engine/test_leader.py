@@ -8,8 +8,9 @@ import pytest
 
 from simulation import SYSTEM, Cluster
 from trimtab.engine import leader as leader_module
-from trimtab.engine.fence import Fence, NotLeaderError
+from trimtab.engine.fence import Fence
 from trimtab.engine.leader import Leader, LeaseSettings
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, LEASES

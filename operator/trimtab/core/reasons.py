@@ -23,6 +23,7 @@ NotSupported              False     T, U, P    a field is set that this version 
 TemplateNotFound          False     U, P       no template by that name
 TemplateNotServed         False     U, P       the template has never been valid, so nothing is served
 GroupNotFound             False     U          the template has no such group
+GroupNotServed            Unknown   U          the group comes with a rollout whose wave for it has not come yet
 NamespaceNotAllowed       False     U          the group takes no preferences from this namespace
 GroupFull                 False     U          the group's ``maxUsers`` older preferences come first
 UserTaken                 False     U          an older preference holds this user
@@ -60,6 +61,7 @@ NOT_SUPPORTED = "NotSupported"
 TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_NOT_SERVED = "TemplateNotServed"
 GROUP_NOT_FOUND = "GroupNotFound"
+GROUP_NOT_SERVED = "GroupNotServed"
 NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
 GROUP_FULL = "GroupFull"
 USER_TAKEN = "UserTaken"

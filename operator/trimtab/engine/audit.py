@@ -39,11 +39,12 @@ class Audit:
         last = self._told.get(source.uid, 0)
         if last > max((t.number for t in transitions), default=0):
             last = 0  # somebody wiped the status, and they are counted anew
+        if not last:
+            last = await self._found(source, transitions, now)
         for transition in sorted(transitions, key=lambda t: t.number):
             if transition.number <= last:
                 continue
-            at = times.read(transition.at)
-            if at is not None and now - at < RECENT and await self._post(source, transition):
+            if _recent(transition, now) and await self._post(source, transition):
                 self._record(source, transition)
             self._told[source.uid] = transition.number
 
@@ -51,15 +52,28 @@ class Audit:
         """Only these rollouts are left."""
         self._told = {uid: number for uid, number in self._told.items() if uid in uids}
 
+    async def _found(self, source: Source, transitions: Sequence[Transition], now: float) -> int:
+        """The number of the last one that whoever led before has told: they are told in their order."""
+        for transition in sorted(transitions, key=lambda t: -t.number):
+            if not _recent(transition, now):
+                break
+            try:
+                await self.api.get(EVENTS, source.key.namespace, _name(source, transition))
+            except errors.NotFoundError:
+                continue
+            except errors.ForbiddenError:
+                break  # then each is tried
+            return transition.number
+        return 0
+
     async def _post(self, source: Source, transition: Transition) -> bool:
         """Make the Event; False if it is there already."""
         meta = source.item.metadata
-        name = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{meta.name[:200].rstrip('-.')}.{name}", "namespace": meta.namespace},
-            "eventTime": _micro(transition.at),
+            "metadata": {"name": _name(source, transition), "namespace": meta.namespace},
+            "eventTime": _micro(transition),
             "reportingController": "trimtab.dev/operator",
             "reportingInstance": FIELD_MANAGER,
             "action": transition.reason,
@@ -103,9 +117,22 @@ class Audit:
         )
 
 
-def _micro(at: str) -> str:
-    """RFC 3339 with microseconds, as MicroTime wants it."""
-    return at.replace("Z", "000Z") if "." in at else at.replace("Z", ".000000Z")
+def _recent(transition: Transition, now: float) -> bool:
+    at = times.read(transition.at)
+    return at is not None and now - at < RECENT
+
+
+def _name(source: Source, transition: Transition) -> str:
+    """The Event's name: the same whoever tells it."""
+    hashed = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
+    return f"{source.name[:200].rstrip('-.')}.{hashed}"
+
+
+def _micro(transition: Transition) -> str:
+    """RFC 3339 with microseconds, as MicroTime wants it. They are the number's, so that what happened at one moment is
+    listed in its order."""
+    seconds, _, fraction = transition.at.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction[:3]:0<3}{transition.number % 1000:03}Z"
 
 
 def _note(transition: Transition) -> str:

@@ -142,10 +142,11 @@ class Cases:
         return Case(source, target, strategy, None, (), tuple(groups), unprotected)
 
     def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
-        """The snapshot that most of the template's groups serve; None if none serves any."""
-        entries = (entry for group in self.world.groups_of(key) if (entry := entry_of(group)) is not None)
+        """The snapshot that most of the template's groups serve, the newest of several; None if none serves any."""
+        entries = [entry for group in self.world.groups_of(key) if (entry := entry_of(group)) is not None]
         found = Counter(entry["snapshot"] for entry in entries)
-        return found.most_common(1)[0][0] if found else None
+        newest = {entry["snapshot"]: entry.get("createdAt") or "" for entry in entries}
+        return max(found, key=lambda name: (found[name], newest[name], name), default=None)
 
     def _strategy(
         self,

@@ -19,7 +19,7 @@ from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Cases
 from trimtab.engine.drafts import Drafts
 from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.fence import Fence, NotLeaderError
+from trimtab.engine.fence import Fence
 from trimtab.engine.groups import Groups
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.keyring import Keyring
@@ -38,7 +38,7 @@ from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollou
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.watching import Watching
 from trimtab.engine.workloads import Workloads
-from trimtab.engine.world import Work, World, is_of, rendered_group_key
+from trimtab.engine.world import Work, World
 from trimtab.engine.writer import Writer
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Runner, Subject
@@ -134,7 +134,7 @@ class Engine:
     def _digest(self, value: object) -> str:
         keys = self.snapshots.keys
         if keys is None:
-            raise NotLeaderError
+            raise errors.NotLeaderError
         return keys.digest(value)
 
     def _rotated(self, keys: Keys) -> None:
@@ -265,7 +265,7 @@ class Engine:
                     raise
                 result = "cancelled"  # a call inside was, not this worker
                 self._later(work, errors.UnavailableError(0, "Cancelled", "a call was cancelled"))  # type: ignore[arg-type]
-            except NotLeaderError as error:
+            except errors.NotLeaderError as error:
                 result = "not-leading"
                 # The Lease may be renewed late, and never have been another's.
                 self._later(work, error)  # type: ignore[arg-type]
@@ -307,9 +307,9 @@ class Engine:
         judgement = await self.templates.judge(key)
         if _content(before) != _content(judgement):
             self._collisions_again(key)
-        known = {
-            g for g in [*self.world.known_groups(), *self.groups.states] if g.template_key == key
-        }  # of a state without any object left only we know
+        # Of a state without any object left only we know.
+        left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
+        known = self.world.known_groups_of(key) | left
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         by_strategy = self.sources.template(key) is not None
@@ -318,7 +318,7 @@ class Engine:
             refused = judgement is not None and accepted is None and state is not None
             if by_strategy and judgement is not None:
                 changed = _content(before) != _content(judgement)
-                if changed and group not in wanted:
+                if changed and (group not in wanted or state is None):
                     self.world.everything(group)  # who names it is told
                 elif changed or state is None:
                     self.world.enqueue_group(group)  # it follows its assignment
@@ -350,7 +350,7 @@ class Engine:
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)
-        return needed | self._listed.of(key, [group for group in self.world.groups if is_of(group, key)])
+        return needed | self._listed.of(key, self.world.rendered(key))
 
     async def _in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
         """The policies that a new version of the template has to go together with."""
@@ -421,8 +421,7 @@ class Engine:
 
     def _counts(self, key: TemplateKey) -> dict[str, int]:
         """Counts for status; none while groups are still being compared, so that what it says stays."""
-        rendered = {rendered_group_key(g) for g in self.world.groups}
-        mine = [k for k in rendered if k.template_key == key]
+        mine = self.world.groups_of(key)
         states = [s for k in mine if (s := self.groups.states.get(k))]
         if len(states) < len(mine) or any(self.groups.outcomes.get(k) is None for k in mine):
             return {}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api, Body, Event, Page
 from trimtab.kube.resources import Resource
 
 T = TypeVar("T")
-
-
-class NotLeaderError(RuntimeError):
-    """This process does not hold the Lease (any more); nothing was written."""
 
 
 class Fence:

@@ -24,7 +24,7 @@ from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Served, Templates
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
-from trimtab.engine.world import Dirt, Work, World, rendered_group_key
+from trimtab.engine.world import Dirt, Work, World
 from trimtab.engine.writer import Failure, Writer
 from trimtab.kube import errors
 from trimtab.kube.port import Api
@@ -136,7 +136,7 @@ class Groups:
         if mine != (share and (share[0].components, share[1], share[2])):
             return False
         operation = assignment.operation
-        return operation is None or self.pointers.operation(key) == operation.to_dict()
+        return operation is None or self.pointers.is_stamped(key, operation)
 
     def follows(self, key: GroupKey, assignment: Assignment) -> bool:
         """Whether the group's pointer and its state are where the assignment wants them."""
@@ -289,7 +289,7 @@ class Groups:
         drifted = sum(write.drift for write in written)
         if drifted:
             self.verdicts.drift[state.key.template_key] += drifted
-            self.world.enqueue_template(state.key.template_key)
+            self.world.report(state.key.template_key)
 
     def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
         """What the cluster has there; what is not wanted only if it is this group's, or it would be deleted."""
@@ -389,7 +389,7 @@ class Groups:
         self.outcomes[key] = verdict
         self.verdicts.group(state, verdict, now=changed)
         if changed:
-            self.world.enqueue_template(key.template_key)
+            self.world.report(key.template_key)
             self.world.enqueue_rollouts(key.template_key)
 
     # What other objects mean for groups.
@@ -418,9 +418,7 @@ class Groups:
         if not refused:
             removal = Removal(self.api, self.world, self.pointers, self.writer)
             await removal.clean_up(key, judgement)
-        never_valid = refused and not any(
-            rendered_group_key(g).template_key == key.template_key for g in self.world.groups
-        )
+        never_valid = refused and not self.world.rendered(key.template_key)
         dirt = self.world.dirt.pop(key, Dirt())
         served_till_now = self.states.pop(key, None) is not None
         self.outcomes.pop(key, None)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from trimtab.core import naming
 from trimtab.crypto import Keys, UnreadableError
-from trimtab.engine.fence import NotLeaderError
 from trimtab.kube import errors
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import SECRETS
 

@@ -93,6 +93,10 @@ class Outputs:
     def groups(self) -> list[GroupKey]:
         return list(self._groups)
 
+    def groups_of(self, key: TemplateKey) -> list[GroupKey]:
+        """The groups of a template that have objects."""
+        return [g for g in self._groups if g.template == key.name and g.namespace == key.namespace]
+
     def wrote(self, kind: str, body: Body) -> Observed:
         """Take over what the API server answered to a write of ours."""
         observed = observe(kind, msgspec.convert(body, OutputObject))

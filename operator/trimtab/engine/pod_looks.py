@@ -11,9 +11,9 @@ from typing import Any
 from trimtab.core.health import judge
 from trimtab.core.pods import digest_in, pod_selector, stuck, trouble, troubled
 from trimtab.engine.evidence import PodObject, WorkloadKey
-from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.seen import NEVER, Entry
 from trimtab.kube import errors
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api
 from trimtab.kube.resources import PODS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,13 +38,7 @@ class Pointers:
 
     def rendered_group(self, key: GroupKey) -> AnyObject | None:
         """The group's RenderedGroup, unless an object of its name is about another group."""
-        name = naming.group_object(key.template, key.group)
-        found = self.world.groups.get(TemplateKey(key.namespace, name))
-        if found is None:
-            return None
-        spec = found.spec
-        about = (spec.get("templateRef") or {}).get("name"), spec.get("group")
-        return found if about == (key.template, key.group) else None
+        return self.world.rendered_group(key)
 
     def current(self, key: GroupKey) -> Entry | None:
         """The entry of the group's current revision: number, snapshot, ..."""
@@ -75,6 +70,10 @@ class Pointers:
         """The rollout that moved the group last: kind, name, uid, epoch, back; or empty."""
         item = self.rendered_group(key)
         return (item.status.get("operation") or {}) if item is not None else {}
+
+    def is_stamped(self, key: GroupKey, operation: Operation) -> bool:
+        """Whether the group says that this very operation has moved it."""
+        return self.operation(key) == _stamp(operation)
 
     async def move(
         self,
@@ -109,7 +108,7 @@ class Pointers:
         if share is not None and other is not None:
             status["share"] = {"revision": other["number"], "percent": share[1], "first": share[2]}
         if operation is not None:
-            status["operation"] = operation.to_dict()
+            status["operation"] = dict(_stamp(operation))
         elif item.status.get("operation"):
             status["operation"] = item.status[
                 "operation"
@@ -190,6 +189,11 @@ class Pointers:
         item = msgspec.convert(body, AnyObject)
         self.world.groups.put(item)
         return item
+
+
+@functools.lru_cache(maxsize=256)  # one rollout asks it of all of its groups
+def _stamp(operation: Operation) -> dict[str, Any]:
+    return operation.to_dict()
 
 
 @dataclass(slots=True)

@@ -253,7 +253,7 @@ class Preferences:
 
     def groups_of(self, key: TemplateKey) -> list[GroupKey]:
         """The groups of a template that preferences name, whether it has them or not."""
-        return [group for group in self._groups if group.template_key == key]
+        return [g for g in self._groups if g.template == key.name and g.namespace == key.namespace]
 
     def all_groups(self) -> list[GroupKey]:
         return list(self._groups)

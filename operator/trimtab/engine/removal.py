@@ -58,7 +58,7 @@ class Removal:
             raise errors.UnavailableError(0, failures[0].reason, failures[0].message)
         await self.pointers.remove(key)
         log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
-        self.world.enqueue_template(key.template_key)
+        self.world.report(key.template_key)
 
     async def _look_again(self, key: TemplateKey, judgement: Judgement | None) -> None:
         """Ask the API server itself before anything is removed: the store may be behind.

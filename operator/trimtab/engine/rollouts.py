@@ -23,7 +23,6 @@ from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
 from trimtab.engine.drafts import Drafts
-from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -33,6 +32,7 @@ from trimtab.engine.templates import rollout_verdict
 from trimtab.engine.watching import Watching
 from trimtab.engine.world import Work, World
 from trimtab.kube import errors
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 

@@ -5,6 +5,7 @@ Progress is read from status, whose newest version this process has written itse
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,19 +63,20 @@ class Source:
         intent = self.wanted.get(group)
         if intent is None:
             return None
-        return Operation(
-            kind=self.kind,
-            name=self.name,
-            uid=self.uid,
-            epoch=intent.epoch,
-            back=self.progress.underway == "Back",
-        )
+        return _operation(self.kind, self.name, self.uid, intent.epoch, self.progress.underway == "Back")
 
     def contents(self) -> Iterator[Content]:
         """All content that it may still serve."""
         for content in (self.progress.stable, self.progress.target, self.progress.previous):
             if content is not None and content.snapshot:
                 yield content
+
+
+@functools.lru_cache(maxsize=256)  # the same for all groups of a rollout
+def _operation(
+    kind: Literal["PolicyRollout", "ConfigTemplate"], name: str, uid: str, epoch: int, back: bool
+) -> Operation:
+    return Operation(kind=kind, name=name, uid=uid, epoch=epoch, back=back)
 
 
 def read_progress(status: dict[str, Any], of: str) -> RolloutProgress:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from trimtab.engine.fence import NotLeaderError
 from trimtab.engine.metrics import WRITES
 from trimtab.kube import errors
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import Resource
 

@@ -5,6 +5,7 @@ What is *accepted* here is what groups move to; what a group *serves* is its Ren
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from trimtab.core.strategy import compile_strategy
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.snapshots import Snapshots, template_labels
-from trimtab.engine.world import World, rendered_group_key
+from trimtab.engine.world import World
 
 PART = "spec"
 """Where a snapshot's data holds a template's content."""
@@ -93,29 +94,42 @@ class Templates:
     """The policies that lie over a template, which a new version of it has to go together with."""
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
+    _turns: dict[TemplateKey, asyncio.Lock] = field(default_factory=dict)
 
     async def judge(self, key: TemplateKey) -> Judgement | None:
         """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
 
         :raises trimtab.kube.errors.ApiError: the snapshot could not be stored; nothing was decided.
         """
-        item = self.world.templates.get(key)
-        if item is None:
-            self.judged.pop(key, None)
-            return None
         known = self.judged.get(key)
-        meta = item.metadata
-        if (
-            known
-            and (known.uid, known.generation) == (meta.uid, meta.generation)
+        if known is not None and await self._is_present(key, known):
+            return known
+        async with self._turns.setdefault(key, asyncio.Lock()):  # all of its passes may ask at once
+            known = self.judged.get(key)
+            if known is not None and await self._is_present(key, known):
+                return known
+            item = self.world.templates.get(key)
+            if item is None:
+                self.judged.pop(key, None)
+                return None
+            return await self._judge(key, item)
+
+    async def _is_present(self, key: TemplateKey, known: Judgement) -> bool:
+        """Whether it is about the template as it is now, and would come to the same again."""
+        item = self.world.templates.get(key)
+        return (
+            item is not None
+            and (known.uid, known.generation) == (item.metadata.uid, item.metadata.generation)
             and not self.collided(known)
             and (known.beside is None or known.beside == await self._beside(key))
             and (
                 known.accepted is None
                 or self.snapshots.has(TemplateKey(key.namespace, known.accepted.snapshot))
             )
-        ):
-            return known
+        )
+
+    async def _judge(self, key: TemplateKey, item: AnyObject) -> Judgement:
+        meta = item.metadata
         verdict, schema = self._examine(item)
         accepted = beside = None
         if schema is not None:
@@ -191,8 +205,7 @@ class Templates:
 
     def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
         """Who comes first: what is rendered already, then the older one."""
-        rendered = any(rendered_group_key(group).template_key == item.key for group in self.world.groups)
-        return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
+        return not self.world.rendered(item.key), item.metadata.creationTimestamp or "", item.metadata.uid
 
     def _name(self, key: TemplateKey, spec: dict[str, Any]) -> str:
         """The name of the content's snapshot."""
@@ -235,6 +248,7 @@ class Templates:
     def forget(self, key: TemplateKey) -> None:
         """Drop what was compiled of a template that is gone."""
         self._schemas = {place: schema for place, schema in self._schemas.items() if place[0] != key}
+        self._turns.pop(key, None)
 
     def _remember(self, key: TemplateKey, name: str, schema: Schema) -> None:
         """The latest few: of a template that rolls out, two or three are in service at a time."""

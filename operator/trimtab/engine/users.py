@@ -12,7 +12,7 @@ from trimtab.core.effects import outgrown
 from trimtab.core.problems import nearest, summary
 from trimtab.core.render import Entries, Rendered, render_user
 from trimtab.core.resolve import GroupView, Resolution, group_view
-from trimtab.core.status import TRUE, Verdict, accepted, refused
+from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
 from trimtab.engine.preferences import Accepted, Preference
 
 
@@ -196,6 +196,13 @@ def homeless(preference: Preference, *, template: bool, served: bool, groups: li
         return refused(
             reasons.TEMPLATE_NOT_SERVED,
             f"ConfigTemplate {where} has never been valid, so nothing is served yet; see its status",
+        )
+    if preference.group in groups:
+        return Verdict(
+            UNKNOWN,
+            reasons.GROUP_NOT_SERVED,
+            f"group {preference.group} of ConfigTemplate {where} is not served yet: it comes with the template's "
+            "rollout, see its status",
         )
     hint = nearest(preference.group, groups)
     return refused(

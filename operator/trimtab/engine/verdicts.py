@@ -117,7 +117,7 @@ class Verdicts:
             verdict,
             fields,
             now=now,
-            settled=lambda: self.world.enqueue_template(key.template_key),
+            settled=lambda: self.world.report(key.template_key),
         )
 
     def invalid_users(self, state: GroupState) -> int:

@@ -39,6 +39,8 @@ class Watching:
     _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
     _measured: dict[str, TemplateKey] = field(default_factory=dict)
     """uid -> the template whose rollouts have to look at its evidence"""
+    _passed: dict[str, frozenset[tuple[int, int, str]]] = field(default_factory=dict)
+    """uid -> (epoch, wave, gate) of the gates that status says are successful"""
 
     # Health.
 
@@ -117,6 +119,11 @@ class Watching:
                 self.forget(source.uid)
             return
         self._measured[source.uid] = key
+        self._passed[source.uid] = frozenset(
+            (progress.epoch or 0, progress.current_wave or 0, gate.name)
+            for gate in progress.gates
+            if gate.result == "Successful"
+        )
         subject = Subject(
             kind=source.kind,
             namespace=source.key.namespace,
@@ -130,9 +137,10 @@ class Watching:
 
     def measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
         """A gate has been measured."""
-        owner = self._measured.get(subject.uid)
-        if owner is None:
-            return
+        owner, waiting = self._measured.get(subject.uid), self._evidence.get(subject.uid)
+        known = (subject.epoch, subject.wave, gate) in self._passed.get(subject.uid, ())
+        if owner is None or (known and not waiting and measurement.result == "Successful"):
+            return  # one more success is no news
         evidence = Evidence(gate, subject.epoch, subject.wave, measurement.result, measurement.message)
         self._evidence.setdefault(subject.uid, []).append(evidence)
         self.world.enqueue_rollouts(owner)
@@ -142,6 +150,7 @@ class Watching:
         if self._measured.pop(uid, None) is not None:
             self.runner.forget(uid)
         self._evidence.pop(uid, None)
+        self._passed.pop(uid, None)
 
     def clear(self) -> None:
         """Another process leads now."""

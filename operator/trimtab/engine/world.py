@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -16,6 +16,10 @@ from trimtab.engine.queue import Queue
 from trimtab.kube.port import MetaOnly
 
 _PREFERENCE_EVENTS = EVENTS.labels("UserPreference")
+
+REPORT_SECONDS = 0.0005
+"""What groups report reaches their template's pass after this much for each group that it has: as the pass looks at all
+of them, reports of many groups are taken together, and the pass costs a bounded share of a core."""
 
 
 class Work(NamedTuple):
@@ -67,6 +71,10 @@ class World:
         self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
         self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
         self.actions: Objects[AnyObject] = Objects(self._action_changed)
+        self._rendered: dict[TemplateKey, dict[TemplateKey, AnyObject]] = {}
+        """The RenderedGroups of each template, by their own place"""
+        self._by_group: dict[GroupKey, AnyObject] = {}
+        """Those of them that have the name which their group's is given"""
         self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
         self.snapshots: Objects[MetaOnly] = Objects(self._snapshot_changed)
         self.synced = False
@@ -82,6 +90,12 @@ class World:
     def enqueue_template(self, key: TemplateKey) -> None:
         if self.synced:
             self.queue.add(Work("template", key), key.namespace)
+
+    def report(self, key: TemplateKey) -> None:
+        """A group of the template has something to say that the template's status sums up."""
+        if self.synced:
+            delay = REPORT_SECONDS * len(self.rendered(key))
+            self.queue.add_after(Work("template", key), key.namespace, delay)
 
     def enqueue_rollouts(self, key: TemplateKey) -> None:
         if self.synced:
@@ -115,13 +129,25 @@ class World:
         named = {g.template_key for g in self.known_groups()}
         return named | {t.key for t in self.templates}
 
+    def rendered(self, key: TemplateKey) -> Collection[AnyObject]:
+        """The RenderedGroups of a template."""
+        return self._rendered.get(key, {}).values()
+
+    def rendered_group(self, key: GroupKey) -> AnyObject | None:
+        """The group's RenderedGroup, unless an object of its name is about another group."""
+        return self._by_group.get(key)
+
     def groups_of(self, key: TemplateKey) -> set[GroupKey]:
         """The groups of a template that are rendered."""
-        return {rendered_group_key(item) for item in self.groups if is_of(item, key)}
+        return {rendered_group_key(item) for item in self.rendered(key)}
 
     def known_groups(self) -> set[GroupKey]:
         rendered = {rendered_group_key(g) for g in self.groups}
         return rendered | set(self.outputs.groups()) | set(self.preferences.all_groups())
+
+    def known_groups_of(self, key: TemplateKey) -> set[GroupKey]:
+        """The groups of a template that are, that were, or that somebody names."""
+        return self.groups_of(key) | set(self.outputs.groups_of(key)) | set(self.preferences.groups_of(key))
 
     # Callbacks of the stores.
 
@@ -145,7 +171,21 @@ class World:
             self.enqueue_template(key)
             self.enqueue_rollouts(key)
 
-    def _rendered_group_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
+    def _rendered_group_changed(
+        self, place: TemplateKey, old: AnyObject | None, new: AnyObject | None
+    ) -> None:
+        if old is not None:
+            about = rendered_group_key(old)
+            self._rendered[about.template_key].pop(place)
+            if not self._rendered[about.template_key]:
+                del self._rendered[about.template_key]
+            if self._by_group.get(about) is old:
+                del self._by_group[about]
+        if new is not None:
+            about = rendered_group_key(new)
+            self._rendered.setdefault(about.template_key, {})[place] = new
+            if place.name == naming.group_object(about.template, about.group):
+                self._by_group[about] = new
         some = new or old
         if some is not None and self.synced:
             group = rendered_group_key(some)
@@ -153,7 +193,7 @@ class World:
             if _moved(old) != _moved(new):
                 self.enqueue_rollouts(group.template_key)
             if _counts(old) != _counts(new):  # the template's status adds them up
-                self.enqueue_template(group.template_key)
+                self.report(group.template_key)
 
     def _snapshot_changed(self, key: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
         """A new one may be of content that was edited again meanwhile, so that nobody needs it; one that is gone may be
@@ -214,12 +254,6 @@ def _moved(item: AnyObject | None) -> object:
 
 def _marks(item: MetaOnly | None) -> object:
     return item and (item.metadata.labels, item.metadata.annotations)
-
-
-def is_of(item: AnyObject, key: TemplateKey) -> bool:
-    """Whether a RenderedGroup is about a group of that template."""
-    reference = item.spec.get("templateRef") or {}
-    return item.metadata.namespace == key.namespace and reference.get("name") == key.name
 
 
 def rendered_group_key(item: AnyObject) -> GroupKey:

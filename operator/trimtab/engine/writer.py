@@ -64,7 +64,7 @@ class Writer:
     async def carry_out(self, writes: Sequence[Write]) -> list[Failure]:
         """All writes: additions before removals, deletions only once what they may have made way for is there.
 
-        :raises trimtab.engine.fence.NotLeaderError: the Lease was lost on the way.
+        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
         """
         adding = [w for w in writes if isinstance(w, Apply) and adds(w)]
         rest = [w for w in writes if isinstance(w, Apply) and not adds(w)]

@@ -19,6 +19,7 @@ from trimtab.gates import Measurement, http, job, prometheus
 from trimtab.gates.answers import Asker, UnansweredError
 from trimtab.gates.metrics import GATE_MEASUREMENTS
 from trimtab.gates.urls import AllowList, RefusedUrlError
+from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api
 
 log = logging.getLogger(__name__)
@@ -159,6 +160,8 @@ class Runner:
     async def _measured(self, subject: Subject, gate: Gate) -> Measurement:
         try:
             return await self._surveyed()(subject, gate)
+        except NotLeaderError:
+            return Measurement("Pending")  # whoever leads now, or again, measures
         except Exception:  # a defect is no evidence, and ends no other gate
             log.exception("a gate could not be measured", extra={"gate": gate.name, "rollout": subject.name})
             return Measurement("Error", "the measurement broke; the operator's log says why")

@@ -14,6 +14,10 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
+class NotLeaderError(RuntimeError):
+    """This process does not hold the Lease (any more), so nothing was asked of the API server."""
+
+
 class NotFoundError(ApiError, LookupError):
     """404: the object, its namespace or its kind is not there."""
 

@@ -18,6 +18,9 @@ def judge(run: Run) -> bool:
             run.go_back(failure.reason, failure.message or failure.reason)
             return True
         return False
+    if run.wave is None:  # somebody has wiped the plan, and without it nothing would ever end
+        fail(run, "ProgressDeadlineExceeded", "status does not say any more which groups there are")
+        return True
     for name in _judged(run):
         group = run.group(name)
         if group is not None and group.health == "Failed" and _moved(run, name):

@@ -61,9 +61,9 @@ def shares(progress: RolloutProgress) -> dict[str, int]:
 
 
 def present(progress: RolloutProgress) -> PlannedWave | None:
-    """The present wave, or the one that comes first."""
-    number = max(progress.current_wave or 0, 1)
-    return progress.waves[number - 1] if number <= len(progress.waves) else None
+    """The present wave, or the one that comes first; None only where there is no plan."""
+    number = min(max(progress.current_wave or 0, 1), len(progress.waves))  # somebody may have written more
+    return progress.waves[number - 1] if number else None
 
 
 def measuring(progress: RolloutProgress) -> bool:

@@ -190,7 +190,7 @@ async def test_nothing_is_kept_of_content_that_is_gone() -> None:
             engine.policies._specs,
             engine.policies._compiled,
             engine.cases._judged,
-            engine.rollouts._written,
+            engine.rollouts.writer._written,
             engine.rollouts.audit._told,
         )
         assert [len(part) for part in kept] == [0] * len(kept)

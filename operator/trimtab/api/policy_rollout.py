@@ -115,7 +115,8 @@ class PolicyRolloutSpec(ApiModel):
         default=None,
         ge=-1_000_000,
         le=1_000_000,
-        description="Which policy wins where two say something: the higher one, and of equals the first by name. Default 0.",
+        description="Which policy wins where two say something: the higher one, and of equals the first by name. "
+        "Default 0.",
     )
     groups: list[DnsLabel] | None = Field(
         default=None,

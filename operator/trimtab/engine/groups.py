@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from trimtab.core import reasons
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
-from trimtab.core.shares import place_of
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
-from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Undecided
-from trimtab.engine.group_state import GroupState, ShareState
+from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments
+from trimtab.engine.group_state import GroupState
 from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
 from trimtab.engine.observed import group_of
-from trimtab.engine.pointers import Pointers, components_of
+from trimtab.engine.placement import Placement
+from trimtab.engine.pointers import Pointers
+from trimtab.engine.preference_status import accept, forget_sensitive
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices
-from trimtab.engine.templates import Served, Templates
+from trimtab.engine.templates import Templates
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import Dirt, Work, World
@@ -57,6 +58,18 @@ class Groups:
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
     slices: Slices = field(default_factory=Slices)
+    placement: Placement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.placement = Placement(
+            self.world,
+            self.templates,
+            self.pointers,
+            self.assignments,
+            self.slices,
+            self.states,
+            self.outcomes,
+        )
 
     def reset(self) -> None:
         """Forget everything that was worked out: another process has led meanwhile."""
@@ -68,7 +81,7 @@ class Groups:
 
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
-        assignment = await self._assignment(key)
+        assignment = await self.placement.assignment(key)
         if assignment is UNDECIDED:
             return  # its rollout looks first, and sends the group here
         if assignment is None:
@@ -79,7 +92,7 @@ class Groups:
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.world.dirty(key)
-        state = await self._state(key, assignment)
+        state = await self.placement.state(key, assignment)
         if dirt.everything:
             await self._all_dirty(state, dirt)
         state.touched |= dirt.outputs
@@ -88,104 +101,6 @@ class Groups:
         await self._write(state, dirt, judged)
         if dirt and not state.failures:  # after a failure the next pass has its time
             self.world.enqueue_group(key)
-
-    # Which revision the group is on.
-
-    async def _assignment(self, key: GroupKey) -> Assignment | Undecided | None:
-        """What the group shall serve; where that has been lost by hand, what it does serve."""
-        found = await self.assignments.of(key)
-        judgement = self.templates.judged.get(key.template_key)
-        state = self.states.get(key)
-        lost = found is None or (found is UNDECIDED and self.pointers.current(key) is None)
-        if lost and judgement is not None and judgement.accepted is None and state is not None:
-            return Assignment(state.served)  # somebody deleted the pointer: it is made again
-        return found
-
-    async def _state(self, key: GroupKey, assignment: Assignment) -> GroupState:
-        """The group's state, moved to what it shall serve; the pointer is written before anything else."""
-        served, share = assignment.served, await self._share(key, assignment)
-        state = self.states.get(key)
-        if not self._points(key, assignment, share):
-            self.outcomes.pop(key, None)
-            await self.pointers.move(key, served, share, assignment.operation)
-        number = int((self.pointers.current(key) or {})["number"])
-        wanted = share and (share[0].components, share[1], share[2])
-        if state is not None and state.serves(served, number, wanted):
-            state.settled = assignment.settled
-            return state
-        if state is None:
-            state = GroupState(key, served, served.view(key.group), "", number)
-            async with self.slices.turn() as turn:
-                for _ in state.adopt(dict(self.world.outputs.of(key))):
-                    await turn.over()
-            self.states[key] = state
-        same = state.served.components == served.components and bool(state.target)
-        view = state.view if same else served.view(key.group)
-        state.set_view(served, view, number, self._share_state(key, assignment, share))
-        state.settled = assignment.settled
-        self.world.dirty(key).everything = True
-        return state
-
-    def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
-        """Whether the group's pointer says all that already."""
-        pointer, other = self.pointers.current(key), self.pointers.shared(key)
-        if pointer is None or components_of(pointer) != assignment.served.components:
-            return False
-        said = self.pointers.share(key)
-        mine = (components_of(other), said.get("percent"), said.get("first")) if other else None
-        if mine != (share and (share[0].components, share[1], share[2])):
-            return False
-        operation = assignment.operation
-        return operation is None or self.pointers.is_stamped(key, operation)
-
-    def follows(self, key: GroupKey, assignment: Assignment) -> bool:
-        """Whether the group's pointer and its state are where the assignment wants them."""
-        state, share = self.states.get(key), assignment.share
-        mine = state.share if state is not None else None
-        if state is None or state.served.components != assignment.served.components:
-            return False
-        if (share is None) != (mine is None):
-            return False
-        if share is not None and mine is not None:
-            if (mine.served.components, mine.percent) != (share.served.components, share.percent):
-                return False
-            return self._points(key, assignment, (share.served, share.percent, mine.first))
-        return self._points(key, assignment, None)
-
-    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[Served, int, str] | None:
-        """The share and the user who belongs to it in any case: as it is, or the one whose place is the lowest."""
-        share = assignment.share
-        if share is None:
-            return None
-        first = self.pointers.share(key).get("first") or ""
-        pointer = self.pointers.shared(key)
-        same = pointer is not None and components_of(pointer) == share.served.components
-        if self.pointers.operation(key).get("uid") != share.seed and not same:
-            first = ""
-        members = self.world.preferences.members(key)
-        claimants = self.world.preferences.claimants(key.template_key, first) if first else ()
-        if members and not any(claimant.group == key.group for claimant in claimants):
-            position = self._position(share.seed)
-            placed = (float("inf"), "")
-            async with self.slices.turn() as turn:
-                for user in [p.user for p in members.values() if p.user]:
-                    placed = min(placed, (position(user), user))
-                    await turn.over()
-            first = placed[1]
-        return share.served, share.percent, first
-
-    def _share_state(
-        self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None
-    ) -> ShareState | None:
-        pointer = self.pointers.shared(key)
-        if share is None or assignment.share is None or pointer is None:
-            return None
-        served, percent, first = share
-        position = self._position(assignment.share.seed)
-        return ShareState(served, served.view(key.group), percent, int(pointer["number"]), first, position)
-
-    def _position(self, seed: str) -> Callable[[str], float]:
-        return lambda user: place_of(self.templates.snapshots.hash({"seed": seed, "user": user}))
 
     # Users.
 
@@ -226,13 +141,13 @@ class Groups:
         judged = []
         sensitive = state.view.schema.sensitive
         for preference in mine:
-            self.verdicts.forget_sensitive(preference, sensitive)
+            forget_sensitive(preference, sensitive)
             rendered = state.has(user)
             view = state.view_of(user)
             outcome = users.judge(view, preference, holds or preference, rules, rendered=rendered)
             if preference is holds:
                 state.set_user(preference, outcome)
-            self.verdicts.accept(preference, outcome, view.schema.spec.users.history_limit)
+            accept(preference, outcome, view.schema.spec.users.history_limit)
             (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(preference.key)
             judged.append((preference, outcome))
         return judged

@@ -11,37 +11,27 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
-
-from trimtab.api.rollout_status import TRANSITIONS, Content, RolloutProgress, Transition
+from trimtab.api.rollout_status import Content
 from trimtab.core import times
-from trimtab.core.rollout import Intent, Seen, Step, intents, step
-from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields
+from trimtab.core.rollout import Intent, Seen, step
 from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
 from trimtab.engine.drafts import Drafts
 from trimtab.engine.group_state import GroupState
-from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.progress_writer import ProgressWriter, numbered
 from trimtab.engine.sightings import Sightings
-from trimtab.engine.sources import FIELDS, POLICY, TEMPLATE, Source, Sources
-from trimtab.engine.templates import rollout_verdict
+from trimtab.engine.sources import FIELDS, TEMPLATE, Source, Sources
 from trimtab.engine.watching import Watching
 from trimtab.engine.world import Work, World
-from trimtab.kube import errors
 from trimtab.kube.errors import NotLeaderError
-from trimtab.kube.port import Api
-from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 
 log = logging.getLogger(__name__)
 
 WARM_SECONDS = 30.0
 """How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
-SETTLE_SECONDS = 1.0
-"""Counters in a rollout's status are written at most this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +47,8 @@ class _Sent:
 
 @dataclass(slots=True)
 class Rollouts:
-    """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
+    """``clock`` gives seconds since 1970."""
 
-    api: Api
     world: World
     sources: Sources
     cases: Cases
@@ -68,14 +57,11 @@ class Rollouts:
     watching: Watching
     audit: Audit
     answers: Answers
+    writer: ProgressWriter
     clock: Callable[[], float]
-    now: Callable[[], str]
     states: dict[GroupKey, GroupState]
     _sent: dict[str, _Sent] = field(default_factory=dict)
     """uid -> what its groups were sent to work for"""
-    _written: dict[str, float] = field(default_factory=dict)
-    _unsure: dict[str, frozenset[str]] = field(default_factory=dict)
-    """uid -> the groups that it holds if a write went well of which nobody knows"""
     _warm_at: float = 0.0
     looked: set[TemplateKey] = field(default_factory=set)
     """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
@@ -120,8 +106,7 @@ class Rollouts:
         self.audit.forget(present)
         self.cases.forget()
         self.drafts.keep(present)
-        self._written = {uid: at for uid, at in self._written.items() if uid in present}
-        self._unsure = {uid: names for uid, names in self._unsure.items() if uid in present}
+        self.writer.keep(present)
         self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
 
     async def _forget_progress(self, key: TemplateKey) -> None:
@@ -131,7 +116,7 @@ class Rollouts:
             return
         status = {name: value for name, value in item.status.items() if name not in FIELDS}
         self.watching.forget(item.metadata.uid)
-        await self._put(TEMPLATE, item, status)
+        await self.writer.put(TEMPLATE, item, status)
         for group in self.world.groups_of(key):
             self.world.enqueue_group(group)
 
@@ -148,10 +133,10 @@ class Rollouts:
         seen = await self._see(key, case)
         made = step(source.progress, seen, self.clock())
         if made.transitions:
-            made = _numbered(made, self.now_text())
-        delayed = self._may_wait(source, made)
+            made = numbered(made, self.now_text())
+        delayed = self.writer.may_wait(source, made)
         if delayed is None:
-            source = await self._write(source, case, made.progress)
+            source = await self.writer.write(source, case, made.progress)
         self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
         self.watching.follow(key, source, case, measure=made.measure)
@@ -205,96 +190,13 @@ class Rollouts:
             else set(case.scope)
         )
         for other in self.sources.of(key):
-            claimed = other.wanted.keys() | self._unsure.get(other.uid, ())
+            claimed = other.wanted.keys() | self.writer.unsure.get(other.uid, ())
             shared = mine & claimed if other.uid != case.source.uid else set()
             if shared:
                 return f"{other.label} is under way in group {min(shared)}"
         return ""
 
-    # Saying.
-
-    def _may_wait(self, source: Source, made: Step) -> float | None:
-        """When to write it, if only its counters moved and they were written a moment ago."""
-        quiet = {"message": None, "updated": None}
-        if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
-            return None
-        meta, said = source.item.metadata, source.item.status.get("observedGeneration")
-        if made.progress == source.progress or (source.kind == POLICY and said != meta.generation):
-            return None
-        at = self._written.get(source.uid, 0.0) + SETTLE_SECONDS
-        return at if at > self.clock() else None
-
-    async def _write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
-        """Put it into status, over the object that was looked at.
-
-        :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
-        """
-        item = self._newest(source)
-        status = {name: value for name, value in item.status.items() if name not in FIELDS}
-        status |= progress.to_dict()
-        if source.kind == POLICY:
-            generation = item.metadata.generation
-            verdict = _verdict(case, progress)
-            before = item.status.get("conditions") or ()
-            status |= {
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), before),
-                "violations": violation_fields(verdict.violations),
-                "warnings": notice_fields(verdict.notices),
-            }
-        elif progress.phase != "Succeeded" and case.refusal is None:  # its phase and Ready are never at odds
-            generation, before = item.metadata.generation, item.status.get("conditions") or ()
-            verdict = rollout_verdict(progress, ())
-            status |= {
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), before),
-            }
-        status = {name: value for name, value in status.items() if value not in (None, [])}
-        wanted = intents(progress)
-        if _plain(status) == _plain(item.status):
-            self._unsure.pop(source.uid, None)
-            return source
-        try:
-            item = await self._put(source.kind, item, status)
-        except errors.UnavailableError:
-            self._unsure[source.uid] = frozenset(wanted)
-            raise
-        except errors.ApiError:
-            self._unsure.pop(source.uid, None)
-            raise
-        self._unsure.pop(source.uid, None)
-        self._written[source.uid] = self.clock()
-        return Source(source.kind, item, progress, wanted)
-
-    def _newest(self, source: Source) -> AnyObject:
-        """What was looked at, or how it stands now if only others' fields of its status have changed meanwhile: that a
-        look takes long must not have its outcome refused."""
-        seen = source.item
-        now = self.sources.store(source.kind).get(source.key)
-        same = now is not None and (now.metadata.uid, now.metadata.generation, _ours(now)) == (
-            seen.metadata.uid,
-            seen.metadata.generation,
-            _ours(seen),
-        )
-        return now if now is not None and same else seen
-
-    async def _put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
-        """Write a status over exactly ``item``; what stands there now."""
-        resource = POLICY_ROLLOUTS if kind == POLICY else CONFIG_TEMPLATES
-        store = self.sources.store(kind)
-        try:
-            answer = await self.api.replace_status(
-                resource, *item.key, status, version=item.metadata.resourceVersion
-            )
-        except errors.ConflictError:
-            store.put(msgspec.convert(await self.api.get(resource, *item.key), AnyObject))
-            raise
-        except errors.NotFoundError:
-            store.drop(item)
-            raise errors.UnavailableError(0, "Gone", f"{kind} {item.key} is gone") from None
-        now = msgspec.convert(answer, AnyObject)
-        store.put(now)
-        return now
+    # Acting.
 
     def _moved(self, key: TemplateKey, source: Source) -> None:
         """Send the groups to work that it wants something else of than when they were sent last.
@@ -317,29 +219,6 @@ class Rollouts:
             self.world.enqueue_rollouts(key)  # others may have waited for it
 
 
-def _numbered(made: Step, at: str) -> Step:
-    """The step with its transitions on the list in status."""
-    progress = made.progress
-    last = max((t.number for t in progress.transitions), default=0)
-    fresh = [
-        Transition(
-            number=last + index,
-            at=at,
-            reason=t.reason,
-            message=t.message,
-            by=t.by or None,
-            phase=t.to_phase,
-            warning=t.warning,
-            before=t.before or None,
-            after=t.after or None,
-        )
-        for index, t in enumerate(made.transitions, 1)
-    ]
-    listed = [*reversed(fresh), *progress.transitions][:TRANSITIONS]
-    changed = progress.model_copy(update={"transitions": listed})
-    return Step(changed, made.transitions, made.answers, made.measure, made.wake_at)
-
-
 @contextlib.contextmanager
 def _apart(failures: list[Exception]) -> Iterator[None]:
     """What fails in it stops nothing else of the pass."""
@@ -351,23 +230,3 @@ def _apart(failures: list[Exception]) -> Iterator[None]:
         if failures:
             log.warning("and another part of the pass failed: %s", error)
         failures.append(error)
-
-
-def _ours(item: AnyObject) -> dict[str, Any]:
-    """The fields of status that are a rollout's."""
-    return {name: value for name, value in item.status.items() if name in FIELDS}
-
-
-def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
-    if case.refusal is not None:
-        return case.refusal
-    return rollout_verdict(progress, case.notices)
-
-
-def _plain(status: Mapping[str, Any]) -> dict[str, Any]:
-    """A status without the times of its conditions, to compare."""
-    spoken = [
-        {**{k: v for k, v in c.items() if k != "lastTransitionTime"}, "message": c.get("message") or ""}
-        for c in status.get("conditions") or ()
-    ]
-    return {**status, "conditions": spoken}

@@ -68,7 +68,7 @@ class Sightings:
             and not (intent is not None and intent.hold and not _moved(state, source, intent))
             and outcome is not None
             and outcome.ready == TRUE
-            and self.groups.follows(key, assignment)
+            and self.groups.placement.follows(key, assignment)
             and (state.restart_at == NEVER or not state.view.group.spec.workloads)
         )
         problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""

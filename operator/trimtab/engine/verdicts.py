@@ -14,7 +14,8 @@ from trimtab.core import naming
 from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
-from trimtab.engine.preferences import EMPTY, Accepted, Preference, TemplateKey, canonical, fingerprint
+from trimtab.engine.preference_status import conditions_before, status_of
+from trimtab.engine.preferences import Preference, TemplateKey, fingerprint
 from trimtab.engine.statuses import Make, Statuses, StatusWrite, Target
 from trimtab.engine.templates import Judgement
 from trimtab.engine.users import Outcome
@@ -28,7 +29,6 @@ from trimtab.kube.resources import (
 
 COUNTS_SECONDS = 1.0
 """Counters in the status of groups and templates follow this much later, so that floods are one write."""
-HISTORY_BYTES = 64 * 1024
 OUTPUTS_LISTED = 1000
 
 
@@ -46,35 +46,6 @@ class Verdicts:
 
     # Preferences.
 
-    def accept(self, preference: Preference, outcome: Outcome, history_limit: int) -> None:
-        """Take the outcome's inputs into force; what they supersede becomes history."""
-        new, old = outcome.inputs, preference.accepted
-        if new is None:
-            return
-        if old is not None and (old.values, old.schema_version, old.group) == (
-            new.values,
-            new.schema_version,
-            new.group,
-        ):
-            if old.generation != new.generation:
-                preference.accepted = new
-            return
-        if old is not None and (old.values, old.schema_version) != (new.values, new.schema_version):
-            preference.history = _push(preference.history, old, history_limit)
-        preference.accepted = new
-
-    def forget_sensitive(self, preference: Preference, sensitive: frozenset[str]) -> None:
-        """A key may become sensitive after users set it: what is kept of their inputs then goes without it."""
-        kept = preference.accepted
-        if kept is not None and _mentions(kept.values, sensitive):
-            values = _without(msgspec.json.decode(kept.values), sensitive)
-            preference.accepted = msgspec.structs.replace(kept, values=canonical(values))
-        if preference.history is not None and _mentions(preference.history, sensitive):
-            entries = msgspec.json.decode(preference.history)
-            for entry in entries:
-                entry["values"] = _without(entry.get("values") or {}, sensitive)
-            preference.history = canonical(entries)
-
     def offer(self, preference: Preference, outcome: Outcome) -> None:
         """Write the preference's status if it would say anything new.
 
@@ -84,7 +55,7 @@ class Verdicts:
             return
         verdict = outcome.verdict
         target = Target(USER_PREFERENCES, preference.namespace, preference.name)
-        preference.wanted = fingerprint(_preference_status(preference, verdict))
+        preference.wanted = fingerprint(status_of(preference, verdict))
         if preference.wanted == preference.print:
             self.statuses.withdraw(target)
         else:
@@ -244,12 +215,14 @@ class _PreferenceStatus(msgspec.Struct, gc=False):
         current = world.preferences.get(self.namespace, self.name)
         if current is None or (current.uid, current.generation) != (self.uid, self.generation):
             return None  # a newer spec has, or gets, its own verdict
-        body = _preference_status(current, self.verdict)
+        body = status_of(current, self.verdict)
         said = fingerprint(body)
         if said == current.print:
             return None
         current.expected = said
-        body["conditions"] = conditions(self.verdict, self.generation, self.verdicts.now(), _before(current))
+        body["conditions"] = conditions(
+            self.verdict, self.generation, self.verdicts.now(), conditions_before(current)
+        )
 
         def done(answer: Body) -> None:
             current.version = max(current.version, int(answer["metadata"]["resourceVersion"]))
@@ -261,57 +234,6 @@ class _PreferenceStatus(msgspec.Struct, gc=False):
                 world.user_changed(current.group_key, current.namespace, current.user)
 
         return StatusWrite(body, str(current.version), done)
-
-
-def _mentions(text: bytes, keys: frozenset[str]) -> bool:
-    return any(f'"{key}"'.encode() in text for key in keys)
-
-
-def _without(values: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in keys}
-
-
-def _preference_status(preference: Preference, verdict: Verdict) -> dict[str, Any]:
-    """All of a preference's status; conditions without times (see :func:`fingerprint`)."""
-    status: dict[str, Any] = {
-        "observedGeneration": preference.generation,
-        "conditions": conditions(verdict, preference.generation, "", ()),
-    }
-    if verdict.violations:
-        status["violations"] = violation_fields(verdict.violations)
-    if verdict.notices:
-        status["warnings"] = notice_fields(verdict.notices)
-    kept = preference.accepted
-    if kept is not None:
-        status["accepted"] = {
-            "generation": kept.generation,
-            "group": kept.group,
-            **({"schemaVersion": kept.schema_version} if kept.schema_version is not None else {}),
-            **({"values": msgspec.json.decode(kept.values)} if kept.values != EMPTY else {}),
-        }
-    if preference.history is not None:
-        status["history"] = msgspec.json.decode(preference.history)
-    return status
-
-
-def _push(history: bytes | None, old: Accepted, limit: int) -> bytes | None:
-    """The history with ``old`` in front, bounded in number and bytes; None if none is kept."""
-    entry: dict[str, Any] = {"generation": old.generation}
-    if old.schema_version is not None:
-        entry["schemaVersion"] = old.schema_version
-    if old.values != EMPTY:
-        entry["values"] = msgspec.json.decode(old.values)
-    entries = [entry, *(msgspec.json.decode(history) if history else [])][:limit]
-    while entries and len(canonical(entries)) > HISTORY_BYTES:
-        entries.pop()
-    return canonical(entries) if entries else None
-
-
-def _before(preference: Preference) -> list[dict[str, str]]:
-    return [
-        {"type": kind, "status": status, "lastTransitionTime": since}
-        for kind, status, since in preference.conditions
-    ]
 
 
 def _object_status(item: AnyObject, verdict: Verdict, fields: dict[str, Any], now: str) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""Which revision a group is on: its pointer is moved first, and its state, which renders by it, after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trimtab.core.shares import place_of
+from trimtab.core.status import Verdict
+from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Undecided
+from trimtab.engine.group_state import GroupState, ShareState
+from trimtab.engine.pointers import Pointers, components_of
+from trimtab.engine.preferences import GroupKey
+from trimtab.engine.slices import Slices
+from trimtab.engine.templates import Served, Templates
+from trimtab.engine.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """``states`` and ``outcomes`` are the groups' (see :class:`trimtab.engine.groups.Groups`)."""
+
+    world: World
+    templates: Templates
+    pointers: Pointers
+    assignments: Assignments
+    slices: Slices
+    states: dict[GroupKey, GroupState]
+    outcomes: dict[GroupKey, Verdict]
+
+    async def assignment(self, key: GroupKey) -> Assignment | Undecided | None:
+        """What the group shall serve; where that has been lost by hand, what it does serve."""
+        found = await self.assignments.of(key)
+        judgement = self.templates.judged.get(key.template_key)
+        state = self.states.get(key)
+        lost = found is None or (found is UNDECIDED and self.pointers.current(key) is None)
+        if lost and judgement is not None and judgement.accepted is None and state is not None:
+            return Assignment(state.served)  # somebody deleted the pointer: it is made again
+        return found
+
+    async def state(self, key: GroupKey, assignment: Assignment) -> GroupState:
+        """The group's state, moved to what it shall serve; the pointer is written before anything else."""
+        served, share = assignment.served, await self._share(key, assignment)
+        state = self.states.get(key)
+        if not self._points(key, assignment, share):
+            self.outcomes.pop(key, None)
+            await self.pointers.move(key, served, share, assignment.operation)
+        number = int((self.pointers.current(key) or {})["number"])
+        wanted = share and (share[0].components, share[1], share[2])
+        if state is not None and state.serves(served, number, wanted):
+            state.settled = assignment.settled
+            return state
+        if state is None:
+            state = GroupState(key, served, served.view(key.group), "", number)
+            async with self.slices.turn() as turn:
+                for _ in state.adopt(dict(self.world.outputs.of(key))):
+                    await turn.over()
+            self.states[key] = state
+        same = state.served.components == served.components and bool(state.target)
+        view = state.view if same else served.view(key.group)
+        state.set_view(served, view, number, self._share_state(key, assignment, share))
+        state.settled = assignment.settled
+        self.world.dirty(key).everything = True
+        return state
+
+    def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
+        """Whether the group's pointer says all that already."""
+        pointer, other = self.pointers.current(key), self.pointers.shared(key)
+        if pointer is None or components_of(pointer) != assignment.served.components:
+            return False
+        said = self.pointers.share(key)
+        mine = (components_of(other), said.get("percent"), said.get("first")) if other else None
+        if mine != (share and (share[0].components, share[1], share[2])):
+            return False
+        operation = assignment.operation
+        return operation is None or self.pointers.is_stamped(key, operation)
+
+    def follows(self, key: GroupKey, assignment: Assignment) -> bool:
+        """Whether the group's pointer and its state are where the assignment wants them."""
+        state, share = self.states.get(key), assignment.share
+        mine = state.share if state is not None else None
+        if state is None or state.served.components != assignment.served.components:
+            return False
+        if (share is None) != (mine is None):
+            return False
+        if share is not None and mine is not None:
+            if (mine.served.components, mine.percent) != (share.served.components, share.percent):
+                return False
+            return self._points(key, assignment, (share.served, share.percent, mine.first))
+        return self._points(key, assignment, None)
+
+    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[Served, int, str] | None:
+        """The share and the user who belongs to it in any case: as it is, or the one whose place is the lowest."""
+        share = assignment.share
+        if share is None:
+            return None
+        first = self.pointers.share(key).get("first") or ""
+        pointer = self.pointers.shared(key)
+        same = pointer is not None and components_of(pointer) == share.served.components
+        if self.pointers.operation(key).get("uid") != share.seed and not same:
+            first = ""
+        members = self.world.preferences.members(key)
+        claimants = self.world.preferences.claimants(key.template_key, first) if first else ()
+        if members and not any(claimant.group == key.group for claimant in claimants):
+            position = self._position(share.seed)
+            placed = (float("inf"), "")
+            async with self.slices.turn() as turn:
+                for user in [p.user for p in members.values() if p.user]:
+                    placed = min(placed, (position(user), user))
+                    await turn.over()
+            first = placed[1]
+        return share.served, share.percent, first
+
+    def _share_state(
+        self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None
+    ) -> ShareState | None:
+        pointer = self.pointers.shared(key)
+        if share is None or assignment.share is None or pointer is None:
+            return None
+        served, percent, first = share
+        position = self._position(assignment.share.seed)
+        return ShareState(served, served.view(key.group), percent, int(pointer["number"]), first, position)
+
+    def _position(self, seed: str) -> Callable[[str], float]:
+        return lambda user: place_of(self.templates.snapshots.hash({"seed": seed, "user": user}))

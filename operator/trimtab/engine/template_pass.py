@@ -1,0 +1,171 @@
+"""The pass over one template: judge it, send its groups to work, drop what nobody needs, and say how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.core.status import UNKNOWN, Verdict
+from trimtab.engine.groups import Groups
+from trimtab.engine.pointers import Listed
+from trimtab.engine.policies import Policies
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.snapshots import FRESH_SECONDS, Snapshots
+from trimtab.engine.sources import Sources
+from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollout_verdict
+from trimtab.engine.verdicts import Verdicts
+from trimtab.engine.world import Work, World
+
+
+@dataclass(slots=True)
+class TemplatePass:
+    """What one template asks of its groups, and what they make of it."""
+
+    world: World
+    templates: Templates
+    policies: Policies
+    sources: Sources
+    snapshots: Snapshots
+    groups: Groups
+    verdicts: Verdicts
+    looked: set[TemplateKey]
+    """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
+    _listed: Listed = field(default_factory=Listed)
+    _tidied: dict[TemplateKey, int] = field(default_factory=dict)
+
+    async def reconcile(self, key: TemplateKey) -> None:
+        """One pass.
+
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        """
+        before = self.templates.judged.get(key)
+        judgement = await self.templates.judge(key)
+        if _content(before) != _content(judgement):
+            self._collisions_again(key)
+        # Of a state without any object left only we know.
+        left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
+        known = self.world.known_groups_of(key) | left
+        accepted = judgement.accepted if judgement else None
+        wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
+        by_strategy = self.sources.template(key) is not None
+        for group in known | wanted:
+            state = self.groups.states.get(group)
+            refused = judgement is not None and accepted is None and state is not None
+            if by_strategy and judgement is not None:
+                changed = _content(before) != _content(judgement)
+                if changed and (group not in wanted or state is None):
+                    self.world.everything(group)  # who names it is told
+                elif changed or state is None:
+                    self.world.enqueue_group(group)  # it follows its assignment
+            elif not refused and (group not in wanted or self._may_follow(group, judgement)):
+                self.world.everything(group)
+        gone = judgement is None
+        unknown = bool(self.sources.of(key)) and key not in self.looked
+        if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
+            self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
+        self._tidy(key, gone=gone)
+        if judgement is not None:
+            self._say(key, judgement, wanted)
+
+    def _tidy(self, key: TemplateKey, *, gone: bool) -> None:
+        """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
+        if gone:
+            self.templates.forget(key)
+        if self._tidied.get(key) != self.world.snapshots.changes:
+            needed = self._needed(key)
+            self.policies.forget(key, needed)
+            self.groups.assignments.forget(key, needed)
+        self._tidied[key] = self.world.snapshots.changes
+        if gone:
+            del self._tidied[key]
+
+    def _needed(self, key: TemplateKey) -> set[str]:
+        """The snapshots that somebody may still serve."""
+        needed = {content.snapshot or "" for source in self.sources.of(key) for content in source.contents()}
+        judgement = self.templates.judged.get(key)
+        if judgement is not None and judgement.accepted is not None:
+            needed.add(judgement.accepted.snapshot)
+        return needed | self._listed.of(key, self.world.rendered(key))
+
+    async def in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
+        """The policies that a new version of the template has to go together with."""
+        found = []
+        for source in self.sources.policies(key):
+            stable = source.progress.stable
+            if stable is not None and stable.snapshot:
+                spec = await self.policies.spec(TemplateKey(key.namespace, stable.snapshot))
+                if spec is not None and spec.template_ref.name == key.name:
+                    found.append((source.name, spec))
+        return found
+
+    def _collisions_again(self, key: TemplateKey) -> None:
+        """A template changed or went: another one may have waited for its names."""
+        for other, judgement in self.templates.judged.items():
+            if other != key and self.templates.collided(judgement):
+                self.world.enqueue_template(other)
+
+    def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
+        outcomes: dict[GroupKey, Verdict | None] = {g: self.groups.outcomes.get(g) for g in wanted}
+        pending = [
+            g for g, v in outcomes.items() if v is None or v.ready == "Unknown" or self._behind(g, judgement)
+        ]
+        failing = {
+            g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"
+        }
+        source = self.sources.template(key)
+        if source is not None and source.progress.phase != "Succeeded" and judgement.accepted is not None:
+            verdict = rollout_verdict(source.progress, judgement.verdict.notices)
+        else:
+            verdict = ready_verdict(judgement, pending, failing, self._held(pending))
+            if verdict.ready == UNKNOWN and self._said_already(key, judgement):
+                return  # a start, not a change: its groups are being compared
+        self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+
+    def _may_follow(self, group: GroupKey, judgement: Judgement | None) -> bool:
+        """Whether a group is behind, and no rollout holds it: one that is held is sent to work when that is through."""
+        held = any(group.group in source.wanted for source in self.sources.policies(group.template_key))
+        return self._behind(group, judgement) and not (held and group in self.groups.states)
+
+    def _held(self, pending: list[GroupKey]) -> str:
+        """Which rollout the template's groups wait for, if they do."""
+        for group in pending:
+            for source in self.sources.policies(group.template_key):
+                if group.group in source.wanted:
+                    return f"group {group.group} follows once {source.label} is through"
+        return ""
+
+    def _said_already(self, key: TemplateKey, judgement: Judgement) -> bool:
+        """Whether the template's status is about this very content already."""
+        item = self.world.templates.get(key)
+        accepted = judgement.accepted
+        return (
+            item is not None
+            and accepted is not None
+            and item.status.get("snapshot") == accepted.snapshot
+            and item.status.get("observedGeneration") == item.metadata.generation
+        )
+
+    def _behind(self, key: GroupKey, judgement: Judgement | None) -> bool:
+        state = self.groups.states.get(key)
+        return (
+            state is None
+            or judgement is None
+            or judgement.accepted is None
+            or state.served.snapshot != judgement.accepted.snapshot
+        )
+
+    def _counts(self, key: TemplateKey) -> dict[str, int]:
+        """Counts for status; none while groups are still being compared, so that what it says stays."""
+        mine = self.world.groups_of(key)
+        states = [s for k in mine if (s := self.groups.states.get(k))]
+        if len(states) < len(mine) or any(self.groups.outcomes.get(k) is None for k in mine):
+            return {}
+        return {
+            "groups": len(states),
+            "users": sum(len(self.world.preferences.members(s.key)) for s in states),
+            "invalidUsers": sum(self.verdicts.invalid_users(s) for s in states),
+        }
+
+
+def _content(judgement: Judgement | None) -> object:
+    return judgement and (judgement.uid, judgement.generation)

@@ -33,6 +33,9 @@ from trimtab.kube.resources import GROUP, VERSION
 
 log = logging.getLogger(__name__)
 
+CANCEL_SECONDS = 1.0
+"""After how long a task of kopf's that goes on is cancelled again."""
+
 
 class _NullDiffBase(kopf.DiffBaseStorage):
     """Keeps kopf from writing annotations on users' objects."""
@@ -109,9 +112,14 @@ class Watcher:
         ending = asyncio.Event()
         self._running = (asyncio.get_running_loop(), ending)
         if not self._stop.is_set():
-            await kopf.operator(
+            before = asyncio.all_tasks()
+            roots = await kopf.spawn_tasks(
                 registry=self._registry(), settings=settings(), clusterwide=True, stop_flag=ending
             )
+            ended, _ = await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)
+            await _end_all_but(before)
+            for task in ended:
+                task.result()
 
     def _registry(self) -> kopf.OperatorRegistry:
         made = kopf.OperatorRegistry()
@@ -137,6 +145,15 @@ class Watcher:
     def _tell(self, what: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the engine's loop has ended: so will we
             self._engine_loop.call_soon_threadsafe(what, *args)
+
+
+async def _end_all_but(before: set[asyncio.Task[Any]]) -> None:
+    """Cancel all later tasks until they have ended. ``kopf.operator`` cancels once and then waits for ever: a watcher
+    that is stopped just as it asks for its stream takes that for an end of the stream, and asks again."""
+    while tasks := asyncio.all_tasks() - before:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
 def settings() -> kopf.OperatorSettings:

@@ -164,7 +164,7 @@ class Reading:
         now, then, share = self.pointed(group)
         policies = self.policies.get(group[:2], [])
         percent = int(share.get("percent") or 0)
-        first, *others = self._template_words(group, template, policies, now)
+        first, *others = self._template_words(group, template, policies, (now, then, percent))
         choices: list[tuple[Word, dict[str, Word]]] = [(word, {}) for word in (first, *others)]
         for policy in policies:
             words = policy.words(group[2], percent)
@@ -186,7 +186,7 @@ class Reading:
             self.problems.append(
                 f"group {group} stands on {status.get('currentRevision')}, which is not stable"
             )
-        uid = movers[0].body["metadata"]["uid"] if movers else ""
+        uid = movers[0].body["metadata"]["uid"] if movers else (status.get("operation") or {}).get("uid", "")
 
         def belongs(user: str) -> bool:
             assert self.keys is not None
@@ -196,7 +196,11 @@ class Reading:
         return Serving(view, self._view(group, moved) if moved else None, belongs)
 
     def _template_words(
-        self, group: Group, template: Source | None, policies: list[Source], now: Parts | None
+        self,
+        group: Group,
+        template: Source | None,
+        policies: list[Source],
+        present: tuple[Parts | None, Parts | None, int],
     ) -> list[Word]:
         """What it is of the template: by its strategy, or what is written now, unless that is refused or a rollout of
         a policy keeps the group as it is."""
@@ -207,8 +211,10 @@ class Reading:
             )
         if template is not None and live is not None:
             self.problems.append(f"template {group[:2]} has a strategy, and nothing is stable")
+        now, then, percent = present
         if now is not None and (live is None or any(policy.plans(group[2]) for policy in policies)):
-            return [Word(now[0])]
+            stays = [Word(now[0], then[0], percent)] if then is not None and then[0] != now[0] else []
+            return [*stays, Word(now[0])]
         return [Word(self._named(group[:2]) if live is not None else None)]
 
     def _named(self, key: Key) -> str | None:

@@ -231,6 +231,7 @@ class Engine:
         self.groups.reset()
         self.groups.workloads.reset()
         self.rollouts.reset()
+        self.template_pass.reset()
         self.verdicts.clear()
         self.world.start()
         self.leading.set()

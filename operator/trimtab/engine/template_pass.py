@@ -30,17 +30,23 @@ class TemplatePass:
     verdicts: Verdicts
     looked: set[TemplateKey]
     """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
+    _seen: dict[TemplateKey, object] = field(default_factory=dict)
+    """The content that each one's last pass was about: whoever else may have judged it since"""
     _listed: Listed = field(default_factory=Listed)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Forget what passes were about: another process has led meanwhile."""
+        self._seen.clear()
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
 
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
-        before = self.templates.judged.get(key)
         judgement = await self.templates.judge(key)
-        if _content(before) != _content(judgement):
+        changed = self._seen.get(key) != _content(judgement)
+        if changed:
             self._collisions_again(key)
         # Of a state without any object left only we know.
         left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
@@ -52,12 +58,11 @@ class TemplatePass:
             state = self.groups.states.get(group)
             refused = judgement is not None and accepted is None and state is not None
             if by_strategy and judgement is not None:
-                changed = _content(before) != _content(judgement)
                 if changed and (group not in wanted or state is None):
                     self.world.everything(group)  # who names it is told
                 elif changed or state is None:
                     self.world.enqueue_group(group)  # it follows its assignment
-            elif not refused and (group not in wanted or self._may_follow(group, judgement)):
+            elif not refused and self._may_follow(group, judgement):
                 self.world.everything(group)
         gone = judgement is None
         unknown = bool(self.sources.of(key)) and key not in self.looked
@@ -65,7 +70,10 @@ class TemplatePass:
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         self._tidy(key, gone=gone)
         if judgement is not None:
+            self._seen[key] = _content(judgement)
             self._say(key, judgement, wanted)
+        else:
+            self._seen.pop(key, None)
 
     def _tidy(self, key: TemplateKey, *, gone: bool) -> None:
         """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
@@ -122,8 +130,11 @@ class TemplatePass:
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
 
     def _may_follow(self, group: GroupKey, judgement: Judgement | None) -> bool:
-        """Whether a group is behind, and no rollout holds it: one that is held is sent to work when that is through."""
-        held = any(group.group in source.wanted for source in self.sources.policies(group.template_key))
+        """Whether a group is behind, or to go, and no rollout holds it: one that is held is sent to work when that is
+        through."""
+        held = judgement is not None and any(
+            group.group in source.wanted for source in self.sources.policies(group.template_key)
+        )
         return self._behind(group, judgement) and not (held and group in self.groups.states)
 
     def _held(self, pending: list[GroupKey]) -> str:
@@ -168,4 +179,5 @@ class TemplatePass:
 
 
 def _content(judgement: Judgement | None) -> object:
-    return judgement and (judgement.uid, judgement.generation)
+    accepted = judgement.accepted if judgement is not None else None
+    return judgement and (judgement.uid, judgement.generation, accepted and accepted.snapshot)

@@ -205,8 +205,10 @@ class World:
             if new is None:
                 self.enqueue_rollouts(template)
 
-    def _rollout_changed(self, _: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
+    def _rollout_changed(self, place: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()
+        if new is None:
+            self.enqueue_rollouts(place)  # actions on it that nobody has answered are on nothing now
         for template in {template_of(item) for item in (old, new) if item is not None}:
             self.enqueue_rollouts(template)
             if new is None or template_of(new) != template:

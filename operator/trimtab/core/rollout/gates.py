@@ -63,8 +63,9 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
         failures, errors = failures + 1, 0
     else:
         errors += 1  # says nothing, so it does not end a row of failures either
-    if gate is not None:  # beyond its limit a row decides nothing more, and is not worth a write each time
-        failures, errors = min(failures, gate.failure_limit + 1), min(errors, gate.error_limit + 1)
+    # Beyond its limit a row decides nothing more, and is not worth a write each time.
+    failures = min(failures, (gate.failure_limit if gate else 0) + 1)
+    errors = min(errors, (gate.error_limit if gate else ERROR_LIMIT) + 1)
     figures = result in (
         "Successful",
         "Failed",

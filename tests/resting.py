@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -102,8 +102,10 @@ def refused_now(reading: Reading, key: Key, source: Source) -> bool:
 
 def _plannable(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
     """:raises RejectedError: the strategy does not go together with the groups that are, and those that were."""
-    before = reading.schema(key, source.stable)
-    was = labels_of(before, before.groups) if before else {}
+    was: dict[str, Mapping[str, str]] = {}
+    for held in _returning(source):
+        before = reading.schema(key, held)
+        was |= labels_of(before, before.groups) if before else {}
     spec = ConfigTemplateSpec.model_validate(source.body["spec"])
     compile_strategy(spec.strategy, {**was, **labels_of(schema, schema.groups)})
     return True
@@ -125,11 +127,22 @@ def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) 
         view = group_view(schema, name, [policy, *(p for p in others if name in p.groups)])
         if document_problems(view) or render_group(view).violations:
             return True
-    stable = reading.policy_content(key[0], source.stable)
-    was = fitting(source.name, stable, schema) if stable else None
-    scope = policy.groups | (was.groups if was else frozenset())
+    scope = policy.groups
+    for held in _returning(source):
+        content = reading.policy_content(key[0], held)
+        was = fitting(source.name, content, schema) if content else None
+        scope |= was.groups if was else frozenset()
     compile_strategy(spec.strategy, labels_of(schema, [name for name in schema.groups if name in scope]))
     return not policy.groups or bool(contradictions(policy, others))
+
+
+def _returning(source: Source) -> list[str]:
+    """The content that groups would return to: they are in the scope as well."""
+    progress = source.progress
+    served = progress.stable is not None and progress.target is not None
+    undone = served and progress.stable.hash == progress.target.hash  # type: ignore[union-attr]
+    found = [progress.previous if undone else None, progress.stable]
+    return [content.snapshot for content in found if content is not None and content.snapshot]
 
 
 def _most_served(reading: Reading, key: Key) -> str | None:

@@ -205,13 +205,13 @@ class Reading:
         """What it is of the template: by its strategy, or what is written now, unless that is refused or a rollout of
         a policy keeps the group as it is."""
         live = self.live[group[:2]]
+        now, then, percent = present
         if template is not None and template.progress.stable is not None:
-            return template.words(
-                group[2], int((self.pointers.get(group, {}).get("share") or {}).get("percent") or 0)
-            )
+            # A strategy may have come while groups moved; while the spec is refused they stay where they are.
+            stays = [Word(now[0])] if live is None and now is not None else []
+            return [*template.words(group[2], percent), *stays]
         if template is not None and live is not None:
             self.problems.append(f"template {group[:2]} has a strategy, and nothing is stable")
-        now, then, percent = present
         if now is not None and (live is None or any(policy.plans(group[2]) for policy in policies)):
             stays = [Word(now[0], then[0], percent)] if then is not None and then[0] != now[0] else []
             return [*stays, Word(now[0])]

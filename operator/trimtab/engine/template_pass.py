@@ -62,11 +62,16 @@ class TemplatePass:
                     self.world.everything(group)  # who names it is told
                 elif changed or state is None:
                     self.world.enqueue_group(group)  # it follows its assignment
-            elif not refused and self._may_follow(group, judgement):
-                self.world.everything(group)
-        gone = judgement is None
-        unknown = bool(self.sources.of(key)) and key not in self.looked
-        if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=gone):
+            elif not refused and not self._is_held(group, judgement):
+                if self._behind(group, judgement):
+                    self.world.everything(group)
+                elif state is not None and not state.settled:
+                    self.world.enqueue_group(group)  # the rollout that it was of is gone
+        gone, sources = judgement is None, self.sources.of(key)
+        unknown = bool(sources) and key not in self.looked
+        # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
+        forsaken = gone and not sources
+        if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         self._tidy(key, gone=gone)
         if judgement is not None:
@@ -129,13 +134,13 @@ class TemplatePass:
                 return  # a start, not a change: its groups are being compared
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
 
-    def _may_follow(self, group: GroupKey, judgement: Judgement | None) -> bool:
-        """Whether a group is behind, or to go, and no rollout holds it: one that is held is sent to work when that is
-        through."""
-        held = judgement is not None and any(
-            group.group in source.wanted for source in self.sources.policies(group.template_key)
+    def _is_held(self, group: GroupKey, judgement: Judgement | None) -> bool:
+        """Whether a policy's rollout holds the group, so that it is sent to work when that is through."""
+        return (
+            judgement is not None
+            and group in self.groups.states
+            and any(group.group in source.wanted for source in self.sources.policies(group.template_key))
         )
-        return self._behind(group, judgement) and not (held and group in self.groups.states)
 
     def _held(self, pending: list[GroupKey]) -> str:
         """Which rollout the template's groups wait for, if they do."""

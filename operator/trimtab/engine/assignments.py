@@ -147,8 +147,8 @@ class Assignments:
         if judgement is None:
             return None
         pointer, shared = self.pointers.current(key), self.pointers.shared(key)
-        if judgement.accepted is None and pointer is None:
-            return UNDECIDED if self.pointers.rendered_group(key) else None
+        if judgement.accepted is None and pointer is None and self._stable(key.template_key) is None:
+            return None  # it may have been begun when the template was valid
         present = _Present(
             components_of(pointer) if pointer else None,
             components_of(shared) if shared else None,
@@ -178,13 +178,19 @@ class Assignments:
         if accepted is None:
             back = source is not None and source.progress.underway == "Back" and wanted is not None
             if source is None or not back or source.progress.stable is None:
-                return stays or _Choice(None)  # nothing moves but what goes back
+                # Nothing moves but what goes back; what was stable before it was ever served is served now.
+                return stays or _Choice(self._stable(key.template_key))
             return _choice(source, wanted, stays)
         if source is None:
             return stays if movers and stays is not None else _Choice(accepted.snapshot)
         if source.progress.stable is None:
             return UNDECIDED
         return _choice(source, wanted, stays)
+
+    def _stable(self, key: TemplateKey) -> str | None:
+        """The snapshot of what the template's rollouts have found to be stable."""
+        source = self.sources.template(key)
+        return _snapshot(source.progress.stable) if source is not None else None
 
     async def _share(self, key: GroupKey, word: _Words, movers: list[Source], base: Served) -> Share | None:
         choices = {"": word.template, **word.policies}

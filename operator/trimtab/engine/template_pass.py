@@ -54,7 +54,8 @@ class TemplatePass:
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         by_strategy = self.sources.template(key) is not None
-        for group in known | wanted:
+        unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
+        for group in known | wanted | unserved:
             state = self.groups.states.get(group)
             refused = judgement is not None and accepted is None and state is not None
             if by_strategy and judgement is not None:
@@ -79,6 +80,14 @@ class TemplatePass:
             self._say(key, judgement, wanted)
         else:
             self._seen.pop(key, None)
+
+    async def _unserved(self, key: TemplateKey) -> set[GroupKey]:
+        """Of a template that is refused: the groups of what is stable, which may not have been made when it still was
+        valid."""
+        source = self.sources.template(key)
+        stable = source.progress.stable if source is not None else None
+        schema = await self.templates.load(key, stable.snapshot) if stable and stable.snapshot else None
+        return {GroupKey(*key, name) for name in schema.groups} if schema is not None else set()
 
     def _tidy(self, key: TemplateKey, *, gone: bool) -> None:
         """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""

@@ -148,4 +148,6 @@ def _returning(source: Source) -> list[str]:
 def _most_served(reading: Reading, key: Key) -> str | None:
     pointed = (reading.pointed(group)[0] for group in reading.pointers if group[:2] == key)
     found = Counter(parts[0] for parts in pointed if parts)
-    return found.most_common(1)[0][0] if found else None
+    return max(
+        found, key=lambda name: (found[name], name), default=None
+    )  # all are equally old in a simulation

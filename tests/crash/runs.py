@@ -37,6 +37,7 @@ from fault_proxy import (
     Slow,
 )
 from live import KINDS
+from running import Operator
 
 from crash.checks import Facts, examine
 from crash.ground import Ground
@@ -137,6 +138,11 @@ def short_lives(ground: Ground, scene: Scene, expected: Result, seed: int, log: 
     return _disturbed(ground, scene, expected, log, arrange)
 
 
+def leads(operator: Operator | None) -> bool:
+    assert operator is not None
+    return operator.metrics()["trimtab_leader"] == 1
+
+
 def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
     """The leader sleeps at that point until all is over."""
     go = threading.Event()
@@ -157,15 +163,15 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
     def wake(play: Play, made: Result) -> None:
         if not made.struck:
             return
+        # After a last write the scene is at its end already, and the Lease is not.
+        play.until(lambda: leads(play.operator), "the standby leads")
         before = play.version()
         go.set()
         held = [e for e in ground.proxies[0].exchanges if e.fault.startswith("Hold(")]
         play.until(lambda: all(e.status is not None for e in held), "the held write is answered")
         sleeper = play.others[0]
         sleeper.resume()
-        play.until(
-            lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more"
-        )
+        play.until(lambda: not leads(sleeper), "the sleeper knows that it leads no more")
         play.quiet()
         _caught_up(play)
         late = [c for c in ground.journal.of(play.namespace) if c.version > before and c.kind in KEPT]

@@ -125,7 +125,8 @@ class Previews:
             target = new.group.spec.target_namespace or key.namespace
             tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
         yield
-        for preference in list(self.world.preferences.members(key).values()):
+        members = self.world.preferences.members(key).values()
+        for preference in sorted(members, key=lambda p: (p.user, p.key)):  # every leader shows the same
             tally.count("users")
             mine = pair.only(_resolved(old, preference) if old else NOTHING)
             then = pair.only(_resolved(new, preference) if new else NOTHING)

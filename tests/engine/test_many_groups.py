@@ -1,0 +1,115 @@
+"""Work is proportional to what changed, also of a template with hundreds of groups: counted in passes, never timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from unittest import mock
+
+from simulation import HOME, Cluster, Operator, spec
+from trimtab.engine.engine import Engine
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.world import Work
+from trimtab.gates import Measurement
+from trimtab.gates.runner import Subject
+from trimtab.kube.resources import POLICY_ROLLOUTS
+from waving import progress, until
+
+GROUPS = 200
+FEW = 20
+"""Passes over the template, or all of its rollouts, each of which looks at all of its groups."""
+
+
+class Passes:
+    """Counts an engine's passes, by what they are over, and its writes of RenderedGroups."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._do = Engine._do
+
+    def __enter__(self) -> Passes:
+        async def counted(engine: Engine, work: Work) -> None:
+            self.counts[work.what] += 1
+            await self._do(engine, work)
+
+        self._patch = mock.patch.object(Engine, "_do", counted)
+        self._patch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.stop()
+
+    def taken(self) -> Counter[str]:
+        """Those since the last time that it was asked."""
+        found, self.counts = self.counts, Counter()
+        return found
+
+
+def template(cluster: Cluster) -> None:
+    made = [{"name": f"g{number}", "values": {"session.minutes": 20}} for number in range(GROUPS)]
+    cluster.template(spec(groups=made))
+
+
+async def test_groups_that_roll_out_and_back_take_few_passes_of_their_template() -> None:
+    cluster = Cluster()
+    template(cluster)
+    with Passes() as passes:
+        async with Operator(cluster) as operator:
+            await operator.quiet()
+            first = passes.taken()
+            cluster.policy("lock", {"values": {"session.minutes": 5}}, strategy={"waves": [{"name": "all"}]})
+            await until(operator, cluster, "Succeeded")
+            await operator.quiet()
+            forth = passes.taken()
+            cluster.act("Undo", "lock")
+            await until(operator, cluster, "RolledBack")
+            await operator.quiet()
+            back = passes.taken()
+    for found in (first, forth, back):
+        assert found["template"] <= FEW, found
+        assert found["rollout"] <= FEW, found
+        assert GROUPS <= found["group"] <= 6 * GROUPS, found
+
+
+async def test_one_preference_costs_one_group() -> None:
+    cluster = Cluster()
+    template(cluster)
+    cluster.preference("ann", {"agent.voice": "loud"}, group="g7")
+    with Passes() as passes:
+        async with Operator(cluster) as operator:
+            await operator.quiet()
+            passes.taken()
+            cluster.preference("ann", {"agent.voice": "calm"}, group="g7")
+            await operator.quiet()
+    assert passes.taken()["group"] <= 4
+
+
+async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
+    cluster = Cluster()
+    template(cluster)
+    gates = [{"name": "alive", "http": {"url": "http://nobody.test"}, "interval": "1h"}]
+    strategy = {"waves": [{"name": "all", "soak": "1h"}], "gates": gates}
+    cluster.policy("lock", {"values": {"session.minutes": 5}}, strategy=strategy)
+    async with Operator(cluster) as operator:
+        watching = operator.engine.watching
+        await until(operator, cluster, "Progressing")
+        status, source = progress(cluster), cluster.find(POLICY_ROLLOUTS, "lock")
+        assert source is not None
+        place = TemplateKey(HOME, "app")
+
+        def measured(result: str) -> None:
+            subject = Subject(
+                "PolicyRollout", HOME, "lock", source["metadata"]["uid"], status["epoch"], 1, 0.0
+            )
+            watching.measured(subject, "alive", Measurement(result))  # type: ignore[arg-type]
+
+        measured("Successful")
+        await until(operator, cluster, "Soaking")
+        await operator.engine.idle()
+        queue = operator.engine.world.queue
+        measured("Successful")
+        assert not queue.busy
+        measured("Failed")
+        measured("Successful")  # it ends a row of failures: that is news
+        assert queue.busy
+        assert len(watching.evidence(operator.engine.sources.of(place)[0])) == 2
+    assert GroupKey(HOME, "app", "g0") in operator.engine.groups.states

@@ -139,8 +139,8 @@ class Trial:
                 self.judged[item.key] = judgement
         if self.pinned:
             known = self._engine.groups.assignments
-            self._engine.groups.assignments = _Pinned(
-                known.templates, known.policies, known.sources, known.pointers
+            self._engine.groups.follow(
+                _Pinned(known.templates, known.policies, known.sources, known.pointers)
             )
         for item in sorted(world.templates, key=_age):
             self._rolled_out(TEMPLATE, item, self.judged.get(item.key))

@@ -61,11 +61,16 @@ class Groups:
     placement: Placement = field(init=False)
 
     def __post_init__(self) -> None:
+        self.follow(self.assignments)
+
+    def follow(self, assignments: Assignments) -> None:
+        """Let all groups follow these assignments from now on."""
+        self.assignments = assignments
         self.placement = Placement(
             self.world,
             self.templates,
             self.pointers,
-            self.assignments,
+            assignments,
             self.slices,
             self.states,
             self.outcomes,

@@ -48,16 +48,33 @@ class TemplatePass:
         changed = self._seen.get(key) != _content(judgement)
         if changed:
             self._collisions_again(key)
-        # Of a state without any object left only we know.
-        left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
-        known = self.world.known_groups_of(key) | left
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
-        by_strategy = self.sources.template(key) is not None
         unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
-        for group in known | wanted | unserved:
+        self._send(key, judgement, wanted, unserved, changed=changed)
+        await self._prune(key, gone=judgement is None)
+        if judgement is not None:
+            self._seen[key] = _content(judgement)
+            self._say(key, judgement, wanted)
+        else:
+            self._seen.pop(key, None)
+
+    def _send(
+        self,
+        key: TemplateKey,
+        judgement: Judgement | None,
+        wanted: set[GroupKey],
+        unserved: set[GroupKey],
+        *,
+        changed: bool,
+    ) -> None:
+        """Send groups to work that are not where they should be; if content ``changed``, whoever names them too."""
+        # Of a state without any object left only we know.
+        left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
+        by_strategy = self.sources.template(key) is not None
+        for group in self.world.known_groups_of(key) | left | wanted | unserved:
             state = self.groups.states.get(group)
-            refused = judgement is not None and accepted is None and state is not None
+            refused = judgement is not None and judgement.accepted is None and state is not None
             if by_strategy and judgement is not None:
                 if changed and (group not in wanted or state is None):
                     self.world.everything(group)  # who names it is told
@@ -68,18 +85,16 @@ class TemplatePass:
                     self.world.everything(group)
                 elif state is not None and not state.settled:
                     self.world.enqueue_group(group)  # the rollout that it was of is gone
-        gone, sources = judgement is None, self.sources.of(key)
+
+    async def _prune(self, key: TemplateKey, *, gone: bool) -> None:
+        """Delete the snapshots that nobody needs, and forget what was made of them."""
+        sources = self.sources.of(key)
         unknown = bool(sources) and key not in self.looked
         # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
         forsaken = gone and not sources
         if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         self._tidy(key, gone=gone)
-        if judgement is not None:
-            self._seen[key] = _content(judgement)
-            self._say(key, judgement, wanted)
-        else:
-            self._seen.pop(key, None)
 
     async def _unserved(self, key: TemplateKey) -> set[GroupKey]:
         """Of a template that is refused: the groups of what is stable, which may not have been made when it still was

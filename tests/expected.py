@@ -86,7 +86,9 @@ def _preference(
         accepted = made.templates.get(key[:2], False)
         served = accepted or any(other[:2] == key[:2] for other in views)
         reason = "GroupNotFound" if served else "TemplateNotServed" if there else "TemplateNotFound"
-        if accepted and any(group["name"] == key[2] for group in templates[key[:2]]["spec"]["groups"]):
+        if accepted and any(
+            group["name"] == key[2] for group in templates[key[:2]]["spec"].get("groups") or ()
+        ):
             reason = "GroupNotServed"
         made.verdicts[key_of(item)] = reason
         return

@@ -124,8 +124,8 @@ class Witness(Flaky):
             for (kind, name), held in served.items():
                 source = self._cluster.find(SOURCES[kind], name, place) or {}
                 said = source.get("status") or {}
-                if kind == "ConfigTemplate" and source.get("spec", {}).get("strategy") is None:
-                    continue  # its strategy was taken away, and its status says so in a moment
+                if kind == "ConfigTemplate" and not self.calm:
+                    continue  # its strategy may be taken away, which moves its groups at once, and come back
                 bad = {_held(kind, name, q["hash"]) for q in said.get("quarantine") or ()}
                 if said.get("phase") == "RolledBack" and held in bad:
                     self._tell(f"{group['metadata']['name']} serves {held} of {name}, which is in quarantine")

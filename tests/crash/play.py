@@ -16,6 +16,7 @@ from crash.ground import KEYS, Ground
 from crash.operators import Quick
 from crash.points import Gatekeeper
 from crash.serving import marks
+from crash.state import KINDS
 from trimtab.sandbox.crashes import Crashes
 
 PATIENCE = 60.0
@@ -109,6 +110,13 @@ class Play:
         if not found:
             raise StuckError(f"not within {PATIENCE:.0f} s: {what() if callable(what) else what}")
         return found
+
+    def objects(self) -> set[tuple[str, str]]:
+        """What there is now, by kind and name."""
+        journal = self.ground.journal
+        return {
+            (kind, body["metadata"]["name"]) for kind in KINDS for body in journal.all(kind, self.namespace)
+        }
 
     def begin(self) -> None:
         """The scene is set; from here on writes count. Whatever is under way ends first."""

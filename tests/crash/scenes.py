@@ -158,6 +158,12 @@ def undone(play: Play) -> None:
     play.serve("mark-old", "free", "pro")
     play.ask("retry")
     play.reach("AwaitingApproval")
+    # What is deleted while no operator runs takes with it what of it has not been told yet.
+    events = play.ground.journal
+    play.until(
+        lambda: [e["reason"] for e in events.all("Event", play.namespace)].count("ApprovalRequested") == 2,
+        "the retry is told",
+    )
     play.drop("PolicyRollout", "calmer")
     play.serve("mark-old", "free", "pro")
 

@@ -68,6 +68,8 @@ class GroupState:
     blocked: dict[Ref, Failure] = field(default_factory=dict)
     """Users' own objects in whose place somebody else's stand; looked at again now and then."""
     restart_at: float = 0.0
+    restart_failures: int = 0
+    """Tries in a row to restart workloads that the API server has kept from succeeding"""
     """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     workload_problems: tuple[str, ...] = ()
     share: ShareState | None = None
@@ -137,6 +139,7 @@ class GroupState:
         self.touched |= set(self.refs())
         self.served, self.view, self.revision, self.share = served, view, revision, share
         self.restart_at = 0.0
+        self.restart_failures = 0
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
         self.touched |= set(self.refs())

@@ -3,79 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
+from simulation import SYSTEM, Cluster, Operator, settled
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     CONTROLLER_REVISIONS,
-    EVENTS,
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     ROLLOUT_ACTIONS,
     SECRETS,
 )
-
-REST = 30.0
-"""Seconds, by clockwork, in which everybody has followed."""
-LOCK: Body = {"enforced": [{"key": "agent.voice", "value": "bright", "reason": "SEC-12"}]}
-CLAMP: Body = {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]}
-
-
-def groups(**strategy: Any) -> Body:
-    """The small template, its groups labelled by ring; with ``strategy`` if any is given."""
-    made = spec(
-        groups=[
-            {"name": "free", "labels": {"ring": "canary"}, "values": {"session.minutes": 20}},
-            {"name": "paid", "labels": {"ring": "main"}},
-        ]
-    )
-    return {**made, **strategy}
-
-
-def waves(*, soak: str = "10m", **more: Any) -> Body:
-    canary = {"name": "canary", "groupSelector": {"matchLabels": {"ring": "canary"}}, "soak": soak}
-    return {"waves": [canary, {"name": "all"}], **more}
-
-
-def progress(cluster: Cluster, name: str = "lock", resource: Any = POLICY_ROLLOUTS) -> Body:
-    body = cluster.find(resource, name)
-    assert body is not None
-    return body.get("status") or {}
-
-
-def pointer(cluster: Cluster, group: str) -> tuple[int, int | None]:
-    """(current, stable) revision of a group."""
-    body = cluster.find(RENDERED_GROUPS, f"app-{group}")
-    assert body is not None
-    return body["status"]["currentRevision"], body["status"].get("stableRevision")
-
-
-def voice(cluster: Cluster, group: str) -> str:
-    text = cluster.documents()["ConfigMap", HOME, f"app-{group}", "config.yaml"]
-    return text.split("voice: ")[1].split("\n")[0].strip("\"'")
-
-
-def happened(cluster: Cluster, name: str = "lock") -> list[str]:
-    """The reasons of the rollout's Events, in the order in which they were made."""
-    found = [e for e in cluster.memory.objects(EVENTS) if e["regarding"]["name"] == name]
-    return [e["reason"] for e in sorted(found, key=lambda e: int(e["metadata"]["resourceVersion"]))]
-
-
-async def until(
-    operator: Operator, cluster: Cluster, phase: str, name: str = "lock", resource: Any = POLICY_ROLLOUTS
-) -> Body:
-    """Wait, by clockwork, for a phase."""
-    for _ in range(4000):
-        status = progress(cluster, name, resource)
-        if status.get("phase") == phase:
-            return status
-        await asyncio.sleep(1)
-    raise AssertionError(f"{status.get('phase')}: {status.get('message')}, never {phase}")
+from waving import CLAMP, LOCK, REST, groups, happened, pointer, progress, until, voice, waves
 
 
 async def test_a_policy_without_a_strategy_reaches_every_group() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,3 +99,12 @@ def notice_fields(items: Sequence[Notice]) -> list[dict[str, str]]:
         {"key": i.key[:NAME_LENGTH], "reason": i.reason, "message": i.message[:TEXT_LENGTH]}
         for i in items[:20]
     ]
+
+
+def without_times(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status without the times of its conditions, to compare."""
+    spoken = [
+        {**{k: v for k, v in c.items() if k != "lastTransitionTime"}, "message": c.get("message") or ""}
+        for c in status.get("conditions") or ()
+    ]
+    return {**status, "conditions": spoken}

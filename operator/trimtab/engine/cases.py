@@ -15,6 +15,7 @@ from trimtab.core.policy import Policy, contradictions
 from trimtab.core.problems import Notice, RejectedError, Violation
 from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
+from trimtab.core.rollout import planned
 from trimtab.core.schema import Schema
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
@@ -89,7 +90,7 @@ class Cases:
             return await self._policy(key, source, judgement)
         except RefusedError as error:
             verdict = refused(error.reason, error.message, error.violations)
-            return Case(source, refusal=verdict, scope=_planned(source))
+            return Case(source, refusal=verdict, scope=tuple(planned(source.progress)))
 
     def _recovered(self, key: TemplateKey, source: Source) -> Source:
         """The source with what its status has lost, as far as groups can tell: somebody wiped it, or a strategy was
@@ -267,9 +268,7 @@ class Cases:
 
     def forget(self) -> None:
         """Drop what was worked out of rollouts that are gone."""
-        present = {
-            item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
-        }
+        present = self.sources.present()
         self._judged = {uid: known for uid, known in self._judged.items() if uid in present}
         self._strategies = {uid: known for uid, known in self._strategies.items() if uid in present}
 
@@ -310,7 +309,3 @@ def _content(key: TemplateKey, snapshot: str, generation: int) -> Content:
     return Content(
         hash=snapshot.removeprefix(f"{key.name}-"), snapshot=snapshot, generation=generation or None
     )
-
-
-def _planned(source: Source) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for wave in source.progress.waves for name in wave.groups))

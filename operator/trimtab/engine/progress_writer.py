@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
 from trimtab.core.rollout import Step, intents
-from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields
+from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.cases import Case
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.sources import FIELDS, POLICY, Source, Sources
@@ -78,7 +78,7 @@ class ProgressWriter:
             }
         status = {name: value for name, value in status.items() if value not in (None, [])}
         wanted = intents(progress)
-        if _plain(status) == _plain(item.status):
+        if without_times(status) == without_times(item.status):
             self.unsure.pop(source.uid, None)
             return source
         try:
@@ -156,12 +156,3 @@ def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
     if case.refusal is not None:
         return case.refusal
     return rollout_verdict(progress, case.notices)
-
-
-def _plain(status: Mapping[str, Any]) -> dict[str, Any]:
-    """A status without the times of its conditions, to compare."""
-    spoken = [
-        {**{k: v for k, v in c.items() if k != "lastTransitionTime"}, "message": c.get("message") or ""}
-        for c in status.get("conditions") or ()
-    ]
-    return {**status, "conditions": spoken}

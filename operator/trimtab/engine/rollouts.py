@@ -100,9 +100,7 @@ class Rollouts:
 
     def _tidy(self) -> None:
         """Keep nothing of rollouts that are gone."""
-        present = {
-            item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
-        }
+        present = self.sources.present()
         self.audit.forget(present)
         self.cases.forget()
         self.drafts.keep(present)

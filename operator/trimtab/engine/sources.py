@@ -104,9 +104,7 @@ class Sources:
             self._as_of, self._by_template = self.world.rollouts.changes, {}
             for item in sorted(self.world.rollouts, key=lambda item: item.metadata.name):
                 self._by_template.setdefault(template_of(item), []).append(self._source(POLICY, item))
-            present = {
-                item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store
-            }
+            present = self.present()
             self._known = {uid: known for uid, known in self._known.items() if uid in present}
         return self._by_template.get(key, [])
 
@@ -121,6 +119,10 @@ class Sources:
         """Everything that rolls out in a template's groups."""
         template = self.template(key)
         return [*([template] if template else []), *self.policies(key)]
+
+    def present(self) -> set[str]:
+        """The uids of everything that may roll out."""
+        return {item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store}
 
     def store(self, kind: str) -> Objects[AnyObject]:
         """Where the objects of that kind are."""

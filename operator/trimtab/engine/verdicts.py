@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import naming
-from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields
+from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
 from trimtab.engine.preference_status import conditions_before, status_of
@@ -153,7 +153,7 @@ class Verdicts:
             if item is None or more is None:
                 return None
             status = _object_status(item, verdict, more, self.now())
-            if _spoken(status) == _spoken(item.status):
+            if without_times(status) == without_times(item.status):
                 settled()
                 return None
 
@@ -245,13 +245,3 @@ def _object_status(item: AnyObject, verdict: Verdict, fields: dict[str, Any], no
         **fields,
     }
     return {name: value for name, value in status.items() if value is not None}
-
-
-def _spoken(status: dict[str, Any]) -> dict[str, Any]:
-    """A status without times, to compare."""
-    plain = [
-        {k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status.get("conditions") or ()
-    ]
-    for condition in plain:
-        condition.setdefault("message", "")
-    return {**status, "conditions": plain}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trimtab.core import times
 from trimtab.core.health import State
-from trimtab.core.rollout import Evidence
+from trimtab.core.rollout import Evidence, planned
 from trimtab.engine.cases import Case
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.group_state import GroupState
@@ -68,7 +68,7 @@ class Watching:
         back: set[WorkloadKey] = set()
         for source in sources:
             going_back = source.progress.phase in _BACK
-            for name in source.wanted or (_planned(source) if going_back else ()):
+            for name in source.wanted or (planned(source.progress) if going_back else ()):
                 state = states.get(GroupKey(*key, name))
                 mine = self._workloads(state) if state is not None else set()
                 if source.progress.underway is None:
@@ -160,7 +160,3 @@ class Watching:
         self._back.clear()
         self._owners = {}
         self.health_watch.want((), back=())
-
-
-def _planned(source: Source) -> Iterable[str]:
-    return (name for wave in source.progress.waves for name in wave.groups)

@@ -30,7 +30,7 @@ What keeps it safe:
 """
 
 from trimtab.core.rollout.machine import step
-from trimtab.core.rollout.reading import NOTHING, intents
+from trimtab.core.rollout.reading import NOTHING, intents, planned
 from trimtab.core.rollout.seen import (
     Answer,
     Evidence,
@@ -53,5 +53,6 @@ __all__ = [
     "Step",
     "Transition",
     "intents",
+    "planned",
     "step",
 ]

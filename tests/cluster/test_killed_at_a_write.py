@@ -10,10 +10,12 @@ import pytest
 from place import Arena
 
 from crash import runs
+from crash.faulty import faulty
 from crash.ground import Ground
 from crash.points import Point
 from crash.runs import Result
 from crash.scenes import SCENES
+from crash.stale import stale
 
 SCENE = "aborted"
 STRIDE = 7
@@ -87,7 +89,7 @@ def test_a_leader_that_slept_through_a_rollback_changes_nothing(
     """Its write is on its way, or done, when it falls asleep; the other one has aborted the rollout when it wakes."""
     want = expected(SCENE)
     at = point(want, "patch renderedgroups/app-free/status currentRevision=2", after=after)
-    made = runs.stale(ground, SCENES[SCENE], want, at, log)
+    made = stale(ground, SCENES[SCENE], want, at, log)
     assert made.struck
     assert made.problems == []
 
@@ -97,5 +99,5 @@ def test_a_bad_network_changes_nothing_in_the_end(
     ground: Ground, expected: Expected, log: Path, seed: int
 ) -> None:
     want = expected(SCENE)
-    made = runs.faulty(ground, SCENES[SCENE], want, seed, log)
+    made = faulty(ground, SCENES[SCENE], want, seed, log)
     assert made.problems == []

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from crash import runs
+from crash.faulty import faulty
 from crash.ground import Ground
 from crash.points import Point
-from crash.runs import Result
+from crash.runs import Result, killed, short_lives, undisturbed
 from crash.scenes import SCENES
+from crash.stale import stale
 from trimtab.sandbox import Sandbox
 
 UNDISTURBED, KILLED, LIVES, STALE, FAULTS = "undisturbed", "killed", "lives", "stale", "faults"
@@ -49,12 +50,12 @@ def perform(ground: Ground, job: Job, expected: Result | None, log: Path) -> Res
     """:raises Exception: the harness itself failed, or an undisturbed run did."""
     scene = SCENES[job.scene]
     if job.kind == UNDISTURBED or expected is None:
-        return runs.undisturbed(ground, scene, log)
+        return undisturbed(ground, scene, log)
     if isinstance(job.at, int):
-        run = runs.short_lives if job.kind == LIVES else runs.faulty
+        run = short_lives if job.kind == LIVES else faulty
         return run(ground, scene, expected, job.at, log)
     assert job.at is not None
-    return (runs.stale if job.kind == STALE else runs.killed)(ground, scene, expected, job.at, log)
+    return (stale if job.kind == STALE else killed)(ground, scene, expected, job.at, log)
 
 
 class Pool:

@@ -14,6 +14,7 @@ from trimtab.crypto import Keys
 from trimtab.engine.answers import Answers
 from trimtab.engine.assignments import Assignments
 from trimtab.engine.audit import Audit
+from trimtab.engine.backoff import Backoff
 from trimtab.engine.cases import Cases
 from trimtab.engine.drafts import Drafts
 from trimtab.engine.evidence import WorkloadKey
@@ -136,7 +137,7 @@ class Engine:
         self.world.namespace_changed = self.groups.namespace_changed
         self.reflectors = self._reflectors()
         self.leading = asyncio.Event()
-        self._failures: dict[Work, int] = {}
+        self._backoff = Backoff()
 
     def _digest(self, value: object) -> str:
         keys = self.snapshots.keys
@@ -266,7 +267,7 @@ class Engine:
             try:
                 if self.leading.is_set():
                     await self._do(work)  # type: ignore[arg-type]
-                    self._failures.pop(work, None)  # type: ignore[call-overload]
+                    self._backoff.worked(work)
             except asyncio.CancelledError:
                 current = asyncio.current_task()
                 if current is None or current.cancelling():
@@ -291,8 +292,7 @@ class Engine:
 
     def _later(self, work: Work, error: Exception) -> None:
         """Nothing was decided: whatever was dirty still is, or is looked at whole."""
-        count = self._failures[work] = self._failures.get(work, 0) + 1
-        delay = min(30.0, 0.05 * 2 ** min(count, 10))
+        count, delay = self._backoff.failed(work, error)
         if count > 2:
             log.warning("trying again in %.1fs: %s", delay, error, extra={"key": str(work.key)})
         if isinstance(work.key, GroupKey):

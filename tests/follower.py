@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trimtab.api.rollout_status import Content, Preview, RolloutProgress
+from trimtab.api.rollout_status import Content, GateStatus, Preview, RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.core.rollout import Evidence, GroupSeen, Intent, Request, Seen, Step, intents, step
 from trimtab.core.strategy import Strategy, compile_strategy
@@ -178,16 +178,18 @@ class Place:
         """Each gate (or the one named) gives these results in the present wave."""
         for status in self.progress.gates:
             if not gate or status.name == gate:
-                self.evidence += [
-                    Evidence(
-                        status.name,
-                        self.progress.epoch or 0,
-                        self.progress.current_wave or 0,
-                        result,  # type: ignore[arg-type]
-                        message,
-                    )
-                    for result in results
-                ]
+                self.evidence += [self.evidence_of(status, result, message) for result in results]
+
+    def evidence_of(self, status: GateStatus, result: Any, message: str = "") -> Evidence:
+        """What a measurement in the present wave says, begun now."""
+        progress = self.progress
+        at = (progress.epoch or 0, progress.current_wave or 0)
+        return Evidence(status.name, *at, result, message, status.rule or "", self.begun())
+
+    def begun(self) -> float:
+        """A moment in which nothing else has happened."""
+        self.now = round(self.now + 0.001, 3)
+        return self.now
 
     def ask(self, action: str, content_hash: str = "", **fields: str) -> Any:
         """Somebody asks; the answer."""

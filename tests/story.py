@@ -111,6 +111,10 @@ class Story(Place):
     verdicts: dict[str, Answer] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
     """The last word of each gate in the present wave."""
+    proved: dict[str, float] = field(default_factory=dict)
+    """When the last measurement of each gate was begun that succeeded in the present wave."""
+    settled_since: float | None = None
+    """Since when the wave's groups have been seen to be as they shall, and never not to be."""
 
     def happen(self, command: tuple[Any, ...]) -> None:
         getattr(self, f"on_{command[0]}")(*command[1:])
@@ -135,7 +139,7 @@ class Story(Place):
             made.progress.current_wave,
             made.progress.underway,
         ):
-            self.latest, self.well_for = {}, -1.0
+            self.latest, self.well_for, self.proved, self.settled_since = {}, -1.0, {}, None
         return made
 
     def _know(self, before: RolloutProgress, seen: Seen) -> None:
@@ -143,12 +147,30 @@ class Story(Place):
         for evidence in seen.evidence:
             if (evidence.epoch, evidence.wave) == (before.epoch, before.current_wave):
                 self.latest[evidence.gate] = evidence.result
+                if evidence.result in ("Successful", "NoData"):
+                    self.proved[evidence.gate] = evidence.at
+        self._know_groups(before, seen)
         passed = times.rounded(self.now) - self.last_look
         self.last_look += passed
         if passed > 120 or not self.is_well(before, seen):
             self.well_for = -1.0
         if self.is_well(before, seen):
             self.well_for = 0.0 if self.well_for < 0 else self.well_for + max(passed, 0.0)
+
+    def _know_groups(self, before: RolloutProgress, seen: Seen) -> None:
+        if before.underway != "Forward" or before.wave_state == "Held" or seen.target is None:
+            return
+        wanted = intents(before)
+        names = before.waves[(before.current_wave or 1) - 1].groups
+        found = [seen.groups.get(name) for name in names]
+        if any(g is not None and g.exists and g.health != "Healthy" for g in found):
+            self.settled_since = None
+        elif self.settled_since is None and all(
+            g is not None
+            and (not g.exists or (g.settled and g.intent == wanted[name] and g.epoch == before.epoch))
+            for name, g in zip(names, found, strict=True)
+        ):
+            self.settled_since = times.rounded(self.now)
 
     def is_well(self, progress: RolloutProgress, seen: Seen) -> bool:
         if progress.underway != "Forward" or progress.wave_state == "Held" or seen.strategy is None:
@@ -209,7 +231,8 @@ class Story(Place):
     def on_evidence(self, gate: str, result: Any, epoch: int, wave: int) -> None:
         progress = self.progress
         at = ((progress.epoch or 0) + epoch, (progress.current_wave or 0) + wave)
-        self.evidence.append(Evidence(gate, *at, result, "a figure"))
+        rule = next((s.rule for s in progress.gates if s.name == gate), None) or ""
+        self.evidence.append(Evidence(gate, *at, result, "a figure", rule, self.begun()))
 
     def on_edit(self, name: str) -> None:
         self.target = content(name) if name else None

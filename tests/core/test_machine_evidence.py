@@ -34,6 +34,7 @@ def test_a_wave_waits_for_groups_workloads_gates_and_its_soak() -> None:
         "gates errors, smoke"
     )
     made.groups["a"].health = "Healthy"
+    made.settle()
     made.measure("Successful", gate="errors")
     made.settle()
     assert made.progress.message == "wave 1/2 (canary): 1 of 1 group updated; waiting for gate smoke"
@@ -64,6 +65,7 @@ def test_a_soak_that_is_broken_starts_again_with_a_new_deadline(trouble: str) ->
 
     made.groups["a"].health, made.groups["a"].looked_at = "Healthy", True
     made.follow()
+    made.settle()
     made.measure("Successful")
     made.settle()
     made.pass_time(290)

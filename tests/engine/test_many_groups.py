@@ -6,6 +6,9 @@ from collections import Counter
 from unittest import mock
 
 from simulation import HOME, Cluster, Operator, spec
+from trimtab.api.strategy import GateSpec
+from trimtab.core import times
+from trimtab.core.strategy import Gate
 from trimtab.engine.engine import Engine
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.world import Work
@@ -92,15 +95,25 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
     async with Operator(cluster) as operator:
         watching = operator.engine.watching
         await until(operator, cluster, "Progressing")
+        await operator.engine.idle()
         status, source = progress(cluster), cluster.find(POLICY_ROLLOUTS, "lock")
         assert source is not None
         place = TemplateKey(HOME, "app")
 
         def measured(result: str) -> None:
+            begun = operator.engine.rollouts.clock()
             subject = Subject(
-                "PolicyRollout", HOME, "lock", source["metadata"]["uid"], status["epoch"], 1, 0.0
+                "PolicyRollout",
+                HOME,
+                "lock",
+                source["metadata"]["uid"],
+                status["epoch"],
+                1,
+                times.read(status["waveStartedAt"]) or 0.0,
+                status["settledAt"],
             )
-            watching.measured(subject, "alive", Measurement(result))  # type: ignore[arg-type]
+            gate = Gate("alive", GateSpec.model_validate(gates[0]), rule=status["gates"][0]["rule"])
+            watching.measured(subject, gate, Measurement(result), begun)  # type: ignore[arg-type]
 
         measured("Successful")
         await until(operator, cluster, "Soaking")

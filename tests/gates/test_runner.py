@@ -33,6 +33,8 @@ class Check:
     interval: float = 30.0
     initial_delay: float = 0.0
     timeout: float = 10.0
+    rule: str = ""
+    round: int = 0
     spec: GateSpec = field(default_factory=lambda: GateSpec(name="errors", http=HttpGate(url="http://a/")))
 
 
@@ -53,8 +55,9 @@ class Scene:
     def now(self) -> float:
         return STARTED + self.ahead + asyncio.get_running_loop().time()
 
-    def report(self, subject: Subject, gate: str, measurement: Measurement) -> None:
-        self.told.append((self.now() - STARTED, subject, gate, measurement))
+    def report(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
+        assert begun <= self.now()
+        self.told.append((self.now() - STARTED, subject, gate.name, measurement))
 
     async def measure(self, subject: Subject, gate: Gate) -> Measurement:
         self.made.append((self.now() - STARTED, gate.name))

@@ -132,6 +132,23 @@ def test_a_soak_really_elapsed_with_continuous_evidence(scene: Any) -> None:
 
 
 @given(SCENES)
+def test_a_wave_completes_on_what_its_gates_measured_once_its_groups_were_there(scene: Any) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        completed = any(t.reason == "WaveCompleted" for t in made.transitions)
+        promoted = any(t.reason == "WavePromoted" for t in made.transitions)
+        if not completed or promoted or before.wave_state == "Held" or seen.strategy is None:
+            return
+        if before.waves[(before.current_wave or 1) - 1].name in before.promoted:
+            return
+        assert story.settled_since is not None
+        for gate in seen.strategy.gates:
+            if not gate.dry_run:
+                assert story.proved[gate.name] > story.settled_since
+
+    told(scene, law)
+
+
+@given(SCENES)
 def test_every_failure_ends_in_a_rollback_or_a_pause(scene: Any) -> None:
     def law(_: Story, __: RolloutProgress, seen: Seen, made: Step) -> None:
         told = [t for t in made.transitions if t.reason in FAILURES]

@@ -80,6 +80,20 @@ class GateStatus(StatusModel):
         default="Pending", description="What its last measurement said."
     )
     passed: bool = Field(default=False, description="Whether it has succeeded in this wave.")
+    rule: ShortText | None = Field(
+        default=None,
+        description="A hash of what it asks: an edit of that is a gate that has not been measured.",
+    )
+    counted_until: Timestamp | None = Field(
+        default=None,
+        description="Measurements that were begun until then have been counted, or do not count any more.",
+    )
+    round: Count = Field(
+        default=0, description="How many times its Job has failed and somebody has asked for another one."
+    )
+    failure_limit: Count = Field(default=0, description="How many failures in a row it may have.")
+    error_limit: Count = Field(default=4, description="How many measurements in a row may say nothing.")
+    dry_run: bool = Field(default=False, description="Whether it decides nothing.")
     failures: Count = Field(default=0, description="Failed measurements in a row.")
     errors: Count = Field(
         default=0, description="Measurements in a row that could not be made or said nothing certain."
@@ -215,7 +229,13 @@ class RolloutProgress(StatusModel):
     wave_started_at: Timestamp | None = Field(default=None, description="When the present wave started.")
     moving_since: Timestamp | None = Field(
         default=None,
-        description="Since when groups follow without a pause; the progress deadline counts from here.",
+        description="Since when the wave has not been well, all such times of it put together; the progress deadline "
+        "counts from here.",
+    )
+    settled_at: Timestamp | None = Field(
+        default=None,
+        description="Since when every group of the wave serves what it shall and is well: only what gates measure from "
+        "then on lets it soak.",
     )
     soak_started_at: Timestamp | None = Field(
         default=None, description="Since when all evidence of the present wave has been good without a gap."
@@ -234,6 +254,9 @@ class RolloutProgress(StatusModel):
         default_factory=list, description="The gates' evidence in the present wave."
     )
     halt: Halt | None = Field(default=None, description="Why it stands still.")
+    on_failure: Literal["Rollback", "Pause"] | None = Field(
+        default=None, description="What the strategy says of failures; unset: Rollback."
+    )
     failure: Failure | None = Field(default=None, description="Why the last attempt went back.")
     quarantine: Annotated[
         list[Quarantined], Field(max_length=QUARANTINED, json_schema_extra=list_map("hash"))

@@ -5,6 +5,7 @@ What is wrong with one is found in one reading; see :class:`trimtab.core.problem
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ class Gate:
     error_limit: int = ERROR_LIMIT
     dry_run: bool = False
     on_no_data: OnNoData = "Pause"
+    rule: str = ""
+    """A hash of what it asks. It is no secret: a URL with user info is refused."""
+    round: int = 0
+    """How many Jobs have been made for the wave before."""
 
     @property
     def once(self) -> bool:
@@ -125,7 +130,13 @@ def _gate(gate: GateSpec, path: str, deadline: float, wrong: list[Violation]) ->
         ERROR_LIMIT if gate.consecutive_error_limit is None else gate.consecutive_error_limit,
         bool(gate.dry_run),
         gate.on_no_data or "Pause",
+        _rule(gate),
     )
+
+
+def _rule(gate: GateSpec) -> str:
+    asks = gate.model_dump_json(include={"prometheus", "http", "job"}, exclude_none=True)
+    return hashlib.sha256(asks.encode()).hexdigest()[:12]
 
 
 def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:

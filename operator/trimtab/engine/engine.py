@@ -42,7 +42,7 @@ from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import Work, World
 from trimtab.engine.writer import Writer
 from trimtab.gates import Measurement
-from trimtab.gates.runner import Runner, Subject
+from trimtab.gates.runner import Gate, Runner, Subject
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.port import Api, MetaOnly
@@ -155,8 +155,8 @@ class Engine:
     def _restart_now(self, group: GroupKey) -> None:
         self.groups.restart_now(group)
 
-    def _measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
-        self.watching.measured(subject, gate, measurement)
+    def _measured(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
+        self.watching.measured(subject, gate, measurement, begun)
 
     def _reflectors(self) -> list[AnyReflector]:
         world, every = self.world, self.settings.relist_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimtab.core import times
 from trimtab.core.health import State
@@ -18,7 +18,7 @@ from trimtab.engine.sources import Source
 from trimtab.engine.workloads import Workloads
 from trimtab.engine.world import World
 from trimtab.gates import Measurement
-from trimtab.gates.runner import Runner, Subject
+from trimtab.gates.runner import Gate, Runner, Subject
 
 EVIDENCE_SECONDS = 180.0
 """How old evidence of a workload's health may be: longer than a watch says nothing."""
@@ -39,8 +39,8 @@ class Watching:
     _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
     _measured: dict[str, TemplateKey] = field(default_factory=dict)
     """uid -> the template whose rollouts have to look at its evidence"""
-    _passed: dict[str, frozenset[tuple[int, int, str]]] = field(default_factory=dict)
-    """uid -> (epoch, wave, gate) of the gates that status says are successful"""
+    _passed: dict[str, tuple[Subject, frozenset[tuple[str, str]]]] = field(default_factory=dict)
+    """uid -> what is judged, and (name, rule) of the gates that status says are successful"""
 
     # Health.
 
@@ -118,12 +118,6 @@ class Watching:
             if case.strategy is not None or not measure:
                 self.forget(source.uid)
             return
-        self._measured[source.uid] = key
-        self._passed[source.uid] = frozenset(
-            (progress.epoch or 0, progress.current_wave or 0, gate.name)
-            for gate in progress.gates
-            if gate.result == "Successful"
-        )
         subject = Subject(
             kind=source.kind,
             namespace=source.key.namespace,
@@ -132,16 +126,31 @@ class Watching:
             epoch=progress.epoch or 0,
             wave=progress.current_wave or 0,
             started_at=times.read(progress.wave_started_at) or 0.0,
+            settled_at=progress.settled_at,
         )
-        self.runner.want(subject, gates)
+        successful = {(s.name, s.rule or "") for s in progress.gates if s.result == "Successful"}
+        self._measured[source.uid] = key
+        self._passed[source.uid] = subject, frozenset(successful)
+        rounds = {status.name: status.round for status in progress.gates}
+        due = [gate for gate in gates if progress.settled_at is not None or not gate.once]
+        self.runner.want(subject, [replace(gate, round=rounds.get(gate.name, 0)) for gate in due])
 
-    def measured(self, subject: Subject, gate: str, measurement: Measurement) -> None:
-        """A gate has been measured."""
+    def measured(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
+        """A gate has been measured; it was begun then."""
         owner, waiting = self._measured.get(subject.uid), self._evidence.get(subject.uid)
-        known = (subject.epoch, subject.wave, gate) in self._passed.get(subject.uid, ())
+        judged, passed = self._passed.get(subject.uid, (None, frozenset[tuple[str, str]]()))
+        known = judged == subject and (gate.name, gate.rule) in passed
         if owner is None or (known and not waiting and measurement.result == "Successful"):
             return  # one more success is no news
-        evidence = Evidence(gate, subject.epoch, subject.wave, measurement.result, measurement.message)
+        evidence = Evidence(
+            gate.name,
+            subject.epoch,
+            subject.wave,
+            measurement.result,
+            measurement.message,
+            gate.rule,
+            begun,
+        )
         self._evidence.setdefault(subject.uid, []).append(evidence)
         self.world.enqueue_rollouts(owner)
 

@@ -24,13 +24,15 @@ _LONGEST = 63  # of a Job's name: its pods carry it as a label
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One wave of one attempt of a rollout: what a Job is made for. ``rollout`` is the value of the label."""
+    """One wave of one attempt of a rollout: what a Job is made for. ``rollout`` is the value of the label; ``round``
+    rises when a Job has failed and somebody wants it tried again."""
 
     namespace: str
     rollout: str
     uid: str
     epoch: int
     wave: int
+    round: int = 0
 
 
 def rollout_label(name: str) -> str:
@@ -42,7 +44,8 @@ def rollout_label(name: str) -> str:
 
 def job_name(cron_job: str, run: Run) -> str:
     """``<cronjob>-<10 hex digits>``."""
-    mark = hashlib.sha256(f"{run.uid}/{run.epoch}/{run.wave}".encode()).hexdigest()[:10]
+    said = f"{run.uid}/{run.epoch}/{run.wave}" + (f"/{run.round}" if run.round else "")
+    mark = hashlib.sha256(said.encode()).hexdigest()[:10]
     return f"{cron_job[: _LONGEST - 11].rstrip('.-')}-{mark}"
 
 

@@ -34,7 +34,8 @@ JOBS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged: one wave of one attempt of a rollout. ``started_at``: the wave's start, seconds since 1970."""
+    """What is judged: one wave of one attempt of a rollout. ``started_at``: the wave's start, seconds since 1970.
+    ``settled_at``: since when its groups are as they shall be; whenever that changes, everything is measured anew."""
 
     kind: str
     namespace: str
@@ -43,6 +44,7 @@ class Subject:
     epoch: int
     wave: int
     started_at: float
+    settled_at: str | None = None
 
 
 class Gate(Protocol):
@@ -61,11 +63,18 @@ class Gate(Protocol):
     def timeout(self) -> float: ...
 
     @property
+    def rule(self) -> str: ...
+
+    @property
+    def round(self) -> int: ...
+
+    @property
     def spec(self) -> GateSpec: ...
 
 
 Measure = Callable[[Subject, Gate], Awaitable[Measurement]]
-Report = Callable[[Subject, str, Measurement], None]
+Report = Callable[[Subject, Gate, Measurement, float], None]
+"""What was measured, and when that was begun, in seconds since 1970."""
 
 
 @dataclass(slots=True)
@@ -150,10 +159,11 @@ class Runner:
         measurement = Measurement("Pending")
         while True:
             await asyncio.sleep(due - loop.time())
+            begun = self._clock()
             if not _final(gate, measurement):
                 measurement = await self._measured(subject, gate)
                 GATE_MEASUREMENTS.labels(_type(gate.spec), measurement.result).inc()
-            self._tell(subject, gate, measurement)
+            self._tell(subject, gate, measurement, begun)
             soon = gate.spec.job is not None and measurement.result == "Pending"
             due = max(due + (min(gate.interval, JOB_SECONDS) if soon else gate.interval), loop.time())
 
@@ -174,12 +184,12 @@ class Runner:
             self._measure = Surveyor(self._api, self._allow, self._asker).measure
         return self._measure
 
-    def _tell(self, subject: Subject, gate: Gate, measurement: Measurement) -> None:
+    def _tell(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
         running = self._running.get(subject.uid)
         if running is None or running.subject != subject:
             return
         try:
-            self._report(subject, gate.name, measurement)
+            self._report(subject, gate, measurement, begun)
         except Exception:
             log.exception(
                 "a measurement could not be taken", extra={"gate": gate.name, "rollout": subject.name}
@@ -211,7 +221,7 @@ class Surveyor:
 
     async def _job(self, cron_job: str, subject: Subject, gate: Gate) -> Measurement:
         label = job.rollout_label(subject.name)
-        run = job.Run(subject.namespace, label, subject.uid, subject.epoch, subject.wave)
+        run = job.Run(subject.namespace, label, subject.uid, subject.epoch, subject.wave, gate.round)
         async with self._slots:
             try:
                 async with asyncio.timeout(gate.timeout):

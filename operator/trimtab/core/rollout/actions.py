@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trimtab.api.rollout_status import HANDLED, Failure
-from trimtab.core.rollout import reading
+from trimtab.core.rollout import gates, reading
 from trimtab.core.rollout.phases import phase_of, tell_phase
 from trimtab.core.rollout.planning import plan
 from trimtab.core.rollout.run import Run
@@ -126,7 +126,7 @@ def _promote(run: Run, request: Request) -> str:
         run.ignore_freeze = True  # of this wave alone: a freeze may hold the next one
     if run.progress.halt is not None:
         run.change(halt=None, failure=None)
-        run.again()
+        gates.again(run)
     run.tell("WavePromoted", _said(f"wave {wave.name} is promoted", request), request.requester)
     return f"wave {wave.name} is promoted"
 
@@ -155,7 +155,7 @@ def _resume(run: Run, request: Request) -> str:
     run.change(halt=None)
     if run.progress.underway == "Forward":
         run.change(failure=None)
-        run.again()
+        gates.again(run)
     run.tell("RolloutResumed", _said("resumed", request), request.requester)
     also = run.seen.strategy is not None and run.seen.strategy.paused
     return "resumed; but spec.strategy.paused is true as well: set it to false" if also else "resumed"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from trimtab.api.rollout_status import GateStatus
+from trimtab.core import times
 from trimtab.core.rollout import reading
 from trimtab.core.rollout.run import HaltReason, Run
 from trimtab.core.rollout.seen import Evidence
-from trimtab.core.strategy import ERROR_LIMIT
+from trimtab.core.strategy import Gate
 
 HALTS: dict[str, HaltReason] = {
     "Error": "GateError",
@@ -28,29 +29,60 @@ def follow_strategy(run: Run) -> bool:
     strategy = run.seen.strategy
     if strategy is None or not reading.measuring(run.progress):
         return False
-    known = {status.name: status for status in run.progress.gates}
-    gates = [known.get(gate.name) or GateStatus(name=gate.name) for gate in strategy.gates]
-    if gates == run.progress.gates:
-        return False
-    run.change(gates=gates)
-    return True
+    known = {(status.name, status.rule or ""): status for status in run.progress.gates}
+    gates = [_limited(known.get((gate.name, gate.rule)) or fresh(gate), gate) for gate in strategy.gates]
+    changed = {
+        name: value
+        for name, value in (("gates", gates), ("on_failure", strategy.on_failure))
+        if getattr(run.progress, name) != value
+    }
+    run.change(**changed)
+    return bool(changed)
+
+
+def fresh(gate: Gate) -> GateStatus:
+    """A gate that has not been measured."""
+    return _limited(GateStatus(name=gate.name, rule=gate.rule or None), gate)
+
+
+def _limited(status: GateStatus, gate: Gate) -> GateStatus:
+    """What decides goes into status, where it holds while a spec is refused."""
+    limits = {
+        "failure_limit": gate.failure_limit,
+        "error_limit": gate.error_limit,
+        "dry_run": gate.dry_run,
+    }
+    same = all(getattr(status, name) == value for name, value in limits.items())
+    return status if same else status.model_copy(update=limits)
 
 
 def take_evidence(run: Run) -> None:
-    """Count what was measured in this epoch and wave; evidence of any other is refused. What follows a failure does not
-    make it undone."""
+    """Count what was measured in this epoch and wave, each measurement once; evidence of any other is refused. What
+    follows a failure does not make it undone."""
     for evidence in run.seen.evidence:
         if not reading.measuring(run.progress) or failed(run):
             return
         if (evidence.epoch, evidence.wave) == (run.progress.epoch, run.progress.current_wave):
-            gates = [_counted(run, s, evidence) if s.name == evidence.gate else s for s in run.progress.gates]
+            gates = [
+                _counted(run, s, evidence) if _counts(run, s, evidence) else s for s in run.progress.gates
+            ]
             if gates != run.progress.gates:
                 run.change(gates=gates)
+
+
+def _counts(run: Run, status: GateStatus, evidence: Evidence) -> bool:
+    """Whether it is news of that gate. A moment that is still to come was written before clocks went back."""
+    if (status.name, status.rule or "") != (evidence.gate, evidence.rule):
+        return False
+    until = times.read(status.counted_until)
+    return until is None or until > run.now or times.rounded(evidence.at) > until
 
 
 def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
     gate = run.gate(status.name)
     result, message = evidence.result, evidence.message
+    if result == "NoData" and gate is None:
+        return status  # the spec is refused, and nobody can say what this comes to
     if result == "NoData" and gate is not None and gate.on_no_data != "Pause":
         result = "Failed" if gate.on_no_data == "Fail" else "Successful"
         message = f"no data{': ' if message else ''}{message}"
@@ -64,8 +96,8 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
     else:
         errors += 1  # says nothing, so it does not end a row of failures either
     # Beyond its limit a row decides nothing more, and is not worth a write each time.
-    failures = min(failures, (gate.failure_limit if gate else 0) + 1)
-    errors = min(errors, (gate.error_limit if gate else ERROR_LIMIT) + 1)
+    failures = min(failures, status.failure_limit + 1)
+    errors = min(errors, status.error_limit + 1)
     figures = result in (
         "Successful",
         "Failed",
@@ -73,22 +105,48 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
     same = (result, failures, errors) == (status.result, status.failures, status.errors)
     if same and (figures or (message or None) == status.message):
         return status
-    return GateStatus(
-        name=status.name,
-        result=result,
-        passed=status.passed or result == "Successful",
-        failures=failures,
-        errors=errors,
-        message=message or None,
-    )
+    counted = {
+        "result": result,
+        "passed": status.passed or result == "Successful",
+        "failures": failures,
+        "errors": errors,
+        "message": message or None,
+        "counted_until": times.text(evidence.at),
+    }
+    return GateStatus(**{**dict(status), **counted})
+
+
+def anew(run: Run, status: GateStatus) -> GateStatus:
+    """The gate as if it had never been measured; what was begun up to now does not count any more."""
+    blank = GateStatus(name=status.name, rule=status.rule, passed=status.passed, counted_until=run.text)
+    kept = {name: getattr(status, name) for name in ("round", "failure_limit", "error_limit", "dry_run")}
+    return blank.model_copy(update=kept)
+
+
+def again(run: Run) -> None:
+    """Judge the present wave anew: streaks end, what is measured every interval has to succeed again, and of a Job
+    that failed another one is made."""
+    if not reading.measuring(run.progress):
+        return
+    run.change(gates=[_again(run, status) for status in run.progress.gates])
+    restart(run)
+
+
+def _again(run: Run, status: GateStatus) -> GateStatus:
+    gate = run.gate(status.name)
+    if gate is None or not gate.once:
+        return anew(run, status)
+    if status.result == "Successful":
+        return status
+    failed = status.result == "Failed"
+    return anew(run, status).model_copy(update={"round": status.round + failed})
 
 
 def deciding(run: Run) -> list[GateStatus]:
     """The gates that count in the present wave: none once it is promoted."""
     if run.promoted:
         return []
-    rules = ((status, run.gate(status.name)) for status in run.progress.gates)
-    return [status for status, rule in rules if rule is None or not rule.dry_run]
+    return [status for status in run.progress.gates if not status.dry_run]
 
 
 def open_gates(run: Run) -> list[GateStatus]:
@@ -98,20 +156,12 @@ def open_gates(run: Run) -> list[GateStatus]:
 
 def failed(run: Run) -> GateStatus | None:
     """A gate that failed more often in a row than it may."""
-    for status in deciding(run):
-        rule = run.gate(status.name)
-        if status.failures > (rule.failure_limit if rule else 0):
-            return status
-    return None
+    return next((status for status in deciding(run) if status.failures > status.failure_limit), None)
 
 
 def silent(run: Run) -> GateStatus | None:
     """A gate that has said nothing for longer than it may."""
-    for status in deciding(run):
-        rule = run.gate(status.name)
-        if status.errors > (rule.error_limit if rule else ERROR_LIMIT):
-            return status
-    return None
+    return next((status for status in deciding(run) if status.errors > status.error_limit), None)
 
 
 def halt(run: Run) -> bool:
@@ -150,6 +200,7 @@ def why_silent(status: GateStatus) -> str:
     return f"gate {status.name} {SAYS.get(status.result, SAYS['Pending'])}{row}{why}"
 
 
-def restart(run: Run) -> None:
-    """The wave's time counts from now."""
-    run.change(wave_state="Moving", soak_started_at=None, moving_since=run.text, checked_at=run.text)
+def restart(run: Run, spent: float = 0.0) -> None:
+    """The wave's time counts from now; ``spent`` seconds of it have been."""
+    since = times.text(run.now - spent)
+    run.change(wave_state="Moving", soak_started_at=None, moving_since=since, checked_at=run.text)

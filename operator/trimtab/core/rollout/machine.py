@@ -16,7 +16,7 @@ from trimtab.core.rollout.phases import phase_of, tell_phase, tell_the_end
 from trimtab.core.rollout.planning import plan, stable_at_once, take_target
 from trimtab.core.rollout.run import Run
 from trimtab.core.rollout.seen import Seen, Step
-from trimtab.core.rollout.timing import deadline, soak, unheld, wake_at, watch
+from trimtab.core.rollout.timing import deadline, settle, soak, unheld, wake_at, watch
 
 Rule = Callable[[Run], bool]
 
@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     gates.halt,
     unheld,
     watch,
+    settle,
     soak,
     finish,
     deadline,
@@ -44,9 +45,10 @@ def step(progress: RolloutProgress, seen: Seen, now: float) -> Step:
     Write the progress that it returns before anything else follows from it. The same look again changes nothing.
     """
     run = Run(progress, seen, now)
-    _follow(run, (take_target, stable_at_once, plan, gates.follow_strategy))
+    _follow(run, (gates.follow_strategy,))
     gates.take_evidence(run)
-    _follow(run, (judge, gates.halt))
+    _follow(run, (judge,))  # a failure counts, even if new content comes in the same look
+    _follow(run, (take_target, stable_at_once, plan, gates.follow_strategy, judge, gates.halt))
     tell_phase(run)
     take_requests(run)
     _follow(run, RULES)

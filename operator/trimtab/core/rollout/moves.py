@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.api.rollout_status import GateStatus
-from trimtab.core.rollout import reading
+from trimtab.core.rollout import gates, reading
 from trimtab.core.rollout.judging import unsettled
 from trimtab.core.rollout.phases import previewed
 from trimtab.core.rollout.planning import plan, take_target
@@ -91,7 +90,8 @@ def _begin(run: Run, number: int) -> None:
         moving_since=run.text,
         checked_at=run.text,
         soak_started_at=None,
-        gates=[GateStatus(name=gate.name) for gate in (strategy.gates if strategy else ())],
+        settled_at=None,
+        gates=[gates.fresh(gate) for gate in (strategy.gates if strategy else ())],
     )
     wave = run.wave
     run.tell(

@@ -12,7 +12,6 @@ from trimtab.api.rollout_status import (
     QUARANTINED,
     Content,
     Failure,
-    GateStatus,
     Halt,
     Phase,
     PlannedWave,
@@ -36,7 +35,7 @@ FailureReason = Literal[
 ]
 HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed"]
 NOT_LOOKED_AT = GroupSeen()
-QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None}
+QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "settled_at": None}
 
 
 class Run:
@@ -98,7 +97,8 @@ class Run:
     @property
     def rolls_back(self) -> bool:
         """Whether a failure rolls back, rather than pauses."""
-        return self.seen.strategy is None or self.seen.strategy.on_failure == "Rollback"
+        strategy = self.seen.strategy
+        return (strategy.on_failure if strategy else self.progress.on_failure) != "Pause"
 
     @property
     def wave(self) -> PlannedWave | None:
@@ -205,23 +205,6 @@ class Run:
         self.transitions += made
         return made
 
-    def again(self) -> None:
-        """Judge the present wave anew: streaks end, what is measured every interval has to succeed again."""
-        if not reading.measuring(self.progress):
-            return
-        self.change(
-            gates=[self._fresh(status) for status in self.progress.gates],
-            wave_state="Moving",
-            soak_started_at=None,
-            moving_since=self.text,
-            checked_at=self.text,
-        )
-
-    def _fresh(self, status: GateStatus) -> GateStatus:
-        gate = self.gate(status.name)
-        once = gate is not None and gate.once and status.result == "Successful"
-        return status if once else GateStatus(name=status.name)
-
     def halt(self, reason: HaltReason, message: str, by: str = "", gate: str = "") -> None:
         """Stand still. ``by``: who asked; ``gate``: which one is silent."""
         self.change(halt=Halt(reason=reason, message=message or None, by=gate or by or None, since=self.text))
@@ -241,8 +224,8 @@ class Run:
 
     def go_back(self, reason: FailureReason, message: str, by: str = "") -> None:
         """Turn round: every planned group goes back to what is stable, whether it was touched or not."""
-        superseded = reason == "Superseded"
         halt = self.progress.halt
+        superseded = reason == "Superseded" and not (halt and halt.reason == "Failed")
         self.change(
             **QUIET,
             underway="Back",

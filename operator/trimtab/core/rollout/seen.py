@@ -45,13 +45,16 @@ class GroupSeen:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One measurement of a gate, with the epoch and the wave (from 1) that it was made in."""
+    """One measurement of a gate, with the epoch and the wave (from 1) that it was made in. ``rule`` is that of the gate
+    that was measured, ``at`` when the measurement was begun, in seconds since 1970."""
 
     gate: str
     epoch: int
     wave: int
     result: Result
     message: str = ""
+    rule: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from trimtab.api.rollout_status import GateStatus
 from trimtab.core import times
 from trimtab.core.rollout import gates, reading, words
 from trimtab.core.rollout.judging import fail, ill, unsettled
 from trimtab.core.rollout.run import Run
 
-CHECKED = 60.0
-"""How often status says that all is still being watched, in seconds."""
-GAP = 120.0
-"""After this long without anybody watching, soaks and deadlines start again."""
+GAP, SHORTEST_GAP = 120.0, 10.0
+"""After so many seconds without anybody watching, or after half of a soak if that is less, soaks and deadlines start
+again; twice as often status says that somebody watches."""
 
 
 def unheld(run: Run) -> bool:
@@ -25,21 +27,65 @@ def unheld(run: Run) -> bool:
 
 def watch(run: Run) -> bool:
     """Time counts only while somebody watches; after a gap, or when clocks went back, it starts again."""
-    progress = run.progress
+    progress, gap = run.progress, _gap(run)
     forward = reading.measuring(progress) and not run.held
     if not forward and not (progress.underway == "Back" and progress.phase != "RollbackFailed"):
         return False
     checked = times.read(progress.checked_at)
-    if checked is not None and 0 <= run.now - checked <= GAP:
-        if run.now - checked < CHECKED:
+    if checked is not None and 0 <= run.now - checked <= gap:
+        if run.now - checked < gap / 2:
             return False
         run.change(checked_at=run.text)
     elif progress.wave_state == "Soaking" and forward:
         run.tell("SoakInterrupted", "nobody was watching for a while: the soak starts again")
-        run.again()
+        gates.again(run)
     else:
         run.change(moving_since=run.text, checked_at=run.text)
     return True
+
+
+def _gap(run: Run) -> float:
+    """A soak that is not watched for half of its time has not been watched."""
+    if run.progress.wave_state != "Soaking" or run.wave is None:
+        return GAP
+    return min(GAP, max(reading.soak_of(run.wave) / 2, SHORTEST_GAP))
+
+
+def settle(run: Run) -> bool:
+    """The wave's groups have come to serve what they shall, and to be well: gates judge that from now on, and nothing
+    from before. Or they are not any more."""
+    progress = run.progress
+    if not reading.measuring(progress) or run.held or run.wave is None:
+        return False
+    if progress.settled_at is not None:
+        if not _disturbed(run):
+            return False
+        run.change(settled_at=None)
+        return True
+    if unsettled(run) or ill(run):
+        return False
+    run.change(settled_at=run.text, gates=[_unproved(run, status) for status in progress.gates])
+    return True
+
+
+def _disturbed(run: Run) -> bool:
+    """Whether a group of the wave is known not to be as it shall, or not well. One that was looked at while the rollout
+    was held, or before a restart, is only not known to be."""
+    wanted = reading.wanted(run.progress, hold=False)
+    for name in run.existing(run.wave.groups if run.wave else []):
+        found = run.group(name)
+        if found is None or found.intent is None or found.settled:
+            continue
+        if replace(found.intent, hold=False) == wanted.get(name):
+            return True
+    return bool(ill(run))
+
+
+def _unproved(run: Run, status: GateStatus) -> GateStatus:
+    """A success was of what was served before, and so is what is being measured now; failures and errors count on."""
+    if status.result in ("Successful", "Pending"):
+        return gates.anew(run, status)
+    return status.model_copy(update={"counted_until": run.text})
 
 
 def soak(run: Run) -> bool:
@@ -56,7 +102,8 @@ def soak(run: Run) -> bool:
     if well and not soaking:
         run.change(wave_state="Soaking", soak_started_at=run.text, checked_at=run.text)
     elif soaking and not well:
-        gates.restart(run)
+        since, soaked = run.since(progress.moving_since), run.since(progress.soak_started_at)
+        gates.restart(run, max(since - soaked, 0.0))
     return well != soaking
 
 
@@ -72,6 +119,9 @@ def deadline(run: Run) -> bool:
         return True
     if not reading.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
+    if run.seen.busy:  # another one holds its groups: that is not its own fault
+        run.change(moving_since=run.text)
+        return True
     open_, waited = unsettled(run), gates.open_gates(run)
     silent = [status for status in waited if status.result != "Failed"]
     if waited and not open_ and not ill(run) and len(silent) == len(waited):
@@ -92,10 +142,10 @@ def wake_at(run: Run) -> float | None:
     if progress.underway == "Back" and progress.phase != "RollbackFailed":
         moments = [
             _after(progress.moving_since, run.deadline),
-            None if checked is None else checked + CHECKED,
+            None if checked is None else checked + _gap(run) / 2,
         ]
     elif reading.measuring(progress) and not run.held:
-        moments = [None if checked is None else checked + CHECKED]
+        moments = [None if checked is None else checked + _gap(run) / 2]
         if progress.wave_state == "Moving":
             moments.append(_after(progress.moving_since, run.deadline))
         elif run.wave is not None:

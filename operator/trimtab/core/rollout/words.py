@@ -121,6 +121,8 @@ def _done(run: Run) -> str:
 
 def _progressing(run: Run) -> str:
     parts = [f"{_where(run)}: {_done(run)}", *lacking(run)]
+    if run.seen.busy:
+        parts.append(f"waits: {run.seen.busy}")
     waited = gates.open_gates(run)
     if waited and reading.measuring(run.progress):
         plural = "s" if len(waited) > 1 else ""

@@ -14,6 +14,7 @@ from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
     ROLLOUT_ACTIONS,
     USER_PREFERENCES,
     Resource,
@@ -218,3 +219,26 @@ async def test_a_preview_that_takes_long_keeps_nobody_else_waiting(monkeypatch: 
         assert (progress(cluster)["phase"], voices(cluster)) == ("RolledBack", ["calm", "calm"])
         assert progress(cluster, "slow")["phase"] == "Pending"
         await until(operator, cluster, "Succeeded", "slow")
+
+
+@pytest.mark.parametrize("names", ["groups", "wave"])
+async def test_a_group_that_leaves_the_template_in_mid_flight_is_skipped(names: str) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    named = {"groups": ["free", "paid"]} if names == "groups" else {}
+    waved = {
+        "waves": [{"name": "canary", "groups": ["free"], "soak": "10m"}, {"name": "late", "groups": ["paid"]}]
+    }
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves() if named else waved, **named)
+        await until(operator, cluster, "Soaking")
+        smaller = groups()
+        cluster.template(smaller | {"groups": smaller["groups"][:1]})
+
+        await asyncio.sleep(4 * REST + 1800)
+
+        status = progress(cluster)
+        assert (status.get("underway"), status["stable"]["hash"]) == (None, status["target"]["hash"])
+        assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-free"]
+        assert cluster.ready(CONFIG_TEMPLATES, "app")[0] == "True"

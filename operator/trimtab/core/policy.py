@@ -6,8 +6,9 @@ Which policy wins: the one with the higher ``priority``; of equal ones, the one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
@@ -44,6 +45,18 @@ def in_scope(spec: PolicyRolloutSpec, group: GroupSpec) -> bool:
     if spec.groups is not None:
         return group.name in spec.groups
     return spec.group_selector is None or selects(spec.group_selector, group.labels)
+
+
+def without_groups(spec: Mapping[str, Any], gone: Container[str]) -> dict[str, Any]:
+    """A PolicyRollout's spec, as it is written, without groups that have left the template since it started to roll
+    out: they are skipped, and its waves are frozen in status. To refuse it would hold it for ever, while the
+    template's groups wait for it."""
+    made = dict(spec)
+    if made.get("groups"):
+        made["groups"] = [name for name in made["groups"] if name not in gone]
+    if made.get("strategy"):
+        made["strategy"] = {name: value for name, value in made["strategy"].items() if name != "waves"}
+    return made
 
 
 def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy:

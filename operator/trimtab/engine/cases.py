@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import Content, RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.core import reasons
-from trimtab.core.policy import Policy, contradictions
+from trimtab.core.policy import Policy, contradictions, without_groups
 from trimtab.core.problems import Notice, RejectedError, Violation
 from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
@@ -47,15 +49,15 @@ class Case:
 class _Judged:
     """What came of a policy, and by what it was judged."""
 
-    generation: int
+    spec: Mapping[str, object]
     schema: Schema
     others: tuple[Policy, ...]
     outcome: Policy | RefusedError
 
-    def by(self, generation: int, schema: Schema, others: Sequence[Policy]) -> bool:
+    def by(self, spec: Mapping[str, object], schema: Schema, others: Sequence[Policy]) -> bool:
         """Whether it was judged by exactly that."""
         return (
-            self.generation == generation
+            self.spec == spec
             and self.schema is schema
             and len(self.others) == len(others)
             and all(one is other for one, other in zip(self.others, others, strict=True))
@@ -161,7 +163,7 @@ class Cases:
         :raises RefusedError: it is not valid.
         """
         meta = source.item.metadata
-        basis = (meta.generation, groups, tuple(schema.groups))
+        basis = (spec, groups, tuple(schema.groups))
         known = self._strategies.get(meta.uid)
         if known is None or known[0] != basis:
             outcome: Strategy | RefusedError
@@ -183,8 +185,13 @@ class Cases:
                 f"there is no ConfigTemplate {key}; create it or correct spec.templateRef",
             )
         schema = await self._schema(key, judgement)
-        policy = await self._examined(key, source, schema)
-        spec = PolicyRolloutSpec.model_validate(source.item.spec)
+        item = source.item
+        if source.progress.underway is not None:
+            gone = set(planned(source.progress)) - schema.groups.keys()
+            if gone:
+                item = msgspec.structs.replace(item, spec=without_groups(item.spec, gone))
+        policy = await self._examined(key, replace(source, item=item), schema)
+        spec = PolicyRolloutSpec.model_validate(item.spec)
         scope = _labels(g for g in schema.spec.groups if g.name in policy.groups)
         if not scope:
             raise RefusedError.by(
@@ -228,12 +235,12 @@ class Cases:
         others = await self._others(key, source, schema)
         meta = source.item.metadata
         known = self._judged.get(meta.uid)
-        if known is None or not known.by(meta.generation, schema, others):
+        if known is None or not known.by(source.item.spec, schema, others):
             try:
                 outcome: Policy | RefusedError = await self._judge(source, schema, others)
             except RefusedError as error:
                 outcome = error
-            known = self._judged[meta.uid] = _Judged(meta.generation, schema, tuple(others), outcome)
+            known = self._judged[meta.uid] = _Judged(source.item.spec, schema, tuple(others), outcome)
         if isinstance(known.outcome, RefusedError):
             raise known.outcome
         return known.outcome

@@ -376,3 +376,29 @@ async def test_keys_are_rotated_on_request_and_older_content_still_opens() -> No
         cluster.template({"keys": "nonsense"})
         await operator.quiet()
     assert await settled(cluster) == [], "the last good content is served on: it was opened with the old key"
+
+
+async def test_a_preview_is_worked_out_anew_when_what_its_effects_follow_from_changes() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    strategy = {"waves": [{"name": "all", "approval": True}]}
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=strategy, groups=["free"])
+        await until(operator, cluster, "AwaitingApproval")
+        before = progress(cluster)["preview"]
+
+        cluster.policy("lock", LOCK, strategy=strategy, groups=["paid"])
+        await operator.quiet()
+        moved = progress(cluster)["preview"]
+        template = groups()
+        cluster.template(
+            template | {"groups": [g | {"values": {"agent.voice": "soft"}} for g in template["groups"]]}
+        )
+        await operator.quiet()
+        edited = progress(cluster)["preview"]
+
+    assert {s["group"] for s in before["samples"]} == {"free"}
+    assert {s["group"] for s in moved["samples"]} == {"paid"}
+    assert len({p["basis"] for p in (before, moved, edited)}) == 3
+    assert any(s["old"] == '"soft"' for s in edited["samples"])

@@ -172,6 +172,12 @@ class Preview(StatusModel):
     """What the rollout would change, worked out before its first wave."""
 
     hash: ContentHash = Field(description="The content that it is about; an approval names it.")
+    basis: ShortText | None = Field(
+        default=None, description="A hash of what it was worked out from: groups, template, other policies."
+    )
+    at: Timestamp | None = Field(
+        default=None, description="When it was worked out; what users change later is not in it."
+    )
     groups: Count = Field(default=0, description="How many groups are in its scope.")
     changed_groups: Count = Field(default=0, description="How many groups' own documents change.")
     users: Count = Field(default=0, description="How many users are in its scope.")

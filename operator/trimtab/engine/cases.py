@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,8 @@ from trimtab.engine.world import World
 @dataclass(frozen=True, slots=True)
 class Case:
     """``source`` is as it was looked at. ``target`` and ``strategy`` are None while it is refused. ``scope`` are the
-    groups that it is, or was, for, in the template's order; ``unprotected`` says that nothing is served yet."""
+    groups that it is, or was, for, in the template's order; ``unprotected`` says that nothing is served yet. ``basis``
+    is a hash of what its effects follow from besides users: another one is another preview."""
 
     source: Source
     target: Content | None = None
@@ -43,6 +45,7 @@ class Case:
     notices: tuple[Notice, ...] = ()
     scope: tuple[str, ...] = ()
     unprotected: bool = False
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ class Cases:
                 before = await self.templates.load(key, content)
                 groups = {**(_labels(before.spec.groups) if before else {}), **groups}
         strategy = self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
-        return Case(source, target, strategy, None, (), tuple(groups), unprotected)
+        basis = self._basis(key, source, tuple(groups), stable.hash if stable else "")
+        return Case(source, target, strategy, None, (), tuple(groups), unprotected, basis)
 
     def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
         """The snapshot that most of the template's groups serve, the newest of several; None if none serves any."""
@@ -212,7 +216,11 @@ class Cases:
             scope = _labels(g for g in schema.spec.groups if g.name in wider)
         strategy = self._strategy(source, spec.strategy, scope, schema)
         await self.policies.keep(source.item, schema)
-        return Case(source, target, strategy, None, policy.notices, tuple(scope))
+        template = (
+            judgement.accepted.snapshot if judgement.accepted else self._served(key, self.pointers.current)
+        )
+        basis = self._basis(key, source, tuple(scope), template or "")
+        return Case(source, target, strategy, None, policy.notices, tuple(scope), basis=basis)
 
     async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:
         """What policies are judged against: the template as accepted, or as served while an edit of it is refused."""
@@ -261,17 +269,24 @@ class Cases:
     async def _others(self, key: TemplateKey, source: Source, schema: Schema) -> list[Policy]:
         """The other policies of the template that are in force, or on their way."""
         found = []
+        for name, held in self._held(key, source):
+            policy = await self.policies.compiled(name, TemplateKey(key.namespace, held), schema)
+            if policy is not None:
+                found.append(policy)
+        return found
+
+    def _held(self, key: TemplateKey, source: Source) -> Iterator[tuple[str, str]]:
+        """Names and snapshots of the other policies."""
         for other in self.sources.policies(key):
-            if other.uid == source.uid:
-                continue
             underway = other.progress.underway == "Forward"
             content = other.progress.target if underway else other.progress.stable
-            if content is not None and content.snapshot:
-                place = TemplateKey(key.namespace, content.snapshot)
-                policy = await self.policies.compiled(other.name, place, schema)
-                if policy is not None:
-                    found.append(policy)
-        return found
+            if other.uid != source.uid and content is not None and content.snapshot:
+                yield other.name, content.snapshot
+
+    def _basis(self, key: TemplateKey, source: Source, scope: tuple[str, ...], template: str) -> str:
+        """What of the rest of the world its effects follow from: all of these are names, or hashes with a key."""
+        said = repr((scope, template, sorted(self._held(key, source))))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def forget(self) -> None:
         """Drop what was worked out of rollouts that are gone."""

@@ -17,33 +17,36 @@ PATIENCE_SECONDS = 0.2
 
 
 class _Draft(NamedTuple):
-    """``about`` is the content's hash and the groups."""
+    """``about`` is the content's hash, what its effects follow from, and the groups."""
 
-    about: tuple[str, tuple[str, ...]]
+    about: tuple[str, str, tuple[str, ...]]
     task: asyncio.Task[Preview]
 
 
 @dataclass(slots=True)
 class Drafts:
-    """``again(template)`` is called when a preview that somebody did not wait for is done."""
+    """``again(template)`` is called when a preview that somebody did not wait for is done. ``now`` gives RFC 3339
+    text."""
 
     previews: Previews
     again: Callable[[TemplateKey], None]
+    now: Callable[[], str]
     _drafts: dict[str, _Draft] = field(default_factory=dict)
     """By the rollout's uid."""
 
     async def of(
-        self, key: TemplateKey, source: Source, target: Content, groups: Sequence[str]
+        self, key: TemplateKey, source: Source, target: Content, groups: Sequence[str], basis: str
     ) -> Preview | None:
-        """What it would change in these groups, or None while that is worked out. It is kept until forgotten.
+        """What it would change in these groups, or None while that is worked out. It is kept until forgotten, or until
+        ``basis`` changes: what its effects follow from besides.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
         """
-        about = target.hash, tuple(groups)
+        about = target.hash, basis, tuple(groups)
         draft = self._drafts.get(source.uid)
         if draft is None or draft.about != about:
             self.forget(source.uid)
-            task = asyncio.create_task(self.previews.of(source, target, groups))
+            task = asyncio.create_task(self._made(source, target, groups, basis))
             draft = self._drafts[source.uid] = _Draft(about, task)
         if not draft.task.done():
             done, _ = await asyncio.wait({draft.task}, timeout=PATIENCE_SECONDS)
@@ -53,6 +56,10 @@ class Drafts:
         if draft.task.exception() is not None:
             self._drafts.pop(source.uid, None)
         return draft.task.result()
+
+    async def _made(self, source: Source, target: Content, groups: Sequence[str], basis: str) -> Preview:
+        made = await self.previews.of(source, target, groups)
+        return made.model_copy(update={"basis": basis, "at": self.now()})
 
     def forget(self, uid: str) -> None:
         """Nobody wants it any more."""

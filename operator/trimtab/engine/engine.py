@@ -115,7 +115,7 @@ class Engine:
             sources=self.sources,
             cases=self.cases,
             sightings=Sightings(self.groups, self.watching),
-            drafts=Drafts(Previews(self.world, assignments, slices), self.world.enqueue_rollouts),
+            drafts=Drafts(Previews(self.world, assignments, slices), self.world.enqueue_rollouts, now),
             watching=self.watching,
             audit=Audit(api),
             answers=Answers(api, self.world, self.sources, now),

@@ -151,7 +151,7 @@ class Rollouts:
         source = case.source
         preview = source.progress.preview
         if case.target is not None and self._wants_preview(case):
-            preview = await self.drafts.of(key, source, case.target, case.scope) or preview
+            preview = await self.drafts.of(key, source, case.target, case.scope, case.basis) or preview
         else:
             self.drafts.forget(source.uid)
         return Seen(
@@ -168,7 +168,7 @@ class Rollouts:
 
     @staticmethod
     def _wants_preview(case: Case) -> bool:
-        """Only for what would start: known content, of which no preview has been made for these very groups."""
+        """Only for what would start: known content, of which no preview has been made as things stand."""
         progress, target = case.source.progress, case.target
         if target is None or case.unprotected or progress.underway == "Back":
             return False
@@ -178,7 +178,7 @@ class Rollouts:
         preview, started = progress.preview, progress.underway is not None
         if preview is None or preview.hash != target.hash:
             return True
-        return not started and preview.groups != len(case.scope)
+        return not started and preview.basis != case.basis
 
     def _busy(self, key: TemplateKey, case: Case) -> str:
         """Another rollout that is under way in a group of this one."""

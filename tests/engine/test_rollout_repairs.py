@@ -52,6 +52,24 @@ async def test_a_policy_whose_status_is_wiped_stays_in_force() -> None:
         assert voices(cluster) == ["dark", "dark"]
 
 
+async def test_a_policy_whose_status_is_wiped_stays_in_force_in_groups_that_another_has_moved_since() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    cluster.policy("clamp", {"values": {"session.minutes": 44}})
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        asked = {"waves": [{"name": "all", "approval": True}]}
+        cluster.policy("lock", DARK, strategy=asked)
+        await until(operator, cluster, "AwaitingApproval")
+        rewrite(cluster, {})
+        await operator.quiet()
+
+        assert progress(cluster)["phase"] == "AwaitingApproval"
+        assert voices(cluster) == ["bright", "bright"]
+
+
 async def test_a_policy_whose_status_is_wiped_in_mid_rollout_begins_again_from_what_went_well() -> None:
     cluster = Cluster()
     cluster.template(groups())

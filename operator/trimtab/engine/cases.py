@@ -109,15 +109,26 @@ class Cases:
         epoch = max((int(op.get("epoch") or 0) for op in mine.values()), default=0)
         if epoch > (progress.epoch or 0):
             progress = progress.model_copy(update={"epoch": epoch})
-        if lost and mine and source.kind == POLICY and progress.stable is None:
-            served = self._stable(mine, source.name)
-            progress = progress.model_copy(update={"stable": served and _policy_content(served)})
+        if lost and source.kind == POLICY and progress.stable is None:
+            served = self._stable(groups, source.name)
+            if served is not None and (mine or self._is_its_own(source, groups, served)):
+                progress = progress.model_copy(update={"stable": _policy_content(served)})
         return source if progress is source.progress else replace(source, progress=progress)
 
+    def _is_its_own(self, source: Source, groups: Iterable[GroupKey], snapshot: str) -> bool:
+        """Whether it can only be of this very PolicyRollout, and not of one of its name that was deleted: groups that
+        others have moved since say no more than the name."""
+        if any(self.pointers.operation(group).get("name") == source.name for group in groups):
+            return False
+        kept = self.world.snapshots.get(TemplateKey(source.key.namespace, snapshot))
+        made = kept.metadata.creationTimestamp if kept is not None else None
+        return (made or "") >= (source.item.metadata.creationTimestamp or "~")
+
     def _stable(self, groups: Iterable[GroupKey], policy: str) -> str | None:
-        """The snapshot of a policy that went well last in most of these groups."""
+        """The snapshot of a policy that went well last in most of the groups that have it."""
         entries = (entry for group in groups if (entry := self.pointers.stable(group)) is not None)
         found = Counter(dict(components_of(entry)[1]).get(policy) for entry in entries)
+        found.pop(None, None)
         return found.most_common(1)[0][0] if found else None
 
     # Templates.

@@ -141,6 +141,11 @@ def test_a_wave_that_cannot_be_says_what_to_change(spec: Any, path: str, message
     assert message in wrong(spec)[f"spec.strategy.{path}"]
 
 
+def test_more_groups_than_status_can_plan_are_refused() -> None:
+    with pytest.raises(RejectedError, match="1001 groups are in its scope"):
+        compile_strategy(None, {f"g{n}": {} for n in range(1001)})
+
+
 def test_an_empty_scope_is_refused() -> None:
     assert "no group is in its scope" in wrong({}, {})["spec"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from trimtab.api.rollout_status import PlannedWave
+from trimtab.api.rollout_status import PLANNED_GROUPS, PlannedWave
 from trimtab.api.strategy import WaveSpec
 from trimtab.core import durations
 from trimtab.core.problems import Violation, nearest
@@ -26,6 +26,16 @@ def plan(
     """The waves, and a last one for what none of them brings to 100 percent. Adds what is wrong to ``wrong``."""
     if not groups:
         wrong.append(_bad("spec", "scope", "no group is in its scope: name groups that the template has"))
+        return ()
+    if len(groups) > PLANNED_GROUPS:
+        wrong.append(
+            _bad(
+                "spec",
+                "scope",
+                f"{len(groups)} groups are in its scope, with those that it would take away, and status holds "
+                f"{PLANNED_GROUPS}: change fewer groups at a time",
+            )
+        )
         return ()
     moved = dict.fromkeys(groups, 0)
     planned: list[PlannedWave] = []

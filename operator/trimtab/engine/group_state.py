@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -64,9 +65,14 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
-    conflicts: int = 0
     blocked: dict[Ref, Failure] = field(default_factory=dict)
-    """Users' own objects in whose place somebody else's stand; looked at again now and then."""
+    """Users' own objects that cannot be written for now: somebody else's stand in their place, or they are refused."""
+    refused: Counter[Ref] = field(default_factory=Counter)
+    """Tries in a row to write a user's own object"""
+    unblocks: int = 0
+    """Times in a row that those blocked were looked at again and some were blocked still"""
+    unblocking: bool = False
+    """Whether it is arranged for that they are looked at again"""
     restart_at: float = 0.0
     restart_failures: int = 0
     """Tries in a row to restart workloads that the API server has kept from succeeding"""
@@ -268,6 +274,7 @@ class GroupState:
         """These objects are now as they should be."""
         for ref in refs:
             self.blocked.pop(ref, None)
+            self.refused.pop(ref, None)
             if ref in desired:
                 self.written[ref] = desired[ref]
             else:

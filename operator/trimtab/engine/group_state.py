@@ -74,10 +74,14 @@ class GroupState:
     unblocking: bool = False
     """Whether it is arranged for that they are looked at again"""
     restart_at: float = 0.0
+    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     restart_failures: int = 0
     """Tries in a row to restart workloads that the API server has kept from succeeding"""
-    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     workload_problems: tuple[str, ...] = ()
+    turn: str = ""
+    """Which workload cannot be told to restart yet, as others restart, for people"""
+    back: bool = False
+    """Whether a rollout takes it back to what was served before: such restarts come first"""
     share: ShareState | None = None
     settled: bool = True
     """Whether no rollout is under way here, so that what is served well is stable."""
@@ -146,6 +150,7 @@ class GroupState:
         self.served, self.view, self.revision, self.share = served, view, revision, share
         self.restart_at = 0.0
         self.restart_failures = 0
+        self.turn = ""
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
         self.touched |= set(self.refs())

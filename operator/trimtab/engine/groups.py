@@ -227,19 +227,22 @@ class Groups:
         now = asyncio.get_running_loop().time()
         if now < state.restart_at:
             return
-        before, delay = state.workload_problems, CONFLICT_SECONDS
+        before, turn, delay = state.workload_problems, state.turn, CONFLICT_SECONDS
         try:
-            problems = await self.workloads.restart(state.view, state.target, state.key)
+            problems = await self.workloads.restart(state.view, state.target, state.key, back=state.back)
             state.workload_problems = tuple(problems)
             state.restart_failures = 0
         except errors.ApiError as error:
             state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
             state.restart_failures += 1  # it may pass
             delay = min(CONFLICT_SECONDS, 0.25 * 2 ** min(state.restart_failures, 10))
+        state.turn = self.workloads.waits(state.key)
+        if state.turn != turn:
+            self.world.enqueue_rollouts(state.key.template_key)
         if state.workload_problems:
             state.restart_at = now + delay
             self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
-        elif self.workloads.waits(state.key):
+        elif state.turn:
             state.restart_at = now + CONFLICT_SECONDS
         else:
             state.restart_at = NEVER

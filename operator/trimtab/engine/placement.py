@@ -48,7 +48,7 @@ class Placement:
         number = int((self.pointers.current(key) or {})["number"])
         wanted = share and (share[0].components, share[1], share[2])
         if state is not None and state.serves(served, number, wanted):
-            state.settled = assignment.settled
+            state.settled, state.back = assignment.settled, assignment.back
             return state
         if state is None:
             state = GroupState(key, served, served.view(key.group), "", number)
@@ -59,7 +59,7 @@ class Placement:
         same = state.served.components == served.components and bool(state.target)
         view = state.view if same else served.view(key.group)
         state.set_view(served, view, number, self._share_state(key, assignment, share))
-        state.settled = assignment.settled
+        state.settled, state.back = assignment.settled, assignment.back
         self.world.dirty(key).everything = True
         return state
 

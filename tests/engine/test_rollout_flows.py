@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from simulation import SYSTEM, Cluster, Operator, settled
+from simulation import HOME, SYSTEM, Cluster, Operator, settled
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -376,3 +376,23 @@ async def test_keys_are_rotated_on_request_and_older_content_still_opens() -> No
         cluster.template({"keys": "nonsense"})
         await operator.quiet()
     assert await settled(cluster) == [], "the last good content is served on: it was opened with the old key"
+
+
+@pytest.mark.parametrize("names", [("x-zz9", "x-aa1"), ("x-aa1", "x-zz9")])
+async def test_actions_of_one_second_are_taken_in_the_order_in_which_they_were_made(
+    names: tuple[str, str],
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        reference = {"kind": "PolicyRollout", "name": "lock"}
+        for name, action in zip(names, ("Pause", "Resume"), strict=True):
+            spec = {"rolloutRef": reference, "action": action, "requester": "ann"}
+            cluster.memory.put(ROLLOUT_ACTIONS, {"metadata": {"name": name, "namespace": HOME}, "spec": spec})
+        await asyncio.sleep(REST)
+
+        assert progress(cluster)["phase"] == "Soaking"
+        assert [cluster.ready(ROLLOUT_ACTIONS, name) for name in names] == [("True", "Accepted")] * 2

@@ -930,3 +930,12 @@ async def test_a_missing_workload_is_said_and_harms_nobody(cluster: Cluster) -> 
 
     assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
     assert "does not exist" in cluster.message(RENDERED_GROUPS, "app-free")
+
+
+async def test_groups_that_share_a_workload_are_rejected(cluster: Cluster) -> None:
+    workloads = [{"kind": "Deployment", "name": "agent"}]
+    cluster.template(spec(groups=[{"name": name, "workloads": workloads} for name in ("free", "paid")]))
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
+    assert f"free and paid both list Deployment {HOME}/agent" in cluster.message(CONFIG_TEMPLATES, "app")

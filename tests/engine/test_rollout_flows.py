@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from simulation import SYSTEM, Cluster, Operator, settled
+from simulation import HOME, SYSTEM, Cluster, Operator, settled
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -17,7 +17,20 @@ from trimtab.kube.resources import (
     ROLLOUT_ACTIONS,
     SECRETS,
 )
-from waving import CLAMP, LOCK, REST, groups, happened, pointer, progress, until, voice, waves
+from waving import (
+    CLAMP,
+    LOCK,
+    REST,
+    groups,
+    happened,
+    hearing,
+    pointer,
+    progress,
+    share,
+    until,
+    voice,
+    waves,
+)
 
 
 async def test_a_policy_without_a_strategy_reaches_every_group() -> None:
@@ -119,6 +132,54 @@ async def test_a_share_of_the_users_goes_first_and_only_grows() -> None:
     assert len(moved()) == 40
     assert voice(cluster, "free") == "bright"
     assert await settled(cluster) == []
+
+
+async def test_a_share_has_somebody_who_is_served_and_not_one_who_takes_no_changes() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    for number in range(12):
+        cluster.preference(f"user-{number}")
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=share(1, "free", soak="1h"))
+        await until(operator, cluster, "Soaking")
+        (first,) = hearing(cluster, "bright", 12)
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RolledBack")
+        cluster.preference(first, suspend=True)
+        cluster.act("Retry", "lock")
+        await until(operator, cluster, "Soaking")
+        (second,) = hearing(cluster, "bright", 12)
+        assert second != first
+
+        cluster.preference(second, suspend=True)
+        cluster.preference(first)
+        await asyncio.sleep(REST)
+        assert hearing(cluster, "bright", 12) == {second}, "who has moved stays"
+
+
+async def test_a_share_has_somebody_who_may_be_in_the_group() -> None:
+    cluster = Cluster("music", "tenant")
+    cluster.namespace("tenant", labels={"may": "join"})
+    template = groups()
+    template["groups"][0]["preferenceNamespaceSelector"] = {"matchLabels": {"may": "join"}}
+    template["groups"][0]["maxUsers"] = 2
+    cluster.template(template)
+    for number in range(12):
+        made = {"creationTimestamp": f"2026-01-01T00:00:{number:02}Z"}
+        cluster.preference(f"user-{number}", namespace="tenant" if number % 2 else HOME, meta=made)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=share(1, "free", soak="1h"))
+        await until(operator, cluster, "Soaking")
+        assert len(hearing(cluster, "bright", 12)) == 1
+
+        cluster.namespace("tenant")
+        await asyncio.sleep(REST)
+        assert hearing(cluster, "bright", 12) == set()
+        cluster.namespace("tenant", labels={"may": "join"})
+        await asyncio.sleep(REST)
+        assert len(hearing(cluster, "bright", 12)) == 1
 
 
 async def test_a_template_with_a_strategy_rolls_out_by_waves_and_back() -> None:
@@ -402,3 +463,23 @@ async def test_a_preview_is_worked_out_anew_when_what_its_effects_follow_from_ch
     assert {s["group"] for s in moved["samples"]} == {"paid"}
     assert len({p["basis"] for p in (before, moved, edited)}) == 3
     assert any(s["old"] == '"soft"' for s in edited["samples"])
+
+
+@pytest.mark.parametrize("names", [("x-zz9", "x-aa1"), ("x-aa1", "x-zz9")])
+async def test_actions_of_one_second_are_taken_in_the_order_in_which_they_were_made(
+    names: tuple[str, str],
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        reference = {"kind": "PolicyRollout", "name": "lock"}
+        for name, action in zip(names, ("Pause", "Resume"), strict=True):
+            spec = {"rolloutRef": reference, "action": action, "requester": "ann"}
+            cluster.memory.put(ROLLOUT_ACTIONS, {"metadata": {"name": name, "namespace": HOME}, "spec": spec})
+        await asyncio.sleep(REST)
+
+        assert progress(cluster)["phase"] == "Soaking"
+        assert [cluster.ready(ROLLOUT_ACTIONS, name) for name in names] == [("True", "Accepted")] * 2

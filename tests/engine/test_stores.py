@@ -18,6 +18,7 @@ from trimtab.engine.preferences import (
     TemplateKey,
     read,
 )
+from trimtab.engine.world import World
 
 APP = TemplateKey("music", "app")
 FREE, PAID = GroupKey("music", "app", "free"), GroupKey("music", "app", "paid")
@@ -412,3 +413,52 @@ def test_a_list_drops_what_went_unseen_but_not_what_is_newer() -> None:
     case.store.end(5)
 
     assert [o.metadata.name for o in case.store] == ["new"]
+
+
+# Actions.
+
+
+def action(name: str, version: int, *, answered: bool = False, uid: str = "") -> AnyObject:
+    body: dict[str, Any] = {
+        "metadata": {
+            "name": name,
+            "namespace": "music",
+            "uid": uid or f"uid-{name}",
+            "resourceVersion": str(version),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"rolloutRef": {"kind": "ConfigTemplate", "name": "app"}, "action": "Pause"},
+    }
+    if answered:
+        body["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return msgspec.convert(body, AnyObject)
+
+
+def open_names(world: World) -> list[str]:
+    """Of the open actions, in their order."""
+    return [a.item.metadata.name for a in sorted(world.open_actions.values(), key=lambda a: a.order)]
+
+
+def test_only_actions_that_nobody_has_answered_are_open() -> None:
+    world = World()
+    for number in range(1, 6):
+        world.actions.put(action(f"a{number}", number, answered=number == 2))
+    assert open_names(world) == ["a1", "a3", "a4", "a5"]
+
+    world.actions.put(action("a3", 9, answered=True))
+    world.actions.drop(action("a4", 10))
+    assert open_names(world) == ["a1", "a5"]
+    world.actions.begin()
+    world.actions.end(11)
+    assert open_names(world) == []
+
+
+def test_an_action_keeps_its_place_whoever_labels_it() -> None:
+    world = World()
+    world.actions.put(action("z", 9))
+    world.actions.put(action("a", 10))
+    world.actions.put(action("z", 11))
+    assert open_names(world) == ["z", "a"]
+
+    world.actions.put(action("z", 12, uid="made anew"))
+    assert open_names(world) == ["a", "z"]

@@ -13,12 +13,13 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.pods import digest_in
 from trimtab.core.resolve import GroupView, group_view
 from trimtab.core.schema import compile_template
+from trimtab.core.turns import AT_ONCE
 from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.preferences import GroupKey
-from trimtab.engine.workloads import AT_ONCE, CHECK_SECONDS, LONGEST_SECONDS, Workloads
+from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, Workloads
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

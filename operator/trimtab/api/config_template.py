@@ -126,7 +126,8 @@ class GroupSpec(ApiModel):
     workloads: list[WorkloadRef] = Field(
         default_factory=list,
         max_length=50,
-        description="Workloads to restart when a key with reload: Restart changes.",
+        description="Workloads to restart when a key with reload: Restart changes. No two groups may list the "
+        "same one.",
         json_schema_extra=list_map("kind", "name"),
     )
 

@@ -70,8 +70,11 @@ class Schema:
         return tuple(o for o in self.outputs if o.scope == "Group")
 
 
-def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
+def compile_template(name: str, spec: ConfigTemplateSpec, home: str | None = "") -> Schema:
     """Check a template's declarations against one another and compile them.
+
+    ``home`` is the template's namespace, where it is known; None for what has been accepted already, which compiles
+    even if its groups share a workload: once nobody asked.
 
     :raises RejectedError: with every violation found; nothing of such a template may be served.
     """
@@ -97,6 +100,8 @@ def compile_template(name: str, spec: ConfigTemplateSpec) -> Schema:
     groups, problems, said = _groups(spec, keys, profiles, defaults, coercion)
     found += problems
     notices += said
+    if home is not None:
+        found += _shared_workloads(spec, home)
     if found:
         raise RejectedError(found)
     return Schema(
@@ -218,6 +223,28 @@ def _groups(
         found += [*problems, *document_problems(keys, group.name, overlay(keys, layers))]
         notices += said
     return groups, found, notices
+
+
+def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> list[Violation]:
+    """A workload that several groups list would be restarted for each of them in turn, without end."""
+    first: dict[str, str] = {}
+    found: list[Violation] = []
+    for group in spec.groups or []:
+        for workload in group.workloads or []:
+            namespace = group.target_namespace or home
+            name = f"{workload.kind} {namespace}{'/' if namespace else ''}{workload.name}"
+            other = first.setdefault(name, group.name)
+            if other != group.name:
+                found.append(
+                    Violation(
+                        f"groups[{group.name}].workloads",
+                        "template",
+                        "shared",
+                        f"groups {other} and {group.name} both list {name}, and each would restart it for its own "
+                        "values, without end; list it in one of them alone, or give each a workload of its own",
+                    )
+                )
+    return found
 
 
 def document_problems(keys: Mapping[str, Key], group: str, values: Mapping[str, Value]) -> list[Violation]:

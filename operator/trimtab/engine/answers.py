@@ -33,8 +33,8 @@ class Answers:
 
     def requests(self, source: Source) -> Iterable[Request]:
         """What people ask of this rollout and nobody has answered, the oldest first."""
-        mine = [a for a in self.world.actions if _about(a, source) and not _answered(a)]
-        for item in sorted(mine, key=lambda a: (a.metadata.creationTimestamp or "", a.metadata.name)):
+        mine = [a for a in self.world.open_actions.values() if _about(a.item, source)]
+        for item in (action.item for action in sorted(mine, key=lambda action: action.order)):
             spec = item.spec
             yield Request(
                 uid=item.metadata.uid,
@@ -46,10 +46,10 @@ class Answers:
 
     async def refuse_strays(self, key: TemplateKey) -> None:
         """Actions on what is not there, or does not roll out."""
-        for item in list(self.world.actions):
+        for item in [action.item for action in self.world.open_actions.values()]:
             reference = item.spec.get("rolloutRef") or {}
             place = TemplateKey(item.metadata.namespace, str(reference.get("name")))
-            if _answered(item) or key not in (place, self._template_of(place)):
+            if key not in (place, self._template_of(place)):
                 continue
             kind = TEMPLATE if reference.get("kind") == TEMPLATE else POLICY
             known = self._is_known(kind, place)
@@ -82,7 +82,7 @@ class Answers:
 
     async def tell(self, answers: Iterable[Answer]) -> None:
         """Tell whoever asked what became of it."""
-        by_uid = {item.metadata.uid: item for item in self.world.actions}
+        by_uid = {action.item.metadata.uid: action.item for action in self.world.open_actions.values()}
         for answer in answers:
             item = by_uid.get(answer.uid)
             if item is None:
@@ -123,7 +123,3 @@ def _about(action: AnyObject, source: Source) -> bool:
         source.kind,
         source.name,
     )
-
-
-def _answered(action: AnyObject) -> bool:
-    return any(c.get("type") == "Ready" for c in action.status.get("conditions") or ())

@@ -40,12 +40,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a group shall serve. ``settled``: nothing is under way, so what it serves well is stable."""
+    """What a group shall serve. ``settled``: nothing is under way, so what it serves well is stable. ``back``: a
+    rollout takes it back to what was served before."""
 
     served: Served
     share: Share | None = None
     operation: Operation | None = None
     settled: bool = True
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Assignments:
             return served
         share = await self._share(key, word, movers, served)
         operation = movers[0].operation(key.group) if movers else None
-        return Assignment(served, share, operation, settled=word.sure and not movers)
+        back = bool(movers) and movers[0].progress.underway == "Back"
+        return Assignment(served, share, operation, settled=word.sure and not movers, back=back)
 
     async def would(self, key: GroupKey, source: Source, snapshot: str | None) -> Served | None:
         """What the group would serve with this content of one source, and all others as they are.

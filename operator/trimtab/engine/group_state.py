@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -64,14 +65,23 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
-    conflicts: int = 0
     blocked: dict[Ref, Failure] = field(default_factory=dict)
-    """Users' own objects in whose place somebody else's stand; looked at again now and then."""
+    """Users' own objects that cannot be written for now: somebody else's stand in their place, or they are refused."""
+    refused: Counter[Ref] = field(default_factory=Counter)
+    """Tries in a row to write a user's own object"""
+    unblocks: int = 0
+    """Times in a row that those blocked were looked at again and some were blocked still"""
+    unblocking: bool = False
+    """Whether it is arranged for that they are looked at again"""
     restart_at: float = 0.0
+    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     restart_failures: int = 0
     """Tries in a row to restart workloads that the API server has kept from succeeding"""
-    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     workload_problems: tuple[str, ...] = ()
+    turn: str = ""
+    """Which workload cannot be told to restart yet, as others restart, for people"""
+    back: bool = False
+    """Whether a rollout takes it back to what was served before: such restarts come first"""
     share: ShareState | None = None
     settled: bool = True
     """Whether no rollout is under way here, so that what is served well is stable."""
@@ -140,6 +150,7 @@ class GroupState:
         self.served, self.view, self.revision, self.share = served, view, revision, share
         self.restart_at = 0.0
         self.restart_failures = 0
+        self.turn = ""
         self.target = view.group.spec.target_namespace or self.key.namespace
         self.fixed = self._fixed()
         self.touched |= set(self.refs())
@@ -268,6 +279,7 @@ class GroupState:
         """These objects are now as they should be."""
         for ref in refs:
             self.blocked.pop(ref, None)
+            self.refused.pop(ref, None)
             if ref in desired:
                 self.written[ref] = desired[ref]
             else:

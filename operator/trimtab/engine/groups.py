@@ -39,6 +39,8 @@ PATIENCE = 6
 """Passes that may fail in a row for reasons that pass before status says so."""
 CONFLICT_SECONDS = 15.0
 """After how long a foreign object in the way is looked at again: it is not watched."""
+BLOCKED_SECONDS = 0.02
+"""For each user's own object that cannot be written: many are looked at again less often."""
 
 Judged = list[tuple[Preference, users.Outcome]]
 
@@ -179,8 +181,9 @@ class Groups:
         if dirt.users:  # until all users are placed, nothing is surplus for sure
             state.touched |= {w.observed.ref for w in writes if isinstance(w, Delete)}
             writes = [w for w in writes if isinstance(w, Apply)]
+        given_up = {ref for ref, tries in state.refused.items() if tries >= PATIENCE - 1}
         try:
-            failures = await self.writer.carry_out(writes)
+            failures = await self.writer.carry_out(writes, given_up)
         except BaseException:
             state.touched |= refs
             raise
@@ -189,6 +192,7 @@ class Groups:
             # Deletions wait for everything before them: look at all of this pass's objects again.
             state.touched |= refs
         failed = {f.ref for f in failures}
+        state.refused.update(f.ref for f in failures if f.own)
         state.settle(refs - failed, desired)
         self._count_drift(state, [w for w in writes if isinstance(w, Apply) and w.desired.ref not in failed])
         more = bool(dirt.users)
@@ -223,19 +227,22 @@ class Groups:
         now = asyncio.get_running_loop().time()
         if now < state.restart_at:
             return
-        before, delay = state.workload_problems, CONFLICT_SECONDS
+        before, turn, delay = state.workload_problems, state.turn, CONFLICT_SECONDS
         try:
-            problems = await self.workloads.restart(state.view, state.target, state.key)
+            problems = await self.workloads.restart(state.view, state.target, state.key, back=state.back)
             state.workload_problems = tuple(problems)
             state.restart_failures = 0
         except errors.ApiError as error:
             state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
             state.restart_failures += 1  # it may pass
             delay = min(CONFLICT_SECONDS, 0.25 * 2 ** min(state.restart_failures, 10))
+        state.turn = self.workloads.waits(state.key)
+        if state.turn != turn:
+            self.world.enqueue_rollouts(state.key.template_key)
         if state.workload_problems:
             state.restart_at = now + delay
             self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
-        elif self.workloads.waits(state.key):
+        elif state.turn:
             state.restart_at = now + CONFLICT_SECONDS
         else:
             state.restart_at = NEVER
@@ -258,26 +265,39 @@ class Groups:
         delay = min(longest, 0.05 * 2 ** min(state.failures, 10))
         self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
-    def _unblock(self, key: GroupKey) -> None:
-        """Look again at users' objects that somebody else's stood in the way of."""
-        state = self.states.get(key)
-        if state is None:
+    def _block(self, state: GroupState, personal: dict[Ref, Failure]) -> None:
+        """Keep what users' own objects failed by, and look at them again before long: one look for all of them."""
+        for failure in personal.values():
+            WRITE_FAILURES.labels(failure.reason).inc()
+        state.blocked |= personal
+        if state.unblocking:
+            return
+        state.unblocking = True
+        state.unblocks += 1
+        longest = max(CONFLICT_SECONDS, BLOCKED_SECONDS * len(state.blocked))
+        delay = min(longest, 0.5 * 2 ** min(state.unblocks, 10))
+        asyncio.get_running_loop().call_later(delay, self._unblock, state)
+
+    def _unblock(self, state: GroupState) -> None:
+        """Look again at users' objects that could not be written."""
+        state.unblocking = False
+        if self.states.get(state.key) is not state:
             return
         for ref in state.blocked:
+            state.touched.add(ref)
             user = state.own_refs.get(ref)
             if user is not None:
-                state.touched.add(ref)
-                self.world.user_changed(key, ref.namespace, user)
+                self.world.user_changed(state.key, ref.namespace, user)
         state.blocked.clear()
+        self.world.enqueue_group(state.key)
 
     def _told(self, state: GroupState, dirt: Dirt, failures: list[Failure], judged: Judged) -> Judged:
         """What users may be told: whose files were not written is not told that they are in force."""
         personal = {f.ref: f for f in failures if f.personal}
         if personal:
-            state.conflicts += 1
-            delay = min(CONFLICT_SECONDS, 0.5 * 2 ** min(state.conflicts, 10))
-            asyncio.get_running_loop().call_later(delay, self._unblock, state.key)
-            state.blocked |= personal
+            self._block(state, personal)
+        elif not state.blocked and not state.unblocking:
+            state.unblocks = 0
         if not failures and not state.blocked:
             return judged
         by_ref = {**state.blocked, **{f.ref: f for f in failures}}

@@ -1,4 +1,5 @@
-"""The operator's keys: a Secret beside its Lease, made once, looked at every minute, rotated when somebody asks.
+"""The operator's keys: a Secret beside its Lease, made once, looked at every minute, rotated when somebody asks. If it
+is deleted while a process knows them, that process writes them back: what it seals must be readable after it.
 
 To rotate is to put a fresh Fernet key first: what is sealed from then on is under it, and the older keys still open
 what was sealed before (a ControllerRevision's data cannot be changed). The digest key stays, as every name made with it
@@ -35,7 +36,8 @@ class Keyring:
     _known: Keys | None = None
 
     async def load(self) -> Keys:
-        """The keys as they are, made where there are none, rotated where the Secret asks for it.
+        """The keys as they are, rotated where the Secret asks for it. Where there is no Secret it is made, of the keys
+        that are known or else of fresh ones; one that somebody else has made meanwhile is taken as it is.
 
         :raises trimtab.kube.errors.ApiError: the Secret could not be read or written.
         :raises UnreadableError: it is malformed.
@@ -74,14 +76,18 @@ class Keyring:
         try:
             return await self.api.get(SECRETS, self.namespace, KEYS_SECRET)
         except errors.NotFoundError:
-            made = {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": KEYS_SECRET, "namespace": self.namespace},
-                "data": Keys.fresh().to_secret(),
-            }
+            keys = self._known or Keys.fresh()
+        made = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": KEYS_SECRET, "namespace": self.namespace},
+            "data": keys.to_secret(),
+        }
         try:
-            return await self.api.create(SECRETS, made)
+            body = await self.api.create(SECRETS, made)
+            if self._known is not None:
+                log.warning("Secret %s was gone; the keys are written back", self._place)
+            return body
         except errors.ConflictError:
             return await self.api.get(SECRETS, self.namespace, KEYS_SECRET)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
@@ -51,6 +51,17 @@ def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Pre
         if group is not None and _admits(world, group.spec, home, claimant.namespace):
             return claimant
     return None
+
+
+def reaches(world: World, schema: Schema, preference: Preference, over: Container[tuple[str, str]]) -> bool:
+    """Whether what its group serves reaches the preference's user; ``over`` are those beyond the group's limit."""
+    group = schema.groups.get(preference.group)
+    return (
+        group is not None
+        and preference.key not in over
+        and _admits(world, group.spec, preference.template.namespace, preference.namespace)
+        and _holds(world, schema, preference)
+    )
 
 
 def _holds(world: World, schema: Schema, preference: Preference) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trimtab.core.schema import Schema
 from trimtab.core.shares import place_of
 from trimtab.core.status import Verdict
 from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Undecided
 from trimtab.engine.group_state import GroupState, ShareState
+from trimtab.engine.membership import reaches
 from trimtab.engine.pointers import Pointers, components_of
-from trimtab.engine.preferences import GroupKey
+from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Served, Templates
 from trimtab.engine.world import World
@@ -48,7 +50,7 @@ class Placement:
         number = int((self.pointers.current(key) or {})["number"])
         wanted = share and (share[0].components, share[1], share[2])
         if state is not None and state.serves(served, number, wanted):
-            state.settled = assignment.settled
+            state.settled, state.back = assignment.settled, assignment.back
             return state
         if state is None:
             state = GroupState(key, served, served.view(key.group), "", number)
@@ -59,7 +61,7 @@ class Placement:
         same = state.served.components == served.components and bool(state.target)
         view = state.view if same else served.view(key.group)
         state.set_view(served, view, number, self._share_state(key, assignment, share))
-        state.settled = assignment.settled
+        state.settled, state.back = assignment.settled, assignment.back
         self.world.dirty(key).everything = True
         return state
 
@@ -99,17 +101,27 @@ class Placement:
         same = pointer is not None and components_of(pointer) == share.served.components
         if self.pointers.operation(key).get("uid") != share.seed and not same:
             first = ""
-        members = self.world.preferences.members(key)
+        schema = assignment.served.schema
         claimants = self.world.preferences.claimants(key.template_key, first) if first else ()
-        if members and not any(claimant.group == key.group for claimant in claimants):
-            position = self._position(share.seed)
-            placed = (float("inf"), "")
-            async with self.slices.turn() as turn:
-                for user in [p.user for p in members.values() if p.user]:
-                    placed = min(placed, (position(user), user))
-                    await turn.over()
-            first = placed[1]
+        if not any(p.group == key.group and self._reaches(key, schema, p) for p in claimants):
+            first = await self._first(key, schema, share.seed)
         return share.served, share.percent, first
+
+    async def _first(self, key: GroupKey, schema: Schema, seed: str) -> str:
+        """Of those who would be served what is new, the one whose place is the lowest; empty if there is none."""
+        position = self._position(seed)
+        best = (float("inf"), "")
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(key).values()):
+                place = (position(preference.user), preference.user)
+                if place < best and not preference.suspend and self._reaches(key, schema, preference):
+                    best = place
+                await turn.over()
+        return best[1]
+
+    def _reaches(self, key: GroupKey, schema: Schema, preference: Preference) -> bool:
+        state = self.states.get(key)
+        return reaches(self.world, schema, preference, state.over_limit if state is not None else ())
 
     def _share_state(
         self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None

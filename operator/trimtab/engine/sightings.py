@@ -72,8 +72,8 @@ class Sightings:
             and (state.restart_at == NEVER or not state.view.group.spec.workloads)
         )
         problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""
-        if state is not None and state.workload_problems:
-            problem = problem or state.workload_problems[0]
+        if state is not None:
+            problem = problem or next(iter(state.workload_problems), "") or state.turn
         health: State = "Healthy"
         message = ""
         if settled and state is not None and source.progress.underway == "Forward":

@@ -170,7 +170,7 @@ class Templates:
         if unsupported:
             return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
         try:
-            schema = compile_template(key.name, spec)
+            schema = compile_template(key.name, spec, key.namespace)
             notices = render_problems(schema)
             if spec.strategy is not None:
                 compile_strategy(spec.strategy, {g.name: g.labels for g in spec.groups})
@@ -230,7 +230,8 @@ class Templates:
         if halves is None:
             return None
         try:
-            schema = compile_template(key.name, ConfigTemplateSpec.model_validate(snapshot.join(*halves)))
+            spec = ConfigTemplateSpec.model_validate(snapshot.join(*halves))
+            schema = compile_template(key.name, spec, home=None)
         except (ValidationError, RejectedError, KeyError, StopIteration) as error:
             log.error(
                 "a snapshot does not compile: %s",

@@ -4,8 +4,8 @@ A restart is the pod template's annotation ``trimtab.dev/digest``, a keyed diges
 does the rest at the workload's own pace. The digest of equal values is equal, so nothing restarts twice for one change,
 whoever dies in between, and a rollback stamps the very digest of before.
 
-At most :data:`AT_ONCE` workloads are between the stamp and being healthy again; whoever comes then waits in a queue.
-As long as there are fewer, nobody watches them.
+Few workloads are between the stamp and being healthy again (:mod:`trimtab.core.turns`); whoever comes then waits for a
+turn. As long as there are fewer, nobody watches them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from trimtab.core.health import judge
 from trimtab.core.pods import digest_in
 from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView
+from trimtab.core.turns import AT_ONCE, Claim, Turn, admits, next_of
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.metrics import WRITES
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 PARALLEL = 2
 """Workloads that are told to restart at once, over all groups."""
-AT_ONCE = 10
-"""Workloads that may be restarting at once, over all groups."""
+SLOW_SECONDS = 60.0
+"""After so long a workload that is not healthy yet holds up only those of its own template."""
 LONGEST_SECONDS = 600.0
 """After so long a workload that is neither healthy nor failed does not hold others up any more."""
 CHECK_SECONDS = 15.0
@@ -49,6 +50,7 @@ class _Restarting(NamedTuple):
 
     digest: str
     since: float
+    claim: Claim
 
 
 @dataclass(slots=True)
@@ -65,38 +67,44 @@ class Workloads:
     at_once: int = AT_ONCE
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
     _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
-    _waiting: dict[GroupKey, None] = field(default_factory=dict)
+    _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
+    """The groups that wait, and for what"""
     _timer: asyncio.TimerHandle | None = None
 
     def digest_of(self, view: GroupView) -> str:
         """What the pods of the group's workloads carry: of the keys that need a restart and are in what it serves."""
         return self.digest(restarting(view))
 
-    async def restart(self, view: GroupView, namespace: str, group: GroupKey | None = None) -> list[str]:
-        """Stamp the group's workloads; what could not be done, for people.
+    async def restart(
+        self, view: GroupView, namespace: str, group: GroupKey | None = None, *, back: bool = False
+    ) -> list[str]:
+        """Stamp the group's workloads; what could not be done, for people. ``back``: as they return to what was before.
 
-        Where too many are restarting already, nothing is said of it: ``again`` calls the group when its turn comes.
+        Where too many are restarting already, :meth:`waits` says so, and ``again`` calls the group when its turn comes.
 
         :raises trimtab.kube.errors.UnavailableError: try again later.
         """
         workloads = view.group.spec.workloads
+        owner = group.template_key if group is not None else None
         if group is not None:
-            self._waiting.pop(group, None)
+            self._forget_waiting(group)
         if not workloads:
             return []
-        digest = self.digest_of(view)
+        digest, claim = self.digest_of(view), Claim(owner, back)
         keys = [WorkloadKey(w.kind, namespace, w.name) for w in workloads]
         try:
-            outcomes = await asyncio.gather(*(self._stamp(key, digest) for key in keys))
+            outcomes = await asyncio.gather(*(self._stamp(key, digest, claim) for key in keys))
         finally:
             self._call_next()
         if None in outcomes:
-            self._wait(group)
+            self._wait(group, claim, keys[outcomes.index(None)])
         return [problem for problem in outcomes if problem]
 
-    def waits(self, group: GroupKey) -> bool:
-        """Whether a workload of the group has not been told to restart yet, as others restart."""
-        return group in self._waiting
+    def waits(self, group: GroupKey) -> str:
+        """What the group waits for, for people, where a workload of it cannot be told to restart yet, as others
+        restart; else empty."""
+        queues = (self._waiting.get(claim, {}) for claim in _claims(group))
+        return next((queue[group] for queue in queues if group in queue), "")
 
     def settle(self, key: WorkloadKey) -> None:
         """Something new is known of a workload's health."""
@@ -112,25 +120,25 @@ class Workloads:
 
     # One workload.
 
-    async def _stamp(self, key: WorkloadKey, digest: str) -> str | None:
+    async def _stamp(self, key: WorkloadKey, digest: str, claim: Claim) -> str | None:
         """An empty string, or why it could not be done; None if its turn is yet to come."""
         async with self._slots:
             for _ in range(ATTEMPTS):
                 # Its controller writes its status all the time.
                 with contextlib.suppress(errors.ConflictError):
-                    return await self._stamp_once(key, digest)
+                    return await self._stamp_once(key, digest, claim)
         self._restarting.pop(key, None)
         return f"{key} keeps changing; it will be restarted later"
 
-    async def _stamp_once(self, key: WorkloadKey, digest: str) -> str | None:
+    async def _stamp_once(self, key: WorkloadKey, digest: str, claim: Claim) -> str | None:
         resource = WORKLOADS[key.kind]
         try:
             found = await self.api.get(resource, key.namespace, key.name)
             template = found["spec"]["template"]
             if digest_in(template) == digest:
-                self._notice(key, found, digest)
+                self._notice(key, found, digest, claim)
                 return ""
-            if not self._take_turn(key, digest):
+            if not self._take_turn(key, digest, claim):
                 return None
             body = {
                 "metadata": {
@@ -153,41 +161,53 @@ class Workloads:
 
     # Turns.
 
-    def _notice(self, key: WorkloadKey, found: Body, digest: str) -> None:
+    def _notice(self, key: WorkloadKey, found: Body, digest: str, claim: Claim) -> None:
         """One that is stamped already: perhaps by a process that has died since, and restarting still."""
         if self.health is not None and judge(key.kind, found, (), digest).state == "Progressing":
-            self._restarting.setdefault(key, _Restarting(digest, _now()))
+            self._restarting.setdefault(key, _Restarting(digest, _now(), claim))
 
-    def _take_turn(self, key: WorkloadKey, digest: str) -> bool:
+    def _take_turn(self, key: WorkloadKey, digest: str, claim: Claim) -> bool:
         """Whether it may restart now; then it counts until it has."""
-        if self.health is not None and key not in self._restarting and not self._free_turns():
+        new = self.health is not None and key not in self._restarting
+        if new and not admits(claim, self._taken(), self._waiting, self.at_once):
             return False
-        self._restarting[key] = _Restarting(digest, _now())
+        self._restarting[key] = _Restarting(digest, _now(), claim)
         return True
 
-    def _free_turns(self) -> int:
+    def _taken(self) -> list[Turn]:
         if len(self._restarting) >= self.at_once:
             for key in [k for k in self._restarting if not self._is_restarting(k)]:
                 del self._restarting[key]
-        return max(0, self.at_once - len(self._restarting))
+        now = _now()
+        return [Turn(each.claim, now - each.since > SLOW_SECONDS) for each in self._restarting.values()]
 
     def _is_restarting(self, key: WorkloadKey) -> bool:
-        digest, since = self._restarting[key]
+        digest, since, _ = self._restarting[key]
         if self.health is None or _now() - since > LONGEST_SECONDS:
             return False
         health = self.health.state(key, digest, after=since)
         gone = not health.generation
         return not health.known or (health.state == "Progressing" and not gone)
 
-    def _wait(self, group: GroupKey | None) -> None:
+    def _wait(self, group: GroupKey | None, claim: Claim, key: WorkloadKey) -> None:
         if group is not None:
-            self._waiting[group] = None
+            why = f"waits for a turn to restart {key}: {self.at_once} restart at once"
+            self._waiting.setdefault(claim, {})[group] = why
         self._watch()
+
+    def _forget_waiting(self, group: GroupKey) -> None:
+        for claim in _claims(group):
+            queue = self._waiting.get(claim, {})
+            if queue.pop(group, None) is not None and not queue:
+                del self._waiting[claim]
 
     def _call_next(self) -> None:
         """As many of those who wait as there are turns: one that needs none lets the next one in."""
-        for group in list(self._waiting)[: self._free_turns() if self._waiting else 0]:
-            del self._waiting[group]
+        taken = self._taken() if self._waiting else []
+        while (claim := next_of(self._waiting, taken, self.at_once)) is not None:
+            group = next(iter(self._waiting[claim]))
+            self._forget_waiting(group)
+            taken.append(Turn(claim))
             self.again(group)
         self._watch()
 
@@ -200,6 +220,10 @@ class Workloads:
             self._timer = None
         if self._waiting:
             self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._call_next)
+
+
+def _claims(group: GroupKey) -> tuple[Claim, Claim]:
+    return Claim(group.template_key, True), Claim(group.template_key, False)
 
 
 def _now() -> float:

@@ -59,6 +59,20 @@ class Dirt:
         return taken
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAction:
+    """A RolloutAction that nobody has answered. ``version`` is its resourceVersion when it was seen first: those of one
+    second are in the order in which they were made."""
+
+    item: AnyObject
+    version: int
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """Sorts by when they were made."""
+        return self.item.metadata.creationTimestamp or "", self.version, self.item.metadata.name
+
+
 class World:
     """Stores, and what is dirty. Nothing here talks to the API server."""
 
@@ -71,6 +85,8 @@ class World:
         self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
         self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
         self.actions: Objects[AnyObject] = Objects(self._action_changed)
+        self.open_actions: dict[TemplateKey, OpenAction] = {}
+        """Those that nobody has answered: actions are never removed, so that looking at all would cost more and more"""
         self._rendered: dict[TemplateKey, dict[TemplateKey, AnyObject]] = {}
         """The RenderedGroups of each template, by their own place"""
         self._by_group: dict[GroupKey, AnyObject] = {}
@@ -114,8 +130,8 @@ class World:
             self.enqueue_template(template)
         for key in {template_of(rollout) for rollout in self.rollouts} | {t.key for t in self.templates}:
             self.enqueue_rollouts(key)
-        for action in self.actions:
-            self._action_changed(action.key, None, action)
+        for action in self.open_actions.values():
+            self._asked(action.item)
         for group in self.known_groups():
             self.everything(group)
 
@@ -217,11 +233,19 @@ class World:
                 for group in self.groups_of(template):
                     self.enqueue_group(group)
 
-    def _action_changed(self, _: TemplateKey, _old: AnyObject | None, new: AnyObject | None) -> None:
+    def _action_changed(self, key: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
+        known = self.open_actions.pop(key, None)
         if new is None:
             return
-        reference = new.spec.get("rolloutRef") or {}
-        key = TemplateKey(new.metadata.namespace, str(reference.get("name") or ""))
+        if not _answered(new):
+            same = known is not None and known.item.metadata.uid == new.metadata.uid
+            self.open_actions[key] = OpenAction(new, known.version if known and same else new.version)
+        if known is not None or key in self.open_actions:
+            self._asked(new)
+
+    def _asked(self, action: AnyObject) -> None:
+        reference = action.spec.get("rolloutRef") or {}
+        key = TemplateKey(action.metadata.namespace, str(reference.get("name") or ""))
         if reference.get("kind") == "PolicyRollout":
             rollout = self.rollouts.get(key)
             key = template_of(rollout) if rollout is not None else key
@@ -243,6 +267,10 @@ def template_of(item: AnyObject) -> TemplateKey:
     reference = item.spec.get("templateRef")
     name = reference.get("name") if isinstance(reference, dict) else ""
     return TemplateKey(item.metadata.namespace, name if isinstance(name, str) else "")
+
+
+def _answered(action: AnyObject) -> bool:
+    return any(c.get("type") == "Ready" for c in action.status.get("conditions") or ())
 
 
 def _counts(item: AnyObject | None) -> object:

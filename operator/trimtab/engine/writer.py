@@ -10,8 +10,8 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -26,6 +26,7 @@ from trimtab.kube.resources import OUTPUTS
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
+_PASSING = (401, 408, 409, 410, 429)
 _OWNER_LABELS = (
     naming.LABEL_MANAGED_BY,
     naming.LABEL_TEMPLATE,
@@ -44,14 +45,20 @@ class Failure:
     again: bool
 
     @property
+    def own(self) -> bool:
+        """Whether the object is one user's."""
+        return is_personal(self.write.desired if isinstance(self.write, Apply) else self.write.observed)
+
+    @property
     def personal(self) -> bool:
-        """Whether it stands in one user's way alone: an object of theirs that somebody else has made."""
-        return not self.again and isinstance(self.write, Apply) and is_personal(self.write.desired)
+        """Whether it is one user's matter alone, which nobody else waits for: an object of theirs that somebody else
+        has made, or that is refused for good."""
+        return self.own and not self.again
 
     @property
     def ref(self) -> Ref:
         """The object that was to be written."""
-        return self.write.desired.ref if isinstance(self.write, Apply) else self.write.observed.ref
+        return _ref(self.write)
 
 
 class Writer:
@@ -61,8 +68,10 @@ class Writer:
         self._api, self._outputs, self._digest = api, outputs, digest
         self._slots = asyncio.Semaphore(PARALLEL)
 
-    async def carry_out(self, writes: Sequence[Write]) -> list[Failure]:
+    async def carry_out(self, writes: Sequence[Write], given_up: Container[Ref] = ()) -> list[Failure]:
         """All writes: additions before removals, deletions only once what they may have made way for is there.
+
+        ``given_up`` are users' own objects that have failed too often for anybody else to wait for them.
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
         """
@@ -77,7 +86,8 @@ class Writer:
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-            failures += [f for f in results if isinstance(f, Failure)]
+            found = [f for f in results if isinstance(f, Failure)]
+            failures += [replace(f, again=False) if f.own and f.ref in given_up else f for f in found]
         return failures
 
     async def _one(self, write: Write) -> Failure | None:
@@ -90,7 +100,8 @@ class Writer:
             except errors.ConflictError:
                 return await self._refresh(write)
             except errors.ApiError as error:
-                return Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
+                failure = Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
+                return replace(failure, again=False) if failure.own and _lasts(error) else failure
 
     async def _apply(self, write: Apply) -> Failure | None:
         desired, have = write.desired, write.observed
@@ -178,7 +189,7 @@ class Writer:
 
     async def _refresh(self, write: Write) -> Failure | None:
         """Somebody wrote first. Look at what is there now; the next plan decides anew."""
-        ref = write.desired.ref if isinstance(write, Apply) else write.observed.ref
+        ref = _ref(write)
         try:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
         except errors.NotFoundError:
@@ -224,6 +235,16 @@ def is_personal(item: Desired | Observed) -> bool:
     return naming.ANNOTATION_USER in item.annotations
 
 
+def _ref(write: Write) -> Ref:
+    return write.desired.ref if isinstance(write, Apply) else write.observed.ref
+
+
+def _lasts(error: errors.ApiError) -> bool:
+    """Whether a refusal is of this object (quota, policy, a namespace that goes or is gone) and stays until somebody
+    does something. What is asked of everybody, or of nobody a moment later, passes."""
+    return 400 <= error.status < 500 and error.status not in _PASSING
+
+
 def _ours(have: Observed, desired: Desired) -> bool:
     if have.annotations.get(naming.ANNOTATION_ADOPT) == "true":
         return True
@@ -266,7 +287,7 @@ def _foreign(desired: Desired, have: Observed) -> str:
 
 
 def _refusal(write: Write, error: errors.ApiError) -> str:
-    ref = write.desired.ref if isinstance(write, Apply) else write.observed.ref
+    ref = _ref(write)
     # The API server's text for a rejected Secret may quote data; only its code and reason are repeated.
     detail = f"{error.status} {error.reason}" if ref.kind == "Secret" else str(error)
     return f"{ref}: the API server refused the write: {detail}"

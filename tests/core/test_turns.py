@@ -1,0 +1,80 @@
+"""Few restart at once, none keeps all others waiting, and who goes back comes first."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.core.turns import AT_ONCE, MOST, Claim, Turn, admits, next_of
+
+A, B, C, D, E = (Claim(name) for name in "abcde")
+BACK_A, BACK_B = Claim("a", back=True), Claim("b", back=True)
+
+
+def turns(claim: Claim, number: int, *, slow: bool = False) -> list[Turn]:
+    return [Turn(claim, slow)] * number
+
+
+SLOW_A = turns(A, 10, slow=True)
+
+
+@pytest.mark.parametrize(
+    ("claim", "taken", "admitted"),
+    [
+        (A, [], True),
+        (A, turns(A, 9), True),
+        (A, turns(A, 10), False),
+        (B, turns(A, 10), False),
+        (B, [*turns(A, 5), *turns(C, 5)], False),
+        (A, SLOW_A, False),
+        (B, SLOW_A, True),
+        (B, [*SLOW_A, *turns(B, 4)], True),
+        (B, [*SLOW_A, *turns(B, 5)], False),
+        (C, [*SLOW_A, *turns(B, 5)], True),
+        (C, [*SLOW_A, *turns(B, 5), *turns(C, 3)], False),
+        (D, [*SLOW_A, *turns(B, 5), *turns(C, 3)], True),
+        (E, [*SLOW_A, *turns(B, 5), *turns(C, 3), *turns(D, 2)], False),
+        (BACK_B, turns(A, 10), True),
+        (BACK_A, turns(A, 20), True),
+        (BACK_A, [*turns(A, 10), *turns(BACK_A, 10)], False),
+        (BACK_B, [*turns(A, 10), *turns(BACK_A, 10)], False),
+        (BACK_B, [*turns(A, 10), *turns(BACK_A, 10, slow=True)], True),
+        (BACK_B, [*turns(A, 20), *turns(BACK_A, 10, slow=True)], False),
+        (A, turns(BACK_B, 10), False),
+    ],
+)
+def test_who_is_admitted_beside_those_who_restart(claim: Claim, taken: list[Turn], admitted: bool) -> None:
+    assert admits(claim, taken) == admitted
+
+
+def test_those_who_wait_have_a_share_too() -> None:
+    assert admits(B, [*SLOW_A, *turns(B, 4)])
+    assert not admits(B, [*SLOW_A, *turns(B, 4)], waiting=[C])
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["quick", "slow"])
+@pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
+def test_however_many_want_turns_they_are_bounded(slow: bool, back: bool) -> None:
+    taken: list[Turn] = []
+    for number in range(100):
+        claim = Claim(number, back)
+        while admits(claim, taken):
+            taken.append(Turn(claim, slow))
+
+    assert len(taken) <= (AT_ONCE * MOST if slow else AT_ONCE)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken", "claim"),
+    [
+        ([], [], None),
+        ([A, BACK_B], [], BACK_B),
+        ([A, B], [], A),
+        ([A, B], turns(A, 3), B),
+        ([A, B], turns(A, 10), None),
+        ([A, B], SLOW_A, B),
+        ([A, BACK_B], turns(A, 10), BACK_B),
+        ([A], [*turns(A, 4), *turns(BACK_B, 4)], A),
+    ],
+)
+def test_whose_turn_it_is(waiting: list[Claim], taken: list[Turn], claim: Claim | None) -> None:
+    assert next_of(waiting, taken) == claim

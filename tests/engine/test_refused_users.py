@@ -1,0 +1,198 @@
+"""One user's own objects that cannot be written (delivery PerUser): that user is told, and nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from simulation import HOME, Cluster, Operator, settled
+from trimtab.engine.fence import Fence
+from trimtab.engine.groups import CONFLICT_SECONDS
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+    Resource,
+)
+from waving import LOCK, REST, groups, progress, until, voices, waves
+
+PER_USER = {"delivery": "PerUser"}
+QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: maps")
+BUSY = errors.UnavailableError(429, "TooManyRequests", "try later")
+
+
+class Refusing(Fence):
+    """Refuses to write, or to delete, one ConfigMap, while there is a reason to."""
+
+    def __init__(self, cluster: Cluster, name: str, error: errors.ApiError | None) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.name, self.error, self.refused = name, error, 0
+
+    def _refuse(self, resource: Resource, name: str) -> None:
+        if self.error is not None and resource is CONFIG_MAPS and name == self.name:
+            self.refused += 1
+            raise self.error
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        self._refuse(resource, body["metadata"]["name"])
+        return await super().apply(resource, body, force=force, subresource=subresource)
+
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
+    ) -> None:
+        self._refuse(resource, name)
+        await super().delete(resource, namespace, name, uid=uid, version=version)
+
+
+def served(cluster: Cluster, user: str) -> Body | None:
+    """A user's own document."""
+    body = cluster.find(CONFIG_MAPS, f"app-u-{user}")
+    return json.loads(body["data"]["prefs.json"]) if body else None
+
+
+def minutes(cluster: Cluster, user: str) -> int:
+    return int((served(cluster, user) or {})["session"]["minutes"])
+
+
+def voice(cluster: Cluster, user: str) -> str:
+    return str((served(cluster, user) or {})["agent"]["voice"])
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.template(groups(users=PER_USER))
+    for user in ("ann", "bob"):
+        cluster.preference(user)
+    return cluster
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QUOTA,
+        errors.NotFoundError(404, "NotFound", "namespaces tenant not found"),
+        errors.InvalidError(422, "Invalid", "denied by a policy"),
+        errors.UnavailableError(500, "InternalError", "failed calling webhook"),
+        BUSY,
+    ],
+    ids=lambda error: str(error.status),
+)
+async def test_a_user_whose_object_stays_refused_is_told_and_nobody_else_waits(
+    cluster: Cluster, error: errors.ApiError
+) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, "app-u-evil", error)
+    async with Operator(cluster, api) as operator:
+        cluster.preference("evil")
+        cluster.preference("ann", {"session.minutes": 9})
+        await operator.quiet()
+
+        assert cluster.ready(USER_PREFERENCES, "evil") == ("False", "WriteFailed")
+        said = cluster.message(USER_PREFERENCES, "evil")
+        assert f"ConfigMap {HOME}/app-u-evil" in said
+        assert error.reason in said
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+        assert minutes(cluster, "ann") == 9
+        cluster.preference("ann", {"session.minutes": 10})
+        cluster.remove(USER_PREFERENCES, "bob")
+        await asyncio.sleep(1)
+        assert minutes(cluster, "ann") == 10
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+        assert served(cluster, "bob") is None
+
+        api.error = None
+        await asyncio.sleep(CONFLICT_SECONDS + 1)
+        assert cluster.ready(USER_PREFERENCES, "evil") == ("True", "Accepted")
+        assert served(cluster, "evil") is not None
+
+
+async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(cluster: Cluster) -> None:
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, "app-u-evil", QUOTA)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        cluster.preference("evil")
+        await asyncio.sleep(REST)
+        assert voice(cluster, "ann") == "bright"
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RolledBack")
+
+        assert voices(cluster) == ["calm", "calm"]
+        assert voice(cluster, "ann") == "calm"
+
+
+async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cluster) -> None:
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, "app-u-ann", QUOTA)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Succeeded")
+
+        assert (voice(cluster, "ann"), voice(cluster, "bob")) == ("calm", "bright")
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "WriteFailed")
+
+
+async def test_what_passes_is_tried_again_soon_and_the_group_waits_for_it(cluster: Cluster) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, "app-u-ann", BUSY)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await asyncio.sleep(1)
+        assert progress(cluster)["phase"] == "Progressing"
+        api.error = None
+        await asyncio.sleep(2)
+
+        assert progress(cluster)["phase"] == "Soaking"
+        assert voice(cluster, "ann") == "bright"
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+async def test_one_user_s_fault_that_does_not_pass_is_never_the_group_s(cluster: Cluster) -> None:
+    await settled(cluster)
+    said = set()
+    async with Operator(cluster, Refusing(cluster, "app-u-ann", BUSY)):
+        cluster.preference("ann", {"session.minutes": 9})
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            said.add(cluster.ready(RENDERED_GROUPS, "app-free"))
+
+    assert said == {("True", "Rendered")}
+
+
+async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluster) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, "app-u-ann", QUOTA)
+    async with Operator(cluster, api) as operator:
+        cluster.remove(USER_PREFERENCES, "ann")
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Succeeded")
+        assert voice(cluster, "bob") == "bright"
+
+        api.error = None
+        await operator.quiet()
+        assert served(cluster, "ann") is None
+
+
+async def test_refused_objects_are_looked_at_again_together_and_seldom(cluster: Cluster) -> None:
+    """However often their users, and others, edit meanwhile."""
+    await settled(cluster)
+    api = Refusing(cluster, "app-u-ann", QUOTA)
+    async with Operator(cluster, api):
+        for number in range(1, 40):
+            cluster.preference("ann", {"session.minutes": number})
+            cluster.preference("bob", {"session.minutes": number})
+            await asyncio.sleep(1)
+        before = api.refused
+        await asyncio.sleep(20 * CONFLICT_SECONDS)
+
+        assert 15 <= api.refused - before <= 21
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")

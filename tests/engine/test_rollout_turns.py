@@ -1,0 +1,122 @@
+"""Workloads that restart few at a time: one template's that never become ready hold up no other one's rollouts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from controllers import Controllers, status, workload
+from simulation import HOME, Cluster, Operator, spec
+from trimtab.core.turns import AT_ONCE, MOST
+from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.workloads import CHECK_SECONDS, SLOW_SECONDS
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_TEMPLATES, WORKLOADS
+from waving import progress, until
+
+APP = ("app", CONFIG_TEMPLATES)
+
+
+@dataclass(slots=True)
+class Stuck(Controllers):
+    """Workloads of names that begin so are never ready while ``stuck``."""
+
+    stuck: bool = False
+    names: tuple[str, ...] = field(default=("x",))
+
+    async def _roll(self, key: WorkloadKey, body: Body) -> None:
+        if self.stuck and key.name.startswith(self.names):
+            self._say(key, status(body, updated=1, available=body["spec"]["replicas"] - 1))
+            await asyncio.Event().wait()
+        await Controllers._roll(self, key, body)
+
+
+def template(voice: str, *names: str, **more: Body) -> Body:
+    """A group with a workload of its own for each name."""
+    listed = [{"name": name, "workloads": [{"kind": "Deployment", "name": name}]} for name in names]
+    keys = [{"name": "agent.voice", "type": "String", "default": voice}]
+    return spec(groups=listed, keys=keys, **more)
+
+
+def others(voice: str) -> Body:
+    return template(voice, *(f"x{number}" for number in range(25)))
+
+
+def mine(voice: str, **strategy: object) -> Body:
+    return template(voice, "mine", strategy={"waves": [{"name": "all", "soak": "1h"}], **strategy})
+
+
+class Stage:
+    """Another template of 25 workloads, and mine of one; all are well at first."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        for name in (*(f"x{number}" for number in range(25)), "mine"):
+            key = WorkloadKey("Deployment", HOME, name)
+            self.cluster.memory.put(WORKLOADS["Deployment"], workload(key))
+        self.controllers = Stuck(self.cluster.memory)
+        self.cluster.template(others("a"), name="other")
+        self.cluster.template(mine("calm"))
+
+    async def block(self) -> None:
+        """The other template's workloads take all turns, and never become ready."""
+        self.controllers.stuck = True
+        self.cluster.template(others("b"), name="other")
+        await asyncio.sleep(10)
+
+    def message(self) -> str:
+        return str(progress(self.cluster, *APP).get("message"))
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    rolling = asyncio.create_task(stage.controllers.run())
+    yield stage
+    rolling.cancel()
+    await asyncio.gather(rolling, return_exceptions=True)
+
+
+async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        await asyncio.sleep(300)
+        await stage.block()
+        stage.cluster.template(mine("loud"))
+        await asyncio.sleep(5)
+        waits = f"group mine: waits for a turn to restart Deployment {HOME}/mine: {AT_ONCE} restart at once"
+        assert waits in stage.message()
+
+        await asyncio.sleep(SLOW_SECONDS + CHECK_SECONDS)
+        assert progress(stage.cluster, *APP)["phase"] == "Soaking"
+        assert "waits for a turn" not in stage.message()
+        assert stage.controllers.most <= MOST * AT_ONCE
+
+
+async def test_an_abort_waits_for_nobody(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        stage.cluster.template(mine("loud"))
+        await until(operator, stage.cluster, "Soaking", *APP)
+        await asyncio.sleep(300)
+        await stage.block()
+        stage.cluster.act("Abort", "app", kind="ConfigTemplate")
+        await asyncio.sleep(10)
+
+        assert progress(stage.cluster, *APP)["phase"] == "RolledBack"
+
+
+async def test_as_long_as_all_become_ready_ten_are_ten(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await asyncio.sleep(300)
+        stage.controllers.most = 0
+        stage.cluster.template(others("b"), name="other")
+        await asyncio.sleep(2)
+        stage.cluster.template(mine("loud"))
+        await until(operator, stage.cluster, "Soaking", *APP)
+        await asyncio.sleep(300)
+
+        assert stage.controllers.most == AT_ONCE

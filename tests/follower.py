@@ -37,6 +37,7 @@ class Group:
     exists: bool = True
     health: str = "Healthy"
     problem: str = ""
+    waits: str = ""
     looked_at: bool = True
 
     def serves(self, name: str) -> int:
@@ -109,6 +110,7 @@ class Place:
                 health=group.health,  # type: ignore[arg-type]
                 message="" if group.health == "Healthy" else "1 of 3 pods is ready",
                 problem=group.problem,
+                waits=group.waits,
                 intent=wanted.get(name),
             )
             for name, group in self.groups.items()

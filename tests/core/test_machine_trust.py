@@ -233,6 +233,24 @@ def test_the_deadline_does_not_run_while_another_rollout_goes_back_in_its_groups
     assert made.phase == "Soaking"
 
 
+def test_the_deadline_does_not_run_while_a_group_waits_for_a_turn() -> None:
+    made = place({"waves": TWO_WAVES, "gates": [GATE]})
+    made.act()
+    made.groups["a"].waits = "waits for a turn to restart Deployment web"
+
+    for _ in range(100):
+        made.now += 60
+        made.act()
+    assert made.phase == "Progressing"
+    assert "group a: waits for a turn to restart Deployment web" in (made.progress.message or "")
+
+    made.groups["a"].waits = ""
+    for _ in range(11):
+        made.now += 60
+        made.act()
+    assert made.phase == "RollingBack"
+
+
 def test_new_content_in_the_look_that_shows_a_failure_does_not_save_the_old_one() -> None:
     made = canary()
     made.measure("Failed")

@@ -73,7 +73,7 @@ class Sightings:
         )
         problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""
         if state is not None:
-            problem = problem or next(iter(state.workload_problems), "") or state.turn
+            problem = problem or next(iter(state.workload_problems), "")
         health: State = "Healthy"
         message = ""
         if settled and state is not None and source.progress.underway == "Forward":
@@ -84,6 +84,7 @@ class Sightings:
             health=health,
             message=message,
             problem=problem,
+            waits=state.turn if state is not None else "",
             intent=intent,
         )
 

@@ -39,6 +39,8 @@ class GroupSeen:
     """Why it is not healthy."""
     problem: str = ""
     """A write that keeps failing."""
+    waits: str = ""
+    """What else it waits for that is no fault of anybody's: a turn to restart its workloads."""
     intent: Intent | None = None
     """What was wanted of it when it was looked at: to have settled there says nothing of another intent."""
 

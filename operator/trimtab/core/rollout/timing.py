@@ -119,10 +119,10 @@ def deadline(run: Run) -> bool:
         return True
     if not reading.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
-    if run.seen.busy:  # another one holds its groups: that is not its own fault
+    open_, waited = unsettled(run), gates.open_gates(run)
+    if run.seen.busy or _waits(run, open_):  # that is not its own fault
         run.change(moving_since=run.text)
         return True
-    open_, waited = unsettled(run), gates.open_gates(run)
     silent = [status for status in waited if status.result != "Failed"]
     if waited and not open_ and not ill(run) and len(silent) == len(waited):
         gates.halt_by(run, silent[0])
@@ -130,6 +130,11 @@ def deadline(run: Run) -> bool:
     writes = any((group := run.group(name)) is not None and group.problem for name in open_)
     fail(run, "WriteFailed" if writes else "ProgressDeadlineExceeded", words.late(run))
     return True
+
+
+def _waits(run: Run, names: list[str]) -> bool:
+    """Whether nothing but a turn is lacking somewhere."""
+    return any((group := run.group(name)) is not None and group.waits for name in names)
 
 
 def wake_at(run: Run) -> float | None:

@@ -59,9 +59,9 @@ def lacking(run: Run) -> list[str]:
     names = run.existing(wave.groups) if wave else []
     settled = run.settled_groups
     said = [
-        f"group {name}: {group.problem}"
+        f"group {name}: {group.problem or group.waits}"
         for name in names
-        if name not in settled and (group := run.group(name)) and group.problem
+        if name not in settled and (group := run.group(name)) and (group.problem or group.waits)
     ][:1]
     ill = [(n, g) for n in names if n in settled and (g := run.group(n)) and g.health != "Healthy"]
     if ill and not run.promoted:
@@ -183,7 +183,8 @@ def _open(run: Run) -> str:
     """Which groups are not back yet."""
     settled = run.settled_groups
     names = [name for name in run.existing(reading.planned(run.progress)) if name not in settled]
-    why = next((f" ({name}: {g.problem})" for name in names if (g := run.group(name)) and g.problem), "")
+    seen = [(name, group) for name in names if (group := run.group(name)) is not None]
+    why = next((f" ({name}: {g.problem or g.waits})" for name, g in seen if g.problem or g.waits), "")
     return f"still waiting for {named(names) or 'nothing'}{why}"
 
 

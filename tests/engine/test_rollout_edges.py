@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from simulation import Cluster, Operator, settled
+from controllers import Controllers, workload
+from simulation import HOME, Cluster, Operator, settled, spec
+from trimtab.engine.evidence import WorkloadKey
+from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     RENDERED_GROUPS,
     USER_PREFERENCES,
+    WORKLOADS,
 )
 from waving import (
     CLAMP,
@@ -242,3 +246,31 @@ async def test_there_is_always_somebody_in_a_share_that_has_anybody() -> None:
         await asyncio.sleep(REST)
         assert hearing(cluster, "bright", 40) == {"user-7"}
         assert progress(cluster)["phase"] == "Soaking"
+
+
+# Time in which nothing happens.
+
+
+async def test_a_long_soak_goes_on_while_nothing_happens_to_its_workloads() -> None:
+    cluster = Cluster()
+    cluster.memory.put(WORKLOADS["Deployment"], workload(WorkloadKey("Deployment", HOME, "web")))
+    rolling = asyncio.create_task(Controllers(cluster.memory).run())
+    keys = {"groups": [{"name": "all", "workloads": [{"kind": "Deployment", "name": "web"}]}]}
+    strategy = {"waves": [{"name": "all", "soak": "1h"}]}
+
+    def said(voice: str) -> Body:
+        named = [{"name": "agent.voice", "type": "String", "default": voice}]
+        return spec(keys=named, strategy=strategy, **keys)
+
+    cluster.template(said("calm"))
+    async with Operator(cluster) as operator:
+        await until(operator, cluster, "Succeeded", *APP)
+        cluster.template(said("loud"))
+        await until(operator, cluster, "Soaking", *APP)
+        await asyncio.sleep(3700)
+
+        status = progress(cluster, *APP)
+        assert status["phase"] == "Succeeded"
+        assert "SoakInterrupted" not in [t["reason"] for t in status["transitions"]]
+    rolling.cancel()
+    await asyncio.gather(rolling, return_exceptions=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.core import times
-from trimtab.core.health import State
+from trimtab.core.health import Health, State
 from trimtab.core.rollout import Evidence, planned
 from trimtab.engine.cases import Case
 from trimtab.engine.evidence import WorkloadKey
@@ -51,15 +51,17 @@ class Watching:
         digest = self.workloads.digest_of(state.view) if workloads else ""
         for workload in workloads:
             key = WorkloadKey(workload.kind, state.target, workload.name)
-            found = self.health_watch.state(key, digest, after=self._oldest())
+            found = self._fresh(key, digest)
             if _WORST[found.state] < _WORST[worst[0]]:
                 worst = (found.state, found.message)
         return worst
 
-    @staticmethod
-    def _oldest() -> float:
-        """Evidence from before counts no more: its watch is dead."""
-        return asyncio.get_running_loop().time() - EVIDENCE_SECONDS
+    def _fresh(self, key: WorkloadKey, digest: str) -> Health:
+        """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is
+        asked for anew while it still counts: that nothing happens is no reason to break a soak."""
+        now = asyncio.get_running_loop().time()
+        found = self.health_watch.state(key, digest, after=now - EVIDENCE_SECONDS / 2)
+        return found if found.known else self.health_watch.state(key, digest, after=now - EVIDENCE_SECONDS)
 
     def keep(self, key: TemplateKey, sources: Sequence[Source], states: dict[GroupKey, GroupState]) -> None:
         """Watch the workloads of the groups that are under way, and of those that came back until they are well;

@@ -69,14 +69,16 @@ def test_undoing_a_group_undoes_the_rollout_that_made_its_revision(group: FakeCl
     )
 
 
-def test_a_group_whose_revision_does_not_say_is_undone_by_what_moved_it(
-    group: FakeCluster, trimtab: Call
+@pytest.mark.parametrize("strategy", [None, {}])
+def test_a_revision_that_names_no_rollout_undoes_none_whatever_moved_the_group_before(
+    group: FakeCluster, trimtab: Call, strategy: Body | None
 ) -> None:
-    entry = {name: value for name, value in REVISIONS[0].items() if name != "by"}
-    moved = {"kind": "PolicyRollout", "name": "calmer", "uid": "u", "epoch": 3}
-    group.put(RENDERED_GROUPS, rendered(revisions=[entry], currentRevision=4, operation=moved))
-    assert trimtab("undo", "app", "free").code == 0
-    assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
+    group.put(CONFIG_TEMPLATES, {**template(), "spec": {"strategy": strategy}})
+    moved = {"kind": "PolicyRollout", "name": "calmer", "uid": "u", "epoch": 3, "back": False}
+    group.put(RENDERED_GROUPS, rendered(operation=moved))
+    answer = trimtab("undo", "app", "free")
+    assert (answer.code, _asked(group)) == (0, [])
+    assert "a change of ConfigTemplate app that was served at once" in answer.out
 
 
 def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
@@ -111,8 +113,8 @@ def test_a_template_without_one_is_shown_and_never_written(group: FakeCluster, t
         "group free of music/app: what going back from revision 3 to 1 would change\n"
         "  session.minutes  25 (group/free) -> 20 (group/free)\n"
         "\n"
-        "The revision was made by a change of ConfigTemplate app, which has no strategy; Trimtab never writes a "
-        "spec, so nothing was undone.\n"
+        "The revision was made by a change of ConfigTemplate app that was served at once, without a strategy; "
+        "Trimtab never writes a spec, so nothing was undone.\n"
         "To go back, bring the older spec back where it is kept (Git, say).\n"
         "Or apply it: trimtab undo app free -n music -o yaml | kubectl apply --server-side --force-conflicts -f -\n"
     )

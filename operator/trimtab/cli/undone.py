@@ -53,12 +53,10 @@ async def maker(cluster: Cluster, namespace: str, wanted: Reference, group: str)
 
 
 def _made_by(served: Served) -> Reference | None:
-    """By the revision's own word; else the rollout that moved the group last, unless that moved it back."""
+    """By the revision's own word. One that names nobody was made by a change of a template that did not roll out,
+    whichever rollout moved the group some time before."""
     said = _MAKER.match(str(served.entry(served.current).get("by") or ""))
-    if said is not None:
-        return Reference(Kind(said[1]), said[2])
-    moved = served.operation
-    return Reference(Kind(moved["kind"]), moved["name"]) if moved and not moved.get("back") else None
+    return Reference(Kind(said[1]), said[2]) if said is not None else None
 
 
 async def _there(cluster: Cluster, namespace: str, wanted: Reference) -> Found | None:
@@ -110,8 +108,8 @@ class Back:
     def _how(self) -> Iterator[str]:
         served = self.served
         yield (
-            f"The revision was made by a change of ConfigTemplate {served.template}, which has no strategy; Trimtab "
-            "never writes a spec, so nothing was undone."
+            f"The revision was made by a change of ConfigTemplate {served.template} that was served at once, without a "
+            "strategy; Trimtab never writes a spec, so nothing was undone."
         )
         yield "To go back, bring the older spec back where it is kept (Git, say)."
         if "sealed" not in self.older.template:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster, policy_rollout, template
+from fake_cluster import STABLE, FakeCluster, policy_rollout, template
 from kept import REVISIONS, keep, preference, rendered, spec
 from written import Call
 
@@ -32,7 +32,7 @@ def _asked(cluster: FakeCluster) -> list[tuple[str, str, str]]:
 def group(cluster: FakeCluster) -> FakeCluster:
     """Group free, on revision 4 by PolicyRollout calmer; before, changes of the template."""
     cluster.put(CONFIG_TEMPLATES, template())
-    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", stable=STABLE, target=STABLE))
     cluster.put(RENDERED_GROUPS, rendered(currentRevision=4, stableRevision=4))
     keep(
         cluster,
@@ -63,6 +63,7 @@ def test_undoing_a_group_undoes_the_rollout_that_made_its_revision(group: FakeCl
     assert answer.code == 0
     assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
     assert group.actions[0]["spec"]["reason"] == "support asked"
+    assert group.actions[0]["spec"]["contentHash"] == STABLE["hash"]
     assert answer.out.startswith(
         "PolicyRollout music/calmer made the present revision of group free; "
         "undoing it takes back every group that it reached\n"
@@ -92,7 +93,8 @@ def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
 
 @pytest.mark.parametrize("name", ["calmer", "policyrollout/calmer"])
 def test_a_rollout_is_undone_by_its_name(group: FakeCluster, trimtab: Call, name: str) -> None:
-    assert trimtab("undo", name, "-o", "json").json["accepted"] is True
+    told = trimtab("undo", name, "-o", "json").json
+    assert (told["accepted"], told["contentHash"]) == (True, STABLE["hash"])
     assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
 
 

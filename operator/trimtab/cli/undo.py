@@ -10,7 +10,7 @@ from trimtab.cli.diff import TemplateOption
 from trimtab.cli.failure import Failure
 from trimtab.cli.options import ClusterNamespace, Context, Kubeconfig, TextOutput, Timeout
 from trimtab.cli.output import Format, as_yaml, notes, program, say, show
-from trimtab.cli.verbs import NoWait, Reason, Yes
+from trimtab.cli.verbs import NoWait, Reason, Yes, seen
 
 if TYPE_CHECKING:
     from trimtab.cli.cluster import Cluster, Target
@@ -140,6 +140,7 @@ def _of_rollout(
 ) -> None:
     from trimtab.cli import acting, undone
     from trimtab.cli.cluster import with_cluster
+    from trimtab.cli.progress import Progress
     from trimtab.cli.reference import Reference
 
     name, group = names
@@ -159,7 +160,7 @@ def _of_rollout(
         reach = f"{found} made the present revision of group {group}; undoing it takes back every group that it reached"
         say(reach, stderr=output is not Format.TABLE)
         acting.confirm(f"undo {found}?", yes=yes)
-    wish = acting.Wish(acting.Action.UNDO, None, reason)
+    wish = acting.Wish(acting.Action.UNDO, seen(Progress.of(found), acting.Action.UNDO), reason)
     acting.carry_out(target, found, wish, acting.PATIENCE if timeout is None else timeout, output)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from simulation import Cluster, Operator, settled
+from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
+    POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     USER_PREFERENCES,
 )
@@ -242,3 +244,31 @@ async def test_there_is_always_somebody_in_a_share_that_has_anybody() -> None:
         await asyncio.sleep(REST)
         assert hearing(cluster, "bright", 40) == {"user-7"}
         assert progress(cluster)["phase"] == "Soaking"
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (
+            {"groups": []},
+            "spec.groups: names no group: leave it out for every group, or delete the PolicyRollout to withdraw it",
+        ),
+        (
+            {"groupSelector": {"matchLabels": {"ring": "none"}}},
+            "spec.groupSelector: selects no group of the template; correct it",
+        ),
+    ],
+)
+async def test_a_policy_for_no_group_is_rejected_and_what_it_said_before_stays(
+    scope: Body, said: str
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    cluster.policy("lock", DARK, **scope)
+    await settled(cluster)
+    found = cluster.find(POLICY_ROLLOUTS, "lock") or {}
+    ready = next(c for c in found["status"]["conditions"] if c["type"] == "Ready")
+    assert (ready["reason"], said in ready["message"]) == ("Rejected", True)
+    assert voices(cluster) == ["bright", "bright"]

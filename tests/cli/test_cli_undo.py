@@ -118,7 +118,7 @@ def test_a_template_without_one_is_shown_and_never_written(group: FakeCluster, t
         "The revision was made by a change of ConfigTemplate app that was served at once, without a strategy; "
         "Trimtab never writes a spec, so nothing was undone.\n"
         "To go back, bring the older spec back where it is kept (Git, say).\n"
-        "Or apply it: trimtab undo app free -n music -o yaml | kubectl apply --server-side --force-conflicts -f -\n"
+        "Or put it in place: trimtab undo app free -n music -o yaml | kubectl replace -f -\n"
     )
     printed = yaml.safe_load(trimtab("undo", "app", "free", "-o", "yaml").out)
     assert (printed["kind"], printed["metadata"]) == ("ConfigTemplate", {"name": "app", "namespace": "music"})
@@ -131,7 +131,7 @@ def test_a_sealed_template_is_not_printed_without_what_is_sealed(group: FakeClus
     answer = trimtab("undo", "app", "free", "-o", "yaml")
     assert (answer.code, answer.out) == (1, "")
     assert "revision 1 cannot be printed whole: groups/free/values/api.token are sealed" in answer.err
-    assert "Or apply it" not in trimtab("undo", "app", "free").out
+    assert "Or put it in place" not in trimtab("undo", "app", "free").out
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,27 @@ def test_what_cannot_be_undone_is_told(
     assert said in answer.err
 
 
+META: Body = {
+    "labels": {"team": "music"},
+    "annotations": {"a": "b"},
+    "finalizers": ["example.com/x"],
+    "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}],
+}
+
+
+def test_what_is_printed_keeps_whatever_metadata_a_replacement_would_take_away(
+    group: FakeCluster, trimtab: Call
+) -> None:
+    group.put(RENDERED_GROUPS, rendered())
+    body = template()
+    group.put(CONFIG_TEMPLATES, {**body, "metadata": body["metadata"] | META})
+    user = preference()
+    group.put(USER_PREFERENCES, {**user, "metadata": user["metadata"] | META})
+    for name, args in (("app", ["app", "free", "-o", "yaml"]), ("alice", ["--user", "alice"])):
+        printed = yaml.safe_load(trimtab("undo", *args).out)
+        assert printed["metadata"] == {"name": name, "namespace": "music"} | META
+
+
 def test_content_that_is_gone_is_told(group: FakeCluster, trimtab: Call) -> None:
     group.put(RENDERED_GROUPS, rendered())
     group.remove(CONTROLLER_REVISIONS, "music", "app-aa")
@@ -185,7 +206,9 @@ def test_the_older_preference_is_printed_for_kubectl(cluster: FakeCluster, trimt
             "values": {"session.minutes": 7, "debug": True},
         },
     }
-    assert "note: as of generation 4; nothing was changed, --apply does" in answer.err
+    assert (
+        "note: as of generation 4; nothing was changed, --apply or `kubectl replace -f -` does" in answer.err
+    )
     older = yaml.safe_load(trimtab("undo", "--user", "alice", "--to", "2").out)["spec"]
     assert (older["values"], "schemaVersion" in older) == ({}, False)
 

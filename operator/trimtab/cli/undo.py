@@ -57,8 +57,9 @@ def undo(
     `trimtab rollout undo`). If a change of a template without a strategy made it, the difference is shown instead, and
     how to bring the older content back: Trimtab never writes a spec.
 
-    A user: the older preference is printed, ready for kubectl apply, or with --apply applied with the field manager
-    trimtab-cli. If a GitOps tool or a controller manages the values, that is refused: it would put its own back.
+    A user: the older preference is printed, ready for kubectl replace (apply would leave keys in place that others have
+    added), or with --apply put in place with the field manager trimtab-cli. If a GitOps tool or a controller manages
+    the values, that is refused: it would put its own back.
 
     Examples:
 
@@ -66,7 +67,7 @@ def undo(
 
         trimtab undo policyrollout/calmer-agents --reason "support asked for it"
 
-        trimtab undo music-agent free -o yaml | kubectl apply --server-side --force-conflicts -f -
+        trimtab undo music-agent free -o yaml | kubectl replace -f -
 
         trimtab undo --user alice > alice.yaml
 
@@ -119,7 +120,8 @@ def _of_user(
     if not apply:
         show(older.manifest(), output, lambda: typer.echo(as_yaml(older.manifest()), nl=False))
         say(
-            f"note: as of generation {older.once.generation}; nothing was changed, --apply does",
+            f"note: as of generation {older.once.generation}; nothing was changed, --apply or `kubectl replace -f -` "
+            "does",
             stderr=True,
             style="dim",
         )

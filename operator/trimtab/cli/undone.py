@@ -72,9 +72,11 @@ class Back:
     served: Served
     older: Data
     comparison: Comparison
+    body: Body
+    """The ConfigTemplate as it is now; empty if it is gone."""
 
     def manifest(self) -> Body:
-        """The ConfigTemplate with the older content.
+        """The ConfigTemplate with the older content, for kubectl replace: apply would leave what others have added.
 
         :raises Failure: some of it is sealed, so that it cannot be shown whole.
         """
@@ -86,7 +88,8 @@ class Back:
                 "them would lose them; bring the older spec back from where it is kept"
             )
         spec: Spec = dict(self.older.template["spec"])
-        meta = {"name": self.served.template, "namespace": self.served.namespace}
+        now = self.body.get("metadata") or {}
+        meta = {"name": self.served.template, "namespace": self.served.namespace} | reference.lasting(now)
         return {
             "apiVersion": "trimtab.dev/v1alpha1",
             "kind": "ConfigTemplate",
@@ -114,8 +117,8 @@ class Back:
         yield "To go back, bring the older spec back where it is kept (Git, say)."
         if "sealed" not in self.older.template:
             yield (
-                f"Or apply it: {program()} undo {served.template} {served.group} -n {served.namespace} -o yaml "
-                "| kubectl apply --server-side --force-conflicts -f -"
+                f"Or put it in place: {program()} undo {served.template} {served.group} -n {served.namespace} -o yaml "
+                "| kubectl replace -f -"
             )
 
 
@@ -137,4 +140,5 @@ async def _before(cluster: Cluster, served: Served) -> Back:
         "to": {"revision": number},
     }
     subject = f"{served}: what going back from revision {served.current} to {number} would change"
-    return Back(served, data[1], replace(comparison, subject=subject, about=about))
+    body = await cluster.get(reference.resource(Kind.CONFIG_TEMPLATE), served.namespace, served.template)
+    return Back(served, data[1], replace(comparison, subject=subject, about=about), body or {})

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from written import TEMPLATE, Call, preference
+
+from trimtab.cli.output import as_json, as_yaml, plain
 
 STATUS: dict[str, Any] = {
     "accepted": {"generation": 1, "group": "free", "values": {"session.minutes": 9}},
@@ -68,3 +72,23 @@ def _paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for part, below in inner:
         yield from _paths(below, (*path, part))
+
+
+HOSTILE = st.text(
+    st.one_of(st.characters(codec="utf-8"), st.sampled_from('\x00\x1b\x7f\x85\x9b\u202e\u2066\u200f\n\r"\\ '))
+)
+
+
+@given(st.dictionaries(HOSTILE, HOSTILE), st.sampled_from([None, 2]))
+def test_what_programs_get_reads_back_and_plays_with_no_terminal(
+    content: dict[str, str], indent: int | None
+) -> None:
+    text, document = as_json(content, indent), as_yaml(content)
+
+    assert json.loads(text) == content
+    assert yaml.safe_load(document) == content
+    assert (plain(text), plain(document)) == (text, document)
+
+
+def test_letters_of_all_tongues_stay_readable() -> None:
+    assert as_json({"a": "Zoë ä 日本"}) == '{"a": "Zoë ä 日本"}'

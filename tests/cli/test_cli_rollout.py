@@ -351,8 +351,29 @@ def test_every_verb_is_one_action(cluster: FakeCluster, trimtab: Call, verb: str
     (action,) = cluster.actions
     assert answer.code == 0
     assert (action["spec"]["action"], answer.json["accepted"]) == (verb.title(), True)
-    assert action["spec"].get("contentHash") == (TARGET["hash"] if verb == "promote" else None)
+    bound = dict.fromkeys(("promote", "abort", "retry"), TARGET["hash"]) | {"undo": STABLE["hash"]}
+    assert action["spec"].get("contentHash") == bound.get(verb)
     assert answer.json["rolloutAction"] == {"namespace": "music", "name": action["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("verb", ["abort", "retry", "undo"])
+def test_what_takes_back_names_what_was_seen_even_if_a_newer_spec_waits(
+    cluster: FakeCluster, trimtab: Call, verb: str
+) -> None:
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", generation=3, seen=2, **UNDERWAY))
+    assert trimtab("rollout", verb, "calmer").code == 0
+    content = STABLE if verb == "undo" else TARGET
+    assert cluster.actions[0]["spec"]["contentHash"] == content["hash"]
+
+
+@pytest.mark.parametrize("stable", [None, {"hash": ""}])
+def test_what_has_no_content_yet_binds_to_none(
+    cluster: FakeCluster, trimtab: Call, stable: Body | None
+) -> None:
+    more = {"stable": stable} if stable else {}
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Pending", **more))
+    assert trimtab("rollout", "undo", "calmer").code == 0
+    assert "contentHash" not in cluster.actions[0]["spec"]
 
 
 def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Call) -> None:

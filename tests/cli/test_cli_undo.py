@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster, policy_rollout, template
+from fake_cluster import STABLE, FakeCluster, policy_rollout, template
 from kept import REVISIONS, keep, preference, rendered, spec
 from written import Call
 
@@ -32,7 +32,7 @@ def _asked(cluster: FakeCluster) -> list[tuple[str, str, str]]:
 def group(cluster: FakeCluster) -> FakeCluster:
     """Group free, on revision 4 by PolicyRollout calmer; before, changes of the template."""
     cluster.put(CONFIG_TEMPLATES, template())
-    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
+    cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", stable=STABLE, target=STABLE))
     cluster.put(RENDERED_GROUPS, rendered(currentRevision=4, stableRevision=4))
     keep(
         cluster,
@@ -63,20 +63,23 @@ def test_undoing_a_group_undoes_the_rollout_that_made_its_revision(group: FakeCl
     assert answer.code == 0
     assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
     assert group.actions[0]["spec"]["reason"] == "support asked"
+    assert group.actions[0]["spec"]["contentHash"] == STABLE["hash"]
     assert answer.out.startswith(
         "PolicyRollout music/calmer made the present revision of group free; "
         "undoing it takes back every group that it reached\n"
     )
 
 
-def test_a_group_whose_revision_does_not_say_is_undone_by_what_moved_it(
-    group: FakeCluster, trimtab: Call
+@pytest.mark.parametrize("strategy", [None, {}])
+def test_a_revision_that_names_no_rollout_undoes_none_whatever_moved_the_group_before(
+    group: FakeCluster, trimtab: Call, strategy: Body | None
 ) -> None:
-    entry = {name: value for name, value in REVISIONS[0].items() if name != "by"}
-    moved = {"kind": "PolicyRollout", "name": "calmer", "uid": "u", "epoch": 3}
-    group.put(RENDERED_GROUPS, rendered(revisions=[entry], currentRevision=4, operation=moved))
-    assert trimtab("undo", "app", "free").code == 0
-    assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
+    group.put(CONFIG_TEMPLATES, {**template(), "spec": {"strategy": strategy}})
+    moved = {"kind": "PolicyRollout", "name": "calmer", "uid": "u", "epoch": 3, "back": False}
+    group.put(RENDERED_GROUPS, rendered(operation=moved))
+    answer = trimtab("undo", "app", "free")
+    assert (answer.code, _asked(group)) == (0, [])
+    assert "a change of ConfigTemplate app that was served at once" in answer.out
 
 
 def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
@@ -90,7 +93,8 @@ def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
 
 @pytest.mark.parametrize("name", ["calmer", "policyrollout/calmer"])
 def test_a_rollout_is_undone_by_its_name(group: FakeCluster, trimtab: Call, name: str) -> None:
-    assert trimtab("undo", name, "-o", "json").json["accepted"] is True
+    told = trimtab("undo", name, "-o", "json").json
+    assert (told["accepted"], told["contentHash"]) == (True, STABLE["hash"])
     assert _asked(group) == [("Undo", "PolicyRollout", "calmer")]
 
 
@@ -111,10 +115,10 @@ def test_a_template_without_one_is_shown_and_never_written(group: FakeCluster, t
         "group free of music/app: what going back from revision 3 to 1 would change\n"
         "  session.minutes  25 (group/free) -> 20 (group/free)\n"
         "\n"
-        "The revision was made by a change of ConfigTemplate app, which has no strategy; Trimtab never writes a "
-        "spec, so nothing was undone.\n"
+        "The revision was made by a change of ConfigTemplate app that was served at once, without a strategy; "
+        "Trimtab never writes a spec, so nothing was undone.\n"
         "To go back, bring the older spec back where it is kept (Git, say).\n"
-        "Or apply it: trimtab undo app free -n music -o yaml | kubectl apply --server-side --force-conflicts -f -\n"
+        "Or put it in place: trimtab undo app free -n music -o yaml | kubectl replace -f -\n"
     )
     printed = yaml.safe_load(trimtab("undo", "app", "free", "-o", "yaml").out)
     assert (printed["kind"], printed["metadata"]) == ("ConfigTemplate", {"name": "app", "namespace": "music"})
@@ -127,7 +131,7 @@ def test_a_sealed_template_is_not_printed_without_what_is_sealed(group: FakeClus
     answer = trimtab("undo", "app", "free", "-o", "yaml")
     assert (answer.code, answer.out) == (1, "")
     assert "revision 1 cannot be printed whole: groups/free/values/api.token are sealed" in answer.err
-    assert "Or apply it" not in trimtab("undo", "app", "free").out
+    assert "Or put it in place" not in trimtab("undo", "app", "free").out
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,27 @@ def test_what_cannot_be_undone_is_told(
     assert said in answer.err
 
 
+META: Body = {
+    "labels": {"team": "music"},
+    "annotations": {"a": "b"},
+    "finalizers": ["example.com/x"],
+    "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}],
+}
+
+
+def test_what_is_printed_keeps_whatever_metadata_a_replacement_would_take_away(
+    group: FakeCluster, trimtab: Call
+) -> None:
+    group.put(RENDERED_GROUPS, rendered())
+    body = template()
+    group.put(CONFIG_TEMPLATES, {**body, "metadata": body["metadata"] | META})
+    user = preference()
+    group.put(USER_PREFERENCES, {**user, "metadata": user["metadata"] | META})
+    for name, args in (("app", ["app", "free", "-o", "yaml"]), ("alice", ["--user", "alice"])):
+        printed = yaml.safe_load(trimtab("undo", *args).out)
+        assert printed["metadata"] == {"name": name, "namespace": "music"} | META
+
+
 def test_content_that_is_gone_is_told(group: FakeCluster, trimtab: Call) -> None:
     group.put(RENDERED_GROUPS, rendered())
     group.remove(CONTROLLER_REVISIONS, "music", "app-aa")
@@ -181,7 +206,9 @@ def test_the_older_preference_is_printed_for_kubectl(cluster: FakeCluster, trimt
             "values": {"session.minutes": 7, "debug": True},
         },
     }
-    assert "note: as of generation 4; nothing was changed, --apply does" in answer.err
+    assert (
+        "note: as of generation 4; nothing was changed, --apply or `kubectl replace -f -` does" in answer.err
+    )
     older = yaml.safe_load(trimtab("undo", "--user", "alice", "--to", "2").out)["spec"]
     assert (older["values"], "schemaVersion" in older) == ({}, False)
 

@@ -68,7 +68,7 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
         {"says": {"constraints": [{"key": "session.minutes", "minimum": 20, "maximum": 10}]}},
         "session.minutes", ""),
     "groups that are not there": ({"groups": ["free", "gold"]}, "has no group gold", "remove it or correct its name"),
-    "no group": ({"groups": []}, "selects no group of the template", "correct it"),
+    "no group": ({"groups": []}, "spec.groups: names no group", "delete the PolicyRollout to withdraw it"),
     "labels that no group has": (
         {"groupSelector": {"matchLabels": {"ring": "canary"}}}, "selects no group of the template", "correct it"),
     "a schemaVersion that is not the template's": (

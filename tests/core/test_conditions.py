@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trimtab.core.conditions import NUMBER, Condition, Dialect, compile_cel
+from trimtab.core.conditions import NUMBER, Condition, Dialect, can_pass, compile_cel
 
 
 @pytest.mark.parametrize(
@@ -141,3 +143,78 @@ def test_a_dialect_allows_what_it_names_and_nothing_else() -> None:
 def test_a_program_says_what_it_returns() -> None:
     assert compile_cel("result + 1.0", NUMBER).returns == "DOUBLE"
     assert compile_cel("result + 1.0", NUMBER).evaluate({"result": 2.0}) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("success", "failure"),
+    [
+        ("false && result < 1.0", None),
+        ("result < 0.0 && result > 1.0", None),
+        ("result < 1 && result > 1", None),
+        ("result != result", None),
+        ("result < -1.0 && -result < 1.0", None),
+        ("!(result < 1e3 || result >= 0x3E8)", None),
+        ("result < 1.0 ? false : result < 1u", None),
+        ("result > 1.0", "result > 0.5"),
+        ("result == 0.5", "result <= 0.5 && result >= 0.5"),
+    ],
+)
+def test_what_holds_of_no_number_cannot_pass(success: str, failure: str | None) -> None:
+    assert not can_pass(Condition.compile(success), None if failure is None else Condition.compile(failure))
+
+
+@pytest.mark.parametrize(
+    ("success", "failure"),
+    [
+        ("result < 0.01", None),
+        ("result == 0.1", None),
+        ("result > 1 && result < 1.0000000000000005", None),
+        ("result > 1.7976931348623157e308", None),
+        ("-result > 3.0", None),
+        ("-result >= result", None),
+        ("result < 5.0", "result > 3.0"),
+        ("result * 0.0 > 1.0", None),  # it never does, but whoever reckons is believed
+        ("result - 1.0 > 4.0", None),
+        ("(result)-1.0 > 4.0", None),
+        ("int(result) % 7 == 6", None),
+        ("1 / 0 == 1 || result < 1.0", None),
+    ],
+)
+def test_what_may_hold_of_a_number_may_pass(success: str, failure: str | None) -> None:
+    assert can_pass(Condition.compile(success), None if failure is None else Condition.compile(failure))
+
+
+OPERAND = st.one_of(
+    st.sampled_from(["result", "-result", "(result)"]),
+    st.floats(allow_nan=False, allow_infinity=False, width=16).map(lambda number: f"{number!r}"),
+    st.integers(-3, 3).map(str),
+)
+COMPARISON = st.builds(
+    lambda one, sign, other: f"({one} {sign} {other})",
+    OPERAND,
+    st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+    OPERAND,
+)
+LOGIC = st.recursive(
+    COMPARISON,
+    lambda inner: st.one_of(
+        st.builds(lambda a, o, b: f"({a} {o} {b})", inner, st.sampled_from(["&&", "||"]), inner),
+        inner.map(lambda a: f"!{a}"),
+        st.builds(lambda a, b, c: f"({a} ? {b} : {c})", inner, inner, inner),
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    LOGIC, LOGIC, st.lists(st.one_of(st.floats(allow_nan=False), st.integers(-4, 4).map(float)), min_size=9)
+)
+def test_a_condition_that_holds_of_some_number_is_never_said_not_to(
+    success: str, failure: str, results: list[float]
+) -> None:
+    one, other = Condition.compile(success), Condition.compile(failure)
+
+    if any(one.holds(result) for result in results):
+        assert can_pass(one)
+    if any(one.holds(result) and not other.holds(result) for result in results):
+        assert can_pass(one, other)

@@ -72,7 +72,9 @@ def test_an_action_on_what_has_moved_on_is_refused(state: str, verb: str) -> Non
     answer = made.ask(verb, "0123456789abcdef")
 
     assert not answer.accepted
-    assert "the rollout has moved on: its content is nnnnnnnn, not 0123456789ab" in answer.message
+    stable = "nnnnnnnn" if state == "Succeeded" else "oooooooo"
+    whose = f"stable content is {stable}" if verb == "Undo" else "content is nnnnnnnn"
+    assert f"the rollout has moved on: its {whose}, not 0123456789ab" in answer.message
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,14 @@ def test_what_is_enforced_replaces_whatever_the_user_and_merge_say_and_the_user_
     assert told(resolve(MUST, made)) == []
 
 
+def test_a_user_whose_own_value_is_the_enforced_one_is_told_nothing() -> None:
+    made = ruled(policy("lock", enforced={"tags": ["z"], "model": "big"}))
+
+    mine = resolve({**MUST, "tags": ["z"], "model": "big"}, made)
+
+    assert (mine.values["tags"], mine.values["model"], mine.notices) == (["z"], "big", ())
+
+
 @pytest.mark.parametrize(
     ("key", "limits", "given", "result"),
     [

@@ -226,6 +226,17 @@ def query(success: str, failure: str | None = None) -> dict[str, Any]:
         (query("true"), "gates[g].prometheus.successCondition", "never mentions result"),
         (query("'result' == 'result'"), "gates[g].prometheus.successCondition", ""),
         (query("results < 1.0"), "gates[g].prometheus.successCondition", ""),
+        (query("true // result"), "gates[g].prometheus.successCondition", "never mentions result"),
+        (
+            query("result < 0.0 && result > 1.0"),
+            "gates[g].prometheus.successCondition",
+            "it could never pass: it holds of no number",
+        ),
+        (
+            query("result > 1.0", "result > 0.5"),
+            "gates[g].prometheus.successCondition",
+            "it could never pass: failureCondition holds wherever it does",
+        ),
         (query("result < 1.0", "1 == 1"), "gates[g].prometheus.failureCondition", "never mentions result"),
         (query("result < 1.0", ")"), "gates[g].prometheus.failureCondition", ""),
         (

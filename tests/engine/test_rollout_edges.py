@@ -13,6 +13,7 @@ from trimtab.engine.evidence import WorkloadKey
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
+    POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     USER_PREFERENCES,
     WORKLOADS,
@@ -274,3 +275,31 @@ async def test_a_long_soak_goes_on_while_nothing_happens_to_its_workloads() -> N
         assert "SoakInterrupted" not in [t["reason"] for t in status["transitions"]]
     rolling.cancel()
     await asyncio.gather(rolling, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (
+            {"groups": []},
+            "spec.groups: names no group: leave it out for every group, or delete the PolicyRollout to withdraw it",
+        ),
+        (
+            {"groupSelector": {"matchLabels": {"ring": "none"}}},
+            "spec.groupSelector: selects no group of the template; correct it",
+        ),
+    ],
+)
+async def test_a_policy_for_no_group_is_rejected_and_what_it_said_before_stays(
+    scope: Body, said: str
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    cluster.policy("lock", DARK, **scope)
+    await settled(cluster)
+    found = cluster.find(POLICY_ROLLOUTS, "lock") or {}
+    ready = next(c for c in found["status"]["conditions"] if c["type"] == "Ready")
+    assert (ready["reason"], said in ready["message"]) == ("Rejected", True)
+    assert voices(cluster) == ["bright", "bright"]

@@ -316,6 +316,33 @@ async def test_an_approval_binds_to_the_content_that_was_previewed() -> None:
     assert '"agent":{"temperature":1.0' in (cluster.file("alice") or "").replace(" ", "").replace("\n", "")
 
 
+async def test_a_preview_counts_what_its_own_rollout_does_to_users_and_not_what_others_do_already() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.preference("alice", {"agent.temperature": 1.8, "agent.voice": "loud"})
+    cluster.preference("bob", {"agent.voice": "bright"})
+    cluster.policy("clamp", CLAMP)
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    strategy = {"waves": [{"name": "all", "approval": True}]}
+    lower = {"constraints": [{"key": "agent.temperature", "maximum": 0.9}]}
+
+    async def counted(policy: Body) -> tuple[int, int, set[tuple[str | None, str, str]]]:
+        cluster.policy("more", policy, strategy=strategy, priority=7)
+        await settled(cluster)
+        preview = progress(cluster, "more")["preview"]
+        told = {(s.get("user"), s["key"], s["effect"]) for s in preview["samples"]}
+        return preview.get("changedUsers", 0), preview.get("clampedUsers", 0), told
+
+    assert await counted({"values": {"session.minutes": 25}}) == (
+        2,
+        0,
+        {(user, "session.minutes", "Changed") for user in (None, "alice", "bob")},
+    )
+    assert await counted(CLAMP) == (0, 0, set())  # the same once more, by another policy
+    assert await counted(lower) == (1, 1, {("alice", "agent.temperature", "Clamped")})
+
+
 async def test_new_content_in_mid_rollout_starts_again_from_stable() -> None:
     cluster = Cluster()
     cluster.template(groups())

@@ -242,3 +242,44 @@ async def test_a_group_that_leaves_the_template_in_mid_flight_is_skipped(names: 
         assert (status.get("underway"), status["stable"]["hash"]) == (None, status["target"]["hash"])
         assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-free"]
         assert cluster.ready(CONFIG_TEMPLATES, "app")[0] == "True"
+
+
+def _maker(cluster: Cluster, group: str = "free") -> tuple[int, str | None, str]:
+    """The number, by and reason of a group's present revision."""
+    status = (cluster.find(RENDERED_GROUPS, f"app-{group}") or {})["status"]
+    entry = next(e for e in status["revisions"] if e["number"] == status["currentRevision"])
+    return entry["number"], entry.get("by"), entry["reason"]
+
+
+async def test_a_templates_change_is_never_said_to_be_the_policys_that_moved_the_group_before() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")
+    cluster.template(loud())
+    await settled(cluster)
+    assert _maker(cluster) == (3, None, "ConfigTemplate generation 2")
+    cluster.template(groups())  # back to content that the policy made first
+    await settled(cluster)
+    assert _maker(cluster) == (2, None, "ConfigTemplate generation 3")
+    cluster.remove(POLICY_ROLLOUTS, "lock")
+    await settled(cluster)
+    assert _maker(cluster) == (1, "PolicyRollout lock", "PolicyRollout lock was withdrawn")
+
+
+async def test_what_a_group_is_taken_back_to_keeps_who_made_it() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("clamp", CLAMP, strategy=waves())
+        await until(operator, cluster, "Soaking", "clamp")
+        assert _maker(cluster)[1] == "PolicyRollout clamp"
+        cluster.act("Abort", "clamp")
+        await until(operator, cluster, "RolledBack", "clamp")
+        await operator.quiet()
+    assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")

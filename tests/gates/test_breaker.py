@@ -14,22 +14,22 @@ class Host:
         self.now = 0.0
         self.breaker = Breaker(lambda: self.now)
 
-    def fails(self, times: int = 1) -> None:
+    def fails(self, times: int = 1, what: str = "") -> None:
         for _ in range(times):
-            with self.breaker.call("host") as call:
+            with self.breaker.call("host", what) as call:
                 call.failed()
 
-    def answers(self) -> None:
-        with self.breaker.call("host") as call:
+    def answers(self, what: str = "") -> None:
+        with self.breaker.call("host", what) as call:
             call.succeeded()
 
     def is_cancelled(self) -> None:
         with self.breaker.call("host"):
             pass
 
-    def left_alone(self) -> float:
+    def left_alone(self, what: str = "") -> float:
         """Seconds until it is asked again."""
-        with pytest.raises(OpenError) as refusal, self.breaker.call("host"):
+        with pytest.raises(OpenError) as refusal, self.breaker.call("host", what):
             raise AssertionError("it was asked")
         return refusal.value.seconds
 
@@ -109,6 +109,49 @@ def test_a_late_answer_closes_it() -> None:
         slow.succeeded()
 
     host.answers()
+
+
+def test_one_request_that_fails_alone_keeps_nobody_else_from_asking() -> None:
+    host = Host()
+    host.fails(ERRORS, "slow query")
+
+    assert host.left_alone("slow query") == FIRST_SECONDS
+    host.answers("another")
+    host.answers("slow query")
+
+
+def test_of_a_host_that_is_gone_everybody_learns_by_two_requests() -> None:
+    host = Host()
+    host.fails(ERRORS, "a")
+    host.fails(1, "b")
+
+    assert host.left_alone("c") == FIRST_SECONDS
+
+
+def test_no_request_holds_it_open_alone_by_its_probes() -> None:
+    host = Host()
+    host.fails(2, "slow query")
+    host.fails(1, "another")
+    assert host.left_alone("another") == FIRST_SECONDS
+    host.now += FIRST_SECONDS
+
+    host.fails(1, "slow query")
+
+    assert host.left_alone("slow query") == 2 * FIRST_SECONDS
+    with host.breaker.call("host", "another") as call:
+        call.succeeded()
+
+
+def test_a_request_under_probe_keeps_no_other_waiting() -> None:
+    host = Host()
+    host.fails(ERRORS, "slow query")
+    host.now += FIRST_SECONDS
+    with host.breaker.call("host", "slow query") as probe:
+        assert host.left_alone("slow query") == 0.0
+        host.answers("another")
+        probe.failed()
+
+    host.answers("another")
 
 
 def test_nothing_is_remembered_of_hosts_that_answer() -> None:

@@ -61,8 +61,11 @@ class RevisionEntry(StatusModel):
         default_factory=list, description="The policies that are part of it, by name."
     )
     created_at: Timestamp | None = Field(default=None, description="When it was made.")
-    reason: SaidText | None = Field(default=None, description="Why it was made.")
-    by: SaidName | None = Field(default=None, description="Who or what made it.")
+    reason: SaidText | None = Field(default=None, description="What made it, or led to it last.")
+    by: SaidName | None = Field(
+        default=None,
+        description="The rollout that made it, or led to it last; unset if a template without a strategy did.",
+    )
 
 
 class OutputRef(StatusModel):

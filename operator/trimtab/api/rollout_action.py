@@ -62,8 +62,9 @@ class RolloutActionSpec(ApiModel):
     )
     content_hash: ContentHash | None = Field(
         default=None,
-        description="The content that was previewed, from the rollout's status.preview.hash; when the rollout has "
-        "moved on to other content, the action is refused. Approve needs it.",
+        description="The content that it is about: the rollout's status.preview.hash for Approve, status.stable.hash "
+        "for Undo, else status.target.hash; when the rollout has moved on to other content, the action is refused. "
+        "Approve needs it.",
     )
     requester: Requester = Field(
         description="Who asks: the API server's name for whoever creates this, as `kubectl auth whoami` shows it. "

@@ -183,7 +183,8 @@ class Preview(StatusModel):
     users: Count = Field(default=0, description="How many users are in its scope.")
     changed_users: Count = Field(default=0, description="How many users' documents change.")
     clamped_users: Count = Field(
-        default=0, description="How many users get a value clamped, dropped or locked."
+        default=0,
+        description="How many users get a value clamped, dropped or locked that is not so now, or otherwise.",
     )
     keys: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
         default_factory=list, description="The keys that change, at most 50 of them."

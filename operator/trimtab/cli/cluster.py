@@ -13,7 +13,7 @@ import msgspec
 from trimtab.cli.failure import Failure
 from trimtab.cli.patience import patience
 from trimtab.kube import errors
-from trimtab.kube.client import APPLY, JSON_PATCH, Client
+from trimtab.kube.client import APPLY, JSON_PATCH, Client, as_object, decode
 from trimtab.kube.credentials import Credentials, CredentialsError, load
 from trimtab.kube.port import Body, Event, Page
 from trimtab.kube.resources import GROUP, Resource
@@ -23,6 +23,22 @@ PAGE = 500
 MANAGER = "trimtab-cli"
 """The field manager of whatever a person has written by this program."""
 _SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+class _UserInfo(msgspec.Struct):
+    username: str
+
+
+class _ReviewStatus(msgspec.Struct):
+    userInfo: _UserInfo  # noqa: N815 - as the API writes it
+
+
+class _Review(msgspec.Struct):
+    status: _ReviewStatus
+
+
+_REVIEW = msgspec.json.Decoder(_Review)
+_PAGE = msgspec.json.Decoder(Page[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class Cluster:
         while True:
             params = {"limit": str(PAGE), "fieldSelector": selector, **({"continue": token} if token else {})}
             content = await self.client.request("GET", resource.path(namespace), params=params)
-            page = msgspec.json.decode(content, type=Page[Any])
+            page = decode(_PAGE, content)
             found += page.items or []
             token = page.metadata.continue_
             if not token:
@@ -102,7 +118,7 @@ class Cluster:
             content = await self.client.request("POST", _SELF, body=kind)
         except errors.NotFoundError:
             raise Failure("the API server cannot say who you are: it is older than Kubernetes 1.28") from None
-        return str(_object(content)["status"]["userInfo"]["username"])
+        return decode(_REVIEW, content).status.userInfo.username
 
     async def create(self, resource: Resource, body: Body) -> Body:
         """As :data:`MANAGER`. It may be asked twice, so the body has a name of its own.
@@ -110,7 +126,7 @@ class Cluster:
         :raises trimtab.kube.errors.ConflictError: that name is taken.
         """
         path = resource.path(body["metadata"]["namespace"])
-        return _object(await self.client.request("POST", path, params={"fieldManager": MANAGER}, body=body))
+        return as_object(await self.client.request("POST", path, params={"fieldManager": MANAGER}, body=body))
 
     async def patch(self, resource: Resource, body: Body, operations: list[Body]) -> Body:
         """A JSON patch as :data:`MANAGER`, over exactly the version of ``body``.
@@ -126,7 +142,7 @@ class Cluster:
             body=[guard, *operations],
             content_type=JSON_PATCH,
         )
-        return _object(content)
+        return as_object(content)
 
     async def apply(self, resource: Resource, body: Body, *, force: bool) -> Body:
         """Server-side apply as :data:`MANAGER`; fields that it leaves out stay as they are.
@@ -141,11 +157,7 @@ class Cluster:
             body={"apiVersion": resource.api_version, "kind": resource.kind, **body},
             content_type=APPLY,
         )
-        return _object(content)
-
-
-def _object(content: bytes) -> Body:
-    return msgspec.json.decode(content, type=dict[str, Any])
+        return as_object(content)
 
 
 def with_cluster(
@@ -157,13 +169,16 @@ def with_cluster(
     """
     try:
         who = load(target.kubeconfig, target.context)
-    except (CredentialsError, OSError, ValueError) as error:
+    except (CredentialsError, OSError) as error:
         raise Failure(str(error)) from None
     try:
         return asyncio.run(_work(who, work, about))
     except errors.ApiError as error:
         raise Failure(_remedy(error, who)) from None
-    except OSError as error:  # a token or certificate that cannot be read, TLS material that is malformed
+    except (
+        CredentialsError,
+        OSError,
+    ) as error:  # a token that cannot be read, TLS material that is malformed
         raise Failure(f"{who.server}: {error}; check the kubeconfig") from None
 
 
@@ -183,6 +198,11 @@ def _remedy(error: errors.ApiError, who: Credentials) -> str:
             return f"{who.server} does not know you (401): log in again, or choose another --context"
         return (
             f"{error.message or error}; ask for that permission, or choose another --context or --namespace"
+        )
+    if isinstance(error, errors.ForeignError):
+        return (
+            f"{who.server} answers, but not as a Kubernetes API server ({error.message}); is it a proxy or a login "
+            "page? Check --kubeconfig and --context"
         )
     if error.status == 0:
         return f"no answer from {who.server}: {error.message}; check that it runs, and --kubeconfig and --context"

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from trimtab.cli.failure import Failure
+from trimtab.cli.output import program
 from trimtab.cli.progress import Progress
 from trimtab.cli.reference import Found, resource
 from trimtab.core import naming
@@ -39,18 +41,23 @@ _Put = Callable[[Change], Awaitable[None]]
 async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
     """The scene now and after each change, until the rollout is gone.
 
-    :raises Failure: its status was written by hand.
+    :raises Failure: its status was written by hand, or what the cluster tells cannot be understood.
     :raises trimtab.kube.errors.ForbiddenError: the rollout may not be read, or not any more.
     """
-    queue: asyncio.Queue[Change | errors.ApiError] = asyncio.Queue()
+    queue: asyncio.Queue[Change | Exception] = asyncio.Queue()
     tasks = [asyncio.create_task(_guarded(work, cluster, found, queue)) for work in (_rollout, _groups)]
     try:
         scene = Scene(Progress.of(found))
         yield scene
         while not scene.gone:
             change = await queue.get()
-            if isinstance(change, errors.ApiError):
+            if isinstance(change, errors.ApiError | Failure):
                 raise change
+            if isinstance(change, Exception):
+                raise Failure(
+                    f"{found}: what the cluster tells of it cannot be understood ({type(change).__name__}: {change}); "
+                    f"`{program()} rollout status` looks at it once"
+                )
             scene = change(scene)
             yield scene
     finally:
@@ -65,11 +72,12 @@ async def _guarded(
     work: Callable[[Cluster, Found, _Put], Awaitable[None]],
     cluster: Cluster,
     found: Found,
-    queue: asyncio.Queue[Change | errors.ApiError],
+    queue: asyncio.Queue[Change | Exception],
 ) -> None:
+    """Whatever ends the work is told: nobody waits for a task that is dead."""
     try:
         await work(cluster, found, queue.put)
-    except errors.ApiError as error:
+    except Exception as error:
         await queue.put(error)
 
 

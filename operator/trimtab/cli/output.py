@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PLUGIN = "kubectl trimtab"
 WIDE = 100_000
 """Columns of what is no terminal: lines are not broken there, so that `grep` and `cut` work."""
@@ -106,15 +106,26 @@ def print_table(made: Table) -> None:
 def show(content: Any, output: Format, people: Callable[[], None]) -> None:
     """``content`` for programs, or what ``people`` prints."""
     if output is Format.JSON:
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(as_json(content, indent=2))
     elif output is Format.YAML:
         typer.echo(as_yaml(content), nl=False)
     else:
         people()
 
 
+def as_json(content: Any, indent: int | None = None) -> str:
+    """JSON as people read it, but for what would play with their terminal: that is escaped, and so the same text."""
+    return _escaped(json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    """As JSON and YAML write characters in double quotes."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def as_yaml(*documents: Any) -> str:
-    """YAML with the keys in their order, and texts of several lines as blocks."""
+    """YAML with the keys in their order, and texts of several lines as blocks, but for those that hold what would play
+    with a terminal: these are in double quotes, and it is escaped."""
     import yaml
 
     class Dumper(yaml.CSafeDumper):
@@ -124,11 +135,11 @@ def as_yaml(*documents: Any) -> str:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value else None
+        style = '"' if _CONTROL.search(value) else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    return str(
+    return _escaped(
         yaml.dump_all(
             documents, Dumper=Dumper, sort_keys=False, allow_unicode=True, explicit_start=len(documents) > 1
         )

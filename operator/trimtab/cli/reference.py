@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trimtab.kube.resources import Resource
 
 Body = dict[str, Any]
+_LASTING = ("labels", "annotations", "finalizers", "ownerReferences")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
 
 
@@ -152,3 +153,8 @@ async def _absent(cluster: Cluster, namespace: str, wanted: Reference) -> str:
     hint = nearest(wanted.name, names) or ", ".join(sorted(set(names))[:5])
     more = f"there is {hint}" if hint else "-n names another namespace"
     return f"there is no {what} {wanted.name} in namespace {namespace}; {more}"
+
+
+def lasting(meta: Mapping[str, Any]) -> Body:
+    """What of an object's metadata is to outlast a replacement of it: kubectl replace takes away what is not there."""
+    return {name: meta[name] for name in _LASTING if meta.get(name)}

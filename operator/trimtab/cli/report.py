@@ -162,7 +162,7 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     built = [output for output in model.spec.outputs if output.format in FORMATS]
     try:
         spec = model.spec.model_copy(update={"outputs": built})
-        render_problems(compile_template(manifest.name, spec))
+        render_problems(compile_template(manifest.name, spec, manifest.namespace))
     except RejectedError as error:
         yield from error.violations
         return

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from trimtab.cli import reference
 from trimtab.cli.cluster import MANAGER
 from trimtab.cli.failure import Failure
 from trimtab.cli.output import program, say
@@ -41,13 +42,14 @@ class Older:
     notes: tuple[str, ...] = ()
 
     def manifest(self) -> Body:
-        """The preference with the older values, for kubectl apply."""
+        """The preference with the older values, for kubectl replace: apply would leave what others have added."""
         spec = {
             name: value for name, value in self.whose.spec.items() if name not in ("values", "schemaVersion")
         }
         if self.once.schema_version is not None:
             spec["schemaVersion"] = self.once.schema_version
-        meta = {"name": self.whose.name, "namespace": self.whose.namespace}
+        now = self.whose.body["metadata"]
+        meta = {"name": self.whose.name, "namespace": self.whose.namespace} | reference.lasting(now)
         return {
             "apiVersion": USER_PREFERENCES.api_version,
             "kind": USER_PREFERENCES.kind,

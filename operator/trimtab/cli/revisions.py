@@ -67,11 +67,6 @@ class Served:
         """The users who are on another revision: revision, percent; or empty."""
         return self.status.get("share") or {}
 
-    @property
-    def operation(self) -> Body:
-        """The rollout that moved it last; or empty."""
-        return self.status.get("operation") or {}
-
     def entry(self, number: int) -> Entry:
         """:raises Failure: it has no such revision."""
         found = next((entry for entry in self.entries if int(entry["number"]) == number), None)

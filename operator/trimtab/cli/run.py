@@ -57,11 +57,13 @@ def run(
         allowed = AllowList.parse(allow_gate_url or ())
     except ValueError as error:
         raise Failure(str(error), 2) from None
-    logs.configure(log_format, log_level)
     try:
         who = credentials.load(kubeconfig, context)
-    except credentials.CredentialsError as error:
-        raise Failure(str(error)) from None
+        who.tls()
+        who.bearer()
+    except (credentials.CredentialsError, OSError) as error:
+        raise Failure(f"{error}; check the kubeconfig") from None
+    logs.configure(log_format, log_level)
     options = Options(
         namespace=namespace or who.namespace,
         host=host,

@@ -10,7 +10,7 @@ from trimtab.cli.diff import TemplateOption
 from trimtab.cli.failure import Failure
 from trimtab.cli.options import ClusterNamespace, Context, Kubeconfig, TextOutput, Timeout
 from trimtab.cli.output import Format, as_yaml, notes, program, say, show
-from trimtab.cli.verbs import NoWait, Reason, Yes
+from trimtab.cli.verbs import NoWait, Reason, Yes, seen
 
 if TYPE_CHECKING:
     from trimtab.cli.cluster import Cluster, Target
@@ -57,8 +57,9 @@ def undo(
     `trimtab rollout undo`). If a change of a template without a strategy made it, the difference is shown instead, and
     how to bring the older content back: Trimtab never writes a spec.
 
-    A user: the older preference is printed, ready for kubectl apply, or with --apply applied with the field manager
-    trimtab-cli. If a GitOps tool or a controller manages the values, that is refused: it would put its own back.
+    A user: the older preference is printed, ready for kubectl replace (apply would leave keys in place that others have
+    added), or with --apply put in place with the field manager trimtab-cli. If a GitOps tool or a controller manages
+    the values, that is refused: it would put its own back.
 
     Examples:
 
@@ -66,7 +67,7 @@ def undo(
 
         trimtab undo policyrollout/calmer-agents --reason "support asked for it"
 
-        trimtab undo music-agent free -o yaml | kubectl apply --server-side --force-conflicts -f -
+        trimtab undo music-agent free -o yaml | kubectl replace -f -
 
         trimtab undo --user alice > alice.yaml
 
@@ -119,7 +120,8 @@ def _of_user(
     if not apply:
         show(older.manifest(), output, lambda: typer.echo(as_yaml(older.manifest()), nl=False))
         say(
-            f"note: as of generation {older.once.generation}; nothing was changed, --apply does",
+            f"note: as of generation {older.once.generation}; nothing was changed, --apply or `kubectl replace -f -` "
+            "does",
             stderr=True,
             style="dim",
         )
@@ -140,6 +142,7 @@ def _of_rollout(
 ) -> None:
     from trimtab.cli import acting, undone
     from trimtab.cli.cluster import with_cluster
+    from trimtab.cli.progress import Progress
     from trimtab.cli.reference import Reference
 
     name, group = names
@@ -159,7 +162,7 @@ def _of_rollout(
         reach = f"{found} made the present revision of group {group}; undoing it takes back every group that it reached"
         say(reach, stderr=output is not Format.TABLE)
         acting.confirm(f"undo {found}?", yes=yes)
-    wish = acting.Wish(acting.Action.UNDO, None, reason)
+    wish = acting.Wish(acting.Action.UNDO, seen(Progress.of(found), acting.Action.UNDO), reason)
     acting.carry_out(target, found, wish, acting.PATIENCE if timeout is None else timeout, output)
 
 

@@ -53,12 +53,10 @@ async def maker(cluster: Cluster, namespace: str, wanted: Reference, group: str)
 
 
 def _made_by(served: Served) -> Reference | None:
-    """By the revision's own word; else the rollout that moved the group last, unless that moved it back."""
+    """By the revision's own word. One that names nobody was made by a change of a template that did not roll out,
+    whichever rollout moved the group some time before."""
     said = _MAKER.match(str(served.entry(served.current).get("by") or ""))
-    if said is not None:
-        return Reference(Kind(said[1]), said[2])
-    moved = served.operation
-    return Reference(Kind(moved["kind"]), moved["name"]) if moved and not moved.get("back") else None
+    return Reference(Kind(said[1]), said[2]) if said is not None else None
 
 
 async def _there(cluster: Cluster, namespace: str, wanted: Reference) -> Found | None:
@@ -74,9 +72,11 @@ class Back:
     served: Served
     older: Data
     comparison: Comparison
+    body: Body
+    """The ConfigTemplate as it is now; empty if it is gone."""
 
     def manifest(self) -> Body:
-        """The ConfigTemplate with the older content.
+        """The ConfigTemplate with the older content, for kubectl replace: apply would leave what others have added.
 
         :raises Failure: some of it is sealed, so that it cannot be shown whole.
         """
@@ -88,7 +88,8 @@ class Back:
                 "them would lose them; bring the older spec back from where it is kept"
             )
         spec: Spec = dict(self.older.template["spec"])
-        meta = {"name": self.served.template, "namespace": self.served.namespace}
+        now = self.body.get("metadata") or {}
+        meta = {"name": self.served.template, "namespace": self.served.namespace} | reference.lasting(now)
         return {
             "apiVersion": "trimtab.dev/v1alpha1",
             "kind": "ConfigTemplate",
@@ -110,14 +111,14 @@ class Back:
     def _how(self) -> Iterator[str]:
         served = self.served
         yield (
-            f"The revision was made by a change of ConfigTemplate {served.template}, which has no strategy; Trimtab "
-            "never writes a spec, so nothing was undone."
+            f"The revision was made by a change of ConfigTemplate {served.template} that was served at once, without a "
+            "strategy; Trimtab never writes a spec, so nothing was undone."
         )
         yield "To go back, bring the older spec back where it is kept (Git, say)."
         if "sealed" not in self.older.template:
             yield (
-                f"Or apply it: {program()} undo {served.template} {served.group} -n {served.namespace} -o yaml "
-                "| kubectl apply --server-side --force-conflicts -f -"
+                f"Or put it in place: {program()} undo {served.template} {served.group} -n {served.namespace} -o yaml "
+                "| kubectl replace -f -"
             )
 
 
@@ -139,4 +140,5 @@ async def _before(cluster: Cluster, served: Served) -> Back:
         "to": {"revision": number},
     }
     subject = f"{served}: what going back from revision {served.current} to {number} would change"
-    return Back(served, data[1], replace(comparison, subject=subject, about=about))
+    body = await cluster.get(reference.resource(Kind.CONFIG_TEMPLATE), served.namespace, served.template)
+    return Back(served, data[1], replace(comparison, subject=subject, about=about), body or {})

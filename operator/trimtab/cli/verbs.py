@@ -85,12 +85,14 @@ Examples:
     "Abort": Verb(
         """Take a rollout back: every group that it touched returns to its stable revision.
 
-The content is quarantined, so the next sync does not start it again; `retry` does, or other content.
+The content is quarantined, so the next sync does not start it again; `retry` does, or other content. It binds to the
+content that is under way: what has come since is not aborted unseen.
 
 Examples:
 
     trimtab rollout abort calmer-agents --reason "errors in the canary"
-"""
+""",
+        bound=True,
     ),
     "Retry": Verb(
         """Start content again that was taken back and quarantined, from its first wave.
@@ -98,7 +100,8 @@ Examples:
 Examples:
 
     trimtab rollout retry calmer-agents --reason "the gateway is fixed"
-"""
+""",
+        bound=True,
     ),
     "Undo": Verb(
         """Return to the content that was stable before, in every group of the rollout.
@@ -110,7 +113,8 @@ Examples:
     trimtab rollout undo calmer-agents --reason "support asked for it"
 
     trimtab rollout undo ctmpl/music-agent -n music
-"""
+""",
+        bound=True,
     ),
 }
 
@@ -139,7 +143,7 @@ def command(action: str, verb: Verb) -> Callable[..., None]:
             raise Failure(f"{progress.found}: {UNWATCHED}")
         bound = content_hash
         if verb.bound and content_hash is None:
-            bound = _seen(progress, action)
+            bound = seen(progress, Action(action))
         if action == Action.APPROVE:
             _summary(progress, bound, output)
             confirm(f"approve {bound} for {progress.found}?", yes=yes)
@@ -151,8 +155,15 @@ def command(action: str, verb: Verb) -> Callable[..., None]:
     return act
 
 
-def _seen(progress: Progress, action: str) -> str | None:
-    """The content that its caller can have looked at."""
+def seen(progress: Progress, action: str) -> str | None:
+    """The hash of the content that its caller can have looked at; None if there is none yet.
+
+    Who takes something back names what the status is about, however old that is: other content is not theirs to
+    take back. :raises Failure: what goes on is about a spec that nobody has looked at.
+    """
+    if action in ("Abort", "Retry", "Undo"):
+        held = progress.made.stable if action == "Undo" else progress.made.target
+        return held.hash or None if held is not None else None
     if not progress.current:
         raise Failure(f"{progress.found}: {progress.message}; wait for it, then {action.lower()}")
     preview, target = progress.made.preview, progress.made.target

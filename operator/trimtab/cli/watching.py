@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -14,7 +13,7 @@ import typer
 
 from trimtab.cli.failure import Failure
 from trimtab.cli.following import Scene, follow
-from trimtab.cli.output import Format, as_yaml, console, row, say, table
+from trimtab.cli.output import Format, as_json, as_yaml, console, row, say, table
 from trimtab.cli.portrait import Line, drawn, lines, section
 from trimtab.cli.progress import Outcome, Progress, clock, span
 from trimtab.core import times
@@ -108,7 +107,7 @@ class Documents:
             return
         self._last = made
         if self._output is Format.JSON:
-            typer.echo(json.dumps(made, ensure_ascii=False))
+            typer.echo(as_json(made))
         else:
             typer.echo("---\n" + as_yaml(made), nl=False)
         sys.stdout.flush()

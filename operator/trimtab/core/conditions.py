@@ -9,6 +9,7 @@ docs/decisions/014-cel-by-googles-library-in-dialects.md.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,11 @@ _UNKNOWN = re.compile(r"undeclared reference to '([^']*)'")
 _UNEXPECTED = re.compile(
     r"(?:mismatched input|extraneous input|no viable alternative at input) '(.*?)'(?: expecting|$)"
 )
+_NUMBER_TEXT = re.compile(
+    r"(?<![\w.])(0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[uU]?(?![\w.])"
+)
+_COMPARING = re.compile(r"(?:\s|0|(?:result|true|false)\b|[<>=!]=|&&|\|\||[<>!?:()-])*")
+_SUBTRACTION = re.compile(r"[\w)]\s*-")
 _CODE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
 
@@ -125,6 +131,41 @@ class Condition:
         if not isinstance(value, bool):
             raise ValueError("it gives neither true nor false")
         return value
+
+    def probes(self) -> frozenset[float] | None:
+        """Numbers that stand for all others; None where nobody can tell, as it reckons with the result.
+
+        Without arithmetic nothing is compared but the result and the numbers that are written, each perhaps negated.
+        So nothing changes but at one of these, and between two neighbours one number is as good as another.
+        """
+        numbers = _numbers(self.text)
+        if numbers is None:
+            return None
+        steps = {sign * number for number in (*numbers, 0.0) for sign in (1.0, -1.0)}
+        beside = {math.nextafter(step, end) for step in steps for end in (-math.inf, math.inf)}
+        return frozenset(steps | beside)
+
+
+def can_pass(success: Condition, failure: Condition | None = None) -> bool:
+    """Whether there may be a number of which ``success`` holds and ``failure`` does not; never a wrong no."""
+    probes = [condition.probes() for condition in (success, failure) if condition is not None]
+    if None in probes:
+        return True
+    for result in frozenset[float]().union(*(some for some in probes if some is not None)):
+        try:
+            if success.holds(result) and not (failure is not None and failure.holds(result)):
+                return True
+        except ValueError:
+            return True
+    return False
+
+
+def _numbers(text: str) -> list[float] | None:
+    """The numbers that a condition names; None: it reckons with them."""
+    bare = _NUMBER_TEXT.sub("0", text)
+    if not _COMPARING.fullmatch(bare) or _SUBTRACTION.search(bare):
+        return None
+    return [float(int(n, 16)) if n[:2] in ("0x", "0X") else float(n) for n in _NUMBER_TEXT.findall(text)]
 
 
 def _needs_result(text: str) -> bool:

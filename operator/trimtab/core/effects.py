@@ -3,7 +3,7 @@
 ==============  ==================================================================================
 reason          a user set a key
 ==============  ==================================================================================
-Locked          that a policy enforces: its value is in force
+Locked          that a policy enforces: its value is in force, and it is another one
 Clamped         to a value that a constraint forbids: the nearest one that it allows is in force
 Dropped         to a value that a constraint forbids: the layer below is in force, or no value
 PolicyConflict  (or none), and their document fails because of policies: the group's is in force
@@ -36,10 +36,12 @@ class Lock:
     reason: str
 
 
-def locked(key: Key, lock: Lock, given: Value, held: Value | None) -> Notice:
-    """To a user who set a key that is enforced."""
+def locked(key: Key, lock: Lock, given: Value, held: Value | None) -> list[Notice]:
+    """To a user who set a key that is enforced, to anything but the value that is in force."""
+    if given == held:
+        return []
     values = "" if key.sensitive else f": {_shown(held)} is in force, not {short(given)}"
-    return Notice(key.name, LOCKED, f"is locked by PolicyRollout {lock.policy}{values}{_why(lock.reason)}")
+    return [Notice(key.name, LOCKED, f"is locked by PolicyRollout {lock.policy}{values}{_why(lock.reason)}")]
 
 
 def limited(key: Key, settled: Settled) -> list[Notice]:

@@ -41,7 +41,8 @@ def ordered(policies: Iterable[Policy]) -> list[Policy]:
 
 
 def in_scope(spec: PolicyRolloutSpec, group: GroupSpec) -> bool:
-    """Whether the policy is for the group. ``groups: []`` is for none; neither field is for all."""
+    """Whether the policy is for the group; with neither field it is for all. Nobody may write ``groups: []``, but of
+    content that is served already it is what is left when the template has lost the groups that it names."""
     if spec.groups is not None:
         return group.name in spec.groups
     return spec.group_selector is None or selects(spec.group_selector, group.labels)

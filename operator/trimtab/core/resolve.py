@@ -127,7 +127,7 @@ class GroupView:
             key = self.schema.keys[name]
             lock = self.locks.get(name)
             if lock is not None:
-                done.append(effects.locked(key, lock, value, values.get(name)))
+                done += effects.locked(key, lock, value, values.get(name))
                 continue
             limits = self.limits.get(name)
             if limits is None or (key.merge == "Replace" and limits.broken(value) is None):

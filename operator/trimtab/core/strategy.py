@@ -6,7 +6,6 @@ What is wrong with one is found in one reading; see :class:`trimtab.core.problem
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +13,7 @@ from typing import Literal
 from trimtab.api.rollout_status import PlannedWave
 from trimtab.api.strategy import GateSpec, StrategySpec
 from trimtab.core import durations
-from trimtab.core.conditions import Condition
+from trimtab.core.conditions import Condition, can_pass
 from trimtab.core.freezes import FreezeRule, compile_freeze
 from trimtab.core.problems import RejectedError, Violation
 from trimtab.core.waves import plan
@@ -23,8 +22,6 @@ PROGRESS_DEADLINE = 600.0
 INTERVAL, TIMEOUT = 30.0, 10.0
 SHORTEST_INTERVAL, LONGEST_TIMEOUT = 1.0, 60.0
 ERROR_LIMIT = 4
-
-_RESULT = re.compile(r"\bresult\b")
 
 OnNoData = Literal["Pause", "Fail", "Pass"]
 
@@ -146,14 +143,16 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
         said = "none" if not kinds else f"{len(kinds)}"
         wrong.append(_bad(path, "exactlyOne", f"says {said} of prometheus, http and job: say exactly one"))
     if gate.prometheus is not None:
-        conditions = {
-            "successCondition": gate.prometheus.success_condition,
-            "failureCondition": gate.prometheus.failure_condition,
-        }
-        for name, text in conditions.items():
-            problem = "" if text is None else _condition_problem(text)
-            if problem:
-                wrong.append(_bad(f"{path}.prometheus.{name}", "condition", problem))
+        about = f"{path}.prometheus"
+        success = _condition(gate.prometheus.success_condition, f"{about}.successCondition", wrong)
+        failure = _condition(gate.prometheus.failure_condition, f"{about}.failureCondition", wrong)
+        if success is not None and gate.on_no_data != "Pass" and not can_pass(success, failure):
+            alone = (
+                "failureCondition holds wherever it does" if can_pass(success) else "it holds of no number"
+            )
+            wrong.append(
+                _bad(f"{about}.successCondition", "condition", f"it could never pass: {alone}; correct it")
+            )
     if gate.http is not None and gate.http.expect_status == []:
         wrong.append(
             _bad(
@@ -164,14 +163,22 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
         )
 
 
-def _condition_problem(text: str) -> str:
+def _condition(text: str | None, path: str, wrong: list[Violation]) -> Condition | None:
+    """The condition, if there is one and nothing is wrong with it."""
+    if text is None:
+        return None
     try:
-        Condition.compile(text)
+        made = Condition.compile(text)
     except ValueError as error:
-        return str(error)
-    if not _RESULT.search(text):
-        return "it never mentions result, so no measurement could change it: compare result, as result < 0.01"
-    return ""
+        wrong.append(_bad(path, "condition", str(error)))
+        return None
+    if not made.mentions_result:
+        message = (
+            "it never mentions result, so no measurement could change it: compare result, as result < 0.01"
+        )
+        wrong.append(_bad(path, "condition", message))
+        return None
+    return made
 
 
 def _freezes(spec: StrategySpec, wrong: list[Violation]) -> tuple[FreezeRule, ...]:

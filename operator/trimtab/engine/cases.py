@@ -209,16 +209,7 @@ class Cases:
         spec = PolicyRolloutSpec.model_validate(item.spec)
         scope = _labels(g for g in schema.spec.groups if g.name in policy.groups)
         if not scope:
-            raise RefusedError.by(
-                [
-                    Violation(
-                        "spec.groupSelector",
-                        "policy",
-                        "scope",
-                        "selects no group of the template; correct it",
-                    )
-                ]
-            )
+            raise RefusedError.by([_no_scope(spec)])
         target = self.policies.content(source.item)
         for content in _returning(source.progress, target, source.progress.stable):
             place = TemplateKey(key.namespace, content)
@@ -309,6 +300,17 @@ class Cases:
         """Forget everything that was worked out: another process has led meanwhile."""
         self._judged.clear()
         self._strategies.clear()
+
+
+def _no_scope(spec: PolicyRolloutSpec) -> Violation:
+    """Why a policy is for no group."""
+    field, message = "spec.groupSelector", "selects no group of the template; correct it"
+    if spec.groups is not None:
+        field = "spec.groups"
+        message = "names no group: leave it out for every group, or delete the PolicyRollout to withdraw it"
+    elif spec.group_selector is None:
+        field, message = "spec.templateRef", "names a ConfigTemplate that has no groups; add one there"
+    return Violation(field, "policy", "scope", message)
 
 
 def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:

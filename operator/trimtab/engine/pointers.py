@@ -84,16 +84,21 @@ class Pointers:
     ) -> None:
         """Put the group on ``served``, and ``share`` (content, percent, first user) of its users on something else.
 
-        Content that the group's list has already is that revision again; anything else is a new one.
+        Content that the group's list has already is that revision again; anything else is a new one. Whoever leads
+        to a revision is kept with it; a way back makes nothing, so what it returns to stays as it was.
 
         :raises trimtab.kube.errors.ConflictError: somebody else moved it, or this move is of an older epoch of its
             rollout; what is there now is in the store.
         """
         item = self.rendered_group(key) or await self._create(key)
         self._refuse_stale(item, operation)
-        listed = list(item.status.get("revisions") or [])
-        entry = self._listed(key, listed, served, operation)
-        other = None if share is None else self._listed(key, listed, share[0], operation)
+        now = _entry(item, item.status.get("currentRevision"))
+        before = components_of(now) if now else None
+        listed = [dict(each) for each in item.status.get("revisions") or ()]
+        entry = self._listed(key, listed, served, before, operation)
+        other = None if share is None else self._listed(key, listed, share[0], before, operation)
+        if before != served.components and not (operation and operation.back):
+            self._credit(key, entry, before, operation)
         generation = item.metadata.generation
         verdict = Verdict(UNKNOWN, reasons.PROGRESSING, f"revision {entry['number']} is being written")
         status = {
@@ -135,7 +140,12 @@ class Pointers:
             raise errors.ConflictError(409, "StaleEpoch", f"{item.key} was moved by a newer epoch")
 
     def _listed(
-        self, key: GroupKey, listed: list[Entry], served: Served, operation: Operation | None
+        self,
+        key: GroupKey,
+        listed: list[Entry],
+        served: Served,
+        before: Components | None,
+        operation: Operation | None,
     ) -> Entry:
         """The entry of this content, put on the list if it is not there."""
         found = next((e for e in listed if components_of(e) == served.components), None)
@@ -146,16 +156,23 @@ class Pointers:
         if served.refs:
             entry["policies"] = [{"name": name, "snapshot": snapshot} for name, snapshot in served.refs]
         entry["createdAt"] = self.now()
-        entry["reason"] = self._why(key, operation)
-        if operation is not None:
-            entry["by"] = f"{operation.kind} {operation.name}"
+        self._credit(key, entry, before, operation)
         listed.append(entry)
         return entry
 
-    def _why(self, key: GroupKey, operation: Operation | None) -> str:
-        if operation is not None and operation.kind == "PolicyRollout":
-            item = self.world.rollouts.get(TemplateKey(key.namespace, operation.name))
-            return f"PolicyRollout {operation.name} generation {item.metadata.generation if item else 0}"
+    def _credit(
+        self, key: GroupKey, entry: Entry, before: Components | None, operation: Operation | None
+    ) -> None:
+        """Say with the entry what led from ``before`` to it, and why."""
+        who = maker(before, components_of(entry), operation)
+        entry.pop("by", None)
+        entry.update({"reason": self._why(key, who)}, **({"by": who} if who else {}))
+
+    def _why(self, key: GroupKey, who: str | None) -> str:
+        kind, _, name = (who or "").partition(" ")
+        if kind == "PolicyRollout":
+            item = self.world.rollouts.get(TemplateKey(key.namespace, name))
+            return f"{who} generation {item.metadata.generation}" if item else f"{who} was withdrawn"
         template = self.world.templates.get(key.template_key)
         return f"ConfigTemplate generation {template.metadata.generation if template else 0}"
 
@@ -227,6 +244,18 @@ def components_of(entry: Entry) -> Components:
     """What a listed revision is made of."""
     policies = tuple(sorted((p["name"], p["snapshot"]) for p in entry.get("policies") or ()))
     return entry["snapshot"], policies
+
+
+def maker(before: Components | None, after: Components, operation: Operation | None) -> str | None:
+    """Who leads a group from ``before`` to ``after``, by what differs: the rollout that moves it, or a policy that is
+    no longer there. None: a change of a template that does not roll out."""
+    moves = f"{operation.kind} {operation.name}" if operation else None
+    if before is None or before == after:
+        return moves
+    if before[0] != after[0]:
+        return moves if operation and operation.kind == "ConfigTemplate" else None
+    changed = {f"PolicyRollout {name}" for name, _ in set(before[1]) ^ set(after[1])}
+    return moves if moves in changed else min(changed)
 
 
 def _entry(item: AnyObject, number: Any) -> Entry | None:

@@ -130,12 +130,10 @@ class Previews:
             tally.count("users")
             mine = pair.only(_resolved(old, preference) if old else NOTHING)
             then = pair.only(_resolved(new, preference) if new else NOTHING)
-            effects = any(notice.reason in EFFECTS for notice in then.notices)
-            if effects:
+            if _affected(mine, then):
                 tally.count("clamped_users")
             if mine.values != then.values:
                 tally.count("changed_users")
-            if effects or mine.values != then.values:
                 self._changes(tally, pair, preference.user, mine, then, room)
             yield
 
@@ -170,6 +168,20 @@ class Previews:
 def is_redacted(sample: KeyChange) -> bool:
     """Whether its values are not shown."""
     return {sample.old, sample.new} <= {None, REDACTED}
+
+
+def _affected(before: Resolution, after: Resolution) -> bool:
+    """Whether some value is clamped, dropped or locked then that is not now, or comes to another one by it: what
+    policies in force do already is no doing of this rollout."""
+    known = {(notice.key, notice.reason) for notice in before.notices}
+    return any(
+        notice.reason in EFFECTS
+        and (
+            (notice.key, notice.reason) not in known
+            or before.values.get(notice.key, _ABSENT) != after.values.get(notice.key, _ABSENT)
+        )
+        for notice in after.notices
+    )
 
 
 def _resolved(view: GroupView, preference: Preference) -> Resolution:

@@ -24,11 +24,17 @@ from trimtab.gates.urls import Target
 LARGEST = 1024 * 1024
 """Bytes of an answer's body."""
 AT_ONCE, AT_ONCE_A_HOST = 16, 4
+FAIR_SECONDS = 1.0
+"""A host that gave no answer within less is not to blame: the gate is."""
 _HEADERS = {
     "User-Agent": f"trimtab/{__version__}",
     "Accept": "application/json, */*;q=0.5",
     "Accept-Encoding": "identity",
 }
+
+
+class _OversizedError(UnansweredError):
+    """An answer, but nothing that anybody reads: the host is well."""
 
 
 class HttpAsker:
@@ -62,7 +68,7 @@ class HttpAsker:
         # A host that hangs fills its own slots, so the others' gates go on. Whoever waited asks the breaker after that.
         async with self._hosts.setdefault(target.place, asyncio.Semaphore(AT_ONCE_A_HOST)):
             try:
-                with self._breaker.call(target.place) as call:
+                with self._breaker.call(target.place, _request(target, form)) as call:
                     async with self._slots:
                         return await self._bounded(target, form, timeout, call)
             except OpenError as error:
@@ -77,8 +83,12 @@ class HttpAsker:
             async with asyncio.timeout(timeout):
                 answer = await self._exchange(target, form)
         except TimeoutError:
-            call.failed()
+            if timeout >= FAIR_SECONDS:
+                call.failed()
             raise UnansweredError(f"{target.place} gave no answer within {timeout:g}s") from None
+        except _OversizedError as error:
+            call.succeeded()
+            raise UnansweredError(f"{target.place} {error}") from None
         except (aiohttp.ClientError, RefusedAddressError, UnansweredError, ValueError, OSError) as error:
             call.failed()
             raise UnansweredError(f"{target.place} {_why(error)}") from None
@@ -114,12 +124,17 @@ class HttpAsker:
         return self._session
 
 
+def _request(target: Target, form: Mapping[str, str] | None) -> str:
+    """What is asked: the same for the same question alone."""
+    return target.url if form is None else f"{target.url} {sorted(form.items())}"
+
+
 async def _read(stream: aiohttp.StreamReader) -> bytes:
     body = bytearray()
     async for chunk in stream.iter_any():
         body += chunk
         if len(body) > LARGEST:
-            raise UnansweredError(f"answers with more than {LARGEST // 1024 // 1024} MiB")
+            raise _OversizedError(f"answers with more than {LARGEST // 1024 // 1024} MiB")
     return bytes(body)
 
 

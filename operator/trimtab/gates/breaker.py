@@ -5,13 +5,16 @@
     closed --3 errors in a row--> open --its time is over--> one probe --answered--> closed
                                    ^                             |
                                    +----- error: twice as long --+
+
+One request alone never keeps a host from the others: as long as it is all that has failed since the last answer or
+probe, others are asked still, and the first of them that is answered closes it for everybody.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trimtab.gates.metrics import GATE_HOSTS_OPEN
 
@@ -32,6 +35,12 @@ class _Host:
     failures: int = 0
     until: float = 0.0
     probing: bool = False
+    failed: frozenset[str] = field(default_factory=frozenset)
+    """What was asked in vain since the last answer or probe."""
+
+    def left_alone(self, what: str) -> bool:
+        """By this request, for its time."""
+        return self.failures >= ERRORS and (len(self.failed) > 1 or what in self.failed)
 
 
 class Call:
@@ -57,10 +66,13 @@ class Breaker:
         self._hosts: dict[str, _Host] = {}
 
     @contextlib.contextmanager
-    def call(self, name: str) -> Iterator[Call]:
-        """:raises OpenError: the host is left alone, or being probed."""
+    def call(self, name: str, what: str = "") -> Iterator[Call]:
+        """``what`` is the request: it tells one that fails by itself from others to the same host.
+
+        :raises OpenError: the host is left alone, or being probed.
+        """
         host = self._hosts.get(name)
-        probe = host is not None and host.failures >= ERRORS
+        probe = host is not None and host.left_alone(what)
         if host is not None and probe:
             wait = host.until - self._clock()
             if wait > 0 or host.probing:
@@ -70,12 +82,14 @@ class Breaker:
         try:
             yield call
         finally:
-            self._learn(name, call.answered, probe)
+            self._learn(name, what, call.answered, probe)
 
-    def _learn(self, name: str, answered: bool | None, probe: bool) -> None:
+    def _learn(self, name: str, what: str, answered: bool | None, probe: bool) -> None:
         host = self._hosts.setdefault(name, _Host())
         if probe:
             host.probing = False
+        if answered is False:
+            host.failed = frozenset((what,)) if probe else host.failed | {what}
         if answered is False and (probe or host.failures < ERRORS):
             host.failures += 1
             over = host.failures - ERRORS

@@ -30,6 +30,10 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(r"\??(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_END = re.compile(r"[?#]")
+_AT = re.compile("[@\ufe6b\uff20]")
+"""The character, and what some programs take for it."""
+_SHOWN = tuple(f"{scheme}://" for scheme in _PORTS)
 _AMBIGUOUS = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -108,8 +112,9 @@ class AllowList:
             base = target.segments[:-1] if target.segments and not target.segments[-1] else target.segments
             target = Target(target.scheme, target.host, target.port, base + below, "", target.address)
         if not any(prefix.covers(target) for prefix in self.prefixes):
+            origin = "PREFIX" if _AT.search(url) else target.origin
             raise RefusedUrlError(
-                f"{_shown(url)} is not allowed; the cluster admin can allow it: `trimtab run {OPTION} {target.origin}`"
+                f"{_shown(url)} is not allowed; the cluster admin can allow it: `trimtab run {OPTION} {origin}`"
             )
         return target
 
@@ -199,9 +204,15 @@ def _refused(url: str, why: str) -> RefusedUrlError:
 
 
 def _shown(url: str) -> str:
-    """The URL for people: without user info and query, unprintable characters escaped, not too long."""
-    text = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, slashes, rest = text.partition("//")
-    text = scheme + slashes + rest.rpartition("@")[2] if "@" in text else text
+    """The URL for people: without query and whatever may be user info, unprintable characters escaped, not too long."""
+    head = _END.split(url, maxsplit=1)[0]
+    tail = url[len(head) :]
+    scheme = next((known for known in _SHOWN if head.lower().startswith(known)), "")
+    if _AT.search(tail):  # user info with an unescaped ? or #, or a query with an @: nobody can tell
+        text = f"{scheme}…"
+    elif _AT.search(head):
+        text = scheme + _AT.split(head)[-1]
+    else:
+        text = head
     text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -39,6 +39,7 @@ class _RawEvent(msgspec.Struct):
 
 _STATUS = msgspec.json.Decoder(_Status)
 _EVENT = msgspec.json.Decoder(_RawEvent)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
@@ -175,7 +176,8 @@ class Client:
                 params["labelSelector"] = selector
             if token:
                 params["continue"] = token
-            page: Page[T] = decoder.decode(await self.request("GET", resource.path(namespace), params=params))
+            content = await self.request("GET", resource.path(namespace), params=params)
+            page: Page[T] = decode(decoder, content)
             yield page
             token = page.metadata.continue_
             if not token:
@@ -252,16 +254,16 @@ class Client:
                     yield Event(kind, decoder.decode(event.object))
         except errors.ApiError:
             raise  # some of these are OSErrors as well
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.UnavailableError(0, "WatchBroken", f"{type(error).__name__}: {error}") from error
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
-        return _body(await self.request("GET", resource.path(namespace, name)))
+        return as_object(await self.request("GET", resource.path(namespace, name)))
 
     async def create(self, resource: Resource, body: Body) -> Body:
         """:raises ConflictError: it exists already."""
         path = resource.path(body["metadata"].get("namespace"))
-        return _body(await self.request("POST", path, params={"fieldManager": FIELD_MANAGER}, body=body))
+        return as_object(await self.request("POST", path, params={"fieldManager": FIELD_MANAGER}, body=body))
 
     async def apply(
         self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
@@ -275,7 +277,7 @@ class Client:
             body={"apiVersion": resource.api_version, "kind": resource.kind, **body},
             content_type=APPLY,
         )
-        return _body(content)
+        return as_object(content)
 
     async def merge_patch(
         self,
@@ -293,7 +295,7 @@ class Client:
             body=patch,
             content_type=MERGE,
         )
-        return _body(content)
+        return as_object(content)
 
     async def replace_status(
         self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
@@ -311,7 +313,7 @@ class Client:
             body=patch,
             content_type=JSON_PATCH,
         )
-        return _body(content)
+        return as_object(content)
 
     async def delete(
         self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
@@ -323,16 +325,25 @@ class Client:
         await self.request("DELETE", resource.path(namespace, name), body=body)
 
 
-def _body(content: bytes) -> Body:
-    decoded: Body = msgspec.json.decode(content)
-    return decoded
+def decode(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+    """An answer's content. :raises trimtab.kube.errors.ForeignError: it is nothing that was asked for."""
+    try:
+        return decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.ForeignError(200, "NotKubernetes", str(error)) from None
+
+
+def as_object(content: bytes) -> Body:
+    """An answer that is an object. :raises trimtab.kube.errors.ForeignError: it is none."""
+    made: Body = decode(_OBJECT, content)
+    return made
 
 
 def _error(response: aiohttp.ClientResponse, content: bytes) -> errors.ApiError:
     try:
         status = _STATUS.decode(content)
         reason, message = status.reason or "", status.message or ""
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reason, message = response.reason or "", content[:200].decode(errors="replace")
     after = response.headers.get("Retry-After", "")
     return errors.of(response.status, reason, message, float(after) if after.isdigit() else None)

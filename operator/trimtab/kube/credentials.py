@@ -42,9 +42,18 @@ class Credentials:
         return self.token_file.read_text().strip() if self.token_file else self.token
 
     def tls(self) -> ssl.SSLContext | None:
-        """The TLS context, or None for plain HTTP."""
+        """The TLS context, or None for plain HTTP.
+
+        :raises CredentialsError: a certificate or key is none.
+        """
         if not self.server.startswith("https"):
             return None
+        try:
+            return self._context()
+        except (OSError, ValueError, TypeError) as error:
+            raise CredentialsError(f"a certificate or key cannot be used ({error})") from None
+
+    def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.ca_data)
         if self.insecure:
             context.check_hostname = False
@@ -102,26 +111,34 @@ def from_kubeconfig(path: Path, context: str | None = None) -> Credentials:
         chosen = _named(config["contexts"], name)["context"]
         cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
         user = _named(config.get("users") or [], chosen.get("user", ""), {"user": {}})["user"] or {}
+        server = str(cluster["server"]).rstrip("/")
+        if not server.startswith(("https://", "http://")):
+            raise CredentialsError(f"its server is no https:// or http:// address: {server}")
+        if "exec" not in user and "auth-provider" not in user:
+            token = user.get("token")
+        else:
+            token = _token_by_plugin(path, name)
+        certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
+        authority = _bytes(cluster, "certificate-authority", path)
+        return Credentials(
+            server=server,
+            namespace=chosen.get("namespace") or "default",
+            ca_data=authority.decode() if authority else None,
+            insecure=bool(cluster.get("insecure-skip-tls-verify")),
+            tls_server_name=cluster.get("tls-server-name"),
+            certificate=certificate,
+            private_key=key,
+            token=token,
+            token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
+        )
+    except CredentialsError as error:
+        raise CredentialsError(f"{path}: {error}") from None
     except OSError as error:
-        raise CredentialsError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError, LookupError) as error:
+        raise CredentialsError(f"{path}: {error.strerror or error}") from None
+    except KeyError as error:
+        raise CredentialsError(f"{path}: not a usable kubeconfig: it has no {error.args[0]}") from None
+    except (yaml.YAMLError, AttributeError, TypeError, LookupError, ValueError) as error:
         raise CredentialsError(f"{path}: not a usable kubeconfig ({error})") from None
-    token = user.get("token")
-    if "exec" in user or "auth-provider" in user:
-        token = _token_by_plugin(path, name)
-    certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
-    authority = _bytes(cluster, "certificate-authority", path)
-    return Credentials(
-        server=cluster["server"].rstrip("/"),
-        namespace=chosen.get("namespace") or "default",
-        ca_data=authority.decode() if authority else None,
-        insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        tls_server_name=cluster.get("tls-server-name"),
-        certificate=certificate,
-        private_key=key,
-        token=token,
-        token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
-    )
 
 
 def _named(items: list[Any], name: str, default: Any = None) -> Any:
@@ -135,17 +152,27 @@ def _named(items: list[Any], name: str, default: Any = None) -> Any:
 
 def _bytes(section: dict[str, Any], field: str, base: Path) -> bytes | None:
     if section.get(f"{field}-data"):
-        return base64.b64decode(section[f"{field}-data"])
+        try:
+            return base64.b64decode(section[f"{field}-data"])
+        except (TypeError, ValueError) as error:
+            raise CredentialsError(f"{field}-data is no base64 ({error}); correct it") from None
     if section.get(field):
-        return Path(base.parent, section[field]).read_bytes()
+        file = Path(base.parent, section[field])
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise CredentialsError(f"{field}: {file}: {error.strerror}; correct it") from None
     return None
 
 
 def _token_by_plugin(path: Path, context: str) -> str | None:
     from kubernetes import config
 
-    loaded: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
-        config_file=str(path), context=context
-    )
+    try:
+        loaded: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
+            config_file=str(path), context=context
+        )
+    except config.ConfigException as error:
+        raise CredentialsError(f"its plugin gave no credentials ({error})") from None
     header = str(loaded.configuration.get_api_key_with_prefix("authorization") or "")
     return header.removeprefix("Bearer ") or None

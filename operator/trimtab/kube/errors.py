@@ -42,6 +42,10 @@ class UnavailableError(ApiError, ConnectionError):
     """429, 5xx or no answer: the same request may succeed later."""
 
 
+class ForeignError(UnavailableError):
+    """A success that is not an API server's: no JSON, or not what was asked for. Something else answers there."""
+
+
 def of(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiError:
     """The error class for an HTTP status."""
     if status in (0, 429) or status >= 500:

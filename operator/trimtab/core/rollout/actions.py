@@ -73,11 +73,13 @@ def _answer(run: Run, request: Request) -> Answer:
 
 
 def _same_content(run: Run, request: Request) -> None:
-    target = run.progress.target
-    if request.content_hash and (target is None or target.hash != request.content_hash):
+    """What is named is what the action would be about: an Undo takes back what is stable, the others the target."""
+    undoes = request.action == "Undo"
+    content = run.progress.stable if undoes else run.progress.target
+    if request.content_hash and (content is None or content.hash != request.content_hash):
         raise _RefusedError(
-            f"the rollout has moved on: its content is {reading.short(target)}, not {request.content_hash[:12]}; look "
-            "at status.preview again"
+            f"the rollout has moved on: its {'stable ' if undoes else ''}content is {reading.short(content)}, not "
+            f"{request.content_hash[:12]}; look at {'status.preview' if request.action == 'Approve' else 'it'} again"
         )
 
 

@@ -245,10 +245,36 @@ def test_the_deadline_does_not_run_while_a_group_waits_for_a_turn() -> None:
     assert "group a: waits for a turn to restart Deployment web" in (made.progress.message or "")
 
     made.groups["a"].waits = ""
+    made.groups["a"].problem = "no rights"
     for _ in range(11):
         made.now += 60
         made.act()
     assert made.phase == "RollingBack"
+
+
+def test_the_deadline_runs_if_what_has_had_its_turn_is_ill_while_others_wait_for_theirs() -> None:
+    made = place({"waves": [{"name": "all"}]})
+    made.act()
+    made.follow("a", "b")
+    made.groups["a"].health = "Progressing"
+    made.groups["c"].waits = "waits for a turn to restart Deployment web"
+
+    for _ in range(11):
+        made.now += 60
+        made.act()
+
+    assert made.phase == "RollingBack"
+
+
+def test_what_is_judged_anew_is_measured_at_once() -> None:
+    made = soaking()
+    before = made.progress.settled_at
+    made.now += 200
+
+    made.settle()
+
+    assert "SoakInterrupted" in made.reasons()
+    assert made.progress.settled_at not in (None, before)
 
 
 def test_new_content_in_the_look_that_shows_a_failure_does_not_save_the_old_one() -> None:

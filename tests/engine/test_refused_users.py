@@ -196,3 +196,52 @@ async def test_refused_objects_are_looked_at_again_together_and_seldom(cluster: 
 
         assert 15 <= api.refused - before <= 21
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+class RefusingAll(Refusing):
+    """Refuses to write any user's own object."""
+
+    def _refuse(self, resource: Resource, name: str) -> None:
+        if self.error is not None and resource is CONFIG_MAPS and "-u-" in name:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [QUOTA, errors.UnavailableError(500, "InternalError", "failed calling webhook")]
+)
+async def test_a_rollout_that_reaches_no_user_does_not_succeed(
+    cluster: Cluster, error: errors.ApiError
+) -> None:
+    await settled(cluster)
+    api = RefusingAll(cluster, "", None)
+    async with Operator(cluster, api) as operator:
+        await operator.quiet()
+        api.error = error
+        cluster.policy("lock", LOCK, strategy=waves(soak="1s"))
+        await asyncio.sleep(300)
+        assert progress(cluster)["phase"] == "Progressing"
+        assert error.reason in progress(cluster)["message"]
+
+        api.error = None
+        await until(operator, cluster, "Succeeded")
+        assert voice(cluster, "ann") == "bright"
+
+
+async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: Cluster) -> None:
+    cluster.template(groups())
+    cluster.preference("evil")
+    await settled(cluster)
+    api = Refusing(cluster, "app-u-evil", QUOTA)
+    async with Operator(cluster, api) as operator:
+        cluster.template(groups(users=PER_USER))
+        await asyncio.sleep(60)
+        assert cluster.find(CONFIG_MAPS, "app-free-users-0") is not None
+        assert served(cluster, "ann") is not None
+        assert "app-free-users-0 is kept" in cluster.message(RENDERED_GROUPS, "app-free")
+
+        api.error = None
+        await asyncio.sleep(120)
+        await operator.quiet()
+        assert served(cluster, "evil") is not None
+        assert cluster.find(CONFIG_MAPS, "app-free-users-0") is None
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")

@@ -283,3 +283,20 @@ async def test_what_a_group_is_taken_back_to_keeps_who_made_it() -> None:
         await until(operator, cluster, "RolledBack", "clamp")
         await operator.quiet()
     assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")
+
+
+async def test_a_policy_whose_groups_have_all_left_the_template_keeps_it_waiting_for_nothing() -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy={}))
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        soak = {"waves": [{"name": "all", "soak": "10m"}]}
+        cluster.policy("lock", LOCK, strategy=soak, groups=["free"])
+        await until(operator, cluster, "Soaking")
+        without = groups(strategy={})
+        cluster.template(without | {"groups": without["groups"][1:]})
+
+        await asyncio.sleep(1200)
+        assert progress(cluster, *APP)["phase"] == "Succeeded"
+        assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-paid"]
+        assert progress(cluster).get("underway") is None

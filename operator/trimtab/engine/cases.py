@@ -118,7 +118,8 @@ class Cases:
     def _is_its_own(self, source: Source, groups: Iterable[GroupKey], snapshot: str) -> bool:
         """Whether it can only be of this very PolicyRollout, and not of one of its name that was deleted: groups that
         others have moved since say no more than the name."""
-        if any(self.pointers.operation(group).get("name") == source.name for group in groups):
+        movers = (self.pointers.operation(group) for group in groups)
+        if any((mover.get("kind"), mover.get("name")) == (POLICY, source.name) for mover in movers):
             return False
         kept = self.world.snapshots.get(TemplateKey(source.key.namespace, snapshot))
         made = kept.metadata.creationTimestamp if kept is not None else None
@@ -200,7 +201,7 @@ class Cases:
                 f"there is no ConfigTemplate {key}; create it or correct spec.templateRef",
             )
         schema = await self._schema(key, judgement)
-        item = source.item
+        item, gone = source.item, set[str]()
         if source.progress.underway is not None:
             gone = set(planned(source.progress)) - schema.groups.keys()
             if gone:
@@ -208,14 +209,16 @@ class Cases:
         policy = await self._examined(key, replace(source, item=item), schema)
         spec = PolicyRolloutSpec.model_validate(item.spec)
         scope = _labels(g for g in schema.spec.groups if g.name in policy.groups)
-        if not scope:
+        if not scope and not gone:
             raise RefusedError.by([_no_scope(spec)])
+        scope = scope or {name: {} for name in sorted(gone)}  # all have left: it has nothing to do any more
         target = self.policies.content(source.item)
         for content in _returning(source.progress, target, source.progress.stable):
             place = TemplateKey(key.namespace, content)
             was = {g.name for g in schema.spec.groups if await self.policies.covers(place, key.name, g)}
-            wider = was | scope.keys()
-            scope = _labels(g for g in schema.spec.groups if g.name in wider)
+            scope |= _labels(g for g in schema.spec.groups if g.name in was)
+        order = {name: number for number, name in enumerate(schema.groups)}
+        scope = dict(sorted(scope.items(), key=lambda item: order.get(item[0], len(order))))
         strategy = self._strategy(source, spec.strategy, scope, schema)
         await self.policies.keep(source.item, schema)
         template = (

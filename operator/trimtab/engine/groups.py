@@ -183,11 +183,13 @@ class Groups:
             writes = [w for w in writes if isinstance(w, Apply)]
         given_up = {ref for ref, tries in state.refused.items() if tries >= PATIENCE - 1}
         try:
-            failures = await self.writer.carry_out(writes, given_up)
+            failures = await self.writer.carry_out(writes, given_up, state.blocked.values())
         except BaseException:
             state.touched |= refs
             raise
-        common = [f for f in failures if not f.personal]
+        common = (
+            list(failures) if self._is_systemic(state, failures) else [f for f in failures if not f.personal]
+        )
         if common:
             # Deletions wait for everything before them: look at all of this pass's objects again.
             state.touched |= refs
@@ -208,6 +210,13 @@ class Groups:
         else:
             await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), told)
             await self._restart_workloads(state)
+
+    @staticmethod
+    def _is_systemic(state: GroupState, failures: Sequence[Failure]) -> bool:
+        """Whether most users' own objects cannot be written: then it is no user's own matter, and a rollout that went
+        on would have reached nobody."""
+        failing = {f.ref for f in failures if f.own and isinstance(f.write, Apply)} | state.blocked.keys()
+        return len(failing) > 1 and 2 * len(failing) > len(state.own_refs)
 
     def _count_drift(self, state: GroupState, written: Sequence[Apply]) -> None:
         drifted = sum(write.drift for write in written)

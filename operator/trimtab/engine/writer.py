@@ -10,7 +10,7 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -68,10 +68,13 @@ class Writer:
         self._api, self._outputs, self._digest = api, outputs, digest
         self._slots = asyncio.Semaphore(PARALLEL)
 
-    async def carry_out(self, writes: Sequence[Write], given_up: Container[Ref] = ()) -> list[Failure]:
+    async def carry_out(
+        self, writes: Sequence[Write], given_up: Container[Ref] = (), blocked: Iterable[Failure] = ()
+    ) -> list[Failure]:
         """All writes: additions before removals, deletions only once what they may have made way for is there.
 
-        ``given_up`` are users' own objects that have failed too often for anybody else to wait for them.
+        ``given_up`` are users' own objects that have failed too often for anybody else to wait for them, ``blocked``
+        failures of them from before.
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
         """
@@ -80,8 +83,11 @@ class Writer:
         deletions = [w for w in writes if isinstance(w, Delete)]
         failures: list[Failure] = []
         for batch in (adding, rest, deletions):
-            if any(not f.personal for f in failures):
+            if any(not f.own for f in failures):
                 break
+            if batch is deletions:
+                batch, kept = _without_what_is_needed(deletions, [*failures, *blocked])
+                failures += kept
             results = await asyncio.gather(*(self._one(write) for write in batch), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
@@ -228,6 +234,31 @@ class Writer:
         if ref.kind == "Secret":
             body["type"] = "Opaque"
         return body
+
+
+def _without_what_is_needed(
+    deletions: list[Delete], failures: Sequence[Failure]
+) -> tuple[list[Delete], list[Failure]]:
+    """The deletions, but for those of objects with the file of a user whose own object could not be written: until
+    that one stands the old file is all that they have."""
+    users = {user for f in failures if f.own and (user := _user(f.write)) is not None}
+    needed = [
+        delete
+        for delete in deletions
+        if not is_personal(delete.observed) and any(_holds(delete.observed, user) for user in users)
+    ]
+    why = "is kept, as users whose files are in it could not be given objects of their own yet"
+    kept = [Failure(d, reasons.WRITE_FAILED, f"{d.observed.ref} {why}", again=True) for d in needed]
+    return [delete for delete in deletions if delete not in needed], kept
+
+
+def _user(write: Write) -> str | None:
+    item = write.desired if isinstance(write, Apply) else None
+    return item.annotations.get(naming.ANNOTATION_USER) if item is not None else None
+
+
+def _holds(observed: Observed, user: str) -> bool:
+    return any(entry.startswith(f"{user}.") for entry in observed.data)
 
 
 def is_personal(item: Desired | Observed) -> bool:

@@ -156,11 +156,11 @@ class Runner:
         loop = asyncio.get_running_loop()
         delay = subject.started_at + gate.initial_delay - self._clock()
         due = loop.time() + max(delay, 0.0) + _spread(subject, gate)
-        measurement = Measurement("Pending")
+        measurement, begun = Measurement("Pending"), self._clock()
         while True:
             await asyncio.sleep(due - loop.time())
-            begun = self._clock()
             if not _final(gate, measurement):
+                begun = self._clock()
                 measurement = await self._measured(subject, gate)
                 GATE_MEASUREMENTS.labels(_type(gate.spec), measurement.result).inc()
             self._tell(subject, gate, measurement, begun)

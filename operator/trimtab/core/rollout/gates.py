@@ -124,11 +124,11 @@ def anew(run: Run, status: GateStatus) -> GateStatus:
 
 
 def again(run: Run) -> None:
-    """Judge the present wave anew: streaks end, what is measured every interval has to succeed again, and of a Job
-    that failed another one is made."""
+    """Judge the present wave anew: streaks end, everything is measured at once, and of a Job that failed another one is
+    made."""
     if not reading.measuring(run.progress):
         return
-    run.change(gates=[_again(run, status) for status in run.progress.gates])
+    run.change(gates=[_again(run, status) for status in run.progress.gates], settled_at=None)
     restart(run)
 
 

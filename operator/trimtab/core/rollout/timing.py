@@ -120,7 +120,7 @@ def deadline(run: Run) -> bool:
     if not reading.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
     open_, waited = unsettled(run), gates.open_gates(run)
-    if run.seen.busy or _waits(run, open_):  # that is not its own fault
+    if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # that is not its own fault
         run.change(moving_since=run.text)
         return True
     silent = [status for status in waited if status.result != "Failed"]
@@ -132,9 +132,10 @@ def deadline(run: Run) -> bool:
     return True
 
 
-def _waits(run: Run, names: list[str]) -> bool:
-    """Whether nothing but a turn is lacking somewhere."""
-    return any((group := run.group(name)) is not None and group.waits for name in names)
+def _only_wait(run: Run, names: list[str]) -> bool:
+    """Whether nothing but turns is lacking."""
+    groups = [group for name in names if (group := run.group(name)) is not None]
+    return bool(groups) and all(group.waits and not group.problem for group in groups)
 
 
 def wake_at(run: Run) -> float | None:

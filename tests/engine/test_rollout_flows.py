@@ -479,6 +479,9 @@ async def test_a_preview_is_worked_out_anew_when_what_its_effects_follow_from_ch
         cluster.policy("lock", LOCK, strategy=strategy, groups=["paid"])
         await operator.quiet()
         moved = progress(cluster)["preview"]
+        cluster.policy("elsewhere", CLAMP, groups=["free"])
+        await until(operator, cluster, "Succeeded", "elsewhere")
+        assert progress(cluster)["preview"] == moved
         template = groups()
         cluster.template(
             template | {"groups": [g | {"values": {"agent.voice": "soft"}} for g in template["groups"]]}

@@ -157,7 +157,8 @@ class Cases:
                 before = await self.templates.load(key, content)
                 groups = {**(_labels(before.spec.groups) if before else {}), **groups}
         strategy = self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
-        basis = self._basis(key, source, tuple(groups), stable.hash if stable else "")
+        beside = self._held(key, source)
+        basis = _basis(tuple(groups), stable.hash if stable else "", beside)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected, basis)
 
     def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
@@ -224,7 +225,10 @@ class Cases:
         template = (
             judgement.accepted.snapshot if judgement.accepted else self._served(key, self.pointers.current)
         )
-        basis = self._basis(key, source, tuple(scope), template or "")
+        others = await self._others(key, source, schema)
+        near = {policy.name for policy in others if policy.groups & scope.keys()}
+        beside = ((name, held) for name, held in self._held(key, source) if name in near)
+        basis = _basis(tuple(scope), template or "", beside)
         return Case(source, target, strategy, None, policy.notices, tuple(scope), basis=basis)
 
     async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:
@@ -288,11 +292,6 @@ class Cases:
             if other.uid != source.uid and content is not None and content.snapshot:
                 yield other.name, content.snapshot
 
-    def _basis(self, key: TemplateKey, source: Source, scope: tuple[str, ...], template: str) -> str:
-        """What of the rest of the world its effects follow from: all of these are names, or hashes with a key."""
-        said = repr((scope, template, sorted(self._held(key, source))))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-
     def forget(self) -> None:
         """Drop what was worked out of rollouts that are gone."""
         present = self.sources.present()
@@ -303,6 +302,11 @@ class Cases:
         """Forget everything that was worked out: another process has led meanwhile."""
         self._judged.clear()
         self._strategies.clear()
+
+
+def _basis(scope: tuple[str, ...], template: str, beside: Iterable[tuple[str, str]]) -> str:
+    """What of the rest of the world a rollout's effects follow from: all of these are names, or hashes with a key."""
+    return hashlib.sha256(repr((scope, template, sorted(beside))).encode()).hexdigest()[:16]
 
 
 def _no_scope(spec: PolicyRolloutSpec) -> Violation:

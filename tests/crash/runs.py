@@ -33,6 +33,7 @@ from crash.points import Point, Write
 from crash.scenes import Scene
 from crash.state import KINDS as KEPT
 from crash.state import State, differences, state
+from trimtab.core import naming
 
 SETTLE = 30.0
 """Seconds within which a disturbed run comes to the same end as an undisturbed one."""
@@ -50,8 +51,8 @@ class Result:
     writes: list[Write] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     struck: bool = False
-    put_back: bool = False
-    """Whether an output had to be put back, and was counted as drift."""
+    put_back: frozenset[str] = frozenset()
+    """Outputs that had to be put back, and were counted as drift, as :data:`State` calls them."""
     seconds: float = 0.0
 
 
@@ -150,15 +151,16 @@ def disturbed(
 
 
 def _without_drift(of: Result, made: Result) -> State:
-    """How it ended, but for the count of what ``made`` put back."""
-    if not made.put_back:
-        return of.end
-    return {
-        name: {**body, "status": {k: v for k, v in body["status"].items() if k != "drift"}}
-        if name.startswith("ConfigTemplate ")
-        else body
-        for name, body in of.end.items()
-    }
+    """How it ended, but for the count of what ``made`` put back, and the revision that this says: what is put back is
+    written for the present one, which may have had no need to write it."""
+    end = dict(of.end)
+    for name, body in of.end.items() if made.put_back else ():
+        if name.startswith("ConfigTemplate "):
+            end[name] = {**body, "status": {k: v for k, v in body["status"].items() if k != "drift"}}
+        if name in made.put_back:
+            said = {k: v for k, v in body["annotations"].items() if k != naming.ANNOTATION_REVISION}
+            end[name] = {**body, "annotations": said}
+    return end
 
 
 def _dump(play: Play) -> None:

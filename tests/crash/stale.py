@@ -61,7 +61,8 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
         undone = {(c.kind, c.name) for c in late} - there - play.objects()
         # The same write over what has been made anew meanwhile is drift, which the leader puts back and counts.
         first = {(k, e.name) for k in OUTPUTS for e in held if e.plural == KINDS[k].plural and _makes(e)}
-        made.put_back = bool(first & there & {(c.kind, c.name) for c in late})
+        overwritten = first & there & {(c.kind, c.name) for c in late}
+        made.put_back = frozenset(f"{kind} {name}" for kind, name in overwritten)
         counted = {(c.kind, c.name) for c in late if made.put_back and c.kind == "ConfigTemplate"}
         made.problems += [
             f"the stale leader's write was taken: {c.kind} {c.name} {c.body.get('status') or ''}"

@@ -240,18 +240,14 @@ def test_layers_stand_from_lowest_to_highest() -> None:
     ]
 
 
-def sharing(*groups: dict[str, Any], home: str = "music") -> tuple[Violation, ...]:
-    """What is wrong with groups that list these workloads."""
-    spec = ConfigTemplateSpec.model_validate({"groups": list(groups)})
-    try:
-        compile_template("app", spec, home)
-    except RejectedError as error:
-        return error.violations
-    return ()
-
-
 def listing(name: str, *workloads: str, kind: str = "Deployment", **more: Any) -> dict[str, Any]:
     return {"name": name, "workloads": [{"kind": kind, "name": w} for w in workloads], **more}
+
+
+def shared(*groups: dict[str, Any]) -> frozenset[tuple[str, str, str]]:
+    return compile_template(
+        "app", ConfigTemplateSpec.model_validate({"groups": list(groups)}), "music"
+    ).shared
 
 
 @pytest.mark.parametrize(
@@ -263,12 +259,8 @@ def listing(name: str, *workloads: str, kind: str = "Deployment", **more: Any) -
     ],
     ids=["alone", "among others", "target spelt out"],
 )
-def test_groups_that_share_a_workload_are_refused(other: dict[str, Any]) -> None:
-    (violation,) = sharing(listing("free", "web"), other)
-
-    assert (violation.key, violation.rule) == ("groups[paid].workloads", "shared")
-    assert "groups free and paid both list Deployment music/web" in violation.message
-    assert "list it in one of them alone" in violation.message
+def test_a_workload_of_several_groups_is_known_to_be_shared(other: dict[str, Any]) -> None:
+    assert shared(listing("free", "web"), other) == {("Deployment", "music", "web")}
 
 
 @pytest.mark.parametrize(
@@ -280,17 +272,5 @@ def test_groups_that_share_a_workload_are_refused(other: dict[str, Any]) -> None
     ],
     ids=["another name", "another kind", "another namespace"],
 )
-def test_workloads_of_their_own_are_accepted(other: dict[str, Any]) -> None:
-    assert sharing(listing("free", "web", "web"), other) == ()
-
-
-def test_a_workload_is_named_where_the_template_s_namespace_is_not_known() -> None:
-    (violation,) = sharing(listing("free", "web"), listing("paid", "web"), home="")
-
-    assert "both list Deployment web," in violation.message
-
-
-def test_what_was_accepted_before_still_compiles() -> None:
-    spec = ConfigTemplateSpec.model_validate({"groups": [listing("free", "web"), listing("paid", "web")]})
-
-    assert compile_template("app", spec, home=None).groups.keys() == {"free", "paid"}
+def test_workloads_of_one_group_are_its_own(other: dict[str, Any]) -> None:
+    assert shared(listing("free", "web", "web"), other) == frozenset()

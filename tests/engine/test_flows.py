@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from controllers import workload
 from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
 from trimtab.core import naming
 from trimtab.engine import groups as groups_module
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -22,6 +24,7 @@ from trimtab.kube.resources import (
     RENDERED_GROUPS,
     SECRETS,
     USER_PREFERENCES,
+    WORKLOADS,
     Resource,
 )
 
@@ -932,10 +935,30 @@ async def test_a_missing_workload_is_said_and_harms_nobody(cluster: Cluster) -> 
     assert "does not exist" in cluster.message(RENDERED_GROUPS, "app-free")
 
 
-async def test_groups_that_share_a_workload_are_rejected(cluster: Cluster) -> None:
+async def test_groups_that_share_a_workload_restart_it_for_their_own_values_alone(cluster: Cluster) -> None:
+    place = WorkloadKey("Deployment", HOME, "agent")
+    cluster.memory.put(WORKLOADS["Deployment"], workload(place))
     workloads = [{"kind": "Deployment", "name": "agent"}]
-    cluster.template(spec(groups=[{"name": name, "workloads": workloads} for name in ("free", "paid")]))
+
+    def said(**voices: str) -> Body:
+        groups = [
+            {"name": n, "workloads": workloads, "values": {"agent.voice": v}} for n, v in voices.items()
+        ]
+        return spec(groups=groups)
+
+    def parts() -> dict[str, str]:
+        body = cluster.find(WORKLOADS["Deployment"], "agent") or {}
+        text = body["spec"]["template"]["metadata"]["annotations"]["trimtab.dev/digest"]
+        return dict(part.split(":") for part in text.split(";"))
+
+    cluster.template(said(free="calm", paid="loud"))
+    await settled(cluster)
+    first = parts()
+    await settled(cluster)
+    assert parts() == first
+    cluster.template(said(free="calm", paid="soft"))
     await settled(cluster)
 
-    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
-    assert f"free and paid both list Deployment {HOME}/agent" in cluster.message(CONFIG_TEMPLATES, "app")
+    assert first.keys() == parts().keys() == {"free", "paid"}
+    assert (parts()["free"], parts()["paid"] != first["paid"]) == (first["free"], True)
+    assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")

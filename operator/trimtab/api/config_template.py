@@ -126,8 +126,8 @@ class GroupSpec(ApiModel):
     workloads: list[WorkloadRef] = Field(
         default_factory=list,
         max_length=50,
-        description="Workloads to restart when a key with reload: Restart changes. No two groups may list the "
-        "same one.",
+        description="Workloads to restart when a key with reload: Restart changes. One that several groups list "
+        "restarts for each of them.",
         json_schema_extra=list_map("kind", "name"),
     )
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from trimtab.core import naming
+from trimtab.core.marks import carries
 from trimtab.core.pods import Object, belongs, digest_in, partition, word, worst
 
 State = Literal["Healthy", "Progressing", "Failed"]
@@ -43,7 +44,8 @@ class Health:
 
 
 def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
-    """The health of a Deployment, StatefulSet or DaemonSet at the revision of ``digest`` (None: whichever it has).
+    """The health of a Deployment, StatefulSet or DaemonSet at the revision of ``digest`` (None: whichever it has), as
+    :func:`trimtab.core.marks.mark` gives it.
 
     ``found`` is empty where there is no such workload; ``pods`` are those that its selector selects, or the
     :func:`trimtab.core.pods.troubled` ones among them. Messages name pods, containers and reasons, never values.
@@ -55,14 +57,15 @@ def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) 
     status = found.get("status") or {}
     if meta.get("deletionTimestamp"):
         return Health("Progressing", "is being deleted", generation)
-    if digest is not None and digest_in(_spec(found).get("template") or {}) != digest:
+    if digest is not None and not carries(digest_in(_spec(found).get("template") or {}), digest):
         return Health("Progressing", "its pod template is not of this revision yet", generation)
     if (status.get("observedGeneration") or 0) < generation:
         return Health("Progressing", "its controller has not seen the change yet", generation)
     progress = _PROGRESS[kind](_spec(found), status)
     if progress.done:
         return Health("Healthy", progress.message, generation)
-    trouble = worst([pod for pod in pods if belongs(kind, found, pod) and digest in (None, digest_in(pod))])
+    mine = (pod for pod in pods if belongs(kind, found, pod))
+    trouble = worst([pod for pod in mine if digest is None or carries(digest_in(pod), digest)])
     if trouble and trouble.fatal:
         return Health("Failed", trouble.message, generation)
     given_up = _given_up(found)

@@ -5,6 +5,7 @@ Compiling either gives a :class:`Schema` that is safe to serve, or raises with e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ from trimtab.core.problems import Notice, RejectedError, Violation, nearest
 
 LOSSLESS = "Lossless"
 USER = "user"
+
+Workload = tuple[str, str, str]
+"""Kind, namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Schema:
     sensitive: frozenset[str] = frozenset()
     special: frozenset[str] = field(default_factory=frozenset)
     """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
+    shared: frozenset[Workload] = field(default_factory=frozenset)
+    """Workloads that more than one group lists."""
 
     @property
     def user_outputs(self) -> tuple[Output, ...]:
@@ -70,11 +76,8 @@ class Schema:
         return tuple(o for o in self.outputs if o.scope == "Group")
 
 
-def compile_template(name: str, spec: ConfigTemplateSpec, home: str | None = "") -> Schema:
-    """Check a template's declarations against one another and compile them.
-
-    ``home`` is the template's namespace, where it is known; None for what has been accepted already, which compiles
-    even if its groups share a workload: once nobody asked.
+def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Schema:
+    """Check a template's declarations against one another and compile them. ``home`` is the template's namespace.
 
     :raises RejectedError: with every violation found; nothing of such a template may be served.
     """
@@ -100,8 +103,6 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str | None = "")
     groups, problems, said = _groups(spec, keys, profiles, defaults, coercion)
     found += problems
     notices += said
-    if home is not None:
-        found += _shared_workloads(spec, home)
     if found:
         raise RejectedError(found)
     return Schema(
@@ -121,6 +122,7 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str | None = "")
             for n, k in keys.items()
             if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
         ),
+        shared=_shared_workloads(spec, home),
     )
 
 
@@ -225,26 +227,14 @@ def _groups(
     return groups, found, notices
 
 
-def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> list[Violation]:
-    """A workload that several groups list would be restarted for each of them in turn, without end."""
-    first: dict[str, str] = {}
-    found: list[Violation] = []
-    for group in spec.groups or []:
-        for workload in group.workloads or []:
-            namespace = group.target_namespace or home
-            name = f"{workload.kind} {namespace}{'/' if namespace else ''}{workload.name}"
-            other = first.setdefault(name, group.name)
-            if other != group.name:
-                found.append(
-                    Violation(
-                        f"groups[{group.name}].workloads",
-                        "template",
-                        "shared",
-                        f"groups {other} and {group.name} both list {name}, and each would restart it for its own "
-                        "values, without end; list it in one of them alone, or give each a workload of its own",
-                    )
-                )
-    return found
+def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[Workload]:
+    """The workloads that several groups list."""
+    listed = Counter(
+        (workload.kind, group.target_namespace or home, workload.name)
+        for group in spec.groups or ()
+        for workload in {(w.kind, w.name): w for w in group.workloads or ()}.values()
+    )
+    return frozenset(workload for workload, groups in listed.items() if groups > 1)
 
 
 def document_problems(keys: Mapping[str, Key], group: str, values: Mapping[str, Value]) -> list[Violation]:

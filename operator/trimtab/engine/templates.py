@@ -231,7 +231,7 @@ class Templates:
             return None
         try:
             spec = ConfigTemplateSpec.model_validate(snapshot.join(*halves))
-            schema = compile_template(key.name, spec, home=None)
+            schema = compile_template(key.name, spec, key.namespace)
         except (ValidationError, RejectedError, KeyError, StopIteration) as error:
             log.error(
                 "a snapshot does not compile: %s",

@@ -48,20 +48,19 @@ class Watching:
         """The group's workloads on what it serves now: the worst of them."""
         workloads = state.view.group.spec.workloads or ()
         worst: tuple[State, str] = ("Healthy", "")
-        digest = self.workloads.digest_of(state.view) if workloads else ""
-        for workload in workloads:
-            key = WorkloadKey(workload.kind, state.target, workload.name)
-            found = self._fresh(key, digest)
+        keys = [WorkloadKey(workload.kind, state.target, workload.name) for workload in workloads]
+        for key, mark in self.workloads.marks_of(state.view, keys).items() if keys else ():
+            found = self._fresh(key, mark)
             if _WORST[found.state] < _WORST[worst[0]]:
                 worst = (found.state, found.message)
         return worst
 
-    def _fresh(self, key: WorkloadKey, digest: str) -> Health:
+    def _fresh(self, key: WorkloadKey, mark: str) -> Health:
         """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is
         asked for anew while it still counts: that nothing happens is no reason to break a soak."""
         now = asyncio.get_running_loop().time()
-        found = self.health_watch.state(key, digest, after=now - EVIDENCE_SECONDS / 2)
-        return found if found.known else self.health_watch.state(key, digest, after=now - EVIDENCE_SECONDS)
+        found = self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS / 2)
+        return found if found.known else self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS)
 
     def keep(self, key: TemplateKey, sources: Sequence[Source], states: dict[GroupKey, GroupState]) -> None:
         """Watch the workloads of the groups that are under way, and of those that came back until they are well;
@@ -75,8 +74,10 @@ class Watching:
                 mine = self._workloads(state) if state is not None else set()
                 if source.progress.underway is None:
                     mine &= self._wanted.get(key, set())
-                    digest = self.workloads.digest_of(state.view) if state is not None and mine else ""
-                    mine = {w for w in mine if self.health_watch.state(w, digest).state == "Progressing"}
+                    marks = self.workloads.marks_of(state.view, mine) if state is not None and mine else {}
+                    mine = {
+                        w for w, m in marks.items() if self.health_watch.state(w, m).state == "Progressing"
+                    }
                 wanted |= mine
                 back |= mine if going_back else set()
         present = {source.uid for source in sources}

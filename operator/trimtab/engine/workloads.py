@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab.core import naming
 from trimtab.core.health import judge
+from trimtab.core.marks import carries, mark, marked
 from trimtab.core.pods import digest_in
 from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView
@@ -72,8 +73,15 @@ class Workloads:
     _timer: asyncio.TimerHandle | None = None
 
     def digest_of(self, view: GroupView) -> str:
-        """What the pods of the group's workloads carry: of the keys that need a restart and are in what it serves."""
+        """Of the values that the group's workloads need a restart for."""
         return self.digest(restarting(view))
+
+    def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
+        """What the pods of these workloads of the group carry."""
+        digest, group, shared = self.digest_of(view), view.group.spec.name, view.schema.shared
+        return {
+            key: mark(digest, group, shared=(key.kind, key.namespace, key.name) in shared) for key in keys
+        }
 
     async def restart(
         self, view: GroupView, namespace: str, group: GroupKey | None = None, *, back: bool = False
@@ -90,10 +98,11 @@ class Workloads:
             self._forget_waiting(group)
         if not workloads:
             return []
-        digest, claim = self.digest_of(view), Claim(owner, back)
+        claim = Claim(owner, back)
         keys = [WorkloadKey(w.kind, namespace, w.name) for w in workloads]
         try:
-            outcomes = await asyncio.gather(*(self._stamp(key, digest, claim) for key in keys))
+            marks = self.marks_of(view, keys)
+            outcomes = await asyncio.gather(*(self._stamp(key, marks[key], claim) for key in keys))
         finally:
             self._call_next()
         if None in outcomes:
@@ -135,7 +144,8 @@ class Workloads:
         try:
             found = await self.api.get(resource, key.namespace, key.name)
             template = found["spec"]["template"]
-            if digest_in(template) == digest:
+            before = digest_in(template)
+            if carries(before, digest):
                 self._notice(key, found, digest, claim)
                 return ""
             if not self._take_turn(key, digest, claim):
@@ -146,7 +156,11 @@ class Workloads:
                     "namespace": key.namespace,
                     "resourceVersion": found["metadata"]["resourceVersion"],
                 },
-                "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: digest}}}},
+                "spec": {
+                    "template": {
+                        "metadata": {"annotations": {naming.ANNOTATION_DIGEST: marked(before, digest)}}
+                    }
+                },
             }
             await self.api.apply(resource, body)
         except errors.NotFoundError:

@@ -13,7 +13,7 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported
 from trimtab.core import snapshot
-from trimtab.core.policy import compile_policy, contradictions
+from trimtab.core.policy import compile_policy, contradictions, without_groups
 from trimtab.core.problems import RejectedError
 from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
@@ -113,7 +113,11 @@ def _plannable(reading: Reading, key: Key, source: Source, schema: Schema) -> bo
 
 def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
     """:raises RejectedError: the policy, or its strategy, is not valid in itself."""
-    spec = PolicyRolloutSpec.model_validate(source.body["spec"])
+    progress = source.progress
+    planned = {name for wave in progress.waves for name in wave.groups}
+    gone = planned - schema.groups.keys() if progress.underway else set()  # in mid-flight they are skipped
+    body = source.body["spec"]
+    spec = PolicyRolloutSpec.model_validate(without_groups(body, gone) if gone else body)
     if not_supported(spec):
         return True
     policy = compile_policy(source.name, spec, schema)
@@ -132,8 +136,9 @@ def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) 
         content = reading.policy_content(key[0], held)
         was = fitting(source.name, content, schema) if content else None
         scope |= was.groups if was else frozenset()
-    compile_strategy(spec.strategy, labels_of(schema, [name for name in schema.groups if name in scope]))
-    return not policy.groups or bool(contradictions(policy, others))
+    left = labels_of(schema, [name for name in schema.groups if name in scope])
+    compile_strategy(spec.strategy, left or {name: {} for name in gone})
+    return not (policy.groups or gone) or bool(contradictions(policy, others))
 
 
 def _returning(source: Source) -> list[str]:

@@ -13,6 +13,7 @@ from trimtab.core import naming
 from trimtab.engine import groups as groups_module
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence
+from trimtab.engine.preferences import GroupKey
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -962,3 +963,37 @@ async def test_groups_that_share_a_workload_restart_it_for_their_own_values_alon
     assert first.keys() == parts().keys() == {"free", "paid"}
     assert (parts()["free"], parts()["paid"] != first["paid"]) == (first["free"], True)
     assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")
+
+
+class RefusingOnce(Fence):
+    """The first write to a workload is refused."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.refused = asyncio.Event()
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        if resource is WORKLOADS["Deployment"] and not self.refused.is_set():
+            self.refused.set()
+            raise errors.UnavailableError(500, "InternalError", "not now")
+        return await super().apply(resource, body, force=force, subresource=subresource)
+
+
+async def test_a_restart_that_was_refused_is_tried_again_whatever_else_happens_meanwhile(
+    cluster: Cluster,
+) -> None:
+    place = WorkloadKey("Deployment", HOME, "agent")
+    cluster.memory.put(WORKLOADS["Deployment"], workload(place))
+    workloads = [{"kind": "Deployment", "name": "agent"}]
+    api = RefusingOnce(cluster)
+    async with Operator(cluster, api) as operator:
+        cluster.template(spec(groups=[{"name": "free", "workloads": workloads}]))
+        await api.refused.wait()
+        await asyncio.sleep(0.1)
+        operator.engine.world.enqueue_group(GroupKey(HOME, "app", "free"))
+        await asyncio.sleep(5)
+
+    body = cluster.find(WORKLOADS["Deployment"], "agent") or {}
+    assert "trimtab.dev/digest" in body["spec"]["template"]["metadata"].get("annotations", {})

@@ -87,11 +87,12 @@ class Play:
 
     def _tend(self) -> None:
         assert self.operator is not None
+        ended = not self.operator.running  # looked at first: whoever is killed is shut off before that
         if self.keeper.closed:
             self.operator.kill()
             self.ground.release_lease()
             self.start()
-        elif not self.operator.running:
+        elif ended:
             raise StuckError(f"the operator ended by itself: {self.operator.text()[-2000:]}")
 
     # Waiting.

@@ -235,7 +235,9 @@ class Groups:
         """Once what they read is written; a failure is only theirs."""
         now = asyncio.get_running_loop().time()
         if now < state.restart_at:
-            if state.restart_at != NEVER:  # whatever led to this pass has taken the place of the look that was due
+            if (
+                state.restart_at != NEVER
+            ):  # whatever led to this pass has taken the place of the look that was due
                 later = state.restart_at - now + 0.01
                 self.world.queue.add_after(Work("group", state.key), state.key.namespace, later)
             return

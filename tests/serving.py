@@ -18,7 +18,7 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported
 from trimtab.core import snapshot
-from trimtab.core.policy import Policy, compile_policy, in_scope
+from trimtab.core.policy import Policy, compile_policy, in_scope, within
 from trimtab.core.problems import RejectedError
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
@@ -45,7 +45,7 @@ def accepted(name: str, spec: Body, policies: Policies = []) -> Schema | None:  
     """The schema of a template's spec that may be served together with these policies, else None."""
     try:
         schema, strategy = _compiled(name, json.dumps(spec, sort_keys=True))
-        over = [compile_policy(policy, said, schema) for policy, said in policies]
+        over = [compile_policy(policy, within(said, schema), schema) for policy, said in policies]
         if strategy is not None:
             compile_strategy(strategy, labels_of(schema, schema.groups))
     except (ValidationError, RejectedError, NotImplementedError):

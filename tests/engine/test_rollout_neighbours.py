@@ -30,6 +30,7 @@ from waving import (
     progress,
     share,
     until,
+    voice,
     voices,
     waves,
 )
@@ -300,3 +301,19 @@ async def test_a_policy_whose_groups_have_all_left_the_template_keeps_it_waiting
         assert progress(cluster, *APP)["phase"] == "Succeeded"
         assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-paid"]
         assert progress(cluster).get("underway") is None
+
+
+async def test_a_template_may_drop_a_group_that_a_policy_in_force_names() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    cluster.policy("lock", LOCK, groups=["free", "paid"])
+    await settled(cluster)
+    smaller = groups()
+    cluster.template(smaller | {"groups": smaller["groups"][1:]})
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    assert progress(cluster)["phase"] == "Rejected"
+    assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-paid"]
+    assert voice(cluster, "paid") == "bright"

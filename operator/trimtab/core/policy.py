@@ -60,6 +60,13 @@ def without_groups(spec: Mapping[str, Any], gone: Container[str]) -> dict[str, A
     return made
 
 
+def within(spec: PolicyRolloutSpec, schema: Schema) -> PolicyRolloutSpec:
+    """The policy without groups that this template does not have: what is in force in others stays in force."""
+    if spec.groups is None:
+        return spec
+    return spec.model_copy(update={"groups": [group for group in spec.groups if group in schema.groups]})
+
+
 def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy:
     """Check what a policy says against the template's keys and groups, and compile it.
 

@@ -13,7 +13,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import Content
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons, snapshot
-from trimtab.core.policy import Policy, compile_policy, in_scope
+from trimtab.core.policy import Policy, compile_policy, in_scope, within
 from trimtab.core.problems import RejectedError, Violation, summary
 from trimtab.core.schema import Schema
 from trimtab.engine.observed import AnyObject
@@ -156,8 +156,7 @@ def fitted(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy | None:
     log.warning(
         "a policy does not fit", extra={"policy": name, "template": schema.name, "keys": sorted(misfits)}
     )
-    groups = None if spec.groups is None else [group for group in spec.groups if group in schema.groups]
-    lenient = spec.model_copy(update={"policy": kept, "schema_version": None, "groups": groups})
+    lenient = within(spec, schema).model_copy(update={"policy": kept, "schema_version": None})
     try:
         return compile_policy(name, lenient, schema)
     except RejectedError:

@@ -18,7 +18,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons, snapshot
-from trimtab.core.policy import Policy, compile_policy
+from trimtab.core.policy import Policy, compile_policy, within
 from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
@@ -264,7 +264,7 @@ def _refusal_beside(schema: Schema, policies: Beside) -> Verdict | None:
     """Why the template cannot go together with the policies in force, if it cannot."""
     try:
         if policies:
-            render_problems(schema, [compile_policy(name, said, schema) for name, said in policies])
+            render_problems(schema, [compile_policy(n, within(said, schema), schema) for n, said in policies])
     except RejectedError as error:
         return refused(reasons.REJECTED, summary(error.violations), error.violations)
     return None

@@ -12,6 +12,7 @@ from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments
+from trimtab.engine.backoff import PASSING_SECONDS
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
@@ -275,7 +276,7 @@ class Groups:
         for failure in failures:
             WRITE_FAILURES.labels(failure.reason).inc()
         state.failures += 1
-        longest = 30.0 if any(f.again for f in failures) else CONFLICT_SECONDS
+        longest = PASSING_SECONDS if any(f.again for f in failures) else CONFLICT_SECONDS
         delay = min(longest, 0.05 * 2 ** min(state.failures, 10))
         self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 

@@ -15,6 +15,11 @@ LASTING_SECONDS = 30.0
 """The longest wait after anything else."""
 
 
+def doubled(seconds: float, times: int, longest: float) -> float:
+    """``seconds``, doubled so many times, and ``longest`` at most."""
+    return min(longest, seconds * 2.0 ** min(times, 10))
+
+
 @dataclass(slots=True)
 class Backoff:
     """Delays that double with each failure in a row, for each key."""
@@ -30,4 +35,4 @@ class Backoff:
         count = self._failures[key] = self._failures.get(key, 0) + 1
         passes = isinstance(error, (ConflictError, NotLeaderError, UnavailableError))
         longest = PASSING_SECONDS if passes else LASTING_SECONDS
-        return count, min(longest, FIRST_SECONDS * 2.0 ** min(count - 1, 10))
+        return count, doubled(FIRST_SECONDS, count - 1, longest)

@@ -12,7 +12,7 @@ from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments
-from trimtab.engine.backoff import PASSING_SECONDS
+from trimtab.engine.backoff import PASSING_SECONDS, doubled
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
@@ -250,7 +250,7 @@ class Groups:
         except errors.ApiError as error:
             state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
             state.restart_failures += 1  # it may pass
-            delay = min(CONFLICT_SECONDS, 0.25 * 2 ** min(state.restart_failures, 10))
+            delay = doubled(0.25, state.restart_failures, CONFLICT_SECONDS)
         state.turn = self.workloads.waits(state.key)
         if state.turn != turn:
             self.world.enqueue_rollouts(state.key.template_key)
@@ -277,7 +277,7 @@ class Groups:
             WRITE_FAILURES.labels(failure.reason).inc()
         state.failures += 1
         longest = PASSING_SECONDS if any(f.again for f in failures) else CONFLICT_SECONDS
-        delay = min(longest, 0.05 * 2 ** min(state.failures, 10))
+        delay = doubled(0.05, state.failures, longest)
         self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
     def _block(self, state: GroupState, personal: dict[Ref, Failure]) -> None:
@@ -290,7 +290,7 @@ class Groups:
         state.unblocking = True
         state.unblocks += 1
         longest = max(CONFLICT_SECONDS, BLOCKED_SECONDS * len(state.blocked))
-        delay = min(longest, 0.5 * 2 ** min(state.unblocks, 10))
+        delay = doubled(0.5, state.unblocks, longest)
         asyncio.get_running_loop().call_later(delay, self._unblock, state)
 
     def _unblock(self, state: GroupState) -> None:

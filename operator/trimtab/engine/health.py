@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core.health import Health, judge
+from trimtab.engine.backoff import doubled
 from trimtab.engine.evidence import WorkloadKey, WorkloadObject
 from trimtab.engine.pod_looks import PodLooks
 from trimtab.engine.seen import EVERYWHERE, NEVER, Entry, Seen, WorkloadWatch
@@ -165,7 +166,7 @@ class HealthWatch:
         failures = 0
         while not await self._got(entry):
             failures += 1
-            await asyncio.sleep(min(LONGEST_BACKOFF, 0.25 * 2 ** min(failures, 10)))
+            await asyncio.sleep(doubled(0.25, failures, LONGEST_BACKOFF))
         self.changed(entry.key)
 
     async def _got(self, entry: Entry) -> bool:

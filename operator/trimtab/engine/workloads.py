@@ -79,9 +79,7 @@ class Workloads:
     def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
         """What the pods of these workloads of the group carry."""
         digest, group, shared = self.digest_of(view), view.group.spec.name, view.schema.shared
-        return {
-            key: mark(digest, group, shared=(key.kind, key.namespace, key.name) in shared) for key in keys
-        }
+        return {key: mark(digest, group, shared=key in shared) for key in keys}
 
     async def restart(
         self, view: GroupView, namespace: str, group: GroupKey | None = None, *, back: bool = False

@@ -170,12 +170,17 @@ class Operator:
         may_write: Callable[[], bool] = lambda: True,
         now: Callable[[], str] = lambda: EPOCH,
         relist_seconds: float = 600,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.memory = cluster.memory
         self.api: Api = api or cluster.memory
         loop = asyncio.get_running_loop()
         self.engine = Engine(
-            self.api, Settings(SYSTEM, relist_seconds), may_write, now, clock=lambda: BEGIN + loop.time()
+            self.api,
+            Settings(SYSTEM, relist_seconds),
+            may_write,
+            now,
+            clock=clock or (lambda: BEGIN + loop.time()),
         )
         self._tasks: list[asyncio.Task[Any]] = []
 

@@ -41,7 +41,7 @@ FAILURES = {"GateFailed", "WorkloadFailed", "WriteFailed", "ProgressDeadlineExce
 ENDS = {"Succeeded", "RolledBack", "AwaitingApproval", "Paused"}
 
 CHOICES: tuple[tuple[int, tuple[tuple[Any, ...], ...]], ...] = (
-    (9, (("well",), (1.0, 30.0, 60.0, 110.0), (1, 2, 3, 6))),
+    (9, (("well",), (1.0, 30.0, 59.9997, 60.0, 110.0), (1, 2, 3, 6))),
     (4, (("act",), ("Approve", "Promote"), ("target",))),
     (4, (("act",), ACTIONS, ("target", "target", "", "other"))),
     (
@@ -54,7 +54,13 @@ CHOICES: tuple[tuple[int, tuple[tuple[Any, ...], ...]], ...] = (
             (0, 0, 0, 0, -1, 1),
         ),
     ),
-    (2, (("time",), (-4000.0, -1.0, 0.0004, 1.0, 59.0, 60.0, 100.0, 119.0, 121.0, 600.0, 3600.0))),
+    (
+        2,
+        (
+            ("time",),
+            (-4000.0, -1.0, 0.0004, 0.0007, 1.0, 59.0, 59.9996, 60.0, 100.0, 119.0, 121.0, 600.0, 3600.0),
+        ),
+    ),
     (2, (("follow",), (*NAMES, "", ""))),
     (2, (("health",), NAMES, ("Healthy", "Progressing", "Failed"))),
     (2, (("problem",), NAMES, ("", "the quota is exceeded"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.core.durations import nanoseconds
+from trimtab.core.durations import nanoseconds, seconds
 
 SECOND = 10**9
 
@@ -39,6 +39,13 @@ SECOND = 10**9
 )
 def test_what_go_reads_is_read_alike(text: str, length: int) -> None:
     assert nanoseconds(text) == length
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("10m", 600.0), ("1.0000001s", 1.001), ("1ns", 0.001), ("0", 0.0), ("-1ns", 0.0)]
+)
+def test_seconds_are_rounded_up_to_the_milliseconds_that_status_records(text: str, length: float) -> None:
+    assert seconds(text) == length
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 
-from simulation import HOME, SYSTEM, Cluster, Operator, settled
+from simulation import BEGIN, HOME, SYSTEM, Cluster, Operator, settled
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -69,6 +70,21 @@ async def test_waves_follow_one_another_after_their_soak() -> None:
     assert [pointer(cluster, g) for g in ("free", "paid")] == [(2, 2), (2, 2)]
     assert {"WaveStarted", "WaveCompleted", "RolloutCompleted"} <= set(happened(cluster))
     assert await settled(cluster) == []
+
+
+async def test_what_status_lists_happened_at_the_times_that_it_is_judged_by() -> None:
+    cluster, reads = Cluster(), count()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(
+        cluster, clock=lambda: BEGIN + asyncio.get_running_loop().time() + next(reads) / 1000
+    ) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        status = await until(operator, cluster, "Soaking")
+
+    at = {t["reason"]: t["at"] for t in status["transitions"]}
+    assert at["WaveStarted"] == status["waveStartedAt"] == status["startedAt"]
+    assert at["SoakStarted"] == status["soakStartedAt"]
 
 
 async def test_an_abort_brings_every_group_back_and_quarantines_the_content() -> None:

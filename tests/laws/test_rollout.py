@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from story import ENDS, FAILURES, NAMES, SCENES, STRATEGIES, Story, told, walk
 from trimtab.api.rollout_status import Phase, RolloutProgress
-from trimtab.core import rollout
+from trimtab.core import rollout, times
 from trimtab.core.durations import nanoseconds
-from trimtab.core.rollout import Seen, Step, intents, step
+from trimtab.core.freezes import frozen
+from trimtab.core.rollout import Seen, Step, intents, reading, step
 from trimtab.core.rollout.reading import same as same_content
+from trimtab.core.strategy import PROGRESS_DEADLINE
 
 
 def started(progress: RolloutProgress) -> int:
@@ -127,6 +129,31 @@ def test_a_soak_really_elapsed_with_continuous_evidence(scene: Any) -> None:
         if wave.name in before.promoted:
             return
         assert story.well_for >= nanoseconds(wave.soak) / 1e9 - 1e-6
+
+    told(scene, law)
+
+
+def milliseconds(moment: str | None) -> int:
+    return round(times.seconds(moment or "") * 1000)
+
+
+@given(SCENES)
+def test_soaks_deadlines_and_freezes_are_judged_by_the_very_times_that_status_records(scene: Any) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+        assert {t.at for t in made.transitions} <= {times.text(story.now)}
+        reasons = {t.reason for t in made.transitions}
+        if not made.transitions or before.underway != "Forward":
+            return
+        at, wave = milliseconds(made.transitions[0].at), reading.present(before)
+        promoted = "WavePromoted" in reasons or (wave and wave.name in before.promoted)
+        if "WaveCompleted" in reasons and wave and before.wave_state == "Soaking" and not promoted:
+            soaked = at - milliseconds(before.soak_started_at)
+            assert soaked * 10**6 >= nanoseconds(wave.soak)
+        if reasons & {"ProgressDeadlineExceeded", "WriteFailed"} and before.wave_state == "Moving":
+            deadline = seen.strategy.progress_deadline if seen.strategy else PROGRESS_DEADLINE
+            assert at - milliseconds(before.moving_since) >= round(deadline * 1000)
+        if "WaveStarted" in reasons and not promoted and seen.strategy is not None:
+            assert frozen(seen.strategy.freezes, at / 1000) is None
 
     told(scene, law)
 

@@ -197,12 +197,12 @@ def _so_far(since: str | None, soak: str, now: float) -> str:
     began = times.read(since)
     if began is None:
         return ""
-    return f", {span(now - began)} of {span(durations.nanoseconds(soak) / 1e9)}"
+    return f", {span(now - began)} of {span(durations.seconds(soak))}"
 
 
 def _freeze(rule: dict[str, Any], now: float) -> dict[str, Any]:
     try:
-        seconds = durations.nanoseconds(str(rule.get("duration"))) / 1e9
+        seconds = durations.seconds(str(rule.get("duration")))
         compiled = freezes.compile_freeze(str(rule.get("schedule")), rule.get("timeZone"), seconds, "")
         holding = freezes.frozen((compiled,), now)
     except ValueError:

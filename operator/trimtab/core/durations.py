@@ -22,6 +22,14 @@ _LIMIT = 2**63
 MAX_LENGTH = 64
 
 
+def seconds(text: str) -> float:
+    """As :func:`nanoseconds`, in seconds, rounded up to the milliseconds that status records.
+
+    :raises ValueError: as there.
+    """
+    return -(-nanoseconds(text) // 10**6) / 1000
+
+
 def nanoseconds(text: str) -> int:
     """Parse as Go's ``time.ParseDuration`` does (https://pkg.go.dev/time#ParseDuration).
 

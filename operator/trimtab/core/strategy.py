@@ -201,7 +201,7 @@ def _seconds(text: str | None, default: float, path: str, wrong: list[Violation]
     if text is None:
         return default
     try:
-        return durations.nanoseconds(text) / 1e9
+        return durations.seconds(text)
     except ValueError as error:
         wrong.append(_bad(path, "duration", f"{error}; write one such as 10m"))
         return default

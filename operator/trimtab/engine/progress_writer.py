@@ -124,14 +124,14 @@ class ProgressWriter:
         return now
 
 
-def numbered(made: Step, at: str) -> Step:
+def numbered(made: Step) -> Step:
     """The step with its transitions on the list in status."""
     progress = made.progress
     last = max((t.number for t in progress.transitions), default=0)
     fresh = [
         Transition(
             number=last + index,
-            at=at,
+            at=t.at,
             reason=t.reason,
             message=t.message,
             by=t.by or None,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.api.rollout_status import Content
-from trimtab.core import times
 from trimtab.core.rollout import Intent, Seen, step
 from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
@@ -131,7 +130,7 @@ class Rollouts:
         seen = await self._see(key, case)
         made = step(source.progress, seen, self.clock())
         if made.transitions:
-            made = numbered(made, self.now_text())
+            made = numbered(made)
         delayed = self.writer.may_wait(source, made)
         if delayed is None:
             source = await self.writer.write(source, case, made.progress)
@@ -141,9 +140,6 @@ class Rollouts:
         await self.answers.tell(made.answers)
         await self.audit.tell(source, source.progress.transitions, self.clock())
         return [at for at in (made.wake_at, delayed) if at is not None]
-
-    def now_text(self) -> str:
-        return times.text(self.clock())
 
     # Seeing.
 

@@ -88,6 +88,6 @@ def called(content: Content | None) -> str:
 def soak_of(wave: PlannedWave) -> float:
     """In seconds; a soak that somebody wrote by hand and nobody can read counts as none."""
     try:
-        return durations.nanoseconds(wave.soak) / 1e9
+        return durations.seconds(wave.soak)
     except ValueError:
         return 0.0

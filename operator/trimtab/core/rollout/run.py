@@ -39,7 +39,8 @@ QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "set
 
 
 class Run:
-    """``progress`` changes as the step goes; ``before`` stays as it was handed in. ``now`` is in seconds."""
+    """``progress`` changes as the step goes; ``before`` stays as it was handed in. ``now`` is in seconds, to the
+    millisecond that status records: what is judged and what is recorded is one time."""
 
     def __init__(self, progress: RolloutProgress, seen: Seen, now: float) -> None:
         self.before = progress
@@ -162,9 +163,9 @@ class Run:
         return [name for name in names if self.group(name) is not None]
 
     def since(self, moment: str | None) -> float:
-        """Seconds since a moment of progress; 0 for one that nobody can read."""
+        """Seconds since a moment of progress, exact to the millisecond as both are; 0 for one that is unreadable."""
         at = times.read(moment)
-        return 0.0 if at is None else self.now - at
+        return 0.0 if at is None else round(self.now - at, 3)
 
     # What is done.
 
@@ -199,7 +200,7 @@ class Run:
         """Give what was told since the last time its phases: the first of it led to the new one."""
         made = []
         for told in self.pending:
-            made.append(replace(told, from_phase=self.phase or "", to_phase=phase))
+            made.append(replace(told, from_phase=self.phase or "", to_phase=phase, at=self.text))
             self.phase = phase
         self.pending = []
         self.transitions += made

@@ -105,6 +105,8 @@ class Transition:
     after: str = ""
     by: str = ""
     warning: bool = False
+    at: str = ""
+    """When, as status writes it: the very moment that soaks, deadlines and freezes were judged by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from trimtab.kube import resources
+from trimtab.kube.bodies import as_json, as_yaml
 from trimtab.kube.credentials import from_kubeconfig
 from trimtab.kube.resources import Resource
 
@@ -62,9 +63,8 @@ class Api:
         url = self._who.server + path
         if query:
             url += "?" + urlencode(query)
-        sent = (
-            None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        )  # YAML knows no surrogates
+        encode = as_yaml if "yaml" in kind else as_json
+        sent = None if body is None else encode(body)
         answer = self._pool.request(method, url, body=sent, headers=headers)
         if answer.status >= 400:
             raise RefusedError(answer.status, answer.data.decode(errors="replace"))

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from trimtab.kube import errors
+from trimtab.kube.bodies import as_json, as_yaml
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.port import FIELD_MANAGER, Body, Event, Page
 from trimtab.kube.resources import Resource
@@ -40,7 +41,6 @@ class _RawEvent(msgspec.Struct):
 _STATUS = msgspec.json.Decoder(_Status)
 _EVENT = msgspec.json.Decoder(_RawEvent)
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
-_ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
@@ -117,7 +117,7 @@ class Client:
 
         :raises trimtab.kube.errors.ApiError: what the server answered in the end.
         """
-        data = None if body is None else _ENCODE(body)
+        data = None if body is None else as_yaml(body) if content_type == APPLY else as_json(body)
         retries = RETRIES if method == "GET" else self._write_retries
         for attempt in range(retries + 1):
             try:

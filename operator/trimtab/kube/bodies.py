@@ -10,7 +10,7 @@ import msgspec
 as_json = msgspec.json.Encoder(order="deterministic").encode
 
 _READ_OTHERWISE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
-"""U+007F to 009F, 2028, 2029, FEFF, FFFE and FFFF in UTF-8: YAML refuses them in a text or folds them as line breaks."""
+"""U+007F to 009F, 2028, 2029, FEFF, FFFE, FFFF in UTF-8: YAML refuses them in a text or folds them as line breaks."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+":?')
 LONGEST_KEY = 1024
 """Bytes (YAML says characters) up to which YAML recognizes a key without a mark."""

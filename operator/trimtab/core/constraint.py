@@ -1,6 +1,7 @@
 """One policy's constraint on one key, compiled: what it allows.
 
-Patterns run on Rust's regex engine, as those of keys do (:mod:`trimtab.core.keys`).
+Patterns run on Rust's regex engine, as those of keys do, and cost no more (:mod:`trimtab.core.patterns`): a text that
+is too long to be checked against the constraint's patterns is not allowed.
 
 =====================  ==============================================
 type                   fields that apply
@@ -27,7 +28,7 @@ from pydantic_core import SchemaError, SchemaValidator
 from pydantic_core import core_schema as cs
 
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
-from trimtab.core import durations
+from trimtab.core import durations, patterns
 from trimtab.core.keys import INT64, Key, Value, camel, element
 from trimtab.core.problems import Notice, Violation, nearest, short
 from trimtab.core.schema import check_value
@@ -70,9 +71,17 @@ class Constraint:
     max_items: int | None
     drops: bool
     reason: str
+    states: int = 0
+    """Of its patterns together: what a character of a value costs to check."""
+
+    def is_too_long(self, value: Value) -> bool:
+        """Whether a text, or all texts of a list or map, are too long for the patterns."""
+        return self.states > 0 and self.states * patterns.characters(value) > patterns.STEPS
 
     def allows(self, value: Value) -> bool:
         """Whether the whole value is allowed. It must be a valid value of the key's type."""
+        if self.is_too_long(value):
+            return False
         if isinstance(value, list | dict):
             if self.max_items is not None and len(value) > self.max_items:
                 return False
@@ -173,6 +182,7 @@ def compile_constraint(
         max_items=spec.max_items,
         drops=spec.on_violation == "Drop",
         reason=spec.reason or "",
+        states=sum(patterns.states(p) for p in (spec.pattern, spec.not_pattern) if p is not None),
     )
     return made, draft.hopeless(made), notices
 
@@ -224,6 +234,9 @@ class _Draft:
     def members(self, coercion: str) -> tuple[frozenset[Value] | None, list[Violation], list[Notice]]:
         if self.spec.enum is None:
             return None, [], []
+        if self.element.states * patterns.characters(self.spec.enum) > patterns.STEPS:
+            message = "enum has too much text to check it against the key's own pattern; shorten it"
+            return None, [self.wrong("enum", message)], []
         made, found, notices = [], [], []
         for member in self.spec.enum:
             value, problems, notice = check_value(self.element, member, self.layer, coercion)
@@ -245,6 +258,10 @@ class _Draft:
         pattern = getattr(self.spec, name)
         if pattern is None:
             return None, []
+        costly = patterns.problem(pattern, None)
+        if costly:
+            shown = "" if self.key.sensitive else f": {short(pattern)}"
+            return None, [self.wrong(name, costly + shown)]
         try:
             return SchemaValidator(cs.str_schema(pattern=pattern, regex_engine="rust-regex")), []
         except SchemaError as error:

@@ -1,7 +1,7 @@
 """One typed key: its declaration compiled to a pydantic-core schema, so that checking runs in Rust.
 
-Patterns run on Rust's regex engine, which is linear in the text's length (https://docs.rs/regex): a hostile
-pattern or value cannot stall the operator.
+Patterns run on Rust's regex engine. What a match may cost is bounded when a key is compiled: by the size of its
+pattern and the length of the texts that it is applied to (:mod:`trimtab.core.patterns`).
 
 ===========  ==================  ===========================================
 type         in memory           limits that apply
@@ -27,8 +27,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, SchemaVa
 from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ItemsSpec, KeySpec
-from trimtab.core import durations
-from trimtab.core.problems import Violation, nearest
+from trimtab.core import durations, patterns
+from trimtab.core.problems import Violation, nearest, short
 
 Value = bool | int | float | str | list[str] | dict[str, float] | dict[str, str]
 
@@ -69,6 +69,8 @@ class Key:
     spec: KeySpec
     schema: CoreSchema
     validator: SchemaValidator
+    states: int = 0
+    """Of its pattern or its items': what one character of a value costs to check."""
 
     @property
     def sensitive(self) -> bool:
@@ -135,7 +137,7 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
         return cs.str_schema(
             strict=True,
             min_length=limits.min_length,
-            max_length=limits.max_length,
+            max_length=_longest(limits),
             pattern=limits.pattern,
             regex_engine="rust-regex",
         )
@@ -161,6 +163,18 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
     if limits.enum:
         schema = cs.no_info_after_validator_function(_one_of(list(limits.enum)), schema)
     return schema
+
+
+def _longest(limits: KeySpec | ItemsSpec) -> int | None:
+    """The most characters of a text: ``maxLength``, or what its pattern can check in bounded time."""
+    if limits.pattern is None or limits.max_length is not None:
+        return limits.max_length
+    return patterns.longest(limits.pattern)
+
+
+def _states(spec: KeySpec) -> int:
+    limits = spec.items if spec.type in ITEM_TYPES else spec
+    return patterns.states(limits.pattern) if limits and limits.pattern and not limits.enum else 0
 
 
 def _ceil(number: float) -> int:
@@ -214,6 +228,10 @@ def _declaration_problems(spec: KeySpec) -> list[Violation]:
             found.append(wrong(camel(low), f"{camel(low)} {least} is above {camel(high)} {most}"))
     if spec.enum is not None and not spec.enum:
         found.append(wrong("enum", "enum allows nothing at all; name the values or remove it"))
+    costly = patterns.problem(spec.pattern, spec.max_length) if spec.pattern is not None else ""
+    if costly:
+        shown = "" if spec.sensitive else f": {short(spec.pattern)}"
+        found.append(wrong("pattern", costly + shown))
     return found or _item_problems(spec)
 
 
@@ -237,7 +255,7 @@ def element(key: Key) -> Key:
         return key
     spec = _item_spec(key.spec)
     schema = _scalar_schema(spec.type, spec)
-    return Key(key.name, spec.type, spec, schema, SchemaValidator(schema))
+    return Key(key.name, spec.type, spec, schema, SchemaValidator(schema), key.states)
 
 
 def _range_problem(spec: KeySpec) -> str:
@@ -258,7 +276,7 @@ def compile_key(spec: KeySpec) -> tuple[Key | None, list[Violation]]:
     try:
         schema = _schema(spec)
         problem = _range_problem(spec)
-        key = Key(spec.name, spec.type, spec, schema, SchemaValidator(schema))
+        key = Key(spec.name, spec.type, spec, schema, SchemaValidator(schema), _states(spec))
     except SchemaError as error:
         why = "" if spec.sensitive else ": " + str(error).replace("\n", " ")[:300]
         message = f"pattern does not compile (no look-around or back-references){why}"
@@ -278,6 +296,12 @@ def compile_key(spec: KeySpec) -> tuple[Key | None, list[Violation]]:
 def _enum_problems(key: Key) -> list[Violation]:
     if not key.spec.enum:
         return []
+    if (
+        key.spec.pattern
+        and patterns.states(key.spec.pattern) * patterns.characters(key.spec.enum) > patterns.STEPS
+    ):
+        message = "enum has too much text to check it against the pattern; remove one of the two"
+        return [Violation(key.name, "template", "enum", message)]
     free = key.spec.model_copy(update={"enum": None})
     try:
         plain = SchemaValidator(_schema(free))
@@ -349,6 +373,9 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
     if kind in _RULES:
         rule, text, attribute = _RULES[kind]
         limit = getattr(limits, attribute, None)
+        if limit is None and limits and kind == "string_too_long" and getattr(limits, "pattern", None):
+            limit = _longest(limits)
+            text = "may have at most {limit} characters, as its pattern cannot check longer texts in time"
         if limit is None:  # the limits that no template sets: 64 bits, a duration's length
             return "type", f"{at}is out of range for {key.type}{given}"
         return rule, at + text.format(limit="the limit" if key.sensitive else limit) + given

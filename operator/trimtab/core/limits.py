@@ -63,6 +63,8 @@ class Limits:
     high: Bound | None
     members: tuple[Bound, ...] | None
     max_items: int | None
+    states: int = 0
+    """Of all patterns: what a character of a value costs to check."""
 
     @classmethod
     def of(cls, key: Key, constraints: Sequence[Constraint]) -> Limits:
@@ -81,6 +83,7 @@ class Limits:
             high=min(highs, key=lambda bound: bound.at, default=None),
             members=_members(constraints),
             max_items=min(counts, default=None),
+            states=sum(constraint.states for constraint in constraints),
         )
 
     def settle(self, setters: Sequence[Setter], *, replaces: bool = False) -> Settled:
@@ -105,6 +108,8 @@ class Limits:
     def nearest(self, value: Value) -> Value | None:
         """The nearest value that the key and all constraints allow; None if there is none."""
         made: Value | None
+        if any(constraint.is_too_long(value) for constraint in self.constraints):
+            return None
         if isinstance(value, list):
             items = [near for item in value if (near := self._item(item)) is not None]
             made = items[: self.max_items]  # type: ignore[assignment]

@@ -15,8 +15,9 @@ from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.api.policy_rollout import EnforcedValue, PolicyRolloutSpec
 from trimtab.core.constraint import Constraint, compile_constraint
 from trimtab.core.keys import Key
+from trimtab.core.patterns import characters
 from trimtab.core.problems import Notice, RejectedError, Violation, nearest
-from trimtab.core.schema import Layer, Schema, check_layer, in_clear
+from trimtab.core.schema import Layer, Schema, check_layer, in_clear, too_costly
 from trimtab.core.selector import selects
 
 
@@ -83,6 +84,9 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
     constraints, problems, more = _constraints(said.constraints, schema, name)
     found += problems
     notices += more
+    costly = _too_costly(constraints, schema, layer, (values, enforced))
+    if costly is not None:
+        raise RejectedError([*found, costly])
     for key, constraint in constraints.items():
         if key in enforced.values and not constraint.allows(enforced.values[key]):
             message = "the value that it enforces breaks its own constraint; change one of the two"
@@ -179,6 +183,18 @@ def _constraints(
         if made is not None:
             constraints[key.name] = made
     return constraints, found, notices
+
+
+def _too_costly(
+    constraints: Mapping[str, Constraint], schema: Schema, layer: str, layers: Iterable[Layer]
+) -> Violation | None:
+    """Why the values of groups and policies take too long to check against the constraints' patterns, if they do."""
+    lengths = {}
+    for name, constraint in constraints.items():
+        if constraint.states:
+            own = sum(characters(said.values.get(name)) for said in layers)
+            lengths[name] = own + schema.lengths.get(name, 0)
+    return too_costly({name: constraints[name].states for name in lengths}, layer, lengths)
 
 
 def _twice(names: Sequence[str], layer: str, section: str) -> list[Violation]:

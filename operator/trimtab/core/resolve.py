@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from pydantic_core import ValidationError
 
-from trimtab.core import effects
+from trimtab.core import effects, patterns
 from trimtab.core import schema as schemas
 from trimtab.core.effects import Lock
 from trimtab.core.keys import Key, Value, check
@@ -67,6 +67,8 @@ class GroupView:
     def resolve(self, given: bytes | Mapping[str, Any]) -> Resolution:
         """Resolve one user's values, given as JSON text or as a mapping."""
         validator = self.schema.user_values
+        if self._is_costly(given):
+            return self._slowly(given)
         try:
             own: dict[str, Value] = (
                 validator.validate_json(given)
@@ -79,10 +81,19 @@ class GroupView:
             return self._combined(own, (), ())
         return Resolution({**self.values, **own}, own)
 
+    def _is_costly(self, given: bytes | Mapping[str, Any]) -> bool:
+        """Whether the values might take too long to check against the keys' patterns."""
+        heaviest = self.schema.heaviest
+        return heaviest > 0 and not (
+            isinstance(given, bytes) and len(given) * heaviest <= patterns.TOTAL_STEPS
+        )
+
     def _slowly(self, given: bytes | Mapping[str, Any]) -> Resolution:
         """Key by key, to coerce what can be and to name everything that is wrong."""
         mapping = msgspec.json.decode(given) if isinstance(given, bytes) else given
         layer, violations, notices = check_layer(self.schema.keys, USER, mapping, self.schema.coercion)
+        if any(violation.rule == schemas.TOO_LARGE for violation in violations):
+            return Resolution(self.values, {}, tuple(violations), tuple(notices))
         own = {name: layer.values[name] for name in self.schema.keys if name in layer.values}
         return self._combined(own, tuple(violations), tuple(notices))
 
@@ -120,6 +131,12 @@ class GroupView:
     def _under_policies(self, own: dict[str, Value], said: list[Notice]) -> Resolution:
         """Valid values of a user, as far as the policies let them be."""
         values, done, conflicts = dict(self.values), [], []
+        states = {name: limits.states for name, limits in self.limits.items() if limits.states}
+        lengths = {name: patterns.characters(own[name]) for name in states if name in own}
+        costly = schemas.too_costly(states, USER, lengths)
+        if costly is not None:
+            notice = effects.outgrown(costly, self.authors(costly.key))
+            return Resolution(self.values, {}, (), (*said, notice))
         for name, value in own.items():
             if name not in self.special:
                 values[name] = value

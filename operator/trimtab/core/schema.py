@@ -14,13 +14,15 @@ from pydantic_core import SchemaValidator
 from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
-from trimtab.core import coerce, naming
+from trimtab.core import coerce, naming, patterns
 from trimtab.core.keys import Key, Value, check, compile_key
 from trimtab.core.outputs import Output, compile_outputs
 from trimtab.core.problems import Notice, RejectedError, Violation, nearest
 
 LOSSLESS = "Lossless"
 USER = "user"
+TOO_LARGE = "tooLarge"
+"""The rule of whatever is refused for its size alone."""
 
 Workload = tuple[str, str, str]
 """Kind, namespace and name."""
@@ -66,6 +68,10 @@ class Schema:
     """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
     shared: frozenset[Workload] = field(default_factory=frozenset)
     """Workloads that more than one group lists."""
+    heaviest: int = 0
+    """States of the largest pattern: what a character of a user's values costs at most."""
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """The most characters that the layers below users' set for a key."""
 
     @property
     def user_outputs(self) -> tuple[Output, ...]:
@@ -123,6 +129,12 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Sch
             if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
         ),
         shared=_shared_workloads(spec, home),
+        lengths=(
+            _lengths([defaults])
+            + _lengths(profiles.values())
+            + _lengths(group.layers[-1] for group in groups.values())
+        ),
+        heaviest=max((key.states for key in keys.values()), default=0),
     )
 
 
@@ -275,6 +287,10 @@ def check_layer(
 ) -> tuple[Layer, list[Violation], list[Notice]]:
     """Check one author's values key by key: unknown keys, types and limits, lossless coercion."""
     values: dict[str, Value] = {}
+    states = {name: keys[name].states for name in given if name in keys and keys[name].states}
+    costly = too_costly(states, layer, {name: patterns.characters(given[name]) for name in states})
+    if costly is not None:
+        return Layer(layer, values), [costly], []
     found: list[Violation] = []
     notices: list[Notice] = []
     for name, raw in given.items():
@@ -299,6 +315,29 @@ def check_layer(
         if value is not None:
             values[name] = value
     return Layer(layer, values), found, notices
+
+
+def too_costly(states: Mapping[str, int], layer: str, lengths: Mapping[str, int]) -> Violation | None:
+    """Why values take too long to check against patterns, if they do: ``states`` are those of each key's patterns,
+    ``lengths`` the characters of its value."""
+    costs = {name: count * lengths[name] for name, count in states.items() if name in lengths}
+    total = sum(costs.values())
+    if total <= patterns.TOTAL_STEPS:
+        return None
+    worst = max(costs, key=lambda name: costs[name])
+    message = (
+        f"checking all values against their patterns would take {total:,} steps (states times characters), the limit "
+        f"is {patterns.TOTAL_STEPS:,}, and this key takes most of them; shorten its value, or simplify its pattern"
+    )
+    return Violation(worst, layer, TOO_LARGE, message)
+
+
+def _lengths(layers: Iterable[Layer]) -> Counter[str]:
+    """The most characters that any of the layers sets for a key."""
+    most: Counter[str] = Counter()
+    for layer in layers:
+        most |= Counter({name: patterns.characters(value) for name, value in layer.values.items()})
+    return most
 
 
 def in_clear(name: str, layer: str) -> Notice:

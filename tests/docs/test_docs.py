@@ -49,9 +49,10 @@ def test_every_reason_is_documented_with_what_to_do() -> None:
     assert rows == named
 
 
-def test_decision_records_are_numbered_without_gaps_and_say_the_three_things() -> None:
+def test_decision_records_have_a_number_each_and_say_the_three_things() -> None:
     records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-    assert [int(record.name[:3]) for record in records] == list(range(1, len(records) + 1))
+    numbers = [record.name[:3] for record in records]
+    assert len(numbers) == len(set(numbers))
     for record in records:
         text = record.read_text()
         assert text.startswith(f"# {record.name[:3]}: ")

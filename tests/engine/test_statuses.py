@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from simulation import HOME, LONGEST_WAIT, Cluster
+from trimtab.engine.backoff import LASTING_SECONDS
 from trimtab.engine.fence import Fence
-from trimtab.engine.statuses import Statuses, StatusWrite, Target
+from trimtab.engine.statuses import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES
@@ -133,19 +134,86 @@ async def test_what_may_pass_is_tried_again(error: Exception) -> None:
     assert case.tries == 3
 
 
-@pytest.mark.parametrize(
-    "error", [errors.NotFoundError(404, "NotFound", ""), errors.InvalidError(422, "Invalid", "")]
-)
-async def test_what_cannot_pass_is_let_go(error: Exception) -> None:
+async def test_the_status_of_an_object_that_is_gone_is_let_go() -> None:
     case = Case()
     case.template("a")
-    case.errors = [error]
+    case.errors = [errors.NotFoundError(404, "NotFound", "")]
     case.offer("a", 1)
 
     await case.settle()
 
     assert case.tries == 1
     assert case.said("a") is None
+
+
+LASTING = [
+    errors.InvalidError(422, "Invalid", ""),
+    errors.ForbiddenError(403, "Forbidden", ""),
+    errors.of(413, "RequestEntityTooLarge", ""),
+    errors.of(500, "InternalError", "etcdserver: request is too large"),
+]
+
+
+@pytest.mark.parametrize("error", LASTING, ids=lambda error: error.reason)
+async def test_what_is_refused_for_good_is_tried_less_and_less_often(error: Exception) -> None:
+    case = Case()
+    case.template("a")
+    case.errors = [error] * 1000
+    case.offer("a", 1)
+
+    for _ in range(60):
+        await case.settle()
+
+    assert case.tries <= 10 + 60 * LONGEST_WAIT / LASTING_SECONDS
+
+
+async def test_edits_do_not_make_a_status_that_fails_be_tried_more_often_than_every_second() -> None:
+    case = Case()
+    case.template("a")
+    case.errors = [errors.of(413, "RequestEntityTooLarge", "")] * 1000
+    task = asyncio.create_task(case.statuses.run())
+
+    for said in range(1000):
+        case.offer("a", said)
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+    assert case.tries <= 20
+
+
+async def test_once_it_would_fit_it_is_written_within_a_second() -> None:
+    case = Case()
+    case.template("a")
+    case.errors = [errors.of(413, "RequestEntityTooLarge", "")] * 8  # the next try would be after 25 s
+    case.offer("a", 1)
+    task = asyncio.create_task(case.statuses.run())
+    await asyncio.sleep(0.1 * 2**7 + 0.1)
+
+    case.offer("a", 2)
+    await asyncio.sleep(CHANGED_SECONDS + 0.1)
+    task.cancel()
+
+    assert case.said("a") == {"said": 2}
+
+
+async def test_namespaces_take_turns() -> None:
+    case = Case()
+    order: list[str] = []
+
+    def make(namespace: str) -> Make:
+        def written() -> StatusWrite | None:
+            order.append(namespace)
+            return None
+
+        return written
+
+    for number in range(50):
+        case.statuses.offer(Target(CONFIG_TEMPLATES, "flood", f"t{number}"), make("flood"))
+    case.statuses.offer(Target(CONFIG_TEMPLATES, "calm", "t"), make("calm"))
+
+    await case.settle()
+
+    assert "calm" in order[:2]
 
 
 async def test_a_newer_offer_outlives_the_retry_of_an_older_one() -> None:

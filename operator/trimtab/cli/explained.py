@@ -174,7 +174,7 @@ def of_user(trial: Trial, holder: Preference, rivals: tuple[Preference, ...]) ->
     else:
         resolution = users.in_force(view, holder)
     own = resolution.own
-    wrong = () if holder.problem else view.resolve(holder.values).violations
+    wrong = () if holder.problem or holder.oversize else view.resolve(holder.values).violations
     refusal = _refusal(trial, holder.template)
     return Explained(
         holder.template,

@@ -211,7 +211,9 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
         else:
             yield _said(reason, ready["message"])
     view = done.trial.view(record.group_key)
-    values = view.resolve(record.values).violations if view is not None and not record.problem else ()
+    values = (
+        view.resolve(record.values).violations if view and not (record.problem or record.oversize) else ()
+    )
     yield from values or (_violation(each) for each in listed)
 
 

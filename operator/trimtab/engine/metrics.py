@@ -7,6 +7,9 @@ from prometheus_client import Counter, Gauge, Histogram
 EVENTS = Counter("trimtab_events_total", "Changes taken from watches and lists.", ["kind"])
 WRITES = Counter("trimtab_writes_total", "Writes to the API server that succeeded.", ["kind", "verb"])
 WRITE_FAILURES = Counter("trimtab_write_failures_total", "Writes that did not happen, by reason.", ["reason"])
+STATUS_FAILURES = Counter(
+    "trimtab_status_failures_total", "Status writes that the API server did not take.", ["kind", "reason"]
+)
 DRIFT = Counter("trimtab_drift_total", "Hand edits of outputs that were put back.")
 RECONCILES = Counter(
     "trimtab_reconciles_total", "Passes over a template or group, by what came of it.", ["what", "result"]

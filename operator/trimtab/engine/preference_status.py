@@ -11,6 +11,9 @@ from trimtab.engine.preferences import EMPTY, Accepted, Preference, canonical
 from trimtab.engine.users import Outcome
 
 HISTORY_BYTES = 64 * 1024
+STORED_BYTES = 1024 * 1024
+"""Of the values, what was accepted and the history together: history goes first, so that the others always fit into one
+object, with a third of what etcd takes left for metadata and messages."""
 
 
 def accept(preference: Preference, outcome: Outcome, history_limit: int) -> None:
@@ -27,7 +30,8 @@ def accept(preference: Preference, outcome: Outcome, history_limit: int) -> None
             preference.accepted = new
         return
     if old is not None and (old.values, old.schema_version) != (new.values, new.schema_version):
-        preference.history = _push(preference.history, old, history_limit)
+        room = min(HISTORY_BYTES, STORED_BYTES - 2 * len(new.values))
+        preference.history = _push(preference.history, old, history_limit, room)
     preference.accepted = new
 
 
@@ -75,15 +79,17 @@ def status_of(preference: Preference, verdict: Verdict) -> dict[str, Any]:
     return status
 
 
-def _push(history: bytes | None, old: Accepted, limit: int) -> bytes | None:
+def _push(history: bytes | None, old: Accepted, limit: int, room: int) -> bytes | None:
     """The history with ``old`` in front, bounded in number and bytes; None if none is kept."""
+    if len(old.values) > room:
+        return None
     entry: dict[str, Any] = {"generation": old.generation}
     if old.schema_version is not None:
         entry["schemaVersion"] = old.schema_version
     if old.values != EMPTY:
         entry["values"] = msgspec.json.decode(old.values)
     entries = [entry, *(msgspec.json.decode(history) if history else [])][:limit]
-    while entries and len(canonical(entries)) > HISTORY_BYTES:
+    while entries and len(canonical(entries)) > room:
         entries.pop()
     return canonical(entries) if entries else None
 

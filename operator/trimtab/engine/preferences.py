@@ -17,6 +17,9 @@ from trimtab.kube.port import ObjectMeta
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 EMPTY = b"{}"
+VALUES_BYTES = 512 * 1024
+"""How large a preference's values may be: its status holds what was accepted as well, and both, with what else is in
+the object, must stay below the 1.5 MiB that etcd takes."""
 _USER = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 ABSENT = msgspec.Raw(b"null")
 """Raw fields have a default of their own: ``Raw | None`` would take nothing but null."""
@@ -84,7 +87,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 class Preference(msgspec.Struct, gc=False):
     """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read, and
-    ``user`` is empty if that is what is wrong with it."""
+    ``user`` is empty if that is what is wrong with it; ``oversize`` is the size of values that are too large to keep."""
 
     namespace: str
     name: str
@@ -100,6 +103,7 @@ class Preference(msgspec.Struct, gc=False):
     suspend: bool
     unsupported: tuple[str, ...] = ()
     problem: str = ""
+    oversize: int = 0
     accepted: Accepted | None = None
     history: bytes | None = None
     print: int = 0
@@ -194,6 +198,8 @@ def _read_spec(record: Preference, spec: _Spec) -> None:
     record.schema_version = spec.schema_version
     record.suspend = spec.suspend
     record.values = canonical(spec.values)
+    if len(record.values) > VALUES_BYTES:
+        record.values, record.oversize = EMPTY, len(record.values)
     if not record.values.startswith(b"{"):
         record.values, record.problem = EMPTY, "spec.values must be a map of keys to values"
     unset = (b"{}", b"[]", b"null")

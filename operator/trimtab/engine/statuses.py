@@ -1,14 +1,20 @@
-"""Status writes, in the background: coalesced by object, few at a time, never in the way of rendering."""
+"""Status writes, in the background: coalesced by object, few at a time, never in the way of rendering.
+
+Namespaces take turns, so that one with many statuses to write delays those of others by one write. What fails is tried
+again by the engine's policy (:mod:`trimtab.engine.backoff`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from trimtab.engine.metrics import WRITES
+from trimtab.engine.backoff import Backoff
+from trimtab.engine.metrics import STATUS_FAILURES, WRITES
 from trimtab.kube import errors
 from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api, Body
@@ -19,9 +25,8 @@ log = logging.getLogger(__name__)
 WORKERS = 8
 WHILE_BUSY = 1
 """Writes under way at once while rendering has work; :data:`WORKERS` otherwise."""
-CONFLICT_SECONDS = 0.2
-RETRY_SECONDS = 1.0
-FORBIDDEN_SECONDS = 60.0
+CHANGED_SECONDS = 1.0
+"""The longest wait of a status that failed and has since come to say something else."""
 
 
 class Target(NamedTuple):
@@ -49,8 +54,11 @@ class Statuses:
     def __init__(self, api: Api, rendering: Callable[[], bool]) -> None:
         self._api, self._rendering = api, rendering
         self._waiting: dict[Target, Make] = {}
+        self._turns: OrderedDict[str, dict[Target, None]] = OrderedDict()
+        """What waits, by namespace; the first one's turn is next"""
         self._running: set[Target] = set()
-        self._delayed: set[asyncio.TimerHandle] = set()
+        self._delayed: dict[Target, tuple[Make, asyncio.TimerHandle]] = {}
+        self._backoff = Backoff()
         self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -61,14 +69,37 @@ class Statuses:
 
     def offer(self, target: Target, make: Make) -> None:
         """Ask for a write; a later offer for the same object replaces one that still waits."""
+        delayed = self._delayed.pop(target, None)
+        if delayed is not None:
+            delayed[1].cancel()
+            left = delayed[1].when() - asyncio.get_running_loop().time()
+            self._delay(target, make, min(left, CHANGED_SECONDS))
+            return
+        if target not in self._waiting:
+            self._turns.setdefault(target.namespace, {})[target] = None
         self._waiting[target] = make
         self._idle.clear()
         self._wakeup.set()
 
     def withdraw(self, target: Target) -> None:
         """Nothing needs to be said about the object any more."""
-        self._waiting.pop(target, None)
+        delayed = self._delayed.pop(target, None)
+        if delayed is not None:
+            delayed[1].cancel()
+        if target in self._waiting:
+            self._take(target)
+        self._backoff.worked(target)
         self._rest()
+
+    def _take(self, target: Target) -> Make:
+        """It waits no more; its namespace's turn is over."""
+        mine = self._turns[target.namespace]
+        del mine[target]
+        if mine:
+            self._turns.move_to_end(target.namespace)
+        else:
+            del self._turns[target.namespace]
+        return self._waiting.pop(target)
 
     def _rest(self) -> None:
         if not self._waiting and not self._running:
@@ -76,10 +107,12 @@ class Statuses:
 
     def clear(self) -> None:
         """Forget what waits: another process leads now."""
-        for timer in self._delayed:
+        for _, timer in self._delayed.values():
             timer.cancel()
         self._delayed.clear()
         self._waiting.clear()
+        self._turns.clear()
+        self._backoff = Backoff()
         self._rest()
 
     async def idle(self) -> None:
@@ -95,7 +128,7 @@ class Statuses:
     async def _work(self) -> None:
         while True:
             target = await self._next()
-            make = self._waiting.pop(target)
+            make = self._take(target)
             self._running.add(target)
             try:
                 if self._rendering():
@@ -111,9 +144,10 @@ class Statuses:
 
     async def _next(self) -> Target:
         while True:
-            for target in self._waiting:
-                if target not in self._running:
-                    return target
+            for mine in self._turns.values():
+                for target in mine:
+                    if target not in self._running:
+                        return target
             self._wakeup.clear()
             if self._waiting:  # only what is being written already: wait for one of those to end
                 await asyncio.sleep(0.005)
@@ -123,42 +157,43 @@ class Statuses:
     async def _write(self, target: Target, make: Make) -> None:
         write = make()
         if write is None:
+            self._backoff.worked(target)
             return
         try:
             answer = await self._api.replace_status(
                 target.resource, target.namespace, target.name, write.status, version=write.version
             )
         except errors.NotFoundError:
+            self._backoff.worked(target)
             return
-        except errors.ConflictError:
-            # The object changed meanwhile, perhaps only in a label: look again once its event is here.
-            self._later(target, make, CONFLICT_SECONDS)
+        except (errors.ApiError, NotLeaderError) as error:
+            # A conflict may come of a label alone; the Lease may be renewed late, and who does not lead is cleared.
+            self._failed(target, make, error)
             return
-        except errors.InvalidError as error:
-            log.error(
-                "status refused: %s", error.reason, extra={"object": f"{target.namespace}/{target.name}"}
-            )
-            return
-        except errors.ApiError as error:
-            log.warning(
-                "status write delayed: %s",
-                error.reason,
-                extra={"object": f"{target.namespace}/{target.name}"},
-            )
-            patience = FORBIDDEN_SECONDS if isinstance(error, errors.ForbiddenError) else RETRY_SECONDS
-            self._later(target, make, patience)
-            return
-        except NotLeaderError:  # the Lease may be renewed late; who does not lead any more is cleared
-            self._later(target, make, RETRY_SECONDS)
-            return
+        self._backoff.worked(target)
         WRITES.labels(target.resource.kind, "status").inc()
         write.done(answer)
 
-    def _later(self, target: Target, make: Make, seconds: float) -> None:
-        def again() -> None:
-            self._delayed.discard(timer)
-            if target not in self._waiting:
-                self.offer(target, make)
+    def _failed(self, target: Target, make: Make, error: errors.ApiError | NotLeaderError) -> None:
+        count, delay = self._backoff.failed(target, error)
+        if isinstance(error, errors.ApiError) and not isinstance(error, errors.ConflictError):
+            STATUS_FAILURES.labels(target.resource.kind, error.reason or str(error.status)).inc()
+            if count.bit_count() == 1:  # the first time, and then less and less often
+                place = f"{target.namespace}/{target.name}"
+                log.warning(
+                    "status write failed, trying again in %.1fs: %d %s",
+                    delay,
+                    error.status,
+                    error.reason,
+                    extra={"object": place, "kind": target.resource.kind},
+                )
+        if target in self._waiting:  # a newer offer has come meanwhile
+            make, delay = self._take(target), min(delay, CHANGED_SECONDS)
+        self._delay(target, make, delay)
 
-        timer = asyncio.get_running_loop().call_later(seconds, again)
-        self._delayed.add(timer)
+    def _delay(self, target: Target, make: Make, seconds: float) -> None:
+        def again() -> None:
+            del self._delayed[target]
+            self.offer(target, make)
+
+        self._delayed[target] = make, asyncio.get_running_loop().call_later(seconds, again)

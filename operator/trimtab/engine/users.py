@@ -9,11 +9,12 @@ import msgspec
 
 from trimtab.core import naming, reasons
 from trimtab.core.effects import outgrown
-from trimtab.core.problems import nearest, summary
+from trimtab.core.problems import Violation, nearest, summary
 from trimtab.core.render import Entries, Rendered, render_user
 from trimtab.core.resolve import GroupView, Resolution, group_view
+from trimtab.core.schema import TOO_LARGE, USER
 from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
-from trimtab.engine.preferences import Accepted, Preference
+from trimtab.engine.preferences import VALUES_BYTES, Accepted, Preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,13 @@ def _not_a_member(
 def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:
     if preference.problem:
         return refused(reasons.INVALID, preference.problem)
+    if preference.oversize:
+        message = (
+            f"the values are {preference.oversize:,} bytes as JSON, more than the {VALUES_BYTES:,} that a preference "
+            "may have; shorten them"
+        )
+        too_large = Violation("spec.values", USER, TOO_LARGE, message)
+        return refused(reasons.INVALID, _kept(preference, str(too_large)), (too_large,))
     if preference.unsupported:
         several = len(preference.unsupported) > 1
         return refused(
@@ -145,10 +153,15 @@ def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:
 
 
 def _invalid(preference: Preference, resolution: Resolution) -> str:
+    return _kept(preference, summary(resolution.violations))
+
+
+def _kept(preference: Preference, problem: str) -> str:
+    """What is wrong, and what is in force meanwhile."""
     kept = (
         "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
     )
-    return f"{summary(resolution.violations)} ({kept})"[:2048]
+    return f"{problem} ({kept})"[:2048]
 
 
 def in_force(view: GroupView, preference: Preference) -> Resolution:

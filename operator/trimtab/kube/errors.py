@@ -34,6 +34,10 @@ class InvalidError(ApiError, ValueError):
     """400 or 422: the request itself is wrong; asking again does not help."""
 
 
+class TooLargeError(InvalidError):
+    """The object is too large to be stored: 413, or etcd's own refusal, which an API server passes on as a 500."""
+
+
 class ForbiddenError(ApiError, PermissionError):
     """401 or 403."""
 
@@ -46,8 +50,14 @@ class ForeignError(UnavailableError):
     """A success that is not an API server's: no JSON, or not what was asked for. Something else answers there."""
 
 
+_TOO_LARGE = ("request is too large", "trying to send message larger than max")
+"""What etcd, and the client of it in an API server, say."""
+
+
 def of(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiError:
     """The error class for an HTTP status."""
+    if status == 413 or (status >= 500 and any(words in message for words in _TOO_LARGE)):
+        return TooLargeError(status, reason, message)
     if status in (0, 429) or status >= 500:
         return UnavailableError(status, reason, message, retry_after)
     kinds: dict[int, type[ApiError]] = {

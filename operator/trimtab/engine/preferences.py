@@ -87,7 +87,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 class Preference(msgspec.Struct, gc=False):
     """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read, and
-    ``user`` is empty if that is what is wrong with it; ``oversize`` is the size of values that are too large to keep."""
+    ``user`` is empty if that is what is wrong with it; ``oversize`` is the size of what is too large to keep."""
 
     namespace: str
     name: str

@@ -103,7 +103,7 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         ("apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: a-}\nspec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Approve, requester: ann}\n", "spec.contentHash: is required to approve -> set it"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\nmetadata: {name: " + "x" * 64 + "}\nspec: {}\n", "63 at most, shorten it"),
         (preference("ann", '{agent.mood: "' + "x" * 1_600_000 + '"}'), "that a cluster stores -> shorten its values"),
-        (preference("ann", '{agent.mood: "' + "x" * 950_000 + '"}'), "more than the 921600 that one object can hold -> shorten the values"),
+        (preference("ann", '{agent.mood: "' + "x" * 950_000 + '"}'), "more than the 524,288 that a preference may have -> shorten them"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, document: str, said: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trimtab.api.rollout_status import Content, GateStatus, Preview, RolloutProgress
+from trimtab.api.rollout_status import Content, GateStatus, Preview, RolloutProgress, WorkloadNote
 from trimtab.api.strategy import StrategySpec
 from trimtab.core.rollout import Evidence, GroupSeen, Intent, Request, Seen, Step, intents, step
 from trimtab.core.strategy import Strategy, compile_strategy
@@ -38,6 +38,8 @@ class Group:
     health: str = "Healthy"
     problem: str = ""
     waits: str = ""
+    notes: tuple[WorkloadNote, ...] = ()
+    contested: str = ""
     looked_at: bool = True
 
     def serves(self, name: str) -> int:
@@ -111,6 +113,8 @@ class Place:
                 message="" if group.health == "Healthy" else "1 of 3 pods is ready",
                 problem=group.problem,
                 waits=group.waits,
+                notes=group.notes,
+                contested=group.contested,
                 intent=wanted.get(name),
             )
             for name, group in self.groups.items()

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from follower import START, Group, Place, content, strategy
-from trimtab.api.rollout_status import RolloutProgress
+from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
 from trimtab.core.rollout import Answer, Evidence, Request, Seen, Step, intents, step
 from trimtab.core.strategy import Strategy
@@ -63,6 +63,8 @@ CHOICES: tuple[tuple[int, tuple[tuple[Any, ...], ...]], ...] = (
     ),
     (2, (("follow",), (*NAMES, "", ""))),
     (2, (("health",), NAMES, ("Healthy", "Progressing", "Failed"))),
+    (2, (("note",), NAMES, ("ChangedBack", "OnDelete", ""), (1, 2))),
+    (1, (("contested",), NAMES, ("", "", "changed back 5 times in a row"))),
     (2, (("problem",), NAMES, ("", "the quota is exceeded"))),
     (1, (("exists",), NAMES, (True, True, False))),
     (1, (("looked_at",), NAMES, (True, True, False))),
@@ -158,6 +160,10 @@ class Story(Place):
         self._know_groups(before, seen)
         passed = times.rounded(self.now) - self.last_look
         self.last_look += passed
+        if (
+            passed < 0 and self.settled_since is not None
+        ):  # clocks went back, and what is measured now is later
+            self.settled_since = min(self.settled_since, self.last_look)
         if passed > 120 or not self.is_well(before, seen):
             self.well_for = -1.0
         if self.is_well(before, seen):
@@ -202,6 +208,7 @@ class Story(Place):
             self.now += seconds
             for found in self.groups.values():
                 found.health, found.problem = "Healthy", ""
+                found.notes, found.contested = (), ""
             self.follow()
             self.measure("Successful")
             if look < looks - 1:
@@ -224,6 +231,16 @@ class Story(Place):
 
     def on_problem(self, name: str, problem: str) -> None:
         self.groups[name].problem = problem
+
+    def on_note(self, name: str, reason: Any, times: int) -> None:
+        said = f"changed back {times} times" if reason == "ChangedBack" else f"{times} of 3 pods run it"
+        note = (
+            WorkloadNote(workload=f"Deployment music/{name}", reason=reason, message=said) if reason else None
+        )
+        self.groups[name].notes = (note,) if note else ()
+
+    def on_contested(self, name: str, contested: str) -> None:
+        self.groups[name].contested = contested
 
     def on_exists(self, name: str, exists: bool) -> None:
         self.groups[name].exists = exists

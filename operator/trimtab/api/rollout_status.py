@@ -42,7 +42,7 @@ Phase = Literal[
 ]
 
 PLANNED_GROUPS, PLANNED_WAVES = 1000, 51
-QUARANTINED, HANDLED, TRANSITIONS = 20, 100, 20
+QUARANTINED, HANDLED, TRANSITIONS, NOTES = 20, 100, 20, 20
 
 ContentHash = Annotated[str, Field(max_length=64)]
 GroupNames = Annotated[list[DnsLabel], Field(max_length=PLANNED_GROUPS, json_schema_extra=SET)]
@@ -104,8 +104,9 @@ class GateStatus(StatusModel):
 class Halt(StatusModel):
     """Why the rollout stands still until somebody, or a gate's evidence, lets it go on."""
 
-    reason: Literal["Action", "GateError", "NoData", "Inconclusive", "Failed"] = Field(
-        description="Action: somebody paused it; Failed: a failure with onFailure Pause; else a gate without evidence."
+    reason: Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"] = Field(
+        description="Action: somebody paused it; Failed: a failure with onFailure Pause; ChangedBack: others keep "
+        "changing a workload's pod template back; else a gate without evidence."
     )
     message: SaidText | None = Field(default=None, description="Why, for people.")
     by: SaidName | None = Field(default=None, description="Who paused it, or the gate.")
@@ -134,6 +135,17 @@ class Quarantined(StatusModel):
     hash: ContentHash = Field(description="The content's keyed hash.")
     reason: SaidText | None = Field(default=None, description="Why it failed.")
     at: Timestamp | None = Field(default=None, description="When it failed.")
+
+
+class WorkloadNote(StatusModel):
+    """What to know about one workload of the rollout."""
+
+    workload: SaidName = Field(description="The workload, as Deployment namespace/name.")
+    reason: Literal["ChangedBack", "OnDelete"] = Field(
+        description="ChangedBack: its pod template was changed back by others; OnDelete: its pods restart only when "
+        "they are deleted."
+    )
+    message: SaidText = Field(description="What happened and what to do, for people.")
 
 
 class Transition(StatusModel):
@@ -273,6 +285,9 @@ class RolloutProgress(StatusModel):
         description="The RolloutActions that were answered last: UID, accepted or refused, and why.",
     )
     preview: Preview | None = Field(default=None, description="What it would change.")
+    workload_notes: Annotated[list[WorkloadNote], Field(max_length=NOTES, json_schema_extra=ATOMIC)] = Field(
+        default_factory=list, description="What to know about workloads of the last attempt."
+    )
     transitions: Annotated[
         list[Transition], Field(max_length=TRANSITIONS, json_schema_extra=list_map("number"))
     ] = Field(default_factory=list, description="What happened last, newest first.")

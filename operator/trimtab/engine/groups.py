@@ -379,6 +379,7 @@ class Groups:
         never_valid = refused and not self.world.rendered(key.template_key)
         dirt = self.world.dirt.pop(key, Dirt())
         served_till_now = self.states.pop(key, None) is not None
+        self.workloads.stamps.keep(key, ())
         self.outcomes.pop(key, None)
         groups = list(judgement.accepted.schema.groups) if judgement and judgement.accepted else []
         members = self.world.preferences.members(key).values()

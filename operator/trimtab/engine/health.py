@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from trimtab.core.health import Health, judge
+from trimtab.core.marks import carries
+from trimtab.core.pods import digest_in
 from trimtab.engine.backoff import doubled
 from trimtab.engine.evidence import WorkloadKey, WorkloadObject
 from trimtab.engine.pod_looks import PodLooks
@@ -102,6 +104,16 @@ class HealthWatch:
                 verdict = by_pods
         message = "; ".join(filter(None, (verdict.message, entry.refused)))
         return Health(verdict.state, message, verdict.generation, True, seen_at)
+
+    def lacks(self, key: WorkloadKey, mark: str, after: int) -> int | None:
+        """The version of the workload that is seen, if it is newer than ``after`` and does not carry the mark."""
+        entry = self._seen.entries.get(key)
+        if entry is None or not entry.found or entry.version <= after:
+            return None
+        template = (entry.found.get("spec") or {}).get("template") or {}
+        if entry.found["metadata"].get("deletionTimestamp") or carries(digest_in(template), mark):
+            return None
+        return entry.version
 
     async def stop(self) -> None:
         """End everything; returns when nothing runs any more."""

@@ -42,7 +42,7 @@ class ProgressWriter:
 
     def may_wait(self, source: Source, made: Step) -> float | None:
         """When to write it, if only its counters moved and they were written a moment ago."""
-        quiet = {"message": None, "updated": None}
+        quiet: dict[str, Any] = {"message": None, "updated": None, "workload_notes": []}
         if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
             return None
         meta, said = source.item.metadata, source.item.status.get("observedGeneration")

@@ -122,6 +122,7 @@ class Rollouts:
         source = next((source for source in self.sources.of(key) if source.uid == uid), None)
         if source is None:
             return []
+        self._resumed(key, source)
         case = await self.cases.of(key, source)
         source = case.source
         warming = source.progress.underway and self.clock() < self._warm_at
@@ -197,6 +198,7 @@ class Rollouts:
 
         By what was sent, not by what this pass has written: a write may have come through whose answer was lost.
         """
+        self._resumed(key, source)
         progress = source.progress
         before = self._sent.get(source.uid, _Sent())
         after = _Sent(source.wanted, progress.stable, progress.target, progress.phase, progress.underway)
@@ -211,6 +213,13 @@ class Rollouts:
             self.world.enqueue_template(key)
         if before.underway and not after.underway:
             self.world.enqueue_rollouts(key)  # others may have waited for it
+
+    def _resumed(self, key: TemplateKey, source: Source) -> None:
+        """Groups that were held and are not any more: what was given up of their restarts is tried anew."""
+        before = self._sent.get(source.uid, _Sent()).wanted
+        for name, intent in source.wanted.items():
+            if not intent.hold and name in before and before[name].hold:
+                self.watching.workloads.stamps.forgive(GroupKey(*key, name))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from trimtab.engine.group_state import GroupState
 from trimtab.engine.groups import CHUNK, NEVER, Groups
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.sources import TEMPLATE, Source
+from trimtab.engine.stamps import notes
 from trimtab.engine.watching import Watching
 
 
@@ -63,6 +64,9 @@ class Sightings:
         if not isinstance(assignment, Assignment):
             return GroupSeen(epoch=epoch, intent=intent)
         state, outcome = self.groups.states.get(key), self.groups.outcomes.get(key)
+        forward = source.progress.underway == "Forward"
+        if state is not None and forward and self._may_restart(state) and self.watching.lost_stamp(state):
+            self.groups.restart_now(key)
         settled = (
             state is not None
             and not (intent is not None and intent.hold and not _moved(state, source, intent))
@@ -76,8 +80,9 @@ class Sightings:
             problem = problem or next(iter(state.workload_problems), "")
         health: State = "Healthy"
         message = ""
-        if settled and state is not None and source.progress.underway == "Forward":
+        if settled and state is not None and forward:
             health, message = self.watching.health(state)
+        lost = list(self.groups.workloads.stamps.lost(key)) if forward else []
         return GroupSeen(
             epoch=epoch,
             settled=settled,
@@ -85,8 +90,15 @@ class Sightings:
             message=message,
             problem=problem,
             waits=state.turn if state is not None else "",
+            notes=notes(lost),
+            contested=next((each.message for each in lost if each.given_up), ""),
             intent=intent,
         )
+
+    @staticmethod
+    def _may_restart(state: GroupState) -> bool:
+        """Whether its workloads are all restarted, or one of them could not be: else that is under way."""
+        return state.restart_at == NEVER or bool(state.workload_problems)
 
     def _is_left(self, key: GroupKey) -> bool:
         """Whether a group that is to go is still served."""

@@ -46,14 +46,27 @@ class Watching:
 
     def health(self, state: GroupState) -> tuple[State, str]:
         """The group's workloads on what it serves now: the worst of them."""
-        workloads = state.view.group.spec.workloads or ()
         worst: tuple[State, str] = ("Healthy", "")
-        keys = [WorkloadKey(workload.kind, state.target, workload.name) for workload in workloads]
-        for key, mark in self.workloads.marks_of(state.view, keys).items() if keys else ():
+        for key, mark in self._marks(state).items():
             found = self._fresh(key, mark)
             if _WORST[found.state] < _WORST[worst[0]]:
                 worst = (found.state, found.message)
         return worst
+
+    def lost_stamp(self, state: GroupState) -> bool:
+        """Whether a workload of the group is seen without its stamp: it has come back, or others changed it. Each
+        version of it counts once."""
+        stamps, lost = self.workloads.stamps, False
+        for key, mark in self._marks(state).items():
+            version = self.health_watch.lacks(key, mark, stamps.version(state.key, key))
+            if version is not None:
+                stamps.saw(state.key, key, mark, version)
+                lost = True
+        return lost
+
+    def _marks(self, state: GroupState) -> dict[WorkloadKey, str]:
+        keys = self._workloads(state)
+        return self.workloads.marks_of(state.view, keys) if keys else {}
 
     def _fresh(self, key: WorkloadKey, mark: str) -> Health:
         """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is

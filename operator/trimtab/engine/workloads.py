@@ -4,8 +4,9 @@ A restart is the pod template's annotation ``trimtab.dev/digest``, a keyed diges
 does the rest at the workload's own pace. The digest of equal values is equal, so nothing restarts twice for one change,
 whoever dies in between, and a rollback stamps the very digest of before.
 
-Few workloads are between the stamp and being healthy again (:mod:`trimtab.core.turns`); whoever comes then waits for a
-turn. As long as there are fewer, nobody watches them.
+What others take away is stamped again (:mod:`trimtab.engine.stamps`). Few workloads are between the stamp and being
+healthy again (:mod:`trimtab.core.turns`); whoever comes then waits for a turn. As long as there are fewer, nobody
+watches them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.metrics import WRITES
 from trimtab.engine.preferences import GroupKey
+from trimtab.engine.stamps import Stamps
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import WORKLOADS
@@ -44,6 +46,15 @@ LONGEST_SECONDS = 600.0
 CHECK_SECONDS = 15.0
 """How often those who wait look again, if nobody calls them before."""
 RESTARTS = "restarts"
+
+
+class _Ask(NamedTuple):
+    """One workload that a group wants to carry a mark."""
+
+    key: WorkloadKey
+    mark: str
+    claim: Claim
+    group: GroupKey | None
 
 
 class _Restarting(NamedTuple):
@@ -66,6 +77,7 @@ class Workloads:
     health: HealthWatch | None = None
     again: Callable[[GroupKey], None] = lambda _group: None
     at_once: int = AT_ONCE
+    stamps: Stamps = field(default_factory=Stamps)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
     _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
     _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
@@ -94,13 +106,16 @@ class Workloads:
         owner = group.template_key if group is not None else None
         if group is not None:
             self._forget_waiting(group)
-        if not workloads:
+        keys = [WorkloadKey(w.kind, namespace, w.name) for w in workloads]
+        if group is not None:
+            self.stamps.keep(group, keys)
+        if not keys:
             return []
         claim = Claim(owner, back)
-        keys = [WorkloadKey(w.kind, namespace, w.name) for w in workloads]
         try:
             marks = self.marks_of(view, keys)
-            outcomes = await asyncio.gather(*(self._stamp(key, marks[key], claim) for key in keys))
+            asks = [_Ask(key, marks[key], claim, group) for key in keys]
+            outcomes = await asyncio.gather(*(self._stamp(ask) for ask in asks))
         finally:
             self._call_next()
         if None in outcomes:
@@ -123,29 +138,36 @@ class Workloads:
         """Forget everything: another process acts."""
         self._restarting.clear()
         self._waiting.clear()
+        self.stamps.clear()
         self._watch()
 
     # One workload.
 
-    async def _stamp(self, key: WorkloadKey, digest: str, claim: Claim) -> str | None:
+    async def _stamp(self, ask: _Ask) -> str | None:
         """An empty string, or why it could not be done; None if its turn is yet to come."""
         async with self._slots:
             for _ in range(ATTEMPTS):
                 # Its controller writes its status all the time.
                 with contextlib.suppress(errors.ConflictError):
-                    return await self._stamp_once(key, digest, claim)
-        self._restarting.pop(key, None)
-        return f"{key} keeps changing; it will be restarted later"
+                    return await self._stamp_once(ask)
+        self._restarting.pop(ask.key, None)
+        return f"{ask.key} keeps changing; it will be restarted later"
 
-    async def _stamp_once(self, key: WorkloadKey, digest: str, claim: Claim) -> str | None:
+    async def _stamp_once(self, ask: _Ask) -> str | None:
+        key, digest, claim, group = ask
         resource = WORKLOADS[key.kind]
         try:
             found = await self.api.get(resource, key.namespace, key.name)
             template = found["spec"]["template"]
             before = digest_in(template)
             if carries(before, digest):
+                if group is not None:
+                    self.stamps.holds(group, key, digest, found)
                 self._notice(key, found, digest, claim)
                 return ""
+            if group is not None and (why := self.stamps.refuses(group, key, digest, found, _now())):
+                self._restarting.pop(key, None)
+                return why
             if not self._take_turn(key, digest, claim):
                 return None
             body = {
@@ -160,7 +182,9 @@ class Workloads:
                     }
                 },
             }
-            await self.api.apply(resource, body)
+            answer = await self.api.apply(resource, body)
+            if group is not None:
+                self.stamps.stamped(group, key, digest, answer, _now())
         except errors.NotFoundError:
             self._restarting.pop(key, None)
             return f"{key} does not exist"

@@ -12,6 +12,7 @@ module          holds
 ``moves``       waves start and complete, and so does the way back
 ``timing``      soaks, deadlines, gaps
 ``gates``       evidence: streaks, failures, silence
+``notes``       what to know about workloads; those that others change back
 ``actions``     what people ask for
 ``phases``      the phase, and what is told when it changes by itself
 ``words``       the message for people

@@ -175,7 +175,7 @@ def halt(run: Run) -> bool:
             return False
         halt_by(run, status)
         return True
-    if halted.reason in ("Action", "Failed"):
+    if halted.reason in ("Action", "Failed", "ChangedBack"):
         return False
     still = next((status for status in open_gates(run) if status.name == halted.by), None)
     if still is not None:

@@ -21,9 +21,9 @@ def judge(run: Run) -> bool:
     if run.wave is None:  # somebody has wiped the plan, and without it nothing would ever end
         fail(run, "ProgressDeadlineExceeded", "status does not say any more which groups there are")
         return True
-    for name in _judged(run):
+    for name in judged(run):
         group = run.group(name)
-        if group is not None and group.health == "Failed" and _moved(run, name):
+        if group is not None and group.health == "Failed" and moved(run, name):
             fail(run, "WorkloadFailed", f"group {name}: {group.message or 'its workloads failed'}")
             return True
     status = gates.failed(run) if reading.measuring(progress) else None
@@ -34,13 +34,13 @@ def judge(run: Run) -> bool:
     return True
 
 
-def _judged(run: Run) -> list[str]:
-    """The groups of the waves that have started, but for those that somebody promoted."""
-    waves = [wave for wave in reading.started(run.progress) if wave.name not in run.progress.promoted]
+def judged(run: Run, *, promoted: bool = False) -> list[str]:
+    """The groups of the waves that have started, without those that somebody promoted unless ``promoted``."""
+    waves = [w for w in reading.started(run.progress) if promoted or w.name not in run.progress.promoted]
     return list(dict.fromkeys(name for wave in waves for name in wave.groups))
 
 
-def _moved(run: Run, name: str) -> bool:
+def moved(run: Run, name: str) -> bool:
     """Whether what is seen of the group is of its way to the target, in this attempt."""
     group = run.group(name)
     epoch = run.progress.epoch

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trimtab.api.rollout_status import RolloutProgress
-from trimtab.core.rollout import gates, reading, words
+from trimtab.core.rollout import gates, notes, reading, words
 from trimtab.core.rollout.actions import take_requests
 from trimtab.core.rollout.judging import judge
 from trimtab.core.rollout.moves import finish, start
@@ -27,6 +27,8 @@ RULES: tuple[Rule, ...] = (
     judge,
     gates.follow_strategy,
     gates.halt,
+    notes.take_notes,
+    notes.halt,
     unheld,
     watch,
     settle,

@@ -72,6 +72,7 @@ def start(run: Run) -> bool:
             epoch=(progress.epoch or 0) + 1,
             started_at=run.text,
             failure=None,
+            workload_notes=[],
         )
         _begin(run, 1)
         return True

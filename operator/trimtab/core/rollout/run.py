@@ -33,7 +33,7 @@ FailureReason = Literal[
     "Superseded",
     "Undone",
 ]
-HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed"]
+HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"]
 NOT_LOOKED_AT = GroupSeen()
 QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "settled_at": None}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trimtab.api.rollout_status import Content, Preview, RolloutProgress
+from trimtab.api.rollout_status import Content, Preview, RolloutProgress, WorkloadNote
 from trimtab.core.strategy import Strategy
 
 Result = Literal["Pending", "Successful", "Failed", "Error", "Inconclusive", "NoData"]
@@ -41,6 +41,10 @@ class GroupSeen:
     """A write that keeps failing."""
     waits: str = ""
     """What else it waits for that is no fault of anybody's: a turn to restart its workloads."""
+    notes: tuple[WorkloadNote, ...] = ()
+    """What to know about its workloads."""
+    contested: str = ""
+    """Why a workload of it is not restarted any more: others keep changing its pod template back."""
     intent: Intent | None = None
     """What was wanted of it when it was looked at: to have settled there says nothing of another intent."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from trimtab.api.rollout_status import GateStatus
 from trimtab.core import times
-from trimtab.core.rollout import gates, reading, words
+from trimtab.core.rollout import gates, notes, reading, words
 from trimtab.core.rollout.judging import fail, ill, unsettled
 from trimtab.core.rollout.run import Run
 
@@ -108,8 +108,8 @@ def soak(run: Run) -> bool:
 
 
 def deadline(run: Run) -> bool:
-    """A wave that does not come to be well in time has failed, unless only a gate's silence keeps it: that pauses.
-    A rollback that is late goes on."""
+    """A wave that is not well in time has failed, unless all that it lacks is a gate's word, or workloads that others
+    changed back: that pauses. A rollback that is late goes on."""
     progress = run.progress
     if run.since(progress.moving_since) < run.deadline:
         return False
@@ -122,6 +122,10 @@ def deadline(run: Run) -> bool:
     open_, waited = unsettled(run), gates.open_gates(run)
     if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # that is not its own fault
         run.change(moving_since=run.text)
+        return True
+    lacking = [*open_, *ill(run)]
+    if lacking and all(notes.changed_back(run, name) for name in lacking):
+        run.halt("ChangedBack", words.late(run))
         return True
     silent = [status for status in waited if status.result != "Failed"]
     if waited and not open_ and not ill(run) and len(silent) == len(waited):

@@ -127,7 +127,7 @@ def _progressing(run: Run) -> str:
     if waited and reading.measuring(run.progress):
         plural = "s" if len(waited) > 1 else ""
         parts.append(f"waiting for gate{plural} {named([status.name for status in waited])}")
-    return "; ".join(parts)
+    return "; ".join(parts) + _noted(run)
 
 
 def _soaking(run: Run) -> str:
@@ -135,7 +135,7 @@ def _soaking(run: Run) -> str:
     until = ""
     if wave is not None and (at := times.read(run.progress.soak_started_at)) is not None:
         until = f" until {times.text(at + reading.soak_of(wave))}"
-    return f"{_where(run)}: all of its groups are updated and well; watched{until}"
+    return f"{_where(run)}: all of its groups are updated and well; watched{until}{_noted(run)}"
 
 
 def _paused(run: Run) -> str:
@@ -147,13 +147,21 @@ def _paused(run: Run) -> str:
     remedy = {
         "Action": "Resume goes on",
         "Failed": "Resume tries again, Promote goes on regardless, Abort goes back",
+        "ChangedBack": "Resume restarts it again, Abort rolls back",
     }.get(halt.reason, "it goes on when the gate succeeds again; Promote goes on without it, Abort goes back")
     also = " (spec.strategy.paused is true as well)" if run.seen.strategy and run.seen.strategy.paused else ""
     return f"{_where(run)} is paused{by}{why}; {remedy}{also}"
 
 
 def _succeeded(run: Run) -> str:
-    return f"content {reading.short(run.progress.target)} is stable"
+    return f"content {reading.short(run.progress.target)} is stable{_noted(run)}"
+
+
+def _noted(run: Run) -> str:
+    """What to know about workloads."""
+    noted = run.progress.workload_notes
+    more = f" (and {len(noted) - 1} more in status.workloadNotes)" if len(noted) > 1 else ""
+    return f"; {noted[0].message}{more}" if noted else ""
 
 
 def _back(run: Run) -> str:

@@ -1,0 +1,171 @@
+"""Workloads that others delete, replace, roll back or reset while a rollout restarts them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from controllers import Controllers, workload
+from simulation import HOME, Cluster, Operator, spec
+from trimtab.core.pods import digest_in
+from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.stamps import PAUSE_SECONDS, RESTAMPS
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
+from waving import happened, progress, until
+
+APP = ("app", CONFIG_TEMPLATES)
+WEB = WorkloadKey("Deployment", HOME, "web")
+
+
+def said(voice: str, **strategy: Any) -> Body:
+    waves = {"waves": [{"name": "all", "soak": "5m"}], **strategy}
+    groups = [{"name": "all", "workloads": [{"kind": "Deployment", "name": "web"}]}]
+    return spec(
+        keys=[{"name": "agent.voice", "type": "String", "default": voice}], groups=groups, strategy=waves
+    )
+
+
+class Stage:
+    """A template whose one group restarts one Deployment; its second content soaks."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        self.memory = self.cluster.memory
+        self.memory.put(WORKLOADS["Deployment"], workload(WEB))
+        self.controllers = Controllers(self.memory)
+        self.cluster.template(said("calm"))
+
+    async def soak(self, operator: Operator, **strategy: Any) -> None:
+        await until(operator, self.cluster, "Succeeded", *APP)
+        self.before = self.digest()
+        self.cluster.template(said("loud", **strategy))
+        await until(operator, self.cluster, "Soaking", *APP)
+        self.wanted = self.digest()
+        assert self.wanted not in (None, self.before)
+
+    def body(self) -> Body | None:
+        return self.cluster.find(WORKLOADS["Deployment"], "web")
+
+    def digest(self) -> str | None:
+        body = self.body()
+        return digest_in(body["spec"]["template"]) if body else None
+
+    def change(self, digest: str | None, manager: str = "kubectl") -> None:
+        """Somebody puts the pod template as it was with that digest."""
+        body = self.body() or {}
+        template = workload(WEB, digest=digest)["spec"]["template"]
+        meta = {**body["metadata"], "managedFields": [{"manager": manager, "time": "2026-02-28T12:00:00Z"}]}
+        self.memory.put(
+            WORKLOADS["Deployment"],
+            {**body, "metadata": meta, "spec": {**body["spec"], "template": template}},
+        )
+
+    def remove(self) -> None:
+        self.memory.remove(WORKLOADS["Deployment"], HOME, "web")
+
+    def create(self) -> None:
+        self.memory.put(WORKLOADS["Deployment"], workload(WEB))
+
+    def status(self) -> Body:
+        return progress(self.cluster, *APP)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    rolling = asyncio.create_task(stage.controllers.run())
+    yield stage
+    rolling.cancel()
+    await asyncio.gather(rolling, return_exceptions=True)
+
+
+async def test_a_workload_that_is_recreated_in_its_wave_is_restarted_again(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator)
+        stage.remove()
+        await asyncio.sleep(20)
+        stage.create()
+        await asyncio.sleep(2)
+        assert stage.digest() == stage.wanted
+        await until(operator, stage.cluster, "Succeeded", *APP)
+
+    assert "workloadNotes" not in stage.status()
+    assert stage.status()["stable"]["hash"] == stage.status()["target"]["hash"]
+
+
+async def test_a_workload_that_comes_only_in_its_wave_is_restarted_once_it_is_there(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        stage.remove()
+        stage.cluster.template(said("loud"))
+        await until(operator, stage.cluster, "Progressing", *APP)
+        await asyncio.sleep(31)
+        assert "does not exist" in stage.status()["message"]
+        stage.create()
+        await asyncio.sleep(2)
+        assert stage.digest() is not None
+        await until(operator, stage.cluster, "Succeeded", *APP)
+
+
+@pytest.mark.parametrize("earlier", [True, False], ids=["kubectl rollout undo", "kubectl replace"])
+async def test_a_workload_that_is_changed_back_is_restarted_again_told_and_not_quarantined(
+    stage: Stage, earlier: bool
+) -> None:
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator)
+        stage.change(stage.before if earlier else None)
+        await asyncio.sleep(2)
+        assert stage.digest() == stage.wanted
+        await asyncio.sleep(2)
+        status = stage.status()
+        note = status["workloadNotes"][0]
+        assert (note["workload"], note["reason"]) == ("Deployment music/web", "ChangedBack")
+        assert (
+            "changed back once (changed last by kubectl); it is restarted again. To undo" in note["message"]
+        )
+        assert "changed back once" in status["message"]
+        await until(operator, stage.cluster, "Succeeded", *APP)
+
+    assert happened(stage.cluster, "app").count("WorkloadChangedBack") == 1
+    assert "quarantine" not in stage.status()
+
+
+async def test_whoever_resets_a_workload_all_the_time_pauses_the_rollout_and_resume_tries_again(
+    stage: Stage,
+) -> None:
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator, progressDeadline="1h")
+        stamps = 0
+        for _ in range(60):
+            if stage.digest() == stage.wanted:
+                stamps += 1
+                stage.change(None, "gitops")
+            await asyncio.sleep(PAUSE_SECONDS)
+        assert stamps == 1 + RESTAMPS
+        status = stage.status()
+        assert (status["phase"], status["halt"]["reason"]) == ("Paused", "ChangedBack")
+        told = f"changed back {1 + RESTAMPS} times (changed last by gitops); it is not restarted again until"
+        assert told in status["message"]
+        assert told in stage.cluster.message(RENDERED_GROUPS, "app-all")
+
+        stage.cluster.act("Resume", "app", kind="ConfigTemplate")
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        assert stage.digest() == stage.wanted
+
+
+async def test_an_abort_gets_through_where_others_reset_a_workload_all_the_time(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator)
+        for _ in range(40):
+            stage.change(None, "gitops")
+            await asyncio.sleep(PAUSE_SECONDS)
+        stage.cluster.act("Abort", "app", kind="ConfigTemplate")
+        for _ in range(20):
+            stage.change(None, "gitops")
+            await asyncio.sleep(1)
+
+        assert stage.status()["phase"] == "RolledBack"

@@ -6,8 +6,10 @@ import asyncio
 from itertools import count
 
 import pytest
+from cryptography.fernet import Fernet
 
 from simulation import BEGIN, HOME, SYSTEM, Cluster, Operator, settled
+from trimtab.crypto import Keys
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -152,6 +154,9 @@ async def test_a_share_of_the_users_goes_first_and_only_grows() -> None:
 
 async def test_a_share_has_somebody_who_is_served_and_not_one_who_takes_no_changes() -> None:
     cluster = Cluster()
+    keys = Keys((Fernet.generate_key(),), b"with which no user is among the first of a hundred")
+    place = {"name": KEYS_SECRET, "namespace": SYSTEM}
+    cluster.memory.put(SECRETS, {"metadata": place, "data": keys.to_secret()})
     cluster.template(groups())
     for number in range(12):
         cluster.preference(f"user-{number}")

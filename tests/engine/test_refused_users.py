@@ -1,4 +1,4 @@
-"""One user's own objects that cannot be written (delivery PerUser): that user is told, and nobody else waits."""
+"""Users' own objects that cannot be written (delivery PerUser): their users say so, and no one else waits."""
 
 from __future__ import annotations
 
@@ -235,9 +235,11 @@ async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: 
     async with Operator(cluster, api) as operator:
         cluster.template(groups(users=PER_USER))
         await asyncio.sleep(60)
-        assert cluster.find(CONFIG_MAPS, "app-free-users-0") is not None
+        assert cluster.file("evil") is not None
         assert served(cluster, "ann") is not None
-        assert "app-free-users-0 is kept" in cluster.message(RENDERED_GROUPS, "app-free")
+        assert cluster.file("ann") is None
+        assert cluster.ready(USER_PREFERENCES, "evil") == ("False", "WriteFailed")
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
         api.error = None
         await asyncio.sleep(120)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, adds, plan
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, plan
 from trimtab.core.shard import LIMIT, TARGET, Shards, adopted
 
 REFS = st.builds(Ref, st.sampled_from(["ConfigMap", "Secret"]), st.just("ns"), st.sampled_from("abcd"))
@@ -57,7 +57,7 @@ def test_no_object_is_written_twice_and_nothing_goes_before_all_has_come(
 ) -> None:
     writes = plan(desired, observed)
 
-    kinds = [2 if isinstance(w, Delete) else int(not adds(w)) for w in writes]
+    kinds = [isinstance(w, Delete) for w in writes]
     refs = [w.observed.ref if isinstance(w, Delete) else w.desired.ref for w in writes]
     assert kinds == sorted(kinds)
     assert len(refs) == len(set(refs))

@@ -78,7 +78,7 @@ def plan(
     observed: Mapping[Ref, Observed],
     last: Mapping[Ref, Desired] | None = None,
 ) -> list[Write]:
-    """The writes, those that add content first, deletions last.
+    """The writes, deletions last.
 
     ``last`` is what was written before: an object that is not as we left it has drifted.
     """
@@ -92,12 +92,5 @@ def plan(
             writes.append(Apply(want, have, drift=left is not None and differs(left, have)))
         else:
             have.data = want.data  # equal, so one copy in memory is enough
-    writes.sort(key=lambda write: isinstance(write, Apply) and not adds(write))
     writes += [Delete(have) for ref, have in observed.items() if ref not in desired]
     return writes
-
-
-def adds(write: Apply) -> bool:
-    """Whether the write brings entries that are not there yet: such writes come first, so that a user who
-    moves is never nowhere."""
-    return write.observed is None or not write.desired.data.keys() <= write.observed.data.keys()

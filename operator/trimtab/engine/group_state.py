@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
+from trimtab.core.entries import Owner, in_shard
 from trimtab.core.plan import Desired, Observed, Ref
 from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.resolve import GroupView
 from trimtab.core.shard import Shards, adopted
 from trimtab.engine.preferences import GroupKey, Preference
+from trimtab.engine.refusals import NEVER, Refusals
 from trimtab.engine.snapshots import group_labels
 from trimtab.engine.templates import Components, Served
 from trimtab.engine.users import Outcome, delivery_of
@@ -45,6 +47,14 @@ class ShareState:
         return user == self.first or self.position(user) * 100 < self.percent
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An object that could not be written, and whose entries it kept back."""
+
+    failure: Failure
+    users: frozenset[str]
+
+
 @dataclass(slots=True)
 class GroupState:
     """``touched`` are the objects whose desired content may differ from the cluster's; ``written`` is what we
@@ -65,14 +75,21 @@ class GroupState:
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
-    blocked: dict[Ref, Failure] = field(default_factory=dict)
-    """Users' own objects that cannot be written for now: somebody else's stand in their place, or they are refused."""
-    refused: Counter[Ref] = field(default_factory=Counter)
-    """Tries in a row to write a user's own object"""
-    unblocks: int = 0
-    """Times in a row that those blocked were looked at again and some were blocked still"""
-    unblocking: bool = False
-    """Whether it is arranged for that they are looked at again"""
+    """Passes in a row that the whole group has to try again"""
+    retry_at: float = NEVER
+    """When it does (the event loop's time)"""
+    failed: dict[Ref, Waiting] = field(default_factory=dict)
+    """What it tries again"""
+    later: dict[str, str] = field(default_factory=dict)
+    """Users who are judged again then, by the namespaces of their preferences: nothing could be said of them"""
+    tries: Counter[Ref] = field(default_factory=Counter)
+    """Times in a row that an object has failed by what may pass"""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Users' entries that the API server refuses"""
+    lacking: dict[Ref, set[str]] = field(default_factory=dict)
+    """Who lacks an entry in an object, by any failure: their old entries elsewhere stay"""
+    surplus: dict[Ref, set[str]] = field(default_factory=dict)
+    """Who has entries in an object that should go"""
     restart_at: float = 0.0
     """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
     restart_failures: int = 0
@@ -266,20 +283,30 @@ class GroupState:
                     yield ref
         yield from self.own_refs
 
-    def desired(self, refs: Iterable[Ref]) -> dict[Ref, Desired]:
-        """Those of ``refs`` that should be, as they should be."""
-        made: dict[Ref, Desired] = {}
-        for ref in refs:
-            want = self.fixed.get(ref) or self._desired_users(ref)
-            if want is not None:
-                made[ref] = want
-        return made
+    def wanted(self, ref: Ref) -> Desired | None:
+        """An object as it should be; None if it should not be."""
+        return self.fixed.get(ref) or self._desired_users(ref)
+
+    def shell(self, ref: Ref) -> Desired:
+        """An object that should not be, without data: what has to stay in it for now is put in."""
+        number = self._shard_number(ref)
+        return self._desired(ref, {}, labels={naming.LABEL_SHARD: str(number)} if number is not None else {})
+
+    def owner(self, ref: Ref, have: Observed | None) -> Owner | None:
+        """Whose the entries of an object are; None for the group's own."""
+        if self._shard_number(ref) is not None:
+            return in_shard
+        user = self.own_refs.get(ref) or (have.annotations.get(naming.ANNOTATION_USER) if have else None)
+        return (lambda _: user) if user is not None else None
+
+    @property
+    def user_count(self) -> int:
+        """How many users something is rendered for."""
+        return len(self.shards.of) + len(self.own)
 
     def settle(self, refs: Iterable[Ref], desired: Mapping[Ref, Desired]) -> None:
         """These objects are now as they should be."""
         for ref in refs:
-            self.blocked.pop(ref, None)
-            self.refused.pop(ref, None)
             if ref in desired:
                 self.written[ref] = desired[ref]
             else:

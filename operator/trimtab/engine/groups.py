@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from trimtab.core import reasons
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
+from trimtab.core.entries import GROUP
+from trimtab.core.plan import Observed, Ref
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
 from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments
 from trimtab.engine.backoff import PASSING_SECONDS, doubled
+from trimtab.engine.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.membership import barred_from, holder, membership
-from trimtab.engine.metrics import USERS_RESOLVED, WRITE_FAILURES
+from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.observed import group_of
 from trimtab.engine.placement import Placement
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preference_status import accept, forget_sensitive
 from trimtab.engine.preferences import GroupKey, Preference
+from trimtab.engine.refusals import NEVER
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Templates
@@ -35,13 +39,8 @@ BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
 CHUNK = 50
 """Objects compared before others get the event loop."""
-NEVER = float("inf")
-PATIENCE = 6
-"""Passes that may fail in a row for reasons that pass before status says so."""
 CONFLICT_SECONDS = 15.0
 """After how long a foreign object in the way is looked at again: it is not watched."""
-BLOCKED_SECONDS = 0.02
-"""For each user's own object that cannot be written: many are looked at again less often."""
 
 Judged = list[tuple[Preference, users.Outcome]]
 
@@ -103,12 +102,27 @@ class Groups:
         state = await self.placement.state(key, assignment)
         if dirt.everything:
             await self._all_dirty(state, dirt)
+        self._try_again(state, dirt)
         state.touched |= dirt.outputs
         dirt.outputs.clear()
         judged = await self._users(state, dirt)
         await self._write(state, dirt, judged)
-        if dirt and not state.failures:  # after a failure the next pass has its time
+        if dirt:
             self.world.enqueue_group(key)
+
+    def _try_again(self, state: GroupState, dirt: Dirt) -> None:
+        """Take up what is due to be tried again."""
+        now = asyncio.get_running_loop().time()
+        state.touched.update(state.refusals.due(now))
+        if now >= state.retry_at:
+            state.retry_at = NEVER
+            state.touched |= state.failed.keys()
+            self._judge_later(state, dirt)
+
+    def _judge_later(self, state: GroupState, dirt: Dirt) -> None:
+        for user, namespace in state.later.items():
+            dirt.users.setdefault(namespace, {})[user] = None
+        state.later.clear()
 
     # Users.
 
@@ -170,57 +184,51 @@ class Groups:
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
             return
         refs, state.touched = state.touched, set()
-        desired: dict[Ref, Desired] = {}
-        writes: list[Write] = []
-        async with self.slices.turn() as turn:
-            for chunk in _chunks(refs):
-                wanted = state.desired(chunk)
-                observed = {ref: have for ref in chunk if (have := self._observed(state, ref, ref in wanted))}
-                writes += plan(wanted, observed, state.written)
-                desired |= wanted
-                await turn.over()
-        if dirt.users:  # until all users are placed, nothing is surplus for sure
-            state.touched |= {w.observed.ref for w in writes if isinstance(w, Delete)}
-            writes = [w for w in writes if isinstance(w, Apply)]
-        given_up = {ref for ref, tries in state.refused.items() if tries >= PATIENCE - 1}
         try:
-            failures = await self.writer.carry_out(writes, given_up, state.blocked.values())
+            report = await self._deliver(state, refs, removing=not dirt.users)
         except BaseException:
             state.touched |= refs
             raise
-        common = (
-            list(failures) if self._is_systemic(state, failures) else [f for f in failures if not f.personal]
-        )
-        if common:
-            # Deletions wait for everything before them: look at all of this pass's objects again.
-            state.touched |= refs
-        failed = {f.ref for f in failures}
-        state.refused.update(f.ref for f in failures if f.own)
-        state.settle(refs - failed, desired)
-        self._count_drift(state, [w for w in writes if isinstance(w, Apply) and w.desired.ref not in failed])
-        more = bool(dirt.users)
-        told = self._told(state, dirt, failures, judged)
-        if common:
-            self._retry(state, common)
-        else:
-            state.failures = 0
-        if common:
-            await self._say(state, self._failing(state, common), told)
-        elif more:  # more passes follow; the pointer's move has said that it is under way
-            await self._say(state, self.outcomes.get(state.key), told)
-        else:
-            await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), told)
+        self._count_drift(state, report.drifted)
+        told = self._told(state, judged)
+        self._tell(state, dirt, report.news - {preference.user for preference, _ in judged} - {GROUP})
+        if report.failed:
+            self._retry(state)
+        elif not state.failed:
+            state.failures, state.retry_at = 0, NEVER
+            self._judge_later(state, dirt)
+        verdict = self._verdict(state, more=bool(dirt.users))
+        await self._say(state, verdict, told)
+        if not state.failed and not dirt.users:
             await self._restart_workloads(state)
+        self._wake(state)
+        if state.touched:
+            self.world.enqueue_group(state.key)
 
-    @staticmethod
-    def _is_systemic(state: GroupState, failures: Sequence[Failure]) -> bool:
-        """Whether most users' own objects cannot be written: then it is no user's own matter, and a rollout that went
-        on would have reached nobody."""
-        failing = {f.ref for f in failures if f.own and isinstance(f.write, Apply)} | state.blocked.keys()
-        return len(failing) > 1 and 2 * len(failing) > len(state.own_refs)
+    async def _deliver(self, state: GroupState, refs: set[Ref], *, removing: bool) -> Report:
+        """Compare these objects with what they should be, and write what differs."""
+        observed = partial(self._observed, state)
+        parcels: list[Parcel] = []
+        async with self.slices.turn() as turn:
+            for chunk in _chunks(refs):
+                made = (parcel_of(state, ref, observed) for ref in chunk)
+                parcels += [parcel for parcel in made if parcel is not None]
+                await turn.over()
+        now = asyncio.get_running_loop().time()
+        # until all users are placed, nothing is surplus for sure
+        return await Delivery(self.writer, state, observed, now, removing).carry_out(parcels)
 
-    def _count_drift(self, state: GroupState, written: Sequence[Apply]) -> None:
-        drifted = sum(write.drift for write in written)
+    def _verdict(self, state: GroupState, *, more: bool) -> Verdict | None:
+        if state.failed:
+            return self._failing(state)
+        failure = _common(state) if not state.back else None
+        if failure is not None:
+            return Verdict(FALSE, failure.reason, failure.message)
+        if more:  # more passes follow; the pointer's move has said that it is under way
+            return self.outcomes.get(state.key)
+        return Verdict(TRUE, reasons.RENDERED, _rendered(state))
+
+    def _count_drift(self, state: GroupState, drifted: int) -> None:
         if drifted:
             self.verdicts.drift[state.key.template_key] += drifted
             self.world.report(state.key.template_key)
@@ -263,7 +271,7 @@ class Groups:
             state.restart_at = NEVER
             self.world.enqueue_rollouts(state.key.template_key)
         if state.workload_problems != before:
-            await self._say(state, Verdict(TRUE, reasons.RENDERED, _rendered(state)), [])
+            await self._say(state, self._verdict(state, more=False), [])
 
     def restart_now(self, key: GroupKey) -> None:
         """It is the turn of the group's workloads."""
@@ -272,63 +280,45 @@ class Groups:
             state.restart_at = 0.0
             self.world.enqueue_group(key)
 
-    def _retry(self, state: GroupState, failures: list[Failure]) -> None:
-        for failure in failures:
-            WRITE_FAILURES.labels(failure.reason).inc()
+    def _retry(self, state: GroupState) -> None:
         state.failures += 1
-        longest = PASSING_SECONDS if any(f.again for f in failures) else CONFLICT_SECONDS
+        passes = any(waiting.failure.again for waiting in state.failed.values())
+        longest = PASSING_SECONDS if passes else CONFLICT_SECONDS
         delay = doubled(0.05, state.failures, longest)
-        self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
+        state.retry_at = asyncio.get_running_loop().time() + delay
 
-    def _block(self, state: GroupState, personal: dict[Ref, Failure]) -> None:
-        """Keep what users' own objects failed by, and look at them again before long: one look for all of them."""
-        for failure in personal.values():
-            WRITE_FAILURES.labels(failure.reason).inc()
-        state.blocked |= personal
-        if state.unblocking:
-            return
-        state.unblocking = True
-        state.unblocks += 1
-        longest = max(CONFLICT_SECONDS, BLOCKED_SECONDS * len(state.blocked))
-        delay = doubled(0.5, state.unblocks, longest)
-        asyncio.get_running_loop().call_later(delay, self._unblock, state)
+    def _wake(self, state: GroupState) -> None:
+        """Have the group looked at again when the next thing is due."""
+        at = min(state.retry_at, state.refusals.next())
+        if at < NEVER:
+            delay = max(0.0, at - asyncio.get_running_loop().time()) + 0.001
+            self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
-    def _unblock(self, state: GroupState) -> None:
-        """Look again at users' objects that could not be written."""
-        state.unblocking = False
-        if self.states.get(state.key) is not state:
-            return
-        for ref in state.blocked:
-            state.touched.add(ref)
-            user = state.own_refs.get(ref)
-            if user is not None:
-                self.world.user_changed(state.key, ref.namespace, user)
-        state.blocked.clear()
-        self.world.enqueue_group(state.key)
-
-    def _told(self, state: GroupState, dirt: Dirt, failures: list[Failure], judged: Judged) -> Judged:
+    def _told(self, state: GroupState, judged: Judged) -> Judged:
         """What users may be told: whose files were not written is not told that they are in force."""
-        personal = {f.ref: f for f in failures if f.personal}
-        if personal:
-            self._block(state, personal)
-        elif not state.blocked and not state.unblocking:
-            state.unblocks = 0
-        if not failures and not state.blocked:
+        if not state.failed and not state.refusals:
             return judged
-        by_ref = {**state.blocked, **{f.ref: f for f in failures}}
         told: Judged = []
         for preference, outcome in judged:
-            mine = next((by_ref[r] for r in state.refs_of(preference.user) if r in by_ref), None)
-            if mine is None:
+            waits, failure = _waits(state, preference.user), state.refusals.of(preference.user)
+            if waits is not None:  # judged again with the retry
+                state.later[preference.user] = preference.namespace
+                failure = failure or (None if waits.again else waits)
+            if failure is not None and outcome.verdict.ready != FALSE:
+                told.append((preference, users.blocked(outcome, failure.reason, failure.message)))
+            elif waits is None or outcome.verdict.ready == FALSE:
                 told.append((preference, outcome))
-                continue
-            if not mine.personal:  # judged again with the retry
-                dirt.users.setdefault(preference.namespace, {})[preference.user] = None
-            if not mine.again:
-                told.append((preference, users.blocked(outcome, mine.reason, mine.message)))
         return told
 
-    def _failing(self, state: GroupState, failures: list[Failure]) -> Verdict | None:
+    def _tell(self, state: GroupState, dirt: Dirt, news: Iterable[str]) -> None:
+        """Judge these users again, as something else is to be said of them."""
+        for user in news:
+            for preference in self.world.preferences.claimants(state.key.template_key, user):
+                if preference.group == state.key.group:
+                    dirt.users.setdefault(preference.namespace, {})[user] = None
+
+    def _failing(self, state: GroupState) -> Verdict | None:
+        failures = [waiting.failure for waiting in state.failed.values()]
         first = next((f for f in failures if not f.again), failures[0])
         if first.again and state.failures < PATIENCE:
             return self.outcomes.get(state.key)  # the next try may well mend it
@@ -405,6 +395,29 @@ def _snapshots(assignment: Assignment) -> Iterator[str]:
     for served in (assignment.served, *((share.served,) if share is not None else ())):
         yield served.snapshot
         yield from (snapshot for _, snapshot in served.refs)
+
+
+def _waits(state: GroupState, user: str) -> Failure | None:
+    """By what the user's entries wait for the group's next try."""
+    for ref in state.refs_of(user) if state.failed else ():
+        waiting = state.failed.get(ref)
+        if waiting is not None and user in waiting.users:
+            return waiting.failure
+    return None
+
+
+def _common(state: GroupState) -> Failure | None:
+    """By what most users' entries cannot be written: then it is no user's own matter, and a rollout that went on would
+    have reached nobody. Who has no entry at all yet is not among those it reaches."""
+    refused = state.refusals.users().keys() - {GROUP}
+    if len(refused) < 2:
+        return None
+    lacking: set[str] = set().union(*state.lacking.values())
+    somewhere: set[str] = set().union(*state.surplus.values())
+    new = refused & (lacking - somewhere)
+    if 2 * (len(refused) - len(new)) > state.user_count - len(new) or len(refused) >= state.user_count:
+        return state.refusals.of(min(refused))
+    return None
 
 
 def _rendered(state: GroupState) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
 import msgspec
 
 from trimtab.core import naming
-from trimtab.core.plan import plan
+from trimtab.core.plan import Delete
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -52,10 +53,15 @@ class Removal:
                 await self.writer.release(observed)
             except errors.NotFoundError:
                 self.world.outputs.forget(observed)
-        surplus = {o.ref: o for o in outputs if o not in kept}
-        failures = await self.writer.carry_out(plan({}, surplus))
-        if failures:
-            raise errors.UnavailableError(0, failures[0].reason, failures[0].message)
+        surplus = [o for o in outputs if o not in kept]
+        results = await asyncio.gather(
+            *(self.writer.write(Delete(o)) for o in surplus), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            if result is not None:
+                raise errors.UnavailableError(0, result.reason, result.message)
         await self.pointers.remove(key)
         log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
         self.world.report(key.template_key)

@@ -11,8 +11,9 @@ from trimtab.core.rollout import GroupSeen, Intent
 from trimtab.core.status import FALSE, TRUE
 from trimtab.engine.assignments import Assignment
 from trimtab.engine.group_state import GroupState
-from trimtab.engine.groups import CHUNK, NEVER, Groups
+from trimtab.engine.groups import CHUNK, Groups
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.refusals import NEVER
 from trimtab.engine.sources import TEMPLATE, Source
 from trimtab.engine.stamps import notes
 from trimtab.engine.watching import Watching

@@ -10,13 +10,13 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from trimtab.core import naming, reasons
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, adds, differs
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, differs
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
 from trimtab.kube import errors
@@ -37,23 +37,14 @@ _OWNER_LABELS = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A write that did not happen. ``again`` says whether the same write may succeed by itself soon."""
+    """A write that did not happen. ``again`` says whether the same write may succeed by itself soon, ``status`` is the
+    API server's answer as an HTTP code (0: there was none)."""
 
     write: Write
     reason: str
     message: str
     again: bool
-
-    @property
-    def own(self) -> bool:
-        """Whether the object is one user's."""
-        return is_personal(self.write.desired if isinstance(self.write, Apply) else self.write.observed)
-
-    @property
-    def personal(self) -> bool:
-        """Whether it is one user's matter alone, which nobody else waits for: an object of theirs that somebody else
-        has made, or that is refused for good."""
-        return self.own and not self.again
+    status: int = 0
 
     @property
     def ref(self) -> Ref:
@@ -68,35 +59,11 @@ class Writer:
         self._api, self._outputs, self._digest = api, outputs, digest
         self._slots = asyncio.Semaphore(PARALLEL)
 
-    async def carry_out(
-        self, writes: Sequence[Write], given_up: Container[Ref] = (), blocked: Iterable[Failure] = ()
-    ) -> list[Failure]:
-        """All writes: additions before removals, deletions only once what they may have made way for is there.
+    async def write(self, write: Write) -> Failure | None:
+        """One write; None if it happened.
 
-        ``given_up`` are users' own objects that have failed too often for anybody else to wait for them, ``blocked``
-        failures of them from before.
-
-        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
+        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost.
         """
-        adding = [w for w in writes if isinstance(w, Apply) and adds(w)]
-        rest = [w for w in writes if isinstance(w, Apply) and not adds(w)]
-        deletions = [w for w in writes if isinstance(w, Delete)]
-        failures: list[Failure] = []
-        for batch in (adding, rest, deletions):
-            if any(not f.own for f in failures):
-                break
-            if batch is deletions:
-                batch, kept = _without_what_is_needed(deletions, [*failures, *blocked])
-                failures += kept
-            results = await asyncio.gather(*(self._one(write) for write in batch), return_exceptions=True)
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-            found = [f for f in results if isinstance(f, Failure)]
-            failures += [replace(f, again=False) if f.own and f.ref in given_up else f for f in found]
-        return failures
-
-    async def _one(self, write: Write) -> Failure | None:
         async with self._slots:
             try:
                 if isinstance(write, Delete):
@@ -106,8 +73,7 @@ class Writer:
             except errors.ConflictError:
                 return await self._refresh(write)
             except errors.ApiError as error:
-                failure = Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
-                return replace(failure, again=False) if failure.own and _lasts(error) else failure
+                return _failure(write, error)
 
     async def _apply(self, write: Apply) -> Failure | None:
         desired, have = write.desired, write.observed
@@ -202,7 +168,7 @@ class Writer:
             if write.observed is not None:
                 self._outputs.forget(write.observed)
         except errors.ApiError as error:
-            return Failure(write, reasons.WRITE_FAILED, _refusal(write, error), again=True)
+            return replace(_failure(write, error), again=True)
         else:
             labels = body["metadata"].get("labels") or {}
             if group_of(labels) is not None:
@@ -234,31 +200,6 @@ class Writer:
         if ref.kind == "Secret":
             body["type"] = "Opaque"
         return body
-
-
-def _without_what_is_needed(
-    deletions: list[Delete], failures: Sequence[Failure]
-) -> tuple[list[Delete], list[Failure]]:
-    """The deletions, but for those of objects with the file of a user whose own object could not be written: until
-    that one stands the old file is all that they have."""
-    users = {user for f in failures if f.own and (user := _user(f.write)) is not None}
-    needed = [
-        delete
-        for delete in deletions
-        if not is_personal(delete.observed) and any(_holds(delete.observed, user) for user in users)
-    ]
-    why = "is kept, as users whose files are in it could not be given objects of their own yet"
-    kept = [Failure(d, reasons.WRITE_FAILED, f"{d.observed.ref} {why}", again=True) for d in needed]
-    return [delete for delete in deletions if delete not in needed], kept
-
-
-def _user(write: Write) -> str | None:
-    item = write.desired if isinstance(write, Apply) else None
-    return item.annotations.get(naming.ANNOTATION_USER) if item is not None else None
-
-
-def _holds(observed: Observed, user: str) -> bool:
-    return any(entry.startswith(f"{user}.") for entry in observed.data)
 
 
 def is_personal(item: Desired | Observed) -> bool:
@@ -317,8 +258,9 @@ def _foreign(desired: Desired, have: Observed) -> str:
     )
 
 
-def _refusal(write: Write, error: errors.ApiError) -> str:
+def _failure(write: Write, error: errors.ApiError) -> Failure:
     ref = _ref(write)
     # The API server's text for a rejected Secret may quote data; only its code and reason are repeated.
     detail = f"{error.status} {error.reason}" if ref.kind == "Secret" else str(error)
-    return f"{ref}: the API server refused the write: {detail}"
+    message = f"{ref}: the API server refused the write: {detail}"
+    return Failure(write, reasons.WRITE_FAILED, message, again=not _lasts(error), status=error.status)

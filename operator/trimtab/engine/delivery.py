@@ -1,0 +1,296 @@
+"""One pass's writes of a group: whatever does not depend on what the API server refuses is written.
+
+Objects are independent of each other, with one exception: an entry that moves (to another shard, to an object of the
+user's own, to a Secret) leaves its old place only once it is in its new one. So additions come first.
+
+An object of several users that is refused is written without the entries that it is refused for: they are found by
+halves (decision 021). Their owners keep their last good entries there and are told; everybody else's are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from trimtab.core import reasons
+from trimtab.core.entries import GROUP, Data, Owner, arriving, changed, composed, leaving, of_user
+from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, differs, plan
+from trimtab.engine.group_state import GroupState, Waiting
+from trimtab.engine.metrics import WRITE_FAILURES
+from trimtab.engine.refusals import is_due
+from trimtab.engine.writer import Failure, Writer
+
+PATIENCE = 6
+"""Passes that may fail in a row for reasons that pass, before status says so and before a user's entry is suspected."""
+MOST_TRIES = 32
+"""Refused writes of one object in one pass; what is left is tried by the next pass."""
+MOST_TRIES_OF_A_PASS = 128
+POSTPONED_SECONDS = 1.0
+
+
+Look = Callable[[Ref, bool], Observed | None]
+"""Gives what the cluster has in a place; if it should not be there, only what is the group's."""
+
+
+@dataclass(slots=True)
+class Parcel:
+    """An object to be made as it should be. ``owner`` is None for the group's own. ``want`` without data: a user's
+    object that should not be; ``wanted``: whether one of the group's own should be."""
+
+    want: Desired
+    owner: Owner | None
+    wanted: bool
+    staying: Collection[str] = ()
+    tries: int = 0
+
+    @property
+    def ref(self) -> Ref:
+        return self.want.ref
+
+    def owner_of(self, entry: str) -> str:
+        return self.owner(entry) if self.owner is not None else GROUP
+
+    def arriving(self, good: Data) -> set[str]:
+        return arriving(self.want.data, good, self.owner_of)
+
+    def leaving(self, good: Data) -> set[str]:
+        return leaving(self.want.data, good, self.owner_of)
+
+
+def parcel_of(state: GroupState, ref: Ref, observed: Look) -> Parcel | None:
+    """The object as a pass should make it; None if it is so, and nothing of it is remembered."""
+    want = state.wanted(ref)
+    have = observed(ref, want is not None)
+    remembered = ref in state.failed or ref in state.surplus or ref in state.lacking or state.refusals.at(ref)
+    if not remembered and want is None and have is None:
+        state.settle([ref], {})
+        return None
+    if not remembered and want is not None and have is not None and not differs(want, have):
+        have.data = want.data  # equal, so one copy in memory is enough
+        state.settle([ref], {ref: want})
+        return None
+    return Parcel(want or state.shell(ref), state.owner(ref, have), want is not None and ref in state.fixed)
+
+
+@dataclass(slots=True)
+class Report:
+    """``failed``: whether something is to be tried again by the whole group. ``news``: users of whom something else is
+    to be said than before. ``drifted``: hand edits that were put back."""
+
+    failed: bool = False
+    news: set[str] = field(default_factory=set)
+    drifted: int = 0
+
+
+@dataclass(slots=True)
+class Delivery:
+    """``observed`` gives what the cluster has of the group's; without ``removing`` no object is deleted yet."""
+
+    writer: Writer
+    state: GroupState
+    observed: Look
+    now: float
+    removing: bool
+    report: Report = field(default_factory=Report)
+    _tries: int = 0
+
+    async def carry_out(self, parcels: Sequence[Parcel]) -> Report:
+        """All writes.
+
+        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
+        """
+        arriving_at: dict[str, set[Ref]] = {}
+        for parcel in parcels:
+            for user in parcel.arriving(self._good(parcel.ref)):
+                arriving_at.setdefault(user, set()).add(parcel.ref)
+        first: list[Parcel] = []
+        second: list[Parcel] = []
+        for parcel in parcels:
+            good = self._good(parcel.ref)
+            movers = {u for u in parcel.leaving(good) if arriving_at.get(u, set()) - {parcel.ref}}
+            adds = bool(parcel.arriving(good))
+            parcel.staying = movers
+            if adds:
+                first.append(parcel)
+            if movers or not adds:
+                second.append(parcel)
+        await _all(self._deliver(parcel, parcel.staying) for parcel in first)
+        await _all(self._deliver(parcel, ()) for parcel in second)
+        return self.report
+
+    async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
+        lacking = {user for user in parcel.leaving(self._good(parcel.ref)) if self._lacks(user, parcel.ref)}
+        parcel.staying = lacking | set(movers)
+        self.state.failed.pop(parcel.ref, None)
+        if parcel.owner is None:
+            failure = await self._write(parcel, ())
+            if failure is not None:
+                passes = (
+                    failure.again or failure.reason != reasons.CONFLICT
+                )  # others wait for it, and it is told late
+                self._wait(parcel, [GROUP], replace(failure, again=passes))
+        else:
+            await self._users(parcel)
+        if parcel.ref not in self.state.failed:
+            self.state.tries.pop(parcel.ref, None)
+        self._note(parcel)
+
+    # Users' objects.
+
+    async def _users(self, parcel: Parcel) -> None:
+        ref, want = parcel.ref, parcel.want.data
+        candidates = changed(want, self._good(ref), parcel.owner_of)
+        known = self.state.refusals.at(ref)
+        for user in [user for user in known if user != GROUP and user not in candidates]:
+            self._admitted(ref, user)
+        suspects = [
+            user
+            for user in candidates
+            if user in known
+            and (is_due(known[user], self.now) or of_user(want, parcel.owner_of, user) != known[user].entries)
+        ]
+        fresh = [user for user in candidates if user not in known]
+        out = set(candidates)
+        if fresh or GROUP not in known or is_due(known[GROUP], self.now):
+            await self._admit(parcel, fresh, out, suspected=False)
+        if suspects and ref not in self.state.failed:
+            turn = known[suspects[0]].tries % len(suspects) if suspects[0] in known else 0
+            await self._admit(parcel, suspects[turn:] + suspects[:turn], out, suspected=True)
+
+    async def _admit(self, parcel: Parcel, users: list[str], out: set[str], *, suspected: bool) -> None:
+        """Write these users' entries too, but for those that the API server refuses; ``out`` are those not written."""
+        stack, probed = [users], False
+        while stack:
+            some = stack.pop()
+            failure = await self._write(parcel, out - set(some))
+            if failure is None:
+                out.difference_update(some)
+                for user in some or [GROUP]:
+                    self._admitted(parcel.ref, user)
+                continue
+            rest = [user for part in (some, *stack) for user in part]
+            if not self._is_final(parcel, failure, suspected=suspected):
+                return self._wait(parcel, rest, failure)
+            if not probed:
+                probed = True
+                if _is_of_the_object(failure) or not await self._takes(parcel, some, out):
+                    return self._refuse(parcel, rest or [GROUP], failure)
+                some = [user for user in some if user in out]
+            if len(some) == 1:
+                self._refuse(parcel, some, failure)
+            elif parcel.tries > MOST_TRIES or self._tries > MOST_TRIES_OF_A_PASS:
+                return self._wait(parcel, rest, failure)
+            else:
+                half = len(some) // 2
+                stack += [part for part in (some[half:], some[:half]) if part]
+        return None
+
+    async def _takes(self, parcel: Parcel, some: Sequence[str], out: set[str]) -> bool:
+        """Whether the object is not refused whatever it holds. What is not new is written by that, such as removals."""
+        if not some:
+            return False
+        if self.observed(parcel.ref, True) is not None or self._good(parcel.ref):
+            return await self._write(parcel, out, forced=len(some) > 1) is None
+        for user in dict.fromkeys((some[0], some[-1], some[len(some) // 2])) if len(some) > 1 else ():
+            if await self._write(parcel, out - {user}) is None:
+                out.discard(user)
+                self._admitted(parcel.ref, user)
+                return True
+        return False
+
+    def _is_final(self, parcel: Parcel, failure: Failure, *, suspected: bool) -> bool:
+        """Whether nothing but another content, or somebody's help, will get it written."""
+        ref = parcel.ref
+        if failure.reason == reasons.CONFLICT:
+            return ref in self.state.own_refs
+        patient = not suspected and self.state.tries[ref] < PATIENCE - 1
+        return not failure.again or (not patient and (failure.status > 0 or ref in self.state.own_refs))
+
+    # One write.
+
+    async def _write(self, parcel: Parcel, held: Collection[str], *, forced: bool = False) -> Failure | None:
+        """Write the object with the last good entries of those who are ``held``, if that changes anything."""
+        ref, state = parcel.ref, self.state
+        data = composed(parcel.want.data, self._good(ref), parcel.owner_of, held, parcel.staying)
+        desired = parcel.want if data == parcel.want.data else replace(parcel.want, data=data)
+        exists = bool(data) or parcel.wanted
+        have = self.observed(ref, exists)
+        last = {ref: state.written[ref]} if ref in state.written else {}
+        (write,) = plan({ref: desired} if exists else {}, {ref: have} if have else {}, last) or (None,)
+        if write is None and forced and have is not None:
+            write = Apply(desired, have, drift=False)
+        if isinstance(write, Delete) and not self.removing:
+            state.touched.add(ref)
+            return None
+        if write is not None:
+            failure = await self.writer.write(write)
+            if failure is not None:
+                parcel.tries += 1
+                self._tries += 1
+                return failure
+            self.report.drifted += isinstance(write, Apply) and write.drift
+        state.settle([ref], {ref: desired} if exists else {})
+        return None
+
+    def _good(self, ref: Ref) -> Data:
+        """What was last written there, or found there first."""
+        written = self.state.written.get(ref)
+        if written is not None:
+            return written.data
+        have = self.observed(ref, False)
+        return have.data if have is not None else {}
+
+    # What came of it.
+
+    def _admitted(self, ref: Ref, user: str) -> None:
+        if self.state.refusals.drop(ref, user):
+            self.report.news.add(user)
+
+    def _refuse(self, parcel: Parcel, users: Iterable[str], failure: Failure) -> None:
+        """These users' entries wait until they change, or for their time."""
+        WRITE_FAILURES.labels(failure.reason).inc()
+        failure = replace(failure, again=False)
+        for user in users:
+            entries = of_user(parcel.want.data, parcel.owner_of, user)
+            if self.state.refusals.add(parcel.ref, user, entries, failure, self.now):
+                self.report.news.add(user)
+
+    def _wait(self, parcel: Parcel, users: Iterable[str], failure: Failure) -> None:
+        """The object is tried again soon, with everything."""
+        WRITE_FAILURES.labels(failure.reason).inc()
+        self.state.tries[parcel.ref] += 1
+        self.state.failed[parcel.ref] = Waiting(failure, frozenset(users))
+        self.state.refusals.postpone(parcel.ref, self.now + POSTPONED_SECONDS)
+        self.report.failed = True
+
+    def _note(self, parcel: Parcel) -> None:
+        """Remember who lacks an entry there, and who has one that should go; look again at the places of those who have
+        come to lack none."""
+        ref, good = parcel.ref, self._good(parcel.ref)
+        lacked = self.state.lacking.pop(ref, set())
+        lack, surplus = parcel.arriving(good), parcel.leaving(good)
+        if lack:
+            self.state.lacking[ref] = lack
+        self.state.surplus.pop(ref, None)
+        if surplus:
+            self.state.surplus[ref] = surplus
+        placed = lacked - lack
+        if placed:
+            self.state.touched |= {r for r, users in self.state.surplus.items() if users & placed}
+
+    def _lacks(self, user: str, beside: Ref) -> bool:
+        """Whether the user, or the group, lacks an entry in another object."""
+        return any(user in users for ref, users in self.state.lacking.items() if ref != beside)
+
+
+def _is_of_the_object(failure: Failure) -> bool:
+    """Whether other content would be refused as well: there is no such namespace, or another's object is there."""
+    return failure.status == 404 or failure.reason == reasons.CONFLICT
+
+
+async def _all(works: Iterable[Awaitable[None]]) -> None:
+    """All at once, and all to their ends, also where one fails by what is not the API server's answer."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -229,6 +229,8 @@ class Operator:
                             store.drop(event.object)
                         elif event.type != "BOOKMARK":
                             store.put(event.object)
+            except errors.NotFoundError:  # the kind is away
+                await asyncio.sleep(1)
             except errors.ApiError:
                 await asyncio.sleep(0)
 

@@ -44,6 +44,7 @@ class Observed:
     data: Mapping[str, str]
     strange: bool = False
     seen: int = 0
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)

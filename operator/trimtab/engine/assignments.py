@@ -80,6 +80,10 @@ class _Present:
         """A policy's part, as it is."""
         return self._stays(lambda components: dict(components[1]).get(name))
 
+    def policies(self) -> set[str]:
+        """The names of the policies that the group, or a share of it, serves."""
+        return {name for components in (self.now, self.then) if components for name, _ in components[1]}
+
     def _stays(self, part: Callable[[Components], str | None]) -> _Choice | None:
         if self.now is None:
             return None
@@ -160,7 +164,7 @@ class Assignments:
         template = self._template(key, judgement.accepted, movers, present)
         if isinstance(template, Undecided):
             return UNDECIDED
-        policies: dict[str, _Choice] = {}
+        policies = self._kept(key, present)
         sure = True
         for source in sources:
             if source.kind != POLICY:
@@ -172,6 +176,16 @@ class Assignments:
             else:
                 policies[source.name] = _choice(source, source.wanted.get(key.group), stays)
         return _Words(template, policies, sure)
+
+    def _kept(self, key: GroupKey, present: _Present) -> dict[str, _Choice]:
+        """The policies that stay although their objects are missing."""
+        kept = self.sources.world.kept.policies
+        names = present.policies() if kept else set()
+        return {
+            name: stays
+            for name in names
+            if TemplateKey(key.namespace, name) in kept and (stays := present.policy(name)) is not None
+        }
 
     def _template(
         self, key: GroupKey, accepted: Served | None, movers: list[Source], present: _Present

@@ -22,6 +22,7 @@ from trimtab.engine.fence import Fence
 from trimtab.engine.groups import Groups
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.keyring import Keyring
+from trimtab.engine.kinds import Kinds
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
 from trimtab.engine.pointers import Pointers
@@ -57,6 +58,7 @@ from trimtab.kube.resources import (
     ROLLOUT_ACTIONS,
     SECRETS,
     USER_PREFERENCES,
+    Resource,
 )
 
 log = logging.getLogger(__name__)
@@ -136,6 +138,7 @@ class Engine:
         self.templates.in_force = self.template_pass.in_force
         self.world.namespace_changed = self.groups.namespace_changed
         self.reflectors = self._reflectors()
+        self.kinds = Kinds(api, self.world, self._kind_is_back)
         self.leading = asyncio.Event()
         self._backoff = Backoff()
 
@@ -187,6 +190,11 @@ class Engine:
             reflect(USER_PREFERENCES, PreferenceObject, world.preferences),
         ]
 
+    def _kind_is_back(self, resource: Resource) -> None:
+        for reflector in self.reflectors:
+            if reflector.resource == resource:
+                reflector.ask()
+
     def relist(self) -> None:
         """Whoever watches for us has started anew and may have missed deletions."""
         for reflector in self.reflectors:
@@ -204,6 +212,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for reflector in self.reflectors:
                     group.create_task(reflector.run())
+                group.create_task(self.kinds.run())
                 group.create_task(self.statuses.run())
                 group.create_task(self.keyring.run(self.leading))
                 for _ in range(WORKERS):
@@ -234,6 +243,7 @@ class Engine:
         self.rollouts.reset()
         self.template_pass.reset()
         self.verdicts.clear()
+        await self.kinds.start()
         self.world.start()
         self.leading.set()
         LEADER.set(1)

@@ -193,6 +193,13 @@ class GroupState:
             yield from members
         yield from self.own
 
+    def users_in(self, ref: Ref) -> Iterable[str]:
+        """The users whose files an object holds."""
+        number = self._shard_number(ref)
+        if number is not None:
+            return self.shards.members.get(number, ())
+        return (self.own_refs[ref],) if ref in self.own_refs else ()
+
     def has(self, user: str) -> bool:
         return user in self.shards.of or user in self.own
 

@@ -156,6 +156,9 @@ class Groups:
     def _user(self, state: GroupState, user: str, rules: users.Rules) -> Judged:
         key = state.key
         claimants = self.world.preferences.claimants(key.template_key, user)
+        if not claimants and (key, user) in self.world.kept.users:
+            return []
+        self.world.kept.users.pop((key, user), None)
         mine = [p for p in claimants if p.group == key.group]
         holds = holder(self.world, state.view.schema, claimants)
         if holds is None or holds.group != key.group:

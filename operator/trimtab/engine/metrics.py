@@ -28,6 +28,11 @@ QUEUE = Gauge("trimtab_queue_depth", "Templates and groups that wait for a pass.
 STATUS_QUEUE = Gauge("trimtab_status_queue_depth", "Status writes that wait.")
 PREFERENCES = Gauge("trimtab_preferences", "UserPreferences in the store.")
 GROUPS = Gauge("trimtab_groups", "Groups that are served.")
+DELETIONS_HELD = Gauge(
+    "trimtab_deletions_held",
+    "Deletions that are not acted on, because the kind itself was going, gone, unreadable or created again.",
+    ["kind"],
+)
 LEADER = Gauge("trimtab_leader", "1 while this process holds the Lease.")
 LAST_EVENT_AGE = Gauge(
     "trimtab_watch_silence_seconds", "Seconds since the quietest watch last said anything."

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
+from sys import intern
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from trimtab.core import naming
 from trimtab.core.plan import Observed, Ref
+from trimtab.engine.deletions import Gone
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.kube.port import Body, ObjectMeta
 
@@ -67,6 +69,7 @@ def observe(kind: str, item: OutputObject) -> Observed:
         annotations={name: notes[name] for name in _KEPT_ANNOTATIONS if name in notes},
         data=data,
         strange=strange,
+        created=intern(meta.creationTimestamp or ""),
     )
 
 
@@ -221,12 +224,16 @@ O = TypeVar("O", bound=_HasMeta)  # noqa: E741
 
 
 class Objects(Generic[O]):
-    """A store of whole objects by namespace and name; ``changed(key, old, new)`` is called for each change."""
+    """A store of whole objects by namespace and name; ``changed(key, old, new)`` is called for each change.
+
+    With ``hold`` set, deletions are handed to it instead, and take place by :meth:`remove`.
+    """
 
     def __init__(self, changed: Callable[[TemplateKey, O | None, O | None], None]) -> None:
         self._report = changed
         self.changes = 0
         """Grows with every change."""
+        self.hold: Callable[[Gone], None] | None = None
         self._all: dict[TemplateKey, O] = {}
         self._seen: set[TemplateKey] = set()
         self._dropped: dict[TemplateKey, int] = {}
@@ -255,19 +262,44 @@ class Objects(Generic[O]):
         self._changed(key, old, item)
 
     def drop(self, item: O) -> None:
-        key = TemplateKey(item.metadata.namespace, item.metadata.name)
-        old = self._all.get(key)
-        if old is not None and old.metadata.uid == item.metadata.uid:
-            del self._all[key]
-            self._dropped[key] = max(_version(old), _version(item))
-            self._changed(key, old, None)
+        """It is deleted, as somebody says."""
+        if (gone := self._gone(item)) is not None:
+            (self.hold or self.remove)(gone)
+
+    def discard(self, item: O) -> None:
+        """Take over a deletion of ours."""
+        if (gone := self._gone(item)) is not None:
+            self.remove(gone)
+
+    def _gone(self, item: O) -> Gone | None:
+        old = self._all.get(TemplateKey(item.metadata.namespace, item.metadata.name))
+        if old is None or old.metadata.uid != item.metadata.uid:
+            return None
+        return _as_gone(old, max(_version(old), _version(item)))
 
     def end(self, version: int) -> None:
         for key, old in list(self._all.items()):
             if key not in self._seen and _version(old) <= version:
-                del self._all[key]
-                self._changed(key, old, None)
+                (self.hold or self.remove)(_as_gone(old, version))
         self._dropped = {key: at for key, at in self._dropped.items() if at > version}
+
+    def has(self, gone: Gone) -> bool:
+        """Whether that very object is still here, as it was when it was deleted."""
+        old = self._all.get(TemplateKey(gone.namespace, gone.name))
+        return old is not None and old.metadata.uid == gone.uid and _version(old) <= gone.version
+
+    def remove(self, gone: Gone) -> None:
+        """The deletion takes place."""
+        if self.has(gone):
+            key = TemplateKey(gone.namespace, gone.name)
+            old = self._all.pop(key)
+            self._dropped[key] = gone.version
+            self._changed(key, old, None)
+
+
+def _as_gone(item: _HasMeta, version: int) -> Gone:
+    meta = item.metadata
+    return Gone(meta.namespace, meta.name, meta.uid, version, meta.creationTimestamp or "")
 
 
 def _version(item: _HasMeta) -> int:

@@ -57,6 +57,7 @@ class Placement:
             async with self.slices.turn() as turn:
                 for _ in state.adopt(dict(self.world.outputs.of(key))):
                     await turn.over()
+            self._keep_the_unclaimed(state)
             self.states[key] = state
         same = state.served.components == served.components and bool(state.target)
         view = state.view if same else served.view(key.group)
@@ -64,6 +65,16 @@ class Placement:
         state.settled, state.back = assignment.settled, assignment.back
         self.world.dirty(key).everything = True
         return state
+
+    def _keep_the_unclaimed(self, state: GroupState) -> None:
+        """Note the users whose preferences may have gone with their kind, unnoticed."""
+        kept, key = self.world.kept, state.key
+        if not kept.users_before:
+            return
+        for ref, observed in self.world.outputs.of(key).items():
+            for user in state.users_in(ref):
+                if not self.world.preferences.claimants(key.template_key, user):
+                    kept.adopt(key, user, observed.created)
 
     def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
         """Whether the group's pointer says all that already."""

@@ -185,7 +185,7 @@ class Pointers:
             await self.api.delete(RENDERED_GROUPS, key.namespace, item.metadata.name, uid=item.metadata.uid)
         except errors.NotFoundError:
             log.debug("gone already", extra={"group": str(key)})
-        self.world.groups.drop(item)
+        self.world.groups.discard(item)
 
     async def _create(self, key: GroupKey) -> AnyObject:
         name = naming.group_object(key.template, key.group)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from trimtab.engine.deletions import Gone
 from trimtab.kube.port import ObjectMeta
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
@@ -235,10 +236,14 @@ def _read_status(record: Preference, raw: msgspec.Raw) -> None:
 
 
 class Preferences:
-    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again."""
+    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again.
+
+    With ``hold`` set, deletions are handed to it instead, and take place by :meth:`remove`.
+    """
 
     def __init__(self, dirty: Callable[[GroupKey, str, str], None]) -> None:
         self._dirty = dirty
+        self.hold: Callable[[Gone], None] | None = None
         self._all: dict[tuple[str, str], Preference] = {}
         self._groups: dict[GroupKey, dict[tuple[str, str], Preference]] = {}
         self._claims: dict[TemplateKey, dict[str, Preference | list[Preference]]] = {}
@@ -301,15 +306,27 @@ class Preferences:
             new.accepted, new.history = old.accepted, old.history
 
     def drop(self, item: PreferenceObject) -> None:
+        """It is deleted, as somebody says."""
         old = self._all.get((item.metadata.namespace, item.metadata.name))
         if old is not None and old.uid == item.metadata.uid:
-            self._remove(old)
+            version = max(old.version, int(item.metadata.resourceVersion or 0))
+            (self.hold or self.remove)(_as_gone(old, version))
 
     def end(self, version: int) -> None:
         """A complete list as of ``version`` has ended: what it did not show is gone."""
         gone = [p for p in self._all.values() if p.seen != self._round and p.version <= version]
         for record in gone:
-            self._remove(record)
+            (self.hold or self.remove)(_as_gone(record, version))
+
+    def has(self, gone: Gone) -> bool:
+        """Whether that very object is still here, as it was when it was deleted."""
+        old = self._all.get((gone.namespace, gone.name))
+        return old is not None and old.uid == gone.uid and old.version <= gone.version
+
+    def remove(self, gone: Gone) -> None:
+        """The deletion takes place."""
+        if self.has(gone):
+            self._remove(self._all[gone.namespace, gone.name])
 
     def _insert(self, record: Preference) -> None:
         self._all[record.key] = record
@@ -347,3 +364,7 @@ class Preferences:
     def _mark(self, records: list[Preference]) -> None:
         for record in records:
             self._dirty(record.group_key, record.namespace, record.user)
+
+
+def _as_gone(record: Preference, version: int) -> Gone:
+    return Gone(record.namespace, record.name, record.uid, version, record.created)

@@ -37,12 +37,15 @@ class Removal:
     async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> None:
         """Remove what was rendered; what a deleted template said to Retain is let go instead.
 
-        ``judgement`` is what the group is missing from: None if its template is gone.
+        ``judgement`` is what the group is missing from: None if its template is gone. Nothing is removed while nothing
+        says that a person deleted it.
 
         :raises trimtab.kube.errors.ApiError: something is left; it is still labelled, so the next pass finds it.
         """
         outputs = list(self.world.outputs.of(key).values())
         if self.pointers.rendered_group(key) is None and not outputs:
+            return
+        if judgement is None and key.template_key in self.world.kept.templates:
             return
         await self._look_again(key.template_key, judgement)
         kept = [

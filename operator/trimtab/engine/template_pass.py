@@ -92,6 +92,8 @@ class TemplatePass:
         unknown = bool(sources) and key not in self.looked
         # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
         forsaken = gone and not sources
+        if key in self.world.kept.templates:
+            return
         if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         self._tidy(key, gone=gone)

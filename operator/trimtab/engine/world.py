@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from trimtab.core import naming
 from trimtab.core.plan import Ref
+from trimtab.engine.kept import Kept
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.observed import AnyObject, Objects, Outputs
 from trimtab.engine.preferences import GroupKey, Preferences, TemplateKey
@@ -93,6 +94,7 @@ class World:
         """Those of them that have the name which their group's is given"""
         self.namespaces: Objects[MetaOnly] = Objects(self._namespace_changed)
         self.snapshots: Objects[MetaOnly] = Objects(self._snapshot_changed)
+        self.kept = Kept()
         self.synced = False
         self.namespace_changed: Callable[[str], None] = lambda _name: None
 
@@ -126,6 +128,10 @@ class World:
         """All stores are complete: from now on changes are worked on."""
         self.dirt.clear()
         self.synced = True
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Work on everything."""
         for template in self.known_templates():
             self.enqueue_template(template)
         for key in {template_of(rollout) for rollout in self.rollouts} | {t.key for t in self.templates}:
@@ -182,6 +188,8 @@ class World:
 
     def _template_changed(self, key: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("ConfigTemplate").inc()
+        if new is not None:
+            self.kept.templates.discard(key)
         same = old is not None and new is not None and old.metadata.uid == new.metadata.uid
         if not same or old.metadata.generation != new.metadata.generation or old.status != new.status:  # type: ignore[union-attr]
             self.enqueue_template(key)
@@ -223,6 +231,8 @@ class World:
 
     def _rollout_changed(self, place: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("PolicyRollout").inc()
+        if new is not None:
+            self.kept.policies.discard(place)
         if new is None:
             self.enqueue_rollouts(place)  # actions on it that nobody has answered are on nothing now
         for template in {template_of(item) for item in (old, new) if item is not None}:

@@ -17,12 +17,25 @@ import msgspec
 from trimtab.kube import errors
 from trimtab.kube.fields import Path, assign, cut, leaves, merged_with
 from trimtab.kube.port import Body, Event, Page
-from trimtab.kube.resources import GROUP, NAMESPACES, Resource
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    GROUP,
+    NAMESPACES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
+    USER_PREFERENCES,
+    Resource,
+)
 
 T = TypeVar("T")
 Place = tuple[str, str]
 
 EPOCH = "2026-01-01T00:00:00Z"
+INSTALLED = "1970-01-01T00:00:00Z"
+"""When the kinds were created that every server in memory has: before all objects."""
+KINDS = (CONFIG_TEMPLATES, USER_PREFERENCES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS, RENDERED_GROUPS)
 _encode = msgspec.json.encode
 _SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 
@@ -70,7 +83,9 @@ class Memory:
         self.writes: list[Write] = []
         self.streams = True
         self._now = now
-        self._stored: dict[Resource, dict[Place, _Stored]] = {}
+        self._stored: dict[Resource, dict[Place, _Stored]] = {
+            CUSTOM_RESOURCE_DEFINITIONS: {("", _crd(kind)): _Stored(_definition(kind)) for kind in KINDS}
+        }
         self._log: list[_Change] = []
         self._compacted = 0
         self._epoch = 0
@@ -91,6 +106,26 @@ class Memory:
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """:raises NotFoundError: it is not there."""
         self._drop("remove", resource, (namespace, name))
+
+    def uninstall(self, kind: Resource) -> None:
+        """Delete a kind: first it is terminating, then its objects go, then it does."""
+        place = ("", _crd(kind))
+        body = _copy(self._find(CUSTOM_RESOURCE_DEFINITIONS, place).body)
+        body["metadata"]["deletionTimestamp"] = self._now()
+        self._of(CUSTOM_RESOURCE_DEFINITIONS)[place] = _Stored(body)
+        for where in list(self._of(kind)):
+            self.remove(kind, *where)
+
+    def uninstalled(self, kind: Resource) -> None:
+        """The kind is gone: the server does not know it any more."""
+        self.remove(CUSTOM_RESOURCE_DEFINITIONS, "", _crd(kind))
+        self.break_watches()
+
+    def install(self, kind: Resource, created: str, **annotations: str) -> None:
+        """Create the kind again, without objects."""
+        made = _definition(kind)
+        made["metadata"] = {"name": _crd(kind), "creationTimestamp": created, "annotations": annotations}
+        self.put(CUSTOM_RESOURCE_DEFINITIONS, made)
 
     def objects(self, resource: Resource) -> list[Body]:
         """Copies of all objects of a kind, by namespace and name."""
@@ -125,6 +160,7 @@ class Memory:
         limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
         """A consistent list in chunks. :raises GoneError: compacted between two chunks."""
+        self._check_known(resource)
         version = self.version
         found = [
             stored.body
@@ -153,6 +189,7 @@ class Memory:
         timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """Events after ``version`` for ``timeout`` seconds. :raises GoneError: ``version`` is compacted."""
+        self._check_known(resource)
         position, epoch = int(version or 0), self._epoch
         until = asyncio.get_running_loop().time() + timeout
         while True:
@@ -189,6 +226,7 @@ class Memory:
         timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
         """:raises InvalidError: ``streams`` is off."""
+        self._check_known(resource)
         if not self.streams:
             raise errors.InvalidError(422, "Invalid", "sendInitialEvents is forbidden")
         version = self.version
@@ -281,6 +319,10 @@ class Memory:
     def _of(self, resource: Resource) -> dict[Place, _Stored]:
         return self._stored.setdefault(resource, {})
 
+    def _check_known(self, resource: Resource) -> None:
+        if resource.group == GROUP and ("", _crd(resource)) not in self._of(CUSTOM_RESOURCE_DEFINITIONS):
+            raise errors.NotFoundError(404, "NotFound", "the server could not find the requested resource")
+
     def _find(self, resource: Resource, place: Place) -> _Stored:
         found = self._of(resource).get(place)
         if found is None:
@@ -290,6 +332,7 @@ class Memory:
     def _store(self, verb: str, resource: Resource, place: Place, body: Body, old: _Stored | None) -> Body:
         """Put a body in place, under a new version if that changes anything."""
         namespace, name = place
+        self._check_known(resource)
         if resource.namespaced and ("", namespace) not in self._of(NAMESPACES):
             raise errors.NotFoundError(404, "NotFound", f"namespaces {namespace!r} not found")
         body = _copy(body)
@@ -338,6 +381,15 @@ class Memory:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _crd(kind: Resource) -> str:
+    return f"{kind.plural}.{kind.group}"
+
+
+def _definition(kind: Resource) -> Body:
+    meta = {"name": _crd(kind), "uid": f"uid-{kind.plural}", "creationTimestamp": INSTALLED}
+    return {"metadata": meta, "status": {"conditions": [{"type": "Established", "status": "True"}]}}
 
 
 def _copy(body: Body) -> Body:

@@ -85,7 +85,7 @@ class Reflector(Generic[T]):
                 if self.watches:
                     await self._follow(version, relist_at)
                 else:
-                    await self._until_asked()
+                    await self._until_asked(self._relist_seconds)
             except errors.GoneError:
                 log.info("a version expired; listing again", extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(0))
@@ -93,7 +93,7 @@ class Reflector(Generic[T]):
                 failures += 1
                 self.problem = error.reason or str(error.status)
                 log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
-                await asyncio.sleep(_backoff(failures))
+                await self._until_asked(_backoff(failures))
 
     async def _fill(self, relist_at: float) -> str:
         """One complete list into the sink, and what follows it where it came as a stream; the version reached.
@@ -199,13 +199,13 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(_backoff(failures))
 
     def ask(self) -> None:
-        """List again soon: whoever watches may have missed something."""
+        """List again soon: whoever watches may have missed something, or the kind is there again."""
         self._asked.set()
 
-    async def _until_asked(self) -> None:
+    async def _until_asked(self, seconds: float) -> None:
         self._asked.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._relist_seconds):
+            async with asyncio.timeout(seconds):
                 await self._asked.wait()
 
     def _touch(self) -> None:

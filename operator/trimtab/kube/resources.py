@@ -46,6 +46,9 @@ EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 PODS = Resource("", "v1", "pods", "Pod")
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 JOBS = Resource("batch", "v1", "jobs", "Job")
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 OUTPUTS = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}

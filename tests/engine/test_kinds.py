@@ -214,7 +214,11 @@ async def test_a_kind_that_cannot_be_read_keeps_everything_in_force_until_it_can
     async with Operator(cluster, api) as operator:
         await operator.quiet()
         api.refusal = refusal
-        for resource, name in ((USER_PREFERENCES, "ann"), (POLICY_ROLLOUTS, "lock"), (CONFIG_TEMPLATES, "own")):
+        for resource, name in (
+            (USER_PREFERENCES, "ann"),
+            (POLICY_ROLLOUTS, "lock"),
+            (CONFIG_TEMPLATES, "own"),
+        ):
             cluster.remove(resource, name)
         await operator.quiet()
         assert cluster.documents() == before

@@ -1,5 +1,5 @@
-"""What a deletion is to the stores of what people write: it is handed on, and taken once the kind itself is known to stay
-(:mod:`trimtab.engine.kinds`)."""
+"""What a deletion is to the stores of what people write: it is handed on, and taken once the kind itself is known to
+stay (:mod:`trimtab.engine.kinds`)."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """No deletion is taken on the word of a kind that is going away.
 
-Deleting a CustomResourceDefinition deletes all of its objects, and no person meant what was rendered for them to go too.
-The API server marks a CRD as terminating before it deletes the first object, so a look at the CRD after a deletion tells
-the two apart. Deletions wait in here for that look, one for all that have come since the last:
+Deleting a CustomResourceDefinition deletes all of its objects, and no person meant what was rendered for them to go
+too. The API server marks a CRD as terminating before it deletes the first object, so a look at the CRD after a
+deletion tells the two apart. Deletions wait in here for that look, one for all that have come since the last:
 
-=====================================  ================================================================================
-the CRD                                deletions
-=====================================  ================================================================================
-is established                         are taken, but for objects older than the CRD: they vanished with its predecessor
-is terminating, absent or unreadable   are held: the stores keep the objects, and all that depends on them stays in force
-=====================================  ================================================================================
+====================================  ===============================================================================
+the CRD                               deletions
+====================================  ===============================================================================
+is established                        are taken, but for objects older than the CRD: they went with its predecessor
+is terminating, absent or unreadable  are held: the stores keep the objects, so all that depends on them is in force
+====================================  ===============================================================================
 
 What is held ends when an object of its name is there again, or when a cluster admin says that the rest is meant to go:
 :data:`ANNOTATION_SWEEP` on the CRD, with the CRD's own uid for a value, so that no copy of it ever says so.
@@ -64,8 +64,8 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A CRD as the API server has it. ``away`` says why no deletion counts; ``since`` is its creation, before which objects
-    belong to a predecessor, or empty if they are meant to go."""
+    """A CRD as the API server has it. ``away`` says why no deletion counts; ``since`` is its creation, before which
+    objects belong to a predecessor, or empty if they are meant to go."""
 
     away: str
     since: str = _LATER
@@ -214,8 +214,8 @@ class Kinds:
             log.warning("the CRD %s %s: what was rendered for its objects stays", name, away, extra=extra)
         elif kind.held:
             log.warning(
-                "the CRD %s was created again: what was rendered for missing objects stays until they are back, or until "
-                "the CRD is annotated %s=<its uid>",
+                "the CRD %s was created again: what was rendered for missing objects stays until they are back, "
+                "or until the CRD is annotated %s=<its uid>",
                 name,
                 ANNOTATION_SWEEP,
                 extra=extra,
@@ -232,4 +232,3 @@ class Kinds:
         }
         for resource, kind in self._kinds.items():
             DELETIONS_HELD.labels(resource.kind).set(len(kind.held) + at_start.get(resource, 0))
-

@@ -190,7 +190,7 @@ class Reading:
 
         def belongs(user: str) -> bool:
             assert self.keys is not None
-            digest = self.keys.digest({"seed": uid, "user": user})
+            digest = self.keys.unbound({"seed": uid, "user": user})
             return user == share.get("first") or place_of(digest) * 100 < percent
 
         return Serving(view, self._view(group, moved) if moved else None, belongs)

@@ -2,7 +2,8 @@
 
 The keys live in a Secret of the operator's namespace: ``fernet`` holds Fernet keys, one a line, the first one
 encrypts; ``digest`` is the key of every digest that is shown (names of snapshots, the digest annotation), so that
-nobody can confirm a guessed value by hashing it.
+a guessed value cannot be confirmed by hashing it. Each digest is bound to its purpose and its place as well, so that
+it cannot be confirmed by giving Trimtab the guess somewhere else either (decision 024).
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from trimtab.core.naming import DIGITS, UNBOUND_DIGITS
+
 KEPT = 20
 """Fernet keys that a rotation keeps: what was sealed under an older one cannot be opened any more."""
+Purpose = Literal["template", "policy", "value", "output", "restart", "job-name", "job"]
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -73,9 +78,16 @@ class Keys:
         except (InvalidToken, msgspec.DecodeError):
             raise UnreadableError("no key of Trimtab's opens this token") from None
 
-    def digest(self, value: Any, length: int = 16) -> str:
-        """HMAC-SHA256 of a JSON value, as that many hex digits."""
-        return hmac.new(self.digest_key, _canonical(value), hashlib.sha256).hexdigest()[:length]
+    def digest(self, purpose: Purpose, place: Iterable[str], value: Any) -> str:
+        """HMAC-SHA256 of a JSON value, as :data:`DIGITS` hex digits. Equal values have equal digests only for one
+        purpose and in one place."""
+        key = hmac.new(self.digest_key, f"trimtab.dev/{purpose}".encode(), hashlib.sha256).digest()
+        return hmac.new(key, _canonical([*place, value]), hashlib.sha256).hexdigest()[:DIGITS]
+
+    def unbound(self, value: Any) -> str:
+        """The digest of versions before digests were bound, as :data:`UNBOUND_DIGITS` hex digits. What these versions
+        wrote is recognised by it; nothing new may show it but which users belong to a share."""
+        return hmac.new(self.digest_key, _canonical(value), hashlib.sha256).hexdigest()[:UNBOUND_DIGITS]
 
     def _box(self) -> MultiFernet:
         return MultiFernet([Fernet(key) for key in self.fernet])

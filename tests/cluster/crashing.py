@@ -27,26 +27,27 @@ def crashes(kubectl: Kubectl) -> Crashes:
 
 
 class BadConfig:
-    """Values with which no pod lives: those of all keys with ``reload: Restart`` that a group serves."""
+    """Values with which no pod of a group lives: those of all keys with ``reload: Restart`` that it serves."""
 
     def __init__(self, api: Api, kubectl: Kubectl, system: str = SYSTEM) -> None:
         self._api, self._system = api, system
         self._crashes = crashes(kubectl)
 
-    def digest(self, values: Mapping[str, Any]) -> str:
-        """As workloads of such a group are stamped. An operator makes the keys when it leads first."""
+    def digest(self, values: Mapping[str, Any], namespace: str, group: str, template: str = "app") -> str:
+        """As workloads of that group are stamped. An operator makes the keys when it leads first."""
         found = wait_for(
             lambda: self._api.get("Secret", self._system, KEYS_SECRET), "Trimtab's keys are there"
         )
         assert found is not None
-        return Keys.from_secret(found["data"]).digest(dict(values))
+        keys = Keys.from_secret(found["data"])
+        return keys.digest("restart", (namespace, template, group), dict(values))
 
-    def crash(self, values: Mapping[str, Any], reason: str = CRASH_LOOP) -> str:
-        """From now on pods with these values crash; their digest."""
-        digest = self.digest(values)
+    def crash(self, values: Mapping[str, Any], namespace: str, group: str, reason: str = CRASH_LOOP) -> str:
+        """From now on pods of the group with these values crash; their digest."""
+        digest = self.digest(values, namespace, group)
         self._crashes.start(digest, reason=reason)
         return digest
 
-    def mend(self, values: Mapping[str, Any]) -> None:
-        """Pods with these values run, as all others."""
-        self._crashes.stop(self.digest(values))
+    def mend(self, values: Mapping[str, Any], namespace: str, group: str) -> None:
+        """Pods of the group with these values run, as all others."""
+        self._crashes.stop(self.digest(values, namespace, group))

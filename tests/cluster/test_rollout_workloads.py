@@ -92,7 +92,7 @@ def test_what_makes_the_canary_crash_goes_back_by_itself(
     shop = Shop(place, kind)
     before, pro = shop.generations(), shop.pods("pro")
     good, told = shop.digest("free"), len(restarts(operator, place))
-    broken = bad.crash({**HELLO, **NEW})
+    broken = bad.crash({**HELLO, **NEW}, place.name, "free")
 
     # when: it is rolled out
     place.policy(strategy=CANARY)
@@ -115,7 +115,7 @@ def test_what_makes_the_canary_crash_goes_back_by_itself(
     place.serves(OLD_PRO, "pro")
 
     # and once pods can live with it, a retry brings it to all, each once
-    bad.mend({**HELLO, **NEW})
+    bad.mend({**HELLO, **NEW}, place.name, "free")
     place.act("retry")
     place.reach("Succeeded")
     shop.healthy()
@@ -192,7 +192,8 @@ def test_a_template_that_makes_a_workload_crash_goes_back_by_itself(
     shop = Shop(place, "Deployment", strategy={})
     good = {group: shop.digest(group) for group in ("free", "pro")}
     boom = {**HELLO, "session.greeting": "boom", "session.minutes": 30}
-    bad.crash(boom)
+    for group in good:
+        bad.crash(boom, place.name, group)
     place.template(
         groups=_groups("Deployment"), keys=[*KEYS[:3], {**KEYS[3], "default": "boom"}], strategy={}
     )
@@ -203,4 +204,5 @@ def test_a_template_that_makes_a_workload_crash_goes_back_by_itself(
     shop.healthy()
     assert {group: shop.digest(group) for group in good} == good
     assert place.verdict("ConfigTemplate", "app") == ("False", "RolledBack")
-    bad.mend(boom)
+    for group in good:
+        bad.mend(boom, place.name, group)

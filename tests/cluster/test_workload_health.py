@@ -19,10 +19,9 @@ from trimtab.core.schema import compile_template
 from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
-from trimtab.engine.workloads import Workloads
+from trimtab.engine.workloads import Workloads, restart_digest
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import from_kubeconfig
-from trimtab.kube.memory import Memory
 from trimtab.sandbox.crashes import Crashes
 
 pytestmark = pytest.mark.cluster
@@ -47,7 +46,7 @@ def group_of(key: WorkloadKey, values: dict[str, Any] | None = None) -> GroupVie
     group = {"name": "free", "workloads": [{"kind": key.kind, "name": key.name}], "values": values or {}}
     outputs = [{"name": "app", "format": "JSON", "fileName": "app.json"}]
     spec = {"keys": [{"name": "port", "type": "Integer"}], "groups": [group], "outputs": outputs}
-    return group_view(compile_template("app", ConfigTemplateSpec.model_validate(spec)), "free")
+    return group_view(compile_template("app", ConfigTemplateSpec.model_validate(spec), key.namespace), "free")
 
 
 class Watched:
@@ -180,10 +179,10 @@ async def test_whoever_has_the_keys_knows_what_will_be_stamped(cluster: Any, nam
     view = group_of(WorkloadKey("Deployment", namespace, "web"), {"port": 0})
     config = BadConfig(api, cluster.kubectl, namespace)
 
-    digest = config.crash({"port": 0})
+    digest = config.crash({"port": 0}, namespace, "free")
 
-    assert digest == Workloads(Memory(), keys.digest).digest_of(view)
-    config.mend({"port": 0})
+    assert digest == restart_digest(keys, view)
+    config.mend({"port": 0}, namespace, "free")
 
 
 async def test_a_workload_comes_changes_scale_and_goes(

@@ -7,7 +7,8 @@ import base64
 import pytest
 from cryptography.fernet import Fernet
 
-from trimtab.crypto import Keys, UnreadableError
+from trimtab.core.naming import DIGITS, UNBOUND_DIGITS
+from trimtab.crypto import Keys, Purpose, UnreadableError
 
 
 def test_keys_survive_their_secret() -> None:
@@ -84,8 +85,30 @@ def test_malformed_keys_are_refused_without_being_shown(change: dict[str, str | 
 def test_a_digest_is_keyed_and_the_same_for_equal_values() -> None:
     keys = Keys.fresh()
 
-    assert keys.digest({"a": 1, "b": 2}) == keys.digest({"b": 2, "a": 1})
-    assert keys.digest("a") != keys.digest("b")
-    assert keys.digest("a") != Keys.fresh().digest("a"), "nobody confirms a guess by hashing it"
-    assert len(keys.digest("a", 10)) == 10
-    assert keys.digest("a", 16).startswith(keys.digest("a", 10))
+    def digest(value: object, keys: Keys = keys) -> str:
+        return keys.digest("value", ("music", "app"), value)
+
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest("a") != digest("b")
+    assert digest("a") != digest("a", Keys.fresh()), "a guess cannot be confirmed by hashing it"
+    assert keys.unbound("a") != Keys.fresh().unbound("a")
+    assert {len(digest("a")), len(keys.unbound("a"))} == {DIGITS, UNBOUND_DIGITS}
+
+
+@pytest.mark.parametrize(
+    ("purpose", "place"),
+    [
+        ("output", ("music", "app")),
+        ("value", ("music2", "app")),
+        ("value", ("music", "app2")),
+        ("value", ("music",)),
+        ("value", ("music", "app", "")),
+        ("value", ("musicapp",)),
+    ],
+)
+def test_equal_values_have_different_digests_elsewhere_and_for_another_purpose(
+    purpose: Purpose, place: tuple[str, ...]
+) -> None:
+    keys = Keys.fresh()
+
+    assert keys.digest(purpose, place, "4711") != keys.digest("value", ("music", "app"), "4711")

@@ -44,7 +44,7 @@ SECRETS = ("hunter", "^[a-z")
 
 def _digest(path: list[str], value: Any) -> str:
     """As keyed ones: the place is part of it."""
-    return hashlib.sha256(json.dumps([path, value], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([path, value], sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _data(part: str, content: tuple[Spec, snapshot.Taken], *, digests: bool = True) -> Spec:

@@ -178,9 +178,9 @@ class Play:
         self.api.create(body)
         self.verdict("RolloutAction", verb, "True")
 
-    def crash(self, values: Body) -> None:
-        """No pod lives with these values, in this cluster, from now on."""
-        digest = KEYS.digest(values)
+    def crash(self, values: Body, group: str = "free") -> None:
+        """No pod of the group lives with these values, in this cluster, from now on."""
+        digest = KEYS.digest("restart", (self.namespace, "app", group), values)
         if digest not in self.ground.crashing:
             Crashes(self.ground.kubectl).start(digest)
             self.ground.crashing.add(digest)

@@ -185,7 +185,7 @@ class Serving:
 
     def _belongs(self, source: _Source, group: str, user: str, percent: int) -> bool:
         first = (self._pointers.get(group, {}).get("share") or {}).get("first")
-        place = place_of(KEYS.digest({"seed": source.uid, "user": user}, 16))
+        place = place_of(KEYS.unbound({"seed": source.uid, "user": user}))
         return user == first or place < percent / 100
 
     def _check_growth(self, change: Change, group: str, entry: str, lost: frozenset[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.preferences import GroupKey
-from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, Workloads
+from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, Workloads, restart_digest
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
@@ -61,7 +62,7 @@ class Process:
         self, api: Any, views: dict[GroupKey, GroupView], *, watched: bool = True, **options: Any
     ) -> None:
         self.health = HealthWatch(api, self._changed) if watched else None
-        self.workloads = Workloads(api, KEYS.digest, self.health, self._again, **options)
+        self.workloads = Workloads(api, partial(restart_digest, KEYS), self.health, self._again, **options)
         self.views, self.problems = views, dict[GroupKey, list[str]]()
         self._queue: asyncio.Queue[GroupKey] = asyncio.Queue()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(4)]
@@ -148,7 +149,7 @@ class Case:
 
 
 def digest(found: GroupView) -> str:
-    return Workloads(Memory(), KEYS.digest).digest_of(found)
+    return restart_digest(KEYS, found)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_what_users_files_hold_of_the_group_is_served_to_it() -> None:
 
 
 def test_the_digest_is_keyed() -> None:
-    other = Workloads(Memory(), Keys.fresh().digest).digest_of(view())
+    other = restart_digest(Keys.fresh(), view())
 
     assert other != digest(view())
 
@@ -376,7 +377,8 @@ async def test_nothing_restarts_twice_for_one_change_whoever_dies(after: bool) -
             await asyncio.sleep(60)
 
             assert case.generations() == [2] * 12, f"write {at}"
-            assert len({case.digest(name) for name in case.names}) == 1
+            digests = {case.digest(name) for name in case.names}
+            assert digests == {restart_digest(KEYS, view({"port": 1}, name=name)) for name in case.names}
             assert len(case.memory.writes) == 12
 
 

@@ -27,7 +27,7 @@ class Case:
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Cluster().memory
         self.store = Outputs(lambda *_: None)
-        self.writer = Writer(self.memory, self.store, lambda value: "digest")
+        self.writer = Writer(self.memory, self.store, lambda ref, value: "digest")
         self.last: dict[Ref, Desired] = {}
 
     async def make(self, *wanted: Desired) -> list[Failure]:

@@ -92,6 +92,7 @@ class Trial:
         self._engine = Engine(self.memory, Settings("default"), lambda: True, lambda: "1970-01-01T00:00:00Z")
         self._engine.verdicts.statuses = self._said
         self._engine.snapshots.keys = Keys.fresh()
+        self._engine.snapshots.trusting = True
 
     def put(self, resource: Resource, body: Body) -> None:
         """Give the engine an object, as its reflectors would."""

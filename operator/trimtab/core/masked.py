@@ -13,7 +13,7 @@ from typing import Any
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.meta import ApiModel
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core import snapshot
+from trimtab.core import naming, snapshot
 from trimtab.core.snapshot import Spec, Taken
 
 SEALED_FIELDS = frozenset(("default", "enum", "minimum", "maximum", "pattern", "notPattern", "items"))
@@ -66,11 +66,17 @@ def _masked(
 ) -> Masked:
     try:
         whole = model.model_validate(data[part]).model_dump(by_alias=True, exclude_none=True)
-        digests = {} if blind else data.get("digests") or {}
+        digests = {} if blind else _digests(data)
         content = join(whole, [(path.split("/"), Hidden(digest)) for path, digest in digests.items()])
     except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
         raise UnreadableError(f"it holds no {part} ({type(error).__name__})") from None
     return Masked(content, "sealed" in data and not digests)
+
+
+def _digests(data: Mapping[str, Any]) -> Mapping[str, str]:
+    """The digests by path. Those of versions before digests were bound to their place compare with no others."""
+    digests = data.get("digests") or {}
+    return {} if any(map(naming.is_unbound, digests.values())) else digests
 
 
 def compilable(content: Spec) -> ConfigTemplateSpec:

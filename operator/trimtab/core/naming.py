@@ -40,6 +40,8 @@ DEFAULT_USER = "_default"
 """Stands for every user without a preference; nobody may be called so."""
 
 MAX_NAME = 253
+DIGITS, UNBOUND_DIGITS = 20, 16
+"""Hex digits of a keyed digest, and of one from before digests were bound to their place: so they are told apart."""
 _RESERVED_GROUP = re.compile(r"(^|-)users-[0-9]+$|^u(-|$)")
 _SHARD = re.compile(r"-users-([0-9]+)$")
 
@@ -56,12 +58,25 @@ def user_object(template: str, preference: str) -> str:
     return f"{template}-u-{preference}"
 
 
-def snapshot_object(template: str, content_hash: str) -> str:
-    return f"{template}-{content_hash}"
+def snapshot_object(stem: str, content_hash: str) -> str:
+    """``stem`` is the template's name, or a policy's :func:`policy_stem`."""
+    return f"{stem}-{content_hash}"
 
 
-def policy_snapshot(policy: str, content_hash: str) -> str:
-    return f"{policy[:200].rstrip('-.')}-policy-{content_hash}"
+def policy_stem(policy: str) -> str:
+    """The name of a policy's snapshots without their hash."""
+    return f"{policy[:200].rstrip('-.')}-policy"
+
+
+def stem_and_hash(snapshot: str) -> tuple[str, str]:
+    """A snapshot's name without its content's hash, and the hash."""
+    stem, _, content_hash = snapshot.rpartition("-")
+    return stem, content_hash
+
+
+def is_unbound(digest: str) -> bool:
+    """Whether a digest is of a version before digests were bound to their place."""
+    return len(digest) == UNBOUND_DIGITS
 
 
 def ambiguous_group(group: str) -> str:

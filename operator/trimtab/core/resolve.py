@@ -63,6 +63,8 @@ class GroupView:
     """Keys that need more than a plain overlay when a user sets them."""
     locks: Mapping[str, Lock]
     limits: Mapping[str, Limits]
+    unbound: bool = False
+    """Whether digests of it are as in versions before they were bound to their place."""
 
     def resolve(self, given: bytes | Mapping[str, Any]) -> Resolution:
         """Resolve one user's values, given as JSON text or as a mapping."""
@@ -175,7 +177,9 @@ def setters(layers: Iterable[Layer], name: str) -> list[Setter]:
     return [(layer.name, layer.values[name]) for layer in layers if name in layer.values]
 
 
-def group_view(schema: Schema, name: str, policies: Iterable[Policy] = ()) -> GroupView:
+def group_view(
+    schema: Schema, name: str, policies: Iterable[Policy] = (), *, unbound: bool = False
+) -> GroupView:
     """The view of one group under the policies in whose scope it is, in any order, compiled for this schema.
 
     :raises KeyError: no such group.
@@ -203,6 +207,7 @@ def group_view(schema: Schema, name: str, policies: Iterable[Policy] = ()) -> Gr
         special=schema.special | locks.keys() | constrained.keys(),
         locks=locks,
         limits={key: Limits.of(schema.keys[key], found) for key, found in constrained.items()},
+        unbound=unbound,
     )
     if not order:
         return view

@@ -72,6 +72,8 @@ class Schema:
     """States of the largest pattern: what a character of a user's values costs at most."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """The most characters that the layers below users' set for a key."""
+    namespace: str = ""
+    """The template's."""
 
     @property
     def user_outputs(self) -> tuple[Output, ...]:
@@ -135,6 +137,7 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Sch
             + _lengths(group.layers[-1] for group in groups.values())
         ),
         heaviest=max((key.states for key in keys.values()), default=0),
+        namespace=home,
     )
 
 

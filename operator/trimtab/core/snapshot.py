@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
+from typing import Any, Literal
 
+Part = Literal["spec", "policy"]
+"""Where a snapshot's data holds its public half: a template's, or a policy's."""
 Spec = dict[str, Any]
 Taken = list[tuple[list[str], Any]]
 
@@ -105,3 +107,8 @@ def join_policy(public: Spec, taken: Taken) -> Spec:
         else:
             next(entry for entry in policy[section] if entry["key"] == key)[rest[0]] = value
     return {**public, "policy": policy}
+
+
+def joined(part: Part, public: Spec, taken: Taken) -> Spec:
+    """The whole content, of a template or a policy."""
+    return join(public, taken) if part == "spec" else join_policy(public, taken)

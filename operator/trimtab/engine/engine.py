@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.core import naming
+from trimtab.core.plan import Ref
+from trimtab.core.resolve import GroupView
 from trimtab.crypto import Keys
 from trimtab.engine.answers import Answers
 from trimtab.engine.assignments import Assignments
@@ -39,7 +41,7 @@ from trimtab.engine.template_pass import TemplatePass
 from trimtab.engine.templates import Templates
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.watching import Watching
-from trimtab.engine.workloads import Workloads
+from trimtab.engine.workloads import Workloads, restart_digest
 from trimtab.engine.world import Work, World
 from trimtab.engine.writer import Writer
 from trimtab.gates import Measurement
@@ -99,11 +101,11 @@ class Engine:
         self.templates = Templates(self.world, self.snapshots)
         self.policies = Policies(self.snapshots)
         self.sources = Sources(self.world)
-        self.writer = Writer(api, self.world.outputs, self._digest)
+        self.writer = Writer(api, self.world.outputs, self._output_digest)
         self.verdicts = Verdicts(self.world, self.statuses, now)
         pointers = Pointers(api, self.world, now)
         self.health = HealthWatch(api, self._workload_changed)
-        workloads = Workloads(api, self._digest, self.health, self._restart_now)
+        workloads = Workloads(api, self._restart_digest, self.health, self._restart_now)
         assignments = Assignments(self.templates, self.policies, self.sources, pointers)
         self.groups = Groups(
             api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads, assignments
@@ -142,11 +144,17 @@ class Engine:
         self.leading = asyncio.Event()
         self._backoff = Backoff()
 
-    def _digest(self, value: object) -> str:
+    def _keys(self) -> Keys:
         keys = self.snapshots.keys
         if keys is None:
             raise errors.NotLeaderError
-        return keys.digest(value)
+        return keys
+
+    def _output_digest(self, ref: Ref, data: object) -> str:
+        return self._keys().digest("output", ref, data)
+
+    def _restart_digest(self, view: GroupView) -> str:
+        return restart_digest(self._keys(), view)
 
     def _rotated(self, keys: Keys) -> None:
         self.snapshots.keys = keys

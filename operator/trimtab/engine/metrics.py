@@ -11,6 +11,9 @@ STATUS_FAILURES = Counter(
     "trimtab_status_failures_total", "Status writes that the API server did not take.", ["kind", "reason"]
 )
 DRIFT = Counter("trimtab_drift_total", "Hand edits of outputs that were put back.")
+SNAPSHOTS_ALTERED = Counter(
+    "trimtab_snapshots_altered_total", "Snapshots that were not used, as they hold not what their name says."
+)
 RECONCILES = Counter(
     "trimtab_reconciles_total", "Passes over a template or group, by what came of it.", ["what", "result"]
 )

@@ -145,4 +145,4 @@ class Placement:
         return ShareState(served, served.view(key.group), percent, int(pointer["number"]), first, position)
 
     def _position(self, seed: str) -> Callable[[str], float]:
-        return lambda user: place_of(self.templates.snapshots.hash({"seed": seed, "user": user}))
+        return lambda user: place_of(self.templates.snapshots.position(seed, user))

@@ -16,14 +16,16 @@ from trimtab.core import naming, reasons, snapshot
 from trimtab.core.policy import Policy, compile_policy, in_scope, within
 from trimtab.core.problems import RejectedError, Violation, summary
 from trimtab.core.schema import Schema
+from trimtab.core.snapshot import Part
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import TemplateKey
 from trimtab.engine.snapshots import Snapshots, template_labels
 from trimtab.engine.templates import shape_violations, unsupported_message
+from trimtab.engine.vault import TooLargeError
 
 log = logging.getLogger(__name__)
 
-PART = "policy"
+PART: Part = "policy"
 """Where a snapshot's data holds a policy's content."""
 COMPILED = 4
 """How many compiled forms of one content are kept: it lies over few versions of its template at a time."""
@@ -68,22 +70,28 @@ class Policies:
 
     def content(self, item: AnyObject) -> Content:
         """What the policy's content is called; it need not be stored yet."""
-        meta = item.metadata
-        hashed = self.snapshots.hash(snapshot.policy_content(item.spec))
-        name = naming.policy_snapshot(meta.name, hashed)
+        meta, stem = item.metadata, naming.policy_stem(item.metadata.name)
+        whole = snapshot.policy_content(item.spec)
+        hashed = self.snapshots.hash(PART, meta.namespace, stem, whole, item.status)
+        name = naming.snapshot_object(stem, hashed)
         return Content(hash=hashed, snapshot=name, generation=meta.generation)
 
     async def keep(self, item: AnyObject, schema: Schema) -> None:
         """Make sure that the content's snapshot exists.
 
         :raises trimtab.kube.errors.ApiError: it could not be stored.
+        :raises RefusedError: it never can be.
         """
         meta = item.metadata
         place = TemplateKey(meta.namespace, self.content(item).snapshot or "")
         template = TemplateKey(meta.namespace, schema.name)
         labels = {**template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
         halves = snapshot.split_policy(snapshot.policy_content(item.spec), schema.sensitive)
-        await self.snapshots.store(place, PART, halves, labels, meta.generation)
+        try:
+            await self.snapshots.store(place, PART, halves, labels, meta.generation)
+        except TooLargeError as error:
+            message = f"{error}; shorten its values or split the policy"
+            raise RefusedError.by([Violation("spec", "policy", "size", message)]) from None
 
     async def spec(self, place: TemplateKey) -> PolicyRolloutSpec | None:
         """A stored policy's content, or None if it is gone or unreadable (which is logged).
@@ -93,12 +101,12 @@ class Policies:
         found = self._specs.get(place)
         if found is not None:
             return found
-        halves = await self.snapshots.read(place, PART)
-        if halves is None:
+        content = await self.snapshots.read(place, PART)
+        if content is None:
             return None
         try:
-            spec = PolicyRolloutSpec.model_validate(snapshot.join_policy(*halves))
-        except (ValidationError, KeyError, StopIteration) as error:
+            spec = PolicyRolloutSpec.model_validate(content)
+        except ValidationError as error:
             log.error(
                 "a policy's snapshot is unreadable: %s", type(error).__name__, extra={"snapshot": str(place)}
             )

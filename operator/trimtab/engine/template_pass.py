@@ -52,6 +52,7 @@ class TemplatePass:
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
         self._send(key, judgement, wanted, unserved, changed=changed)
+        await self.snapshots.restore(key, self._needed(key))
         await self._prune(key, gone=judgement is None)
         if judgement is not None:
             self._seen[key] = _content(judgement)

@@ -23,14 +23,16 @@ from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
 from trimtab.core.schema import Schema, compile_template
+from trimtab.core.snapshot import Part
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
 from trimtab.core.strategy import compile_strategy
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.snapshots import Snapshots, template_labels
+from trimtab.engine.vault import TooLargeError
 from trimtab.engine.world import World
 
-PART = "spec"
+PART: Part = "spec"
 """Where a snapshot's data holds a template's content."""
 
 COMPILED = 4
@@ -61,7 +63,13 @@ class Served:
 
     def view(self, group: str) -> GroupView:
         """One group's view. :raises KeyError: no such group."""
-        return group_view(self.schema, group, self.policies)
+        return group_view(self.schema, group, self.policies, unbound=self._is_unbound)
+
+    @property
+    def _is_unbound(self) -> bool:
+        """Whether all of it is from before digests were bound to their place: workloads are stamped with it already."""
+        names = (self.snapshot, *(name for _, name in self.refs))
+        return all(naming.is_unbound(naming.stem_and_hash(name)[1]) for name in names)
 
 
 Beside = tuple[tuple[str, PolicyRolloutSpec], ...]
@@ -133,7 +141,7 @@ class Templates:
         verdict, schema = self._examine(item)
         accepted = beside = None
         if schema is not None:
-            name = self._name(key, item.spec)
+            name = self._name(item)
             if (
                 item.status.get("snapshot") != name
             ):  # else it has been accepted: a policy may have gone back since
@@ -142,9 +150,13 @@ class Templates:
                 verdict = refusal or verdict
                 beside = beside if refusal else None
             if beside is None:
-                await self._store(key, name, item.spec, meta.generation)
-                accepted = Served(schema, name)
-                self._remember(key, name, schema)
+                try:
+                    await self._store(key, name, item.spec, meta.generation)
+                except TooLargeError as error:
+                    verdict = _too_large(error)
+                else:
+                    accepted = Served(schema, name)
+                    self._remember(key, name, schema)
         judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside)
         self.judged[key] = judgement
         if verdict.ready == FALSE:
@@ -207,9 +219,11 @@ class Templates:
         """Who comes first: what is rendered already, then the older one."""
         return not self.world.rendered(item.key), item.metadata.creationTimestamp or "", item.metadata.uid
 
-    def _name(self, key: TemplateKey, spec: dict[str, Any]) -> str:
+    def _name(self, item: AnyObject) -> str:
         """The name of the content's snapshot."""
-        return naming.snapshot_object(key.name, self.snapshots.hash(snapshot.content(spec)))
+        namespace, name = item.key
+        hashed = self.snapshots.hash(PART, namespace, name, snapshot.content(item.spec), item.status)
+        return naming.snapshot_object(name, hashed)
 
     async def _store(self, key: TemplateKey, name: str, spec: dict[str, Any], generation: int) -> None:
         """Make sure that the content's snapshot exists."""
@@ -226,13 +240,13 @@ class Templates:
         if found is not None:
             self._schemas[key, name] = self._schemas.pop((key, name))  # the latest used go last
             return found
-        halves = await self.snapshots.read(TemplateKey(key.namespace, name), PART)
-        if halves is None:
+        content = await self.snapshots.read(TemplateKey(key.namespace, name), PART)
+        if content is None:
             return None
         try:
-            spec = ConfigTemplateSpec.model_validate(snapshot.join(*halves))
+            spec = ConfigTemplateSpec.model_validate(content)
             schema = compile_template(key.name, spec, key.namespace)
-        except (ValidationError, RejectedError, KeyError, StopIteration) as error:
+        except (ValidationError, RejectedError) as error:
             log.error(
                 "a snapshot does not compile: %s",
                 type(error).__name__,
@@ -258,6 +272,11 @@ class Templates:
         mine = [place for place in self._schemas if place[0] == key]
         for place in mine[:-COMPILED]:
             del self._schemas[place]
+
+
+def _too_large(error: TooLargeError) -> Verdict:
+    violation = Violation("spec", "template", "size", f"{error}; shorten its values or split the template")
+    return refused(reasons.REJECTED, summary((violation,)), (violation,))
 
 
 def _refusal_beside(schema: Schema, policies: Beside) -> Verdict | None:

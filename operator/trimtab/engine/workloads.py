@@ -25,6 +25,7 @@ from trimtab.core.pods import digest_in
 from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView
 from trimtab.core.turns import AT_ONCE, Claim, Turn, admits, next_of
+from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.metrics import WRITES
@@ -65,15 +66,24 @@ class _Restarting(NamedTuple):
     claim: Claim
 
 
+def restart_digest(keys: Keys, view: GroupView) -> str:
+    """Of the values that the group's workloads need a restart for, bound to the group."""
+    values = restarting(view)
+    if view.unbound:
+        return keys.unbound(values)
+    return keys.digest("restart", (view.schema.namespace, view.schema.name, view.group.name), values)
+
+
 @dataclass(slots=True)
 class Workloads:
-    """``digest`` is keyed. Without ``health`` nothing is waited for.
+    """``digest`` is keyed: of the values that a group's workloads need a restart for. Without ``health`` nothing is
+    waited for.
 
     ``again(group)`` is called when it is a waiting group's turn: :meth:`restart` is to be called once more.
     """
 
     api: Api
-    digest: Callable[[object], str]
+    digest: Callable[[GroupView], str]
     health: HealthWatch | None = None
     again: Callable[[GroupKey], None] = lambda _group: None
     at_once: int = AT_ONCE
@@ -84,13 +94,9 @@ class Workloads:
     """The groups that wait, and for what"""
     _timer: asyncio.TimerHandle | None = None
 
-    def digest_of(self, view: GroupView) -> str:
-        """Of the values that the group's workloads need a restart for."""
-        return self.digest(restarting(view))
-
     def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
         """What the pods of these workloads of the group carry."""
-        digest, group, shared = self.digest_of(view), view.group.spec.name, view.schema.shared
+        digest, group, shared = self.digest(view), view.group.spec.name, view.schema.shared
         return {key: mark(digest, group, shared=key in shared) for key in keys}
 
     async def restart(

@@ -220,10 +220,11 @@ class World:
                 self.report(group.template_key)
 
     def _snapshot_changed(self, key: TemplateKey, old: MetaOnly | None, new: MetaOnly | None) -> None:
-        """A new one may be of content that was edited again meanwhile, so that nobody needs it; one that is gone may be
-        needed, and is made again where its content is known."""
+        """A new one may be of content that was edited again meanwhile, so that it is not needed; one that is gone, or
+        another one now, may be needed, and is made again where its content is known."""
         some = new or old
-        if some is not None and (old is None or new is None):
+        other = old is None or new is None or old.metadata.uid != new.metadata.uid
+        if some is not None and other:
             template = TemplateKey(key.namespace, (some.metadata.labels or {}).get(naming.LABEL_TEMPLATE, ""))
             self.enqueue_template(template)
             if new is None:

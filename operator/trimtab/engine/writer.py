@@ -53,9 +53,9 @@ class Failure:
 
 
 class Writer:
-    """``digest`` is keyed: it gives what the digest annotation says of an object's data."""
+    """``digest`` is keyed: it gives what the digest annotation of an object says of its data."""
 
-    def __init__(self, api: Api, outputs: Outputs, digest: Callable[[object], str]) -> None:
+    def __init__(self, api: Api, outputs: Outputs, digest: Callable[[Ref, object], str]) -> None:
         self._api, self._outputs, self._digest = api, outputs, digest
         self._slots = asyncio.Semaphore(PARALLEL)
 
@@ -187,7 +187,7 @@ class Writer:
         data: dict[str, str] = dict(desired.data)
         if ref.kind == "Secret":
             data = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
-        digest = self._digest(data)
+        digest = self._digest(ref, data)
         metadata: Body = {
             "name": ref.name,
             "namespace": ref.namespace,

@@ -17,7 +17,7 @@ import msgspec
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
-from trimtab.engine.assignments import Assignment, Assignments, Undecided
+from trimtab.engine.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.cases import Case
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.membership import holder
@@ -62,7 +62,7 @@ class _Said(Statuses):
 class _Pinned(Assignments):
     """Every group on what its pointer says."""
 
-    async def of(self, key: GroupKey) -> Assignment | Undecided | None:
+    async def of(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
         pointer = self.pointers.current(key)
         if pointer is None or await self.templates.judge(key.template_key) is None:
             return await Assignments.of(self, key)

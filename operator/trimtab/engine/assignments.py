@@ -30,6 +30,22 @@ UNDECIDED = Undecided.UNDECIDED
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Content that a group needs and that is not there, or is not what was stored: the group stays as it is."""
+
+    snapshot: str
+    policy: str = ""
+
+    def __str__(self) -> str:
+        whose = f"PolicyRollout {self.policy}" if self.policy else "the template"
+        remedy = f"change {whose}, so that new content is stored"
+        return (
+            f"ControllerRevision {self.snapshot}, which holds content of {whose}, is missing or was altered; "
+            f"what is rendered stays as it is. Restore it from a backup, or {remedy}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A share of the group's users who are served something else already. ``seed`` is what they are chosen by."""
 
@@ -110,7 +126,7 @@ class Assignments:
     pointers: Pointers
     _served: dict[tuple[TemplateKey, Components], Served] = field(default_factory=dict)
 
-    async def of(self, key: GroupKey) -> Assignment | Undecided | None:
+    async def of(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
         """What the group shall serve; None: it should not be.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
@@ -224,13 +240,13 @@ class Assignments:
 
     async def build(
         self, key: GroupKey, template: str | None, policies: dict[str, str | None]
-    ) -> Served | Undecided | None:
+    ) -> Served | Unreadable | None:
         """The content by its parts, without what is not for this group; None: that template has no such group."""
         if template is None:
             return None
         schema = await self.templates.load(key.template_key, template)
         if schema is None:
-            return UNDECIDED
+            return Unreadable(template)
         group = schema.groups.get(key.group)
         if group is None:
             return None
@@ -242,7 +258,9 @@ class Assignments:
                 TemplateKey(key.namespace, snapshot), key.template, group.spec
             )
             if covers is None:
-                return UNDECIDED  # not to know what a policy says is no reason to serve the group without it
+                return Unreadable(
+                    snapshot, name
+                )  # not to know what a policy says is no reason to serve the group without it
             if covers:
                 refs.append((name, snapshot))
         identity = (key.template_key, (template, tuple(refs)))

@@ -22,6 +22,7 @@ from trimtab.core.rollout import planned
 from trimtab.core.schema import Schema
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
+from trimtab.engine.assignments import Unreadable
 from trimtab.engine.pointers import Entry, Pointers, components_of
 from trimtab.engine.policies import Policies, RefusedError
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -214,8 +215,13 @@ class Cases:
             raise RefusedError.by([_no_scope(spec)])
         scope = scope or {name: {} for name in sorted(gone)}  # all have left: it has nothing to do any more
         target = self.policies.content(source.item)
+        notices = list(policy.notices)
         for content in _returning(source.progress, target, source.progress.stable):
             place = TemplateKey(key.namespace, content)
+            if await self.policies.spec(place) is None:
+                notices.append(
+                    Notice("spec", reasons.CONTENT_UNREADABLE, str(Unreadable(content, source.name)))
+                )
             was = {g.name for g in schema.spec.groups if await self.policies.covers(place, key.name, g)}
             scope |= _labels(g for g in schema.spec.groups if g.name in was)
         order = {name: number for number, name in enumerate(schema.groups)}
@@ -229,7 +235,7 @@ class Cases:
         near = {policy.name for policy in others if policy.groups & scope.keys()}
         beside = ((name, held) for name, held in self._held(key, source) if name in near)
         basis = _basis(tuple(scope), template or "", beside)
-        return Case(source, target, strategy, None, policy.notices, tuple(scope), basis=basis)
+        return Case(source, target, strategy, None, tuple(notices), tuple(scope), basis=basis)
 
     async def _schema(self, key: TemplateKey, judgement: Judgement) -> Schema:
         """What policies are judged against: the template as accepted, or as served while an edit of it is refused."""

@@ -13,7 +13,7 @@ from trimtab.core.entries import GROUP
 from trimtab.core.plan import Observed, Ref
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine import users
-from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments
+from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Unreadable
 from trimtab.engine.backoff import PASSING_SECONDS, doubled
 from trimtab.engine.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
 from trimtab.engine.group_state import GroupState
@@ -27,6 +27,7 @@ from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.refusals import NEVER
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices
+from trimtab.engine.snapshots import UNREAD_SECONDS
 from trimtab.engine.templates import Templates
 from trimtab.engine.verdicts import Verdicts
 from trimtab.engine.workloads import Workloads
@@ -91,11 +92,23 @@ class Groups:
         assignment = await self.placement.assignment(key)
         if assignment is UNDECIDED:
             return  # its rollout looks first, and sends the group here
+        if isinstance(assignment, Unreadable):
+            self._say_unreadable(key, assignment)
+            return
         if assignment is None:
             await self._without_target(key)
             return
         with self.templates.snapshots.in_use(*_snapshots(assignment)):
             await self._pass(key, assignment)
+
+    def _say_unreadable(self, key: GroupKey, content: Unreadable) -> None:
+        """The group stays as it is, says so, and looks again before long."""
+        verdict = Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(content))
+        if self.outcomes.get(key) != verdict:
+            self.outcomes[key] = verdict
+            self.verdicts.unrendered(key, verdict)
+            self.world.report(key.template_key)
+        self.world.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.world.dirty(key)

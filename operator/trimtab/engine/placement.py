@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trimtab.core.schema import Schema
 from trimtab.core.shares import place_of
 from trimtab.core.status import Verdict
-from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Undecided
+from trimtab.engine.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.group_state import GroupState, ShareState
 from trimtab.engine.membership import reaches
 from trimtab.engine.pointers import Pointers, components_of
@@ -30,12 +30,12 @@ class Placement:
     states: dict[GroupKey, GroupState]
     outcomes: dict[GroupKey, Verdict]
 
-    async def assignment(self, key: GroupKey) -> Assignment | Undecided | None:
+    async def assignment(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
         """What the group shall serve; where that has been lost by hand, what it does serve."""
         found = await self.assignments.of(key)
         judgement = self.templates.judged.get(key.template_key)
         state = self.states.get(key)
-        lost = found is None or (found is UNDECIDED and self.pointers.current(key) is None)
+        lost = found is None or (not isinstance(found, Assignment) and self.pointers.current(key) is None)
         if lost and judgement is not None and judgement.accepted is None and state is not None:
             return Assignment(state.served)  # somebody deleted the pointer: it is made again
         return found

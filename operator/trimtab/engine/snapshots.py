@@ -144,7 +144,8 @@ class Snapshots:
             log.error("a snapshot is not used: %s", error, extra={"snapshot": str(place)})
         else:
             self._known.setdefault(place, content)
-            self._noted(place, body)
+            if self._vault().is_current(body, content):  # else it is replaced in time
+                self._noted(place, body)
             self._unread.pop(place, None)
             return content.whole
         self._unread[place] = _now(), self.has(place)

@@ -15,7 +15,7 @@ from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violat
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
 from trimtab.engine.preference_status import conditions_before, status_of
-from trimtab.engine.preferences import Preference, TemplateKey, fingerprint
+from trimtab.engine.preferences import GroupKey, Preference, TemplateKey, fingerprint
 from trimtab.engine.statuses import Make, Statuses, StatusWrite, Target
 from trimtab.engine.templates import Judgement
 from trimtab.engine.users import Outcome
@@ -90,6 +90,12 @@ class Verdicts:
             now=now,
             settled=lambda: self.world.report(key.template_key),
         )
+
+    def unrendered(self, key: GroupKey, verdict: Verdict) -> None:
+        """Write the status of a RenderedGroup whose content is not known."""
+        name = naming.group_object(key.template, key.group)
+        target, place = Target(RENDERED_GROUPS, key.namespace, name), TemplateKey(key.namespace, name)
+        self._offer_object(target, place, self.world.groups, verdict, lambda _: {}, now=True)
 
     def invalid_users(self, state: GroupState) -> int:
         """How many preferences of the group are refused."""

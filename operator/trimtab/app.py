@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trimtab import handlers
+from trimtab.core.sizes import DEFAULT_OUTPUT
 from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.leader import Leader, LeaseSettings
@@ -37,7 +38,8 @@ SILENCE_SECONDS = 180.0
 @dataclass(frozen=True, slots=True)
 class Options:
     """What `trimtab run` takes. ``port`` 0 picks a free one; ``settle`` seconds a graceful stop may take;
-    ``allow_gates`` are the addresses that gates may ask."""
+    ``allow_gates`` are the addresses that gates may ask; ``max_template_output`` bytes the files of one template's
+    groups may be together."""
 
     namespace: str
     host: str = "0.0.0.0"  # noqa: S104
@@ -46,6 +48,7 @@ class Options:
     relist_seconds: float = 600.0
     settle: float = 10.0
     allow_gates: AllowList = field(default_factory=AllowList)
+    max_template_output: int = DEFAULT_OUTPUT
 
 
 class Operator:
@@ -78,7 +81,12 @@ class Operator:
                 loop.call_soon_threadsafe(moves.put_nowait, leading)
 
             leader = Leader(self.credentials, lease, moved)
-            settings = Settings(self.options.namespace, self.options.relist_seconds, self.options.allow_gates)
+            settings = Settings(
+                self.options.namespace,
+                self.options.relist_seconds,
+                self.options.allow_gates,
+                self.options.max_template_output,
+            )
             engine = Engine(client, settings, leader.may_write, _now)
             web = probes.application(
                 self._health, lambda: self._readiness(engine), lambda: self._collect(engine)

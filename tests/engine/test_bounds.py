@@ -8,9 +8,16 @@ import msgspec
 import pytest
 
 from simulation import Cluster, Operator, settled, spec
+from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.core import sizes
+from trimtab.core.problems import RejectedError
+from trimtab.core.render import Rendered, render_group
+from trimtab.core.resolve import GroupView
+from trimtab.core.schema import compile_template
+from trimtab.engine import templates
 from trimtab.engine.preference_status import STORED_BYTES
 from trimtab.engine.preferences import VALUES_BYTES
-from trimtab.kube.resources import USER_PREFERENCES
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 
 @pytest.fixture
@@ -72,3 +79,86 @@ async def test_history_makes_room_so_that_values_and_status_fit_into_one_object(
             await operator.quiet()
             assert stored(cluster, "ann") <= STORED_BYTES + 1000
             assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
+
+
+MIB = 1024 * 1024
+
+
+def many_files(groups: int) -> dict[str, Any]:
+    """A small template of which each group comes to about 800 KiB."""
+    keys = [
+        {"name": f"section{n // 50}.key{n:04}", "type": "String", "default": "v" * 20} for n in range(1000)
+    ]
+    return {
+        "keys": keys,
+        "groups": [{"name": f"g{n}"} for n in range(groups)],
+        "outputs": [{"name": f"o{n}", "format": "JSON", "fileName": f"o{n}.json"} for n in range(20)],
+    }
+
+
+async def test_a_template_that_would_render_too_much_is_rejected_with_the_size_and_the_flag(
+    cluster: Cluster,
+) -> None:
+    cluster.template(many_files(100))
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
+    [violation] = cluster.find(CONFIG_TEMPLATES, "app")["status"]["violations"]  # type: ignore[index]
+    assert violation["rule"] == "tooLarge"
+    for words in ("--max-template-output", f"{4 * MIB:,}", "of 100 groups", "o0 ("):
+        assert words in violation["message"]
+    assert not list(cluster.outputs())
+
+
+def test_no_more_groups_are_rendered_than_show_that_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = compile_template("app", ConfigTemplateSpec.model_validate(many_files(500)))
+    rendered = 0
+
+    def counted(view: GroupView) -> Rendered:
+        nonlocal rendered
+        rendered += 1
+        return render_group(view)
+
+    monkeypatch.setattr(templates, "render_group", counted)
+
+    with pytest.raises(RejectedError):
+        templates.render_problems(schema)
+
+    assert rendered <= 10
+
+
+async def test_what_is_rendered_stays_when_an_edit_would_be_too_much(cluster: Cluster) -> None:
+    cluster.template(many_files(2))
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        before = cluster.documents()
+        cluster.template(many_files(20))
+        await operator.quiet()
+
+    assert cluster.documents() == before
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Rejected")
+
+
+async def test_a_policy_that_would_render_too_much_is_rejected(cluster: Cluster) -> None:
+    groups = [{"name": f"g{n}"} for n in range(20)]
+    cluster.template(spec(groups=groups))
+    cluster.policy("loud", {"values": {"agent.voice": "x" * 400_000}})
+
+    await settled(cluster)
+
+    assert cluster.ready(POLICY_ROLLOUTS, "loud") == ("False", "Rejected")
+    assert "--max-template-output" in cluster.message(POLICY_ROLLOUTS, "loud")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("8Mi", 8 * MIB), ("900Ki", 900 * 1024), ("5M", 5_000_000), ("4194304", 4 * MIB)]
+)
+def test_sizes_are_written_as_in_kubernetes(text: str, size: int) -> None:
+    assert sizes.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "8MB", "1.5Mi", "much", "8 Mi"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="8Mi"):
+        sizes.parse(text)

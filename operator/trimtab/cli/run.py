@@ -39,6 +39,13 @@ def run(
             "repeatable. Default: none.",
         ),
     ] = None,
+    max_template_output: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Bytes that the files of one template's groups may be together, as 8Mi; users' files apart.",
+        ),
+    ] = "4Mi",
     log_format: Annotated[Literal["json", "text"], typer.Option(help="How log lines are written.")] = "json",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="The least level that is logged.")
@@ -51,10 +58,12 @@ def run(
     """
     from trimtab.app import Options
     from trimtab.app import run as run_operator
+    from trimtab.core import sizes
     from trimtab.gates.urls import AllowList
 
     try:
         allowed = AllowList.parse(allow_gate_url or ())
+        largest = sizes.parse(max_template_output)
     except ValueError as error:
         raise Failure(str(error), 2) from None
     try:
@@ -71,6 +80,7 @@ def run(
         lease_duration=lease_duration,
         relist_seconds=relist,
         allow_gates=allowed,
+        max_template_output=largest,
     )
     try:
         run_operator(who, options)

@@ -23,6 +23,7 @@ from trimtab.core.formats import (
 )
 from trimtab.core.keys import Key, Value
 from trimtab.core.problems import Violation, nearest
+from trimtab.core.steps import Steps
 
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -56,12 +57,13 @@ class Output:
 
 def compile_outputs(
     specs: Sequence[OutputSpec], keys: Mapping[str, Key]
-) -> tuple[tuple[Output, ...], list[Violation]]:
+) -> Steps[tuple[tuple[Output, ...], list[Violation]]]:
     """All outputs of a template, or what is wrong with them."""
     found: list[Violation] = []
     compiled: list[Output] = []
     seen: set[str] = set()
     for spec in specs:
+        yield
         if spec.name in seen:
             found.append(_wrong(spec, "name", "two outputs have this name; rename one"))
             continue

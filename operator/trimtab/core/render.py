@@ -90,7 +90,10 @@ def _render(outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str
     secret: dict[str, str] = {}
     violations: list[Violation] = []
     notices: list[Notice] = []
+    size = 0
     for output in outputs:
+        if size > OBJECT_LIMIT:
+            break  # too large already, whatever the others come to
         try:
             made = output.entries(values)
         except UnwritableError:
@@ -107,6 +110,7 @@ def _render(outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str
                 for w in output.writer.warnings(values)
             ]
         (config if output.kind == CONFIG_MAP else secret).update(made)
+        size += sum(map(len, made.values()))
     return Rendered(Entries(config, secret), tuple(violations), tuple(notices))
 
 
@@ -115,7 +119,7 @@ def _bounded(rendered: Rendered, layer: str) -> Rendered:
     if size <= OBJECT_LIMIT:
         return rendered
     message = (
-        f"the rendered files are {size} bytes, more than the {OBJECT_LIMIT} that one object can hold; "
+        f"the rendered files are at least {size} bytes, more than the {OBJECT_LIMIT} that one object can hold; "
         "shorten the values"
     )
     return Rendered(Entries(), (Violation("*", layer, "tooLarge", message),), rendered.notices)

@@ -18,6 +18,7 @@ from trimtab.core import coerce, naming, patterns
 from trimtab.core.keys import Key, Value, check, compile_key
 from trimtab.core.outputs import Output, compile_outputs
 from trimtab.core.problems import Notice, RejectedError, Violation, nearest
+from trimtab.core.steps import Steps, finished
 
 LOSSLESS = "Lossless"
 USER = "user"
@@ -89,14 +90,20 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Sch
 
     :raises RejectedError: with every violation found; nothing of such a template may be served.
     """
-    keys, found, notices = _keys(spec)
+    return finished(compiling(name, spec, home))
+
+
+def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Schema]:
+    """:func:`compile_template`, in steps."""
+    keys, found, notices = yield from _keys(spec)
     outputs: tuple[Output, ...] = ()
     if not any(_above(name, keys) for name in keys):  # else no file can nest them
-        outputs, broken = compile_outputs(spec.outputs or [], keys)
+        outputs, broken = yield from compile_outputs(spec.outputs or [], keys)
         found += broken
     coercion = spec.coercion or LOSSLESS
     profiles: dict[str, Layer] = {}
     for profile in spec.profiles or []:
+        yield
         if profile.name in profiles:
             found.append(
                 Violation(
@@ -108,7 +115,7 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Sch
         found += problems
         notices += said
     defaults = Layer("default", {n: _kept(k) for n, k in keys.items() if k.spec.default is not None})
-    groups, problems, said = _groups(spec, keys, profiles, defaults, coercion)
+    groups, problems, said = yield from _groups(spec, keys, profiles, defaults, coercion)
     found += problems
     notices += said
     if found:
@@ -146,13 +153,14 @@ def _kept(key: Key) -> Value:
     return value  # type: ignore[return-value]  # compile_key has checked it
 
 
-def _keys(spec: ConfigTemplateSpec) -> tuple[dict[str, Key], list[Violation], list[Notice]]:
+def _keys(spec: ConfigTemplateSpec) -> Steps[tuple[dict[str, Key], list[Violation], list[Notice]]]:
     keys: dict[str, Key] = {}
     found: list[Violation] = []
     notices: list[Notice] = []
     declared = {key.name for key in spec.keys or []}
     seen: set[str] = set()
     for declaration in spec.keys or []:
+        yield
         name = declaration.name
         if name in seen:
             found.append(Violation(name, "template", "name", "this key is declared twice; remove one"))
@@ -208,11 +216,12 @@ def _groups(
     profiles: Mapping[str, Layer],
     defaults: Layer,
     coercion: str,
-) -> tuple[dict[str, Group], list[Violation], list[Notice]]:
+) -> Steps[tuple[dict[str, Group], list[Violation], list[Notice]]]:
     groups: dict[str, Group] = {}
     found: list[Violation] = []
     notices: list[Notice] = []
     for group in spec.groups or []:
+        yield
         path = f"groups[{group.name}]"
         if group.name in groups:
             found.append(Violation(path, "template", "name", "two groups have this name; rename one"))

@@ -20,6 +20,7 @@ from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
 from trimtab.core.rollout import planned
 from trimtab.core.schema import Schema
+from trimtab.core.sizes import Total
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
 from trimtab.engine.assignments import Unreadable
@@ -270,12 +271,21 @@ class Cases:
 
     async def _judge(self, source: Source, schema: Schema, others: list[Policy]) -> Policy:
         policy = self.policies.examine(source.item, schema)
-        found = contradictions(policy, others)
+        found: list[Violation] = []
+        total = Total(schema, self.templates.max_output)
         async with self.slices.turn() as turn:
+            for other in sorted(others, key=lambda policy: policy.name):
+                found += contradictions(policy, [other])
+                await turn.over()
             for name in sorted(policy.groups):
                 beside = [p for p in others if name in p.groups]
                 view = group_view(schema, name, (*beside, policy))
-                found += document_problems(view) or render_group(view).violations
+                rendered = render_group(view)
+                found += document_problems(view) or rendered.violations
+                too_large = total.add(rendered.entries)
+                if too_large is not None:
+                    found.append(replace(too_large, layer=f"policy/{policy.name}"))
+                    break
                 await turn.over()
         if found:
             raise RefusedError.by(list(dict.fromkeys(found)))

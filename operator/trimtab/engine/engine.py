@@ -12,6 +12,7 @@ from typing import Any
 from trimtab.core import naming
 from trimtab.core.plan import Ref
 from trimtab.core.resolve import GroupView
+from trimtab.core.sizes import DEFAULT_OUTPUT
 from trimtab.crypto import Keys
 from trimtab.engine.answers import Answers
 from trimtab.engine.assignments import Assignments
@@ -34,6 +35,7 @@ from trimtab.engine.previews import Previews
 from trimtab.engine.progress_writer import ProgressWriter
 from trimtab.engine.rollouts import Rollouts
 from trimtab.engine.sightings import Sightings
+from trimtab.engine.slices import Slices
 from trimtab.engine.snapshots import Snapshots
 from trimtab.engine.sources import Sources
 from trimtab.engine.statuses import Statuses
@@ -74,11 +76,13 @@ OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``namespace`` holds the Lease and the keys; ``relist_seconds`` is how often every store is compared whole;
-    ``allow_gates`` are the addresses that gates may ask."""
+    ``allow_gates`` are the addresses that gates may ask; ``max_template_output`` bytes the files of one template's
+    groups may be together."""
 
     namespace: str
     relist_seconds: float = 600.0
     allow_gates: AllowList = field(default_factory=lambda: AllowList.parse(()))
+    max_template_output: int = DEFAULT_OUTPUT
 
 
 class Engine:
@@ -98,7 +102,8 @@ class Engine:
         self.statuses = Statuses(api, lambda: self.world.queue.busy)
         self.snapshots = Snapshots(api, self.world)
         self.keyring = Keyring(api, settings.namespace, self._rotated)
-        self.templates = Templates(self.world, self.snapshots)
+        slices = Slices()
+        self.templates = Templates(self.world, self.snapshots, slices, settings.max_template_output)
         self.policies = Policies(self.snapshots)
         self.sources = Sources(self.world)
         self.writer = Writer(api, self.world.outputs, self._output_digest)
@@ -108,11 +113,18 @@ class Engine:
         workloads = Workloads(api, self._restart_digest, self.health, self._restart_now)
         assignments = Assignments(self.templates, self.policies, self.sources, pointers)
         self.groups = Groups(
-            api, self.world, self.templates, self.writer, self.verdicts, pointers, workloads, assignments
+            api,
+            self.world,
+            self.templates,
+            self.writer,
+            self.verdicts,
+            pointers,
+            workloads,
+            assignments,
+            slices=slices,
         )
         self.gates = Runner(api, settings.allow_gates, self._measured, clock)
         self.watching = Watching(self.world, workloads, self.health, self.gates)
-        slices = self.groups.slices
         self.cases = Cases(self.world, self.templates, self.policies, self.sources, pointers, slices)
         self.rollouts = Rollouts(
             world=self.world,

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TypeVar
+
+from trimtab.core.steps import Steps
+
+T = TypeVar("T")
 
 SLICE_SECONDS = 0.008
 
@@ -21,6 +26,17 @@ class Slices:
 
     def turn(self) -> Turn:
         return Turn(self)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Long work, in slices."""
+        async with self.turn() as turn:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    made: T = end.value
+                    return made
+                await turn.over()
 
     @property
     def used_up(self) -> bool:

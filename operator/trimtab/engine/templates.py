@@ -22,12 +22,15 @@ from trimtab.core.policy import Policy, compile_policy, within
 from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.schema import Schema, compiling
+from trimtab.core.sizes import DEFAULT_OUTPUT, Total
 from trimtab.core.snapshot import Part
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
+from trimtab.core.steps import Steps, finished
 from trimtab.core.strategy import compile_strategy
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.slices import Slices
 from trimtab.engine.snapshots import Snapshots, template_labels
 from trimtab.engine.vault import TooLargeError
 from trimtab.engine.world import World
@@ -98,6 +101,9 @@ class Templates:
 
     world: World
     snapshots: Snapshots
+    slices: Slices = field(default_factory=Slices)
+    max_output: int = DEFAULT_OUTPUT
+    """Bytes that the files of one template's groups may be together"""
     in_force: Callable[[TemplateKey], Awaitable[list[tuple[str, PolicyRolloutSpec]]]] = _no_policies
     """The policies that lie over a template, which a new version of it has to go together with."""
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
@@ -138,7 +144,7 @@ class Templates:
 
     async def _judge(self, key: TemplateKey, item: AnyObject) -> Judgement:
         meta = item.metadata
-        verdict, schema = self._examine(item)
+        verdict, schema = await self._examine(item)
         accepted = beside = None
         if schema is not None:
             name = self._name(item)
@@ -146,7 +152,7 @@ class Templates:
                 item.status.get("snapshot") != name
             ):  # else it has been accepted: a policy may have gone back since
                 beside = await self._beside(key)
-                refusal = _refusal_beside(schema, beside)
+                refusal = await self._refusal_beside(schema, beside)
                 verdict = refusal or verdict
                 beside = beside if refusal else None
             if beside is None:
@@ -171,7 +177,7 @@ class Templates:
         """Whether it was refused for another template's sake, and so may be accepted without an edit."""
         return known.verdict.reason == reasons.NAME_COLLISION
 
-    def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
+    async def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
         key = item.key
         try:
             spec = ConfigTemplateSpec.model_validate(item.spec)
@@ -182,8 +188,8 @@ class Templates:
         if unsupported:
             return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
         try:
-            schema = compile_template(key.name, spec, key.namespace)
-            notices = render_problems(schema)
+            schema = await self.slices.run(compiling(key.name, spec, key.namespace))
+            notices = await self.slices.run(rendering(schema, (), self.max_output))
             if spec.strategy is not None:
                 compile_strategy(spec.strategy, {g.name: g.labels for g in spec.groups})
         except RejectedError as error:
@@ -196,6 +202,16 @@ class Templates:
             UNKNOWN, reasons.PROGRESSING, "accepted; its outputs are being written", (), notices
         ), schema
 
+    async def _refusal_beside(self, schema: Schema, policies: Beside) -> Verdict | None:
+        """Why the template cannot go together with the policies in force, if it cannot."""
+        try:
+            if policies:
+                compiled = [compile_policy(n, within(said, schema), schema) for n, said in policies]
+                await self.slices.run(rendering(schema, compiled, self.max_output))
+        except RejectedError as error:
+            return refused(reasons.REJECTED, summary(error.violations), error.violations)
+        return None
+
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
         """A template that renders objects of the same name and was there first, if there is one."""
         names = _object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
@@ -203,6 +219,8 @@ class Templates:
             judged = self.judged.get(rival.key)
             holds = judged is not None and judged.accepted is not None
             if rival.key == item.key or not (holds or self._rank(rival) < self._rank(item)):
+                continue
+            if not _may_meet(rival.metadata.name, item.metadata.name):
                 continue
             groups = [
                 (g.get("name", ""), g.get("targetNamespace"))
@@ -245,7 +263,7 @@ class Templates:
             return None
         try:
             spec = ConfigTemplateSpec.model_validate(content)
-            schema = compile_template(key.name, spec, key.namespace)
+            schema = await self.slices.run(compiling(key.name, spec, key.namespace))
         except (ValidationError, RejectedError) as error:
             log.error(
                 "a snapshot does not compile: %s",
@@ -279,16 +297,6 @@ def _too_large(error: TooLargeError) -> Verdict:
     return refused(reasons.REJECTED, summary((violation,)), (violation,))
 
 
-def _refusal_beside(schema: Schema, policies: Beside) -> Verdict | None:
-    """Why the template cannot go together with the policies in force, if it cannot."""
-    try:
-        if policies:
-            render_problems(schema, [compile_policy(n, within(said, schema), schema) for n, said in policies])
-    except RejectedError as error:
-        return refused(reasons.REJECTED, summary(error.violations), error.violations)
-    return None
-
-
 def shape_violations(error: ValidationError) -> tuple[Violation, ...]:
     """pydantic's errors about an object's shape, without the input that they are about."""
     return tuple(
@@ -308,19 +316,32 @@ def unsupported_message(fields: list[str]) -> str:
 def render_problems(schema: Schema, policies: Sequence[Policy] = ()) -> tuple[Notice, ...]:
     """Render every group's document once, with the policies over it; its notices.
 
-    :raises RejectedError: a group's document cannot be rendered.
+    :raises RejectedError: a group's document cannot be rendered, or all of them together are too large.
     """
+    return finished(rendering(schema, policies))
+
+
+def rendering(
+    schema: Schema, policies: Sequence[Policy] = (), max_output: int = DEFAULT_OUTPUT
+) -> Steps[tuple[Notice, ...]]:
+    """:func:`render_problems`, a group a step."""
     found: list[Violation] = []
-    notices = list(schema.notices)
+    notices = dict.fromkeys(schema.notices)
+    total = Total(schema, max_output)
     for name in schema.groups:
         view = group_view(schema, name, [policy for policy in policies if name in policy.groups])
         rendered = render_group(view)
         found += document_problems(view) if policies else ()
         found += rendered.violations
-        notices += rendered.notices
+        notices |= dict.fromkeys(rendered.notices)
+        too_large = total.add(rendered.entries)
+        if too_large is not None:
+            found.append(too_large)
+            break
+        yield
     if found:
         raise RejectedError(found)
-    return tuple(dict.fromkeys(notices))
+    return tuple(notices)
 
 
 READY_IN = {"Succeeded": TRUE, "Rejected": FALSE, "RolledBack": FALSE, "RollbackFailed": FALSE}
@@ -352,6 +373,11 @@ def ready_verdict(
     return Verdict(
         TRUE, reasons.RENDERED, f"{count} group{'s' if count != 1 else ''} rendered", (), verdict.notices
     )
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Whether templates of these names may render objects of one name, ``<template>-<group>``."""
+    return one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")
 
 
 def _object_names(key: TemplateKey, groups: Iterable[tuple[str, str | None]]) -> set[tuple[str, str]]:

@@ -1,0 +1,227 @@
+"""Entries of shards that the API server refuses: their users say so, and everything else is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from refusing import BROKEN, DENIED, REFUSALS, Refusing, named, new_objects, word
+from simulation import HOME, Cluster, Operator, settled
+from trimtab.engine.delivery import MOST_TRIES
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_MAPS, RENDERED_GROUPS, USER_PREFERENCES
+from waving import LOCK, groups, progress, until, voices, waves
+
+EVIL = {"agent.voice": "FORBIDDEN"}
+
+
+def minutes(cluster: Cluster, user: str, group: str = "free") -> int | None:
+    text = cluster.file(user, group)
+    return int(json.loads(text)["session"]["minutes"]) if text else None
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.template(groups())
+    for number in range(8):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    return cluster
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
+async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, error: errors.ApiError) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, word("FORBIDDEN", error))
+    async with Operator(cluster, api) as operator:
+        cluster.preference("user-0", EVIL)
+        cluster.preference("new-evil", EVIL)
+        cluster.preference("user-1", {"session.minutes": 9})
+        cluster.preference("new-good", {"session.minutes": 9})
+        cluster.remove(USER_PREFERENCES, "user-2")
+        cluster.template(groups(profiles=[{"name": "p"}]))
+        await operator.quiet()
+
+        assert minutes(cluster, "user-0") == 5
+        assert minutes(cluster, "new-evil") is None
+        assert minutes(cluster, "user-1") == minutes(cluster, "new-good") == 9
+        assert minutes(cluster, "user-2") is None
+        for name in ("user-0", "new-evil"):
+            assert cluster.ready(USER_PREFERENCES, name) == ("False", "WriteFailed")
+            assert error.message in cluster.message(USER_PREFERENCES, name)
+        for name in ("user-1", "new-good", "user-3"):
+            assert cluster.ready(USER_PREFERENCES, name) == ("True", "Accepted")
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+        cluster.preference("user-0", {"session.minutes": 7})
+        await asyncio.sleep(0.1)
+        assert minutes(cluster, "user-0") == 7
+        api.rules.clear()
+        await operator.quiet()
+        assert minutes(cluster, "new-evil") == 20
+        assert cluster.ready(USER_PREFERENCES, "new-evil") == ("True", "Accepted")
+        assert cluster.ready(USER_PREFERENCES, "user-0") == ("True", "Accepted")
+
+
+async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> None:
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", BROKEN))):
+        cluster.preference("user-0", EVIL)
+        await asyncio.sleep(10)
+        for number in range(1, 20):
+            cluster.preference("user-0", EVIL | {"session.minutes": number})
+            cluster.preference("user-1", {"session.minutes": number})
+            await asyncio.sleep(0.1)
+            assert minutes(cluster, "user-1") == number
+            assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "WriteFailed")
+
+
+async def test_few_tries_find_who_is_refused(cluster: Cluster) -> None:
+    for number in range(8, 60):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    await settled(cluster)
+    api = Refusing(cluster, word("FORBIDDEN"))
+    async with Operator(cluster, api):
+        for number in range(60):
+            cluster.preference(f"user-{number}", EVIL if number in (7, 40) else {"session.minutes": 9})
+        await asyncio.sleep(0.2)
+
+        assert [minutes(cluster, f"user-{number}") for number in range(60)] == [
+            5 if number in (7, 40) else 9 for number in range(60)
+        ]
+        assert api.refused <= 16
+
+
+async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster: Cluster) -> None:
+    for number in range(8, 60):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    await settled(cluster)
+    api = Refusing(cluster, named("app-free-users-0"))
+    async with Operator(cluster, api) as operator:
+        for number in range(60):
+            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        await asyncio.sleep(0.2)
+        assert api.refused <= 6 < MOST_TRIES
+        await asyncio.sleep(600)
+        assert api.refused <= 200
+        assert cluster.ready(USER_PREFERENCES, "user-3") == ("False", "WriteFailed")
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed"), "most users are not reached"
+
+        api.rules.clear()
+        await operator.quiet()
+        assert minutes(cluster, "user-3") == 9
+        assert cluster.ready(USER_PREFERENCES, "user-3") == ("True", "Accepted")
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+
+async def test_a_quota_stops_newcomers_alone(cluster: Cluster) -> None:
+    """A new shard is refused: edits, removals, rollouts and rollbacks go on."""
+    keys = [*groups()["keys"], {"name": "agent.note", "type": "String", "default": ""}]
+    cluster.template(groups(keys=keys))
+    long = {"agent.note": "x" * 3000}
+    for number in range(4):
+        cluster.preference(f"big-{number}", long)
+    await settled(cluster)
+    api = Refusing(cluster, new_objects())
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        for number in range(40):
+            cluster.preference(f"late-{number}", long)
+        await asyncio.sleep(5)
+        late = [name for n in range(40) if cluster.file(name := f"late-{n}") is None]
+        assert len(late) > 30
+        assert {cluster.ready(USER_PREFERENCES, name) for name in late} == {("False", "WriteFailed")}
+        cluster.preference("user-0", {"session.minutes": 500})
+        cluster.remove(USER_PREFERENCES, "user-1")
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RolledBack")
+
+        assert voices(cluster) == ["calm", "calm"]
+        assert minutes(cluster, "user-0") == 500
+        assert cluster.file("user-1") is None
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+
+async def test_a_rollout_succeeds_without_a_user_whose_entry_is_refused(cluster: Cluster) -> None:
+    cluster.preference("evil", {"agent.temperature": 1.5})
+    await settled(cluster)
+    before = cluster.file("evil")
+
+    def no_bright_heat(name: str, there: Body | None, data: dict[str, str]) -> errors.ApiError | None:
+        return DENIED if any('"bright"' in text and ":1.5" in text for text in data.values()) else None
+
+    async with Operator(cluster, Refusing(cluster, no_bright_heat)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Succeeded")
+
+        assert voices(cluster) == ["bright", "bright"]
+        assert '"bright"' in str(cluster.file("user-0"))
+        assert cluster.file("evil") == before
+        assert cluster.ready(USER_PREFERENCES, "evil") == ("False", "WriteFailed")
+
+
+async def test_a_rollback_gets_through_although_most_users_are_refused(cluster: Cluster) -> None:
+    await settled(cluster)
+    api = Refusing(cluster)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        api.rules.append(named("app-free-users-0"))
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RolledBack")
+        assert voices(cluster) == ["calm", "calm"]
+
+
+async def test_a_rollback_whose_own_write_is_refused_says_so(cluster: Cluster) -> None:
+    await settled(cluster)
+    api = Refusing(cluster)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h", progressDeadline="1m"))
+        await until(operator, cluster, "Soaking")
+        api.rules.append(named("app-free"))
+        cluster.act("Abort", "lock")
+        await until(operator, cluster, "RollbackFailed")
+
+        assert DENIED.message in progress(cluster)["message"]
+        assert '"calm"' in str(cluster.file("user-0")), "users are back"
+        api.rules.clear()
+        await until(operator, cluster, "RolledBack")
+
+
+async def test_a_user_who_moves_keeps_the_old_entry_until_the_new_one_is_there(cluster: Cluster) -> None:
+    """A grown shard sheds users into a new one, which a quota refuses."""
+    for number in range(4):
+        cluster.preference(f"big-{number}", {"agent.voice": "x" * 3000})
+    await settled(cluster)
+    api = Refusing(cluster, new_objects())
+    async with Operator(cluster, api) as operator:
+        for number in range(4):
+            cluster.preference(f"big-{number}", {"agent.voice": "y" * 12000})
+        await operator.quiet()
+        for number in range(8):
+            assert cluster.file(f"user-{number}") is not None
+        assert all(cluster.file(f"big-{number}") is not None for number in range(4))
+
+        api.rules.clear()
+        await operator.quiet()
+        assert all("yyy" in str(cluster.file(f"big-{number}")) for number in range(4))
+        assert cluster.find(CONFIG_MAPS, "app-free-users-1", HOME) is not None
+
+
+async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:
+    cluster = Cluster()
+    outputs = [{"name": "s", "format": "JSON", "scope": "User", "kind": "Secret", "fileName": "s.json"}]
+    cluster.template(groups(outputs=outputs))
+    cluster.preference("ann", {"agent.voice": "canary"})
+    error = errors.InvalidError(422, "Invalid", "data: canary is not valid")
+    async with Operator(cluster, Refusing(cluster, named("app-free-users-0", error))) as operator:
+        await operator.quiet()
+
+        said = cluster.message(USER_PREFERENCES, "ann")
+        assert "Secret music/app-free-users-0" in said
+        assert "422 Invalid" in said
+        assert "canary" not in said

@@ -1,0 +1,127 @@
+"""Whatever the API server refuses, whatever it accepts is as it would be without that."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clockwork import run
+from refusing import REFUSALS, Refusing, Rule, named, new_objects, word
+from simulation import HOME, Cluster, Operator, settled, spec
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
+
+USERS = [f"user-{number}" for number in range(9)]
+BAD = "FORBIDDEN"
+CHANCE = st.integers(0, 2**32).map(random.Random)
+
+
+def files(cluster: Cluster) -> dict[str, str]:
+    """Each user's file, wherever it is; nobody has two."""
+    found: dict[str, str] = {}
+    for (_, _, name, entry), text in cluster.documents().items():
+        own = name.removeprefix("app-u-")
+        user = own if own != name else entry.removesuffix(".prefs.json")
+        if user in USERS:
+            assert user not in found, f"{user} has two files"
+            found[user] = text
+    return found
+
+
+async def unhindered(cluster: Cluster) -> Cluster:
+    """The same specs on a cluster that refuses nothing."""
+    fresh = Cluster()
+    for kind in (CONFIG_TEMPLATES, USER_PREFERENCES):
+        for body in cluster.memory.objects(kind):
+            fresh.memory.put(kind, {name: value for name, value in body.items() if name != "status"})
+    await settled(fresh)
+    return fresh
+
+
+def template(chance: random.Random, deliveries: list[str]) -> Body:
+    groups = [{"name": "free", "values": {"session.minutes": chance.randint(1, 99)}}]
+    return spec(groups=groups, users={"delivery": chance.choice(deliveries)})
+
+
+def mischief(cluster: Cluster, chance: random.Random, deliveries: list[str]) -> None:
+    """Some things that people do at once."""
+    for _ in range(chance.choice([1, 1, 4])):
+        user = chance.choice(USERS)
+        act = chance.choice(["edit"] * 5 + ["remove", "template"])
+        if act == "edit":
+            text = BAD if chance.random() < 0.3 else "fine" * chance.choice([1, 1, 2500])
+            cluster.preference(user, {"agent.voice": f"{text}-{chance.randint(0, 99)}"})
+        elif act == "template":
+            cluster.template(template(chance, deliveries))
+        elif cluster.find(USER_PREFERENCES, user) is not None:
+            cluster.remove(USER_PREFERENCES, user)
+
+
+def obstacle(chance: random.Random) -> list[Rule]:
+    error = chance.choice(REFUSALS)
+    names = ["app-free", "app-free-users-0", "app-free-users-1", "app-u-user-0"]
+    return chance.choice([[], [named(chance.choice(names), error)], [new_objects(error=error)]])
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCE, st.sampled_from([["Sharded"], ["PerUser"], ["Sharded", "PerUser"]]))
+def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries: list[str]) -> None:
+    async def scene() -> None:
+        cluster = Cluster()
+        cluster.template(template(chance, deliveries))
+        content = word(BAD, chance.choice(REFUSALS))
+        api = Refusing(cluster, content)
+        operator = Operator(cluster, api)
+        operator.start()
+        await operator.engine.lead()
+        good: dict[str, str] = {}
+        for _ in range(chance.randint(2, 7)):
+            mischief(cluster, chance, deliveries)
+            if chance.random() < 0.15:
+                await operator.kill()
+                operator = Operator(cluster, api)
+                operator.start()
+                await operator.engine.lead()
+            await operator.quiet()
+
+            present = {body["metadata"]["name"] for body in cluster.memory.objects(USER_PREFERENCES)}
+            wanted = files(await unhindered(cluster))
+            refused = {user for user, text in wanted.items() if BAD in text}
+            good = {
+                user: good.get(user) if user in refused else text
+                for user, text in wanted.items()
+                if user not in refused or user in good
+            }  # type: ignore[misc]
+            assert files(cluster) == good
+            for user in present:
+                verdict = ("False", "WriteFailed") if user in refused else ("True", "Accepted")
+                assert cluster.ready(USER_PREFERENCES, user) == verdict, user
+
+            # an object is in the way for a while: who has a file keeps one
+            api.rules = [content, *obstacle(chance)]
+            mischief(cluster, chance, deliveries)
+            await operator.quiet()
+            left = {body["metadata"]["name"] for body in cluster.memory.objects(USER_PREFERENCES)}
+            assert good.keys() & present & left <= files(cluster).keys()
+            assert BAD not in "".join(files(cluster).values())
+            api.rules = [content]
+            await operator.quiet()
+            wanted = files(await unhindered(cluster))
+            now = files(cluster)
+            good = {user: text for user, text in now.items() if user in wanted}
+            assert {u: t for u, t in wanted.items() if BAD not in t} == {
+                u: t for u, t in now.items() if BAD not in wanted.get(u, BAD)
+            }
+        api.rules.clear()
+        await operator.quiet()
+        await operator.kill()
+        fresh = await unhindered(cluster)
+        assert cluster.documents() == fresh.documents()
+        for kind in (USER_PREFERENCES, RENDERED_GROUPS):
+            for body in cluster.memory.objects(kind):
+                assert cluster.ready(kind, body["metadata"]["name"], HOME)[0] == "True"
+        assert await settled(cluster) == []
+
+    run(scene())

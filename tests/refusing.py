@@ -1,0 +1,56 @@
+"""An API port that refuses writes of ConfigMaps and Secrets by what they are, as admission and quotas do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulation import Cluster
+from trimtab.engine.fence import Fence
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_MAPS, SECRETS, Resource
+
+DENIED = errors.InvalidError(422, "Invalid", "ValidatingAdmissionPolicy 'scanner' denied request: looks like a secret")
+QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: q, requested: configmaps=1")
+TOO_LARGE = errors.of(413, "RequestEntityTooLarge", "limit is 3145728")
+BROKEN = errors.of(500, "InternalError", "failed calling webhook: EOF")
+REFUSALS = (DENIED, QUOTA, TOO_LARGE, BROKEN, errors.InvalidError(400, "BadRequest", "denied by a webhook"))
+
+Rule = Callable[[str, Body | None, dict[str, str]], errors.ApiError | None]
+"""Of an object's name, what is there and what would be."""
+
+
+def word(text: str, error: errors.ApiError = DENIED) -> Rule:
+    """Refuses objects that have a word in their data."""
+    return lambda name, before, data: error if any(text in value for value in data.values()) else None
+
+
+def new_objects(*names: str, error: errors.ApiError = QUOTA) -> Rule:
+    """Refuses to make more objects, or those of certain names."""
+    return lambda name, before, data: error if before is None and (not names or name in names) else None
+
+
+def named(name: str, error: errors.ApiError = DENIED) -> Rule:
+    """Refuses every write of an object."""
+    return lambda wanted, before, data: error if wanted == name else None
+
+
+class Refusing(Fence):
+    """``rules`` may be changed at any time; ``refused`` counts."""
+
+    def __init__(self, cluster: Cluster, *rules: Rule) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self._cluster, self.rules, self.refused = cluster, list(rules), 0
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        if resource in (CONFIG_MAPS, SECRETS):
+            meta = body["metadata"]
+            before = self._cluster.find(resource, meta["name"], meta["namespace"])
+            for rule in self.rules:
+                error = rule(meta["name"], before, body.get("data") or {})
+                if error is not None:
+                    self.refused += 1
+                    raise error
+        return await super().apply(resource, body, force=force, subresource=subresource)

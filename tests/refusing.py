@@ -10,7 +10,9 @@ from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, SECRETS, Resource
 
-DENIED = errors.InvalidError(422, "Invalid", "ValidatingAdmissionPolicy 'scanner' denied request: looks like a secret")
+DENIED = errors.InvalidError(
+    422, "Invalid", "ValidatingAdmissionPolicy 'scanner' denied request: looks like a secret"
+)
 QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: q, requested: configmaps=1")
 TOO_LARGE = errors.of(413, "RequestEntityTooLarge", "limit is 3145728")
 BROKEN = errors.of(500, "InternalError", "failed calling webhook: EOF")

@@ -108,7 +108,9 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         await asyncio.sleep(600)
         assert api.refused <= 200
         assert cluster.ready(USER_PREFERENCES, "user-3") == ("False", "WriteFailed")
-        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed"), "most users are not reached"
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed"), (
+            "most users are not reached"
+        )
 
         api.rules.clear()
         await operator.quiet()

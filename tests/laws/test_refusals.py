@@ -65,7 +65,7 @@ def obstacle(chance: random.Random) -> list[Rule]:
     return chance.choice([[], [named(chance.choice(names), error)], [new_objects(error=error)]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60)
 @given(CHANCE, st.sampled_from([["Sharded"], ["PerUser"], ["Sharded", "PerUser"]]))
 def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries: list[str]) -> None:
     async def scene() -> None:

@@ -130,6 +130,8 @@ class Delivery:
                     failure.again or failure.reason != reasons.CONFLICT
                 )  # others wait for it, and it is told late
                 self._wait(parcel, [GROUP], replace(failure, again=passes))
+            for user in list(self.state.refusals.at(parcel.ref)) if failure is None else ():
+                self._admitted(parcel.ref, user)  # of an object that is no user's any more
         else:
             await self._users(parcel)
         if parcel.ref not in self.state.failed:

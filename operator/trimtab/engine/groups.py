@@ -307,7 +307,9 @@ class Groups:
         """Have the group looked at again when the next thing is due."""
         at = min(state.retry_at, state.refusals.next())
         if at < NEVER:
-            delay = max(0.0, at - asyncio.get_running_loop().time()) + 0.001
+            delay = max(
+                at - asyncio.get_running_loop().time(), 0.05
+            )  # never at once, whatever is left undone
             self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
     def _told(self, state: GroupState, judged: Judged) -> Judged:

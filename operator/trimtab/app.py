@@ -91,7 +91,8 @@ class Operator:
             web = probes.application(
                 self._health, lambda: self._readiness(engine), lambda: self._collect(engine)
             )
-            runner, self.port = await probes.serve(web, self.options.host, self.options.port)
+            server = await probes.serve(web, self.options.host, self.options.port)
+            self.port = server.port
             log.info(
                 "starting",
                 extra={"identity": self.identity, "port": self.port, "server": self.credentials.server},
@@ -114,7 +115,7 @@ class Operator:
                     task.cancel()
                 await asyncio.gather(stop, *tasks, return_exceptions=True)
                 await asyncio.to_thread(leader.stop)
-                await runner.cleanup()
+                await server.stop()
                 log.info("stopped", extra={"identity": self.identity})
 
     async def _settle(self, engine: Engine) -> None:

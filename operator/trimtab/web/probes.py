@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from trimtab.web.listener import Listener, listen
+
+METRICS_SECONDS = 0.2
+"""How long a page of metrics is shown again: it takes some milliseconds to make, and anybody may ask for it."""
+LINE = 4096
+"""Bytes of a request's line, and of one of its header fields."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], str]
 """An empty string when all is well, else what is wrong."""
@@ -22,9 +31,15 @@ def application(healthy: Check, ready: Check, collect: Callable[[], None]) -> we
 
         return answer
 
+    page, made = b"", -METRICS_SECONDS
+
     async def metrics(_: web.Request) -> web.Response:
-        collect()
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        nonlocal page, made
+        now = asyncio.get_running_loop().time()
+        if now - made >= METRICS_SECONDS:
+            collect()
+            page, made = generate_latest(), now
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.router.add_get("/healthz", probe(healthy))
@@ -33,13 +48,47 @@ def application(healthy: Check, ready: Check, collect: Callable[[], None]) -> we
     return app
 
 
-async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Listen; the runner to clean up, and the port, which is a free one if 0 was asked for.
+class Server:
+    """The application, listening."""
+
+    def __init__(self, app: web.Application) -> None:
+        app.middlewares.append(self._heard)
+        self._runner = web.AppRunner(app, access_log=None, max_line_size=LINE, max_field_size=LINE)
+        self._listener: Listener | None = None
+
+    @property
+    def port(self) -> int:
+        return self._listener.port if self._listener is not None else 0
+
+    async def start(self, host: str, port: int) -> None:
+        """:raises OSError: the address is in use."""
+        await self._runner.setup()
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the application has not been set up")
+        self._listener = await listen(host, port, server)
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            await self._listener.stop()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _heard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._listener is not None:
+            self._listener.heard(request.transport)
+        return await handler(request)
+
+
+async def serve(app: web.Application, host: str, port: int) -> Server:
+    """Listen; port 0 is a free one.
 
     :raises OSError: the address is in use.
     """
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    return runner, int(runner.addresses[0][1])
+    server = Server(app)
+    try:
+        await server.start(host, port)
+    except BaseException:
+        await server.stop()
+        raise
+    return server

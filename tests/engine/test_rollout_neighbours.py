@@ -27,7 +27,9 @@ from waving import (
     groups,
     hearing,
     loud,
+    pointer,
     progress,
+    rewrite,
     share,
     until,
     voice,
@@ -317,3 +319,24 @@ async def test_a_template_may_drop_a_group_that_a_policy_in_force_names() -> Non
     assert progress(cluster)["phase"] == "Rejected"
     assert [o["metadata"]["name"] for o in cluster.memory.objects(RENDERED_GROUPS)] == ["app-paid"]
     assert voice(cluster, "paid") == "bright"
+
+
+async def test_what_succeeds_is_stable_also_where_the_next_rollout_starts_in_the_same_moment() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Soaking")
+        cluster.policy("next", {"values": {"session.minutes": 44}}, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Succeeded")
+        await until(operator, cluster, "Soaking", "next")
+        assert [pointer(cluster, group) for group in ("free", "paid")] == [(3, 2), (2, 2)]
+
+        rewrite(cluster, {})
+        await asyncio.sleep(REST)
+        assert voices(cluster) == ["bright", "bright"]
+        cluster.act("Abort", "next")
+        await until(operator, cluster, "RolledBack", "next")
+        await operator.quiet()
+        assert [pointer(cluster, group) for group in ("free", "paid")] == [(2, 2), (2, 2)]

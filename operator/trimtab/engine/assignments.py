@@ -57,13 +57,15 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """What a group shall serve. ``settled``: nothing is under way, so what it serves well is stable. ``back``: a
-    rollout takes it back to what was served before."""
+    rollout takes it back to what was served before. ``stable``: what a revision is made of that rests on what is stable
+    of each rollout under way; None while nothing is under way, or where it cannot be said."""
 
     served: Served
     share: Share | None = None
     operation: Operation | None = None
     settled: bool = True
     back: bool = False
+    stable: Components | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,22 @@ class Assignments:
         share = await self._share(key, word, movers, served)
         operation = movers[0].operation(key.group) if movers else None
         back = bool(movers) and movers[0].progress.underway == "Back"
-        return Assignment(served, share, operation, settled=word.sure and not movers, back=back)
+        stable = await self._resting(key, word, movers) if movers and word.sure else None
+        return Assignment(
+            served, share, operation, settled=word.sure and not movers, back=back, stable=stable
+        )
+
+    async def _resting(self, key: GroupKey, word: _Words, movers: list[Source]) -> Components | None:
+        """What the group serves once each rollout under way has gone back to what is stable."""
+        template = word.template.base
+        policies = {name: choice.base for name, choice in word.policies.items()}
+        for mover in movers:
+            if mover.kind == POLICY:
+                policies[mover.name] = _snapshot(mover.progress.stable)
+            else:
+                template = _snapshot(mover.progress.stable)
+        served = await self.build(key, template, policies)
+        return served.components if isinstance(served, Served) else None
 
     async def would(self, key: GroupKey, source: Source, snapshot: str | None) -> Served | None:
         """What the group would serve with this content of one source, and all others as they are.

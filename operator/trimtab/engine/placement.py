@@ -46,7 +46,7 @@ class Placement:
         state = self.states.get(key)
         if not self._points(key, assignment, share):
             self.outcomes.pop(key, None)
-            await self.pointers.move(key, served, share, assignment.operation)
+            await self.pointers.move(key, served, share, assignment.operation, assignment.stable)
         number = int((self.pointers.current(key) or {})["number"])
         wanted = share and (share[0].components, share[1], share[2])
         if state is not None and state.serves(served, number, wanted):

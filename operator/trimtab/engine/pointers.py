@@ -81,8 +81,12 @@ class Pointers:
         served: Served,
         share: tuple[Served, int, str] | None = None,
         operation: Operation | None = None,
+        stable: Components | None = None,
     ) -> None:
         """Put the group on ``served``, and ``share`` (content, percent, first user) of its users on something else.
+
+        If it is on ``stable`` up to now, that is its stable revision: one rollout may start in the very moment in which
+        another one succeeds.
 
         Content that the group's list has already is that revision again; anything else is a new one. Whoever leads
         to a revision is kept with it; a way back makes nothing, so what it returns to stays as it was.
@@ -108,6 +112,8 @@ class Pointers:
             "currentRevision": entry["number"],
             "epoch": int(item.status.get("epoch") or 0) + 1,
         }
+        if now is not None and before == stable:
+            status["stableRevision"] = now["number"]
         for name in ("share", "operation"):
             status.pop(name, None)
         if share is not None and other is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from trimtab.crypto import Keys
 from trimtab.gates import Measurement
 from trimtab.gates.job import Run, measure
 from trimtab.kube.client import Client
@@ -15,6 +17,7 @@ from trimtab.kube.credentials import load
 from trimtab.kube.resources import CRON_JOBS, JOBS
 
 PATIENCE = 90.0
+digest = partial(Keys.fresh().digest, "job")
 
 
 class Cluster(Protocol):
@@ -51,7 +54,7 @@ async def test_a_jobs_end_is_seen_once_and_kept(
         await api.create(CRON_JOBS, cron_job(namespace, **spec))
 
         ended = await _ended(api, run)
-        again = await measure(api, "e2e", run)
+        again = await measure(api, "e2e", run, digest)
 
         jobs = [
             found
@@ -69,7 +72,7 @@ async def test_a_jobs_end_is_seen_once_and_kept(
 async def _ended(api: Client, run: Run) -> Measurement:
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await measure(api, "e2e", run)
+            found = await measure(api, "e2e", run, digest)
             if found.result != "Pending":
                 return found
             await asyncio.sleep(0.05)

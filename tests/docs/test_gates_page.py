@@ -10,8 +10,8 @@ import yaml
 
 from trimtab.api.policy_rollout import PolicyRollout
 from trimtab.core.strategy import compile_strategy
-from trimtab.gates import Measurement, Result
-from trimtab.gates.job import Run, judge
+from trimtab.gates import Result
+from trimtab.gates.job import Run, job_of
 from trimtab.gates.urls import AllowList
 from trimtab.kube.resources import CRON_JOBS
 
@@ -52,7 +52,13 @@ def test_the_cronjob_on_the_page_can_be_run_by_a_gate() -> None:
     body = example("CronJob")
 
     assert (body["apiVersion"], body["spec"]["suspend"]) == (CRON_JOBS.api_version, True)
-    assert judge({"metadata": {}}, "x", Run("music", "r", "u", 1, 1)) != Measurement("Successful")
+    made = job_of(
+        {**body, "metadata": {**body["metadata"], "uid": "u"}},
+        "x",
+        Run("music", "r", "u", 1, 1, "e2e"),
+        "mark",
+    )
+    assert made["spec"]["template"] == body["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def test_every_result_is_on_the_page() -> None:

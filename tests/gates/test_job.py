@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
+from trimtab.crypto import Keys
 from trimtab.gates import job
 from trimtab.gates.job import Run, job_name, measure, rollout_label
 from trimtab.kube import errors
@@ -15,8 +18,9 @@ from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES, Resource
 
+digest = partial(Keys((Fernet.generate_key(),), b"digest-key-of-the-tests").digest, "job")
 RUN = Run("music", "calmer-agents", "uid-1", 3, 2)
-NAME = job_name("music-e2e", RUN)
+NAME = job_name("music-e2e", RUN, digest)
 
 
 def cluster(**spec: Any) -> Memory:
@@ -47,7 +51,7 @@ def end(api: Memory, kind: str, **more: Any) -> None:
 async def test_the_job_is_what_the_cronjob_describes() -> None:
     api = cluster()
 
-    found = await measure(api, "music-e2e", RUN)
+    found = await measure(api, "music-e2e", RUN, digest)
 
     assert (found.result, found.message) == ("Pending", f"Job {NAME} is running")
     made = api.objects(JOBS)[0]
@@ -57,7 +61,11 @@ async def test_the_job_is_what_the_cronjob_describes() -> None:
         "app.kubernetes.io/managed-by": "trimtab",
         "trimtab.dev/rollout": "calmer-agents",
     }
-    assert made["metadata"]["annotations"] == {"team": "a", "cronjob.kubernetes.io/instantiate": "manual"}
+    assert made["metadata"]["annotations"] == {
+        "team": "a",
+        "cronjob.kubernetes.io/instantiate": "manual",
+        "trimtab.dev/mark": job.mark(NAME, RUN, digest),
+    }
     assert [o["kind"] for o in made["metadata"]["ownerReferences"]] == ["CronJob"]
     assert made["spec"] == {
         "ttlSecondsAfterFinished": 86_400,
@@ -69,8 +77,8 @@ async def test_the_job_is_what_the_cronjob_describes() -> None:
 async def test_who_looks_again_finds_the_same_job() -> None:
     api = cluster()
 
-    await asyncio.gather(*(measure(api, "music-e2e", RUN) for _ in range(5)))
-    await measure(api, "music-e2e", RUN)
+    await asyncio.gather(*(measure(api, "music-e2e", RUN, digest) for _ in range(5)))
+    await measure(api, "music-e2e", RUN, digest)
 
     assert [w for w in api.writes if w.kind == "Job"] == [("create", "Job", "music", NAME)]
 
@@ -90,28 +98,28 @@ async def test_the_jobs_end_is_the_gates_result(
     kind: str, more: dict[str, str], result: str, message: str
 ) -> None:
     api = cluster()
-    await measure(api, "music-e2e", RUN)
+    await measure(api, "music-e2e", RUN, digest)
 
     end(api, kind, **more)
-    found = await measure(api, "music-e2e", RUN)
+    found = await measure(api, "music-e2e", RUN, digest)
 
     assert (found.result, found.message) == (result, message)
 
 
 async def test_the_end_counts_although_the_cronjob_is_gone() -> None:
     api = cluster()
-    await measure(api, "music-e2e", RUN)
+    await measure(api, "music-e2e", RUN, digest)
     end(api, "Complete")
     api.remove(CRON_JOBS, "music", "music-e2e")
 
-    assert (await measure(api, "music-e2e", RUN)).result == "Successful"
+    assert (await measure(api, "music-e2e", RUN, digest)).result == "Successful"
 
 
 async def test_each_wave_and_each_attempt_has_a_job_of_its_own() -> None:
     api = cluster()
 
     for run in (RUN, replace(RUN, wave=3), replace(RUN, epoch=4), replace(RUN, uid="uid-2")):
-        await measure(api, "music-e2e", run)
+        await measure(api, "music-e2e", run, digest)
 
     assert len(api.objects(JOBS)) == 4
 
@@ -120,7 +128,7 @@ async def test_each_wave_and_each_attempt_has_a_job_of_its_own() -> None:
 async def test_a_cronjob_that_is_not_suspended_is_not_run(spec: dict[str, Any]) -> None:
     api = cluster(**spec)
 
-    found = await measure(api, "music-e2e", RUN)
+    found = await measure(api, "music-e2e", RUN, digest)
 
     assert found.result == "Error"
     assert "not suspended; set spec.suspend: true" in found.message
@@ -128,30 +136,69 @@ async def test_a_cronjob_that_is_not_suspended_is_not_run(spec: dict[str, Any]) 
 
 
 async def test_a_cronjob_that_is_missing_is_an_error() -> None:
-    found = await measure(cluster(), "other", RUN)
+    found = await measure(cluster(), "other", RUN, digest)
 
     assert (found.result, found.message) == ("Error", "there is no CronJob other in namespace music")
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
-        {},
-        {"app.kubernetes.io/managed-by": "helm", "trimtab.dev/rollout": "calmer-agents"},
-        {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/rollout": "other"},
-    ],
-)
-async def test_a_foreign_job_of_that_name_is_an_error_and_no_evidence(labels: dict[str, str]) -> None:
+FORGED: list[Any] = [
+    {},
+    {"labels": {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/rollout": "calmer-agents"}},
+    {"annotations": {"trimtab.dev/mark": ""}},
+    {"annotations": {"trimtab.dev/mark": job.mark(NAME, replace(RUN, wave=1), digest)}},
+    {"annotations": {"trimtab.dev/mark": job.mark("music-e2e-0", RUN, digest)}},
+]
+
+
+@pytest.mark.parametrize("meta", FORGED)
+async def test_a_job_that_trimtab_did_not_create_is_an_error_and_left_alone(meta: Body) -> None:
     api = cluster()
-    api.put(JOBS, {"metadata": {"name": NAME, "namespace": "music", "labels": labels}, "spec": {}})
+    api.put(JOBS, {"metadata": {"name": NAME, "namespace": "music", **meta}, "spec": {}})
     end(api, "Complete")
 
-    found = await measure(api, "music-e2e", RUN)
+    found = await measure(api, "music-e2e", RUN, digest)
 
     assert (found.result, found.message) == (
         "Error",
-        f"Job {NAME} exists and is not Trimtab's; delete it or rename it",
+        f"Job {NAME} exists and Trimtab did not create it, so it is no evidence; delete it",
     )
+    assert api.writes == []
+
+
+async def test_a_copy_in_the_place_of_the_job_that_is_remembered_is_no_evidence() -> None:
+    api = cluster()
+    made = await measure(api, "music-e2e", RUN, digest)
+    body = api.objects(JOBS)[0]
+    api.remove(JOBS, "music", NAME)
+    meta = {name: value for name, value in body["metadata"].items() if name != "uid"}
+    api.put(JOBS, {**body, "metadata": meta})
+    end(api, "Complete")
+
+    assert (await measure(api, "music-e2e", replace(RUN, known=made.job), digest)).result == "Error"
+
+
+async def test_a_job_that_was_deleted_is_created_again() -> None:
+    api = cluster()
+    made = await measure(api, "music-e2e", RUN, digest)
+    api.remove(JOBS, "music", NAME)
+
+    again = await measure(api, "music-e2e", replace(RUN, known=made.job), digest)
+
+    assert again.result == "Pending"
+    assert again.job not in ("", made.job)
+
+
+def test_a_jobs_name_and_mark_are_keyed_and_of_one_gate_in_one_wave() -> None:
+    other = partial(Keys.fresh().digest, "job")
+    runs = [
+        RUN,
+        *(replace(RUN, **change) for change in ({"gate": "b"}, {"wave": 3}, {"round": 1}, {"uid": "u"})),
+    ]
+
+    named = {job_name("music-e2e", run, keyed) for run in runs for keyed in (digest, other)}
+    marks = {job.mark(NAME, run, keyed) for run in runs for keyed in (digest, other)}
+
+    assert len(named) == len(marks) == 2 * len(runs)
 
 
 async def test_a_job_that_appears_meanwhile_is_taken() -> None:
@@ -167,7 +214,7 @@ async def test_a_job_that_appears_meanwhile_is_taken() -> None:
         for found in cluster().objects(resource):
             api.put(resource, found)
 
-    assert (await measure(api, "music-e2e", RUN)).result == "Pending"
+    assert (await measure(api, "music-e2e", RUN, digest)).result == "Pending"
 
 
 @pytest.mark.parametrize(
@@ -188,19 +235,19 @@ async def test_what_the_api_server_refuses_is_an_error_in_our_words(
         async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
             raise error
 
-    found = await measure(Refusing(), "music-e2e", RUN)
+    found = await measure(Refusing(), "music-e2e", RUN, digest)
 
     assert (found.result, found.message) == ("Error", message)
 
 
 @pytest.mark.parametrize("cron_job", ["a", "a" * 52, "a" * 51 + ".b", "a" * 51 + "-b", "x" * 253])
 def test_names_fit_where_they_go(cron_job: str) -> None:
-    name = job_name(cron_job, RUN)
+    name = job_name(cron_job, RUN, digest)
 
     assert len(name) <= 63
     assert name[:-11] == cron_job[:52].rstrip(".-")
     assert int(name[-10:], 16) >= 0
-    assert job_name(cron_job, RUN) == name
+    assert job_name(cron_job, RUN, digest) == name
 
 
 def test_a_rollouts_label_is_its_name_or_as_much_as_fits() -> None:
@@ -209,4 +256,4 @@ def test_a_rollouts_label_is_its_name_or_as_much_as_fits() -> None:
     assert rollout_label("calmer-agents") == "calmer-agents"
     assert len(rollout_label(long)) == 63
     assert rollout_label(long) != rollout_label(other)
-    assert job.judge({"metadata": {}}, "x", RUN).result == "Error"
+    assert not job.is_ours({"metadata": {"uid": "x"}}, RUN, "x")

@@ -7,12 +7,15 @@ import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 import clockwork
 from trimtab.api.strategy import GateSpec, HttpGate, JobGate, PrometheusGate
+from trimtab.crypto import Keys
 from trimtab.gates import Measurement
 from trimtab.gates.metrics import GATE_MEASUREMENTS
 from trimtab.gates.runner import JOB_SECONDS, LONGEST_SPREAD, Gate, Runner, Subject
@@ -20,6 +23,7 @@ from trimtab.gates.urls import AllowList
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES
 
+digest = partial(Keys((Fernet.generate_key(),), b"digest-key-of-the-tests").digest, "job")
 GOOD = Measurement("Successful", "good")
 STARTED = 1_000_000.0
 SUBJECT = Subject("PolicyRollout", "music", "calmer-agents", "uid-1", 1, 1, STARTED)
@@ -35,6 +39,7 @@ class Check:
     timeout: float = 10.0
     rule: str = ""
     round: int = 0
+    job: str = ""
     spec: GateSpec = field(default_factory=lambda: GateSpec(name="errors", http=HttpGate(url="http://a/")))
 
 
@@ -50,7 +55,7 @@ class Scene:
     """How far the wave's start is behind the start of the scene, in seconds."""
 
     def __post_init__(self) -> None:
-        self.runner = Runner(Memory(), AllowList(), self.report, self.now, measure=self.measure)
+        self.runner = Runner(Memory(), AllowList(), self.report, self.now, digest, measure=self.measure)
 
     def now(self) -> float:
         return STARTED + self.ahead + asyncio.get_running_loop().time()
@@ -255,7 +260,7 @@ def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) ->
         def report(subject: Subject, gate: str, measurement: Measurement) -> None:
             raise RuntimeError
 
-        runner = Runner(Memory(), AllowList(), report, s.now, measure=s.measure)
+        runner = Runner(Memory(), AllowList(), report, s.now, digest, measure=s.measure)
         runner.want(SUBJECT, [Check()])
         await asyncio.sleep(45)
         await runner.stop()
@@ -319,7 +324,7 @@ def test_what_is_not_allowed_is_an_error_that_says_so(spec: HttpGate | Prometheu
     async def scene() -> None:
         s = Scene()
         kind = {"http": spec} if isinstance(spec, HttpGate) else {"prometheus": spec}
-        runner = Runner(Memory(), AllowList(), s.report, s.now)
+        runner = Runner(Memory(), AllowList(), s.report, s.now, digest)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="errors", **kind))])
         await asyncio.sleep(10)
         await runner.stop()
@@ -340,7 +345,7 @@ def test_a_job_gate_runs_a_job_for_its_wave() -> None:
             CRON_JOBS,
             {"metadata": {"name": "e2e", "namespace": "music"}, "spec": {"suspend": True, "jobTemplate": {}}},
         )
-        runner = Runner(api, AllowList(), s.report, s.now)
+        runner = Runner(api, AllowList(), s.report, s.now, digest)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="e2e", job=JobGate(cron_job="e2e")))])
         await asyncio.sleep(10)
         made = api.objects(JOBS)[0]
@@ -364,7 +369,7 @@ def test_a_gate_of_the_api_servers_that_hangs_ends_with_its_timeout() -> None:
                 await asyncio.Event().wait()
 
         s = Scene()
-        runner = Runner(Hanging(), AllowList(), s.report, s.now)
+        runner = Runner(Hanging(), AllowList(), s.report, s.now, digest)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="e2e", job=JobGate(cron_job="e2e")))])
         await asyncio.sleep(15)
         await runner.stop()

@@ -91,6 +91,9 @@ class GateStatus(StatusModel):
     round: Count = Field(
         default=0, description="How many times its Job has failed and somebody has asked for another one."
     )
+    job: ShortText | None = Field(
+        default=None, description="The uid of the Job that was created for it: no other one is evidence."
+    )
     failure_limit: Count = Field(default=0, description="How many failures in a row it may have.")
     error_limit: Count = Field(default=4, description="How many measurements in a row may say nothing.")
     dry_run: bool = Field(default=False, description="Whether it decides nothing.")

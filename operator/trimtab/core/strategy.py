@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from trimtab.api.rollout_status import PlannedWave
@@ -43,6 +43,8 @@ class Gate:
     """A hash of what it asks. It is no secret: a URL with user info is refused."""
     round: int = 0
     """How many Jobs have been made for the wave before."""
+    job: str = field(default="", compare=False)
+    """The uid of the Job that status remembers."""
 
     @property
     def once(self) -> bool:

@@ -123,7 +123,7 @@ class Engine:
             assignments,
             slices=slices,
         )
-        self.gates = Runner(api, settings.allow_gates, self._measured, clock)
+        self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)
         self.watching = Watching(self.world, workloads, self.health, self.gates)
         self.cases = Cases(self.world, self.templates, self.policies, self.sources, pointers, slices)
         self.rollouts = Rollouts(
@@ -164,6 +164,9 @@ class Engine:
 
     def _output_digest(self, ref: Ref, data: object) -> str:
         return self._keys().digest("output", ref, data)
+
+    def _job_digest(self, place: tuple[str, ...], text: str) -> str:
+        return self._keys().digest("job", place, text)
 
     def _restart_digest(self, view: GroupView) -> str:
         return restart_digest(self._keys(), view)

@@ -147,9 +147,10 @@ class Watching:
         successful = {(s.name, s.rule or "") for s in progress.gates if s.result == "Successful"}
         self._measured[source.uid] = key
         self._passed[source.uid] = subject, frozenset(successful)
-        rounds = {status.name: status.round for status in progress.gates}
+        known = {status.name: (status.round, status.job or "") for status in progress.gates}
         due = [gate for gate in gates if progress.settled_at is not None or not gate.once]
-        self.runner.want(subject, [replace(gate, round=rounds.get(gate.name, 0)) for gate in due])
+        jobs = ((gate, *known.get(gate.name, (0, ""))) for gate in due)
+        self.runner.want(subject, [replace(gate, round=number, job=uid) for gate, number, uid in jobs])
 
     def measured(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
         """A gate has been measured; it was begun then."""
@@ -166,6 +167,7 @@ class Watching:
             measurement.message,
             gate.rule,
             begun,
+            measurement.job,
         )
         self._evidence.setdefault(subject.uid, []).append(evidence)
         self.world.enqueue_rollouts(owner)

@@ -21,3 +21,5 @@ class Measurement:
 
     result: Result
     message: str = ""
+    job: str = ""
+    """The uid of the Job that was looked at."""

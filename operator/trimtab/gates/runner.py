@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from trimtab.api.strategy import GateSpec
@@ -69,6 +68,9 @@ class Gate(Protocol):
     def round(self) -> int: ...
 
     @property
+    def job(self) -> str: ...
+
+    @property
     def spec(self) -> GateSpec: ...
 
 
@@ -107,12 +109,13 @@ class Runner:
         api: Api,
         allow: AllowList,
         report: Report,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
+        digest: job.Digest,
         *,
         measure: Measure | None = None,
     ) -> None:
         self._report, self._clock = report, clock
-        self._api, self._allow = api, allow
+        self._api, self._allow, self._digest = api, allow, digest
         self._asker: Asker | None = None
         self._measure = measure
         self._running: dict[str, _Measured] = {}
@@ -181,7 +184,7 @@ class Runner:
             from trimtab.gates.asker import HttpAsker  # and aiohttp, which offline verbs do without
 
             self._asker = HttpAsker()
-            self._measure = Surveyor(self._api, self._allow, self._asker).measure
+            self._measure = Surveyor(self._api, self._allow, self._asker, self._digest).measure
         return self._measure
 
     def _tell(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
@@ -203,6 +206,9 @@ class Surveyor:
     api: Api
     allow: AllowList
     asker: Asker
+    digest: job.Digest
+    _made: dict[tuple[Subject, str, int], str] = field(default_factory=dict)
+    """The uid of the Job of a subject, gate and round, while it runs"""
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(JOBS_AT_ONCE))
 
     async def measure(self, subject: Subject, gate: Gate) -> Measurement:
@@ -221,13 +227,28 @@ class Surveyor:
 
     async def _job(self, cron_job: str, subject: Subject, gate: Gate) -> Measurement:
         label = job.rollout_label(subject.name)
-        run = job.Run(subject.namespace, label, subject.uid, subject.epoch, subject.wave, gate.round)
+        about = replace(subject, settled_at=None), gate.name, gate.round
+        run = job.Run(
+            subject.namespace,
+            label,
+            subject.uid,
+            subject.epoch,
+            subject.wave,
+            gate.name,
+            gate.round,
+            self._made.get(about, gate.job),
+        )
         async with self._slots:
             try:
                 async with asyncio.timeout(gate.timeout):
-                    return await job.measure(self.api, cron_job, run)
+                    found = await job.measure(self.api, cron_job, run, self.digest)
             except TimeoutError:
                 return Measurement("Error", f"the API server gave no answer within {gate.timeout:g}s")
+        if found.result in ("Successful", "Failed"):
+            self._made.pop(about, None)
+        elif found.job:
+            self._made[about] = found.job
+        return found
 
 
 def _final(gate: Gate, measurement: Measurement) -> bool:

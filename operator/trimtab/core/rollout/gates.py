@@ -64,7 +64,8 @@ def take_evidence(run: Run) -> None:
             return
         if (evidence.epoch, evidence.wave) == (run.progress.epoch, run.progress.current_wave):
             gates = [
-                _counted(run, s, evidence) if _counts(run, s, evidence) else s for s in run.progress.gates
+                _counted(run, _remembering(s, evidence), evidence) if _counts(run, s, evidence) else s
+                for s in run.progress.gates
             ]
             if gates != run.progress.gates:
                 run.change(gates=gates)
@@ -76,6 +77,12 @@ def _counts(run: Run, status: GateStatus, evidence: Evidence) -> bool:
         return False
     until = times.read(status.counted_until)
     return until is None or until > run.now or times.rounded(evidence.at) > until
+
+
+def _remembering(status: GateStatus, evidence: Evidence) -> GateStatus:
+    """The Job that was looked at is the one from now on, so that the next leader takes no other one for it."""
+    job = evidence.job or None
+    return status if job in (None, status.job) else status.model_copy(update={"job": job})
 
 
 def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
@@ -119,7 +126,9 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
 def anew(run: Run, status: GateStatus) -> GateStatus:
     """The gate as if it had never been measured; what was begun up to now does not count any more."""
     blank = GateStatus(name=status.name, rule=status.rule, passed=status.passed, counted_until=run.text)
-    kept = {name: getattr(status, name) for name in ("round", "failure_limit", "error_limit", "dry_run")}
+    kept = {
+        name: getattr(status, name) for name in ("round", "job", "failure_limit", "error_limit", "dry_run")
+    }
     return blank.model_copy(update=kept)
 
 
@@ -139,7 +148,8 @@ def _again(run: Run, status: GateStatus) -> GateStatus:
     if status.result == "Successful":
         return status
     failed = status.result == "Failed"
-    return anew(run, status).model_copy(update={"round": status.round + failed})
+    another = {"round": status.round + 1, "job": None} if failed else {}
+    return anew(run, status).model_copy(update=another)
 
 
 def deciding(run: Run) -> list[GateStatus]:

@@ -61,6 +61,8 @@ class Evidence:
     message: str = ""
     rule: str = ""
     at: float = 0.0
+    job: str = ""
+    """The uid of the Job that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from trimtab.core.selector import selects
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.preferences import Preference
-from trimtab.engine.world import Dirt, World
+from trimtab.engine.world import Dirt, World, lets_in
 
 
 def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
@@ -83,13 +83,9 @@ def barred_from(world: World, state: GroupState) -> str | None:
     if target == home:
         return None
     wanted = f"{naming.ANNOTATION_ALLOW_FROM}: {home}"
-    found = world.namespace(target)
-    if found is None:
-        return f"the target namespace {target} does not exist; create it, annotated {wanted}"
-    allowed = (found.metadata.annotations or {}).get(naming.ANNOTATION_ALLOW_FROM, "")
-    if home in {name.strip() for name in allowed.split(",")}:
+    if lets_in(world, target, home):
         return None
-    return (
-        f"the target namespace {target} does not let templates of {home} in; "
+    return (  # not which of the two: authors of templates may not know which namespaces there are
+        f"the target namespace {target} does not exist or does not let templates of {home} in; "
         f"annotate it {wanted}. What was rendered before stays"
     )

@@ -18,6 +18,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons, snapshot
+from trimtab.core.plan import Ref
 from trimtab.core.policy import Policy, compile_policy, within
 from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
@@ -28,12 +29,13 @@ from trimtab.core.snapshot import Part
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
 from trimtab.core.steps import Steps, finished
 from trimtab.core.strategy import compile_strategy
-from trimtab.engine.observed import AnyObject
+from trimtab.engine.observed import AnyObject, group_of
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.slices import Slices
 from trimtab.engine.snapshots import Snapshots, template_labels
 from trimtab.engine.vault import TooLargeError
-from trimtab.engine.world import World
+from trimtab.engine.world import World, lets_in
+from trimtab.kube.resources import OUTPUTS
 
 PART: Part = "spec"
 """Where a snapshot's data holds a template's content."""
@@ -214,24 +216,49 @@ class Templates:
 
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
         """A template that renders objects of the same name and was there first, if there is one."""
-        names = _object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
+        names = self._object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
         for rival in self.world.templates:
-            judged = self.judged.get(rival.key)
-            holds = judged is not None and judged.accepted is not None
-            if rival.key == item.key or not (holds or self._rank(rival) < self._rank(item)):
-                continue
-            if not _may_meet(rival.metadata.name, item.metadata.name):
+            if rival.key == item.key or not _may_meet(rival.metadata.name, item.metadata.name):
                 continue
             groups = [
                 (g.get("name", ""), g.get("targetNamespace"))
                 for g in rival.spec.get("groups") or ()
                 if isinstance(g, dict)
             ]
-            shared = names & _object_names(rival.key, groups)
-            if shared:
-                namespace, name = min(shared)
-                return f"template {rival.key} renders {namespace}/{name} as well; rename one"
+            shared = names & self._object_names(rival.key, groups)
+            for namespace, name in sorted(shared):
+                if self._yields(item, rival, namespace, name):
+                    # Only who may look at the rival's namespace may know what it is called.
+                    known = rival.metadata.namespace == item.metadata.namespace
+                    whose = f"template {rival.key}" if known else "a template of another namespace"
+                    return f"{whose} renders {namespace}/{name} as well; rename one"
         return ""
+
+    def _yields(self, item: AnyObject, rival: AnyObject, namespace: str, name: str) -> bool:
+        """Whether the rival has this name: who has rendered it keeps it, a namespace's own templates have it before
+        others, else who was accepted, or comes first."""
+        homes = item.metadata.namespace, rival.metadata.namespace
+        if homes[0] != homes[1] and namespace in homes:
+            there = [self.world.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
+            owners = {group_of(o.labels).template_key for o in there if o and group_of(o.labels)}  # type: ignore[union-attr]
+            if owners and owners <= {item.key, rival.key}:
+                return item.key not in owners
+            return namespace == homes[1]
+        judged = self.judged.get(rival.key)
+        holds = judged is not None and judged.accepted is not None
+        return holds or self._rank(rival) < self._rank(item)
+
+    def _object_names(
+        self, key: TemplateKey, groups: Iterable[tuple[str, str | None]]
+    ) -> set[tuple[str, str]]:
+        """Where its groups have objects. One that its target namespace does not let in has none there."""
+        names = set()
+        for group, target in groups:
+            name = naming.group_object(key.name, group)
+            names.add((key.namespace, name))
+            if target and lets_in(self.world, target, key.namespace):
+                names.add((target, name))
+        return names
 
     def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
         """Who comes first: what is rendered already, then the older one."""
@@ -378,11 +405,3 @@ def ready_verdict(
 def _may_meet(one: str, other: str) -> bool:
     """Whether templates of these names may render objects of one name, ``<template>-<group>``."""
     return one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")
-
-
-def _object_names(key: TemplateKey, groups: Iterable[tuple[str, str | None]]) -> set[tuple[str, str]]:
-    names = set()
-    for group, target in groups:
-        name = naming.group_object(key.name, group)
-        names |= {(key.namespace, name), (target or key.namespace, name)}
-    return names

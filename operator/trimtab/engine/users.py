@@ -107,8 +107,7 @@ def _not_a_member(
     if preference is not holder:
         return refused(
             reasons.USER_TAKEN,
-            f"user {preference.user} is held by the older UserPreference {holder.namespace}/{holder.name}; "
-            "delete one of the two",
+            f"user {preference.user} is held by {_older(preference, holder)}; delete one of the two",
         )
     if rules.full(preference):
         return refused(
@@ -117,6 +116,13 @@ def _not_a_member(
             "older preferences come first",
         )
     return None
+
+
+def _older(preference: Preference, holder: Preference) -> str:
+    """The holder, by name only where the preference's author may know it."""
+    if holder.namespace == preference.namespace:
+        return f"the older UserPreference {holder.namespace}/{holder.name}"
+    return "an older UserPreference in another namespace"
 
 
 def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:

@@ -30,7 +30,10 @@ _DANGEROUS = [
         ("fd00:42::42/128", "a metadata address"),  # Scaleway
     )
 ]
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_LOW = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
+"""NAT64, and IPv4-translated: the IPv4 address is the last 32 bits"""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class RefusedAddressError(Exception):
@@ -61,6 +64,18 @@ def _meant(address: Address) -> Iterator[Address]:
             yield address.sixtofour
         if address.teredo is not None:
             yield from address.teredo
-        low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if any(address in network for network in _NAT64) or (int(address) >> 32 == 0 and int(low) > 0xFFFF):
-            yield low  # NAT64, and the long deprecated ::a.b.c.d
+        low, high = int(address) & 0xFFFFFFFF, int(address) >> 32
+        deprecated = high == 0 and low > 0xFFFF  # ::a.b.c.d
+        isatap = high & 0xFFFFFFFF in _ISATAP
+        if deprecated or isatap or any(address in network for network in _LOW):
+            yield ipaddress.IPv4Address(low)
+        if address in _LOCAL_NAT64:
+            yield from (ipaddress.IPv4Address(v4) for v4 in _embedded(int(address)) if 1 <= v4 >> 24 < 224)
+
+
+def _embedded(address: int) -> Iterator[int]:
+    """The IPv4 address after a prefix of 48, 56, 64 or 96 bits, as RFC 6052 puts it: around bits 64 to 71."""
+    yield (address >> 64 & 0xFFFF) << 16 | address >> 40 & 0xFFFF
+    yield (address >> 64 & 0xFF) << 24 | address >> 32 & 0xFFFFFF
+    yield address >> 24 & 0xFFFFFFFF
+    yield address & 0xFFFFFFFF

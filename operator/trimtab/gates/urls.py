@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -34,7 +35,9 @@ _END = re.compile(r"[?#]")
 _AT = re.compile("[@\ufe6b\uff20]")
 """The character, and what some programs take for it."""
 _SHOWN = tuple(f"{scheme}://" for scheme in _PORTS)
-_AMBIGUOUS = re.compile(r"[/\\\x00-\x1f\x7f]")
+_AMBIGUOUS = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
+_MISREAD = re.compile("\ufffd|%u[0-9A-Fa-f]{4}")
+"""Overlong and broken UTF-8, and an escape that only some servers know."""
 
 
 class RefusedUrlError(ValueError):
@@ -184,13 +187,27 @@ def _segments(url: str, path: str) -> tuple[str, ...]:
         raise _refused(url, "has characters in its path that have to be written percent-encoded")
     segments = tuple(_ESCAPE.sub(_plain, segment) for segment in path.split("/")[1:])
     for segment in segments:
-        once = unquote(segment, errors="replace")
-        for read in (once, unquote(once, errors="replace")):  # some servers decode twice
+        for read in _readings(segment):
             if _AMBIGUOUS.search(read):
                 raise _refused(url, "has an encoded slash, backslash or control character in its path")
-            if read.split(";")[0] in (".", ".."):  # some servers drop what follows the semicolon first
+            if _MISREAD.search(read):
+                raise _refused(url, "has an escape in its path that is no UTF-8 text")
+            if read.split(";")[0].strip() in (
+                ".",
+                "..",
+            ):  # some servers drop what follows the semicolon first
                 raise _refused(url, "has a dot segment (. or ..) in its path; write the path that is meant")
     return segments
+
+
+def _readings(segment: str) -> Iterator[str]:
+    """What servers may make of it, which decode it any number of times and take letters for their wide forms."""
+    while True:
+        plain = unquote(segment, errors="replace")
+        yield unicodedata.normalize("NFKC", plain)
+        if plain == segment:
+            return
+        segment = plain
 
 
 def _plain(escape: re.Match[str]) -> str:

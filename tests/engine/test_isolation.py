@@ -1,0 +1,112 @@
+"""What one team writes takes no names from another, and tells it nothing about others."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation import HOME, Cluster, Operator, settled, spec
+from trimtab.core import naming
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES
+
+OLD = {"creationTimestamp": "2025-01-01T00:00:00Z"}
+INTO_HOME = spec(groups=[{"name": "free", "targetNamespace": HOME}])
+
+
+def let_in(cluster: Cluster, *homes: str) -> None:
+    meta = {"name": HOME, "annotations": {naming.ANNOTATION_ALLOW_FROM: ",".join(homes)}}
+    cluster.memory.put(NAMESPACES, {"metadata": meta})
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(HOME, "mallory", "oscar")
+
+
+async def test_a_group_that_its_target_does_not_let_in_holds_no_name_there(cluster: Cluster) -> None:
+    cluster.template(INTO_HOME, namespace="mallory", **OLD)
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.template()
+        await operator.quiet()
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+        assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("False", "TargetNotAllowed")
+        cluster.template(spec(deletionPolicy="Retain"))  # an edit is judged again
+        await operator.quiet()
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+        before = cluster.documents()
+
+        let_in(cluster, "mallory")
+        await operator.quiet()
+        assert cluster.documents() == before
+
+    await settled(cluster)
+    assert cluster.documents() == before
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory")[0] == "False"
+
+
+async def test_a_barred_template_learns_nothing_about_the_names_in_its_target(cluster: Cluster) -> None:
+    cluster.template(INTO_HOME, namespace="mallory")
+    without = await _message(cluster)
+    cluster.template(**OLD)
+    assert await _message(cluster) == without
+
+
+async def _message(cluster: Cluster) -> str:
+    await settled(cluster)
+    return cluster.message(CONFIG_TEMPLATES, "app", "mallory")
+
+
+async def test_no_verdict_tells_whether_a_target_namespace_exists(cluster: Cluster) -> None:
+    for name, target in (("one", "oscar"), ("two", "nowhere")):
+        groups = [{"name": "free", "targetNamespace": target}]
+        cluster.template(spec(groups=groups), name=name, namespace="mallory")
+
+    await settled(cluster)
+
+    said = [cluster.message(CONFIG_TEMPLATES, name, "mallory") for name in ("one", "two")]
+    assert said[0] == said[1].replace("nowhere", "oscar")
+
+
+async def test_a_collision_does_not_name_a_template_of_another_namespace(cluster: Cluster) -> None:
+    let_in(cluster, "mallory", "oscar")
+    cluster.template(INTO_HOME, namespace="oscar", **OLD)
+    cluster.template(INTO_HOME, namespace="mallory")
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "oscar") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("False", "NameCollision")
+    assert "oscar" not in cluster.message(CONFIG_TEMPLATES, "app", "mallory")
+
+
+async def test_who_was_let_in_and_has_rendered_keeps_the_name(cluster: Cluster) -> None:
+    let_in(cluster, "mallory")
+    cluster.template(INTO_HOME, namespace="mallory")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.template(**OLD)
+        await operator.quiet()
+
+    assert await settled(cluster) == []
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "NameCollision")
+
+
+async def test_a_taken_user_does_not_name_a_preference_of_another_namespace(cluster: Cluster) -> None:
+    tenants = {"matchLabels": {"tenant": "yes"}}
+    for name in ("mallory", "oscar"):
+        cluster.namespace(name, {"tenant": "yes"})
+    cluster.template(spec(groups=[{"name": "free", "preferenceNamespaceSelector": tenants}]))
+    cluster.preference("secret-name", namespace="oscar", user="ann", meta=OLD)
+    cluster.preference("ann", namespace="mallory")
+    cluster.preference("ann2", namespace="oscar", user="ann")
+
+    await settled(cluster)
+
+    assert cluster.ready(USER_PREFERENCES, "ann", "mallory") == ("False", "UserTaken")
+    told = cluster.message(USER_PREFERENCES, "ann", "mallory")
+    assert "oscar" not in told
+    assert "secret-name" not in told
+    assert "oscar/secret-name" in cluster.message(USER_PREFERENCES, "ann2", "oscar")
+    assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")

@@ -24,7 +24,7 @@ from trimtab.core.naming import DIGITS, UNBOUND_DIGITS
 
 KEPT = 20
 """Fernet keys that a rotation keeps: what was sealed under an older one cannot be opened any more."""
-Purpose = Literal["template", "policy", "value", "output", "restart", "job"]
+Purpose = Literal["template", "policy", "value", "output", "mark", "restart", "job"]
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 

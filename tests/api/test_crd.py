@@ -82,6 +82,7 @@ LIST_MAPS = {
         "status.revisions": ["number"],
         "status.revisions[].policies": ["name"],
         "status.outputs": ["kind", "namespace", "name"],
+        "status.foreign": ["kind", "namespace", "name"],
     },
     "RolloutAction": {"status.conditions": ["type"]},
     "UserPreference": {"spec.secretRefs": ["key"], "status.conditions": ["type"]},

@@ -153,6 +153,7 @@ def test_a_status_is_written_without_what_is_unset() -> None:
         "revisions": [{"number": 1, "snapshot": "t-abc", "policies": []}],
         "users": 0,
         "outputs": [],
+        "foreign": [],
     }
 
 

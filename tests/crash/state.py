@@ -70,7 +70,8 @@ def differences(expected: State, got: State) -> list[str]:
 def _normal(kind: str, body: Body) -> Body:
     meta = body["metadata"]
     status = dict(body.get("status") or {})
-    made: Body = {"annotations": meta.get("annotations") or {}, "labels": meta.get("labels") or {}}
+    notes = {k: v for k, v in (meta.get("annotations") or {}).items() if k != naming.ANNOTATION_MARK}
+    made: Body = {"annotations": notes, "labels": meta.get("labels") or {}}
     if kind == "Deployment":
         template = body["spec"]["template"]["metadata"]
         return {"generation": meta["generation"], "digest": (template.get("annotations") or {})}

@@ -77,6 +77,8 @@ def state(cluster: Cluster) -> list[Body]:
             (body.get("data") or {}).pop("sealed", None)  # a Fernet token differs each time
             (body.get("status") or {}).pop("epoch", None)
             (body.get("status") or {}).get("operation", {}).pop("uid", None)
+            for output in (body.get("status") or {}).get("outputs") or ():
+                output.pop("uid", None)
             found.append(body)
     return found + [_rollout(body) for body in cluster.memory.objects(POLICY_ROLLOUTS)] + _events(cluster)
 

@@ -588,7 +588,7 @@ async def test_a_name_that_became_free_is_taken(cluster: Cluster) -> None:
 # Drift
 
 
-@pytest.mark.parametrize("edit", ["change", "add", "empty", "delete", "unlabel", "binary"])
+@pytest.mark.parametrize("edit", ["change", "add", "empty", "delete", "unlabel", "relabel", "lock", "binary"])
 async def test_a_hand_edit_is_put_back_and_counted(cluster: Cluster, edit: str) -> None:
     cluster.template()
     cluster.preference("ann")
@@ -605,14 +605,18 @@ async def test_a_hand_edit_is_put_back_and_counted(cluster: Cluster, edit: str) 
                 "add": {"data": {**found["data"], "more": "x"}},
                 "empty": {"data": {}},
                 "unlabel": {"metadata": {**found["metadata"], "labels": {}}},
+                "relabel": {
+                    "metadata": {
+                        **found["metadata"],
+                        "labels": {**found["metadata"]["labels"], naming.LABEL_MANAGED_BY: "Helm"},
+                    }
+                },
+                "lock": {"immutable": True},
                 "binary": {"binaryData": {"more": "eA=="}},
             }
             cluster.memory.put(CONFIG_MAPS, {**found, **changed[edit]})
         await operator.quiet()
 
-    if edit == "unlabel":  # whoever takes our labels off has taken the object away from us
-        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "Conflict")
-        return
     assert cluster.documents() == before
     assert "binaryData" not in cluster.find(CONFIG_MAPS, "app-free")  # type: ignore[operator]
     assert cluster.memory.objects(CONFIG_TEMPLATES)[0]["status"]["drift"] == 1

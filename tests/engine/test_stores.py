@@ -352,10 +352,13 @@ def test_a_deletion_of_an_earlier_object_changes_nothing() -> None:
     assert list(case.store) == []
 
 
-def test_a_secret_is_decoded_and_what_no_output_has_is_strange() -> None:
+def test_a_secret_is_decoded_and_what_no_output_has_is_strange_or_locked() -> None:
     assert observe("Secret", output(data={"a": "eA=="})).data == {"a": "x"}
-    assert not observe("Secret", output(data={"a": "eA=="}, type="Opaque")).strange
-    assert observe("Secret", output(type="kubernetes.io/tls")).strange
+    plain = observe("Secret", output(data={"a": "eA=="}, type="Opaque"))
+    assert not plain.strange
+    assert not plain.locked
+    assert observe("Secret", output(type="kubernetes.io/tls")).locked
+    assert observe("ConfigMap", output(immutable=True)).locked
     assert observe("Secret", output(data={"a": "/w=="})).strange, "no UTF-8"
     assert observe("ConfigMap", output(binaryData={"a": "eA=="})).strange
 

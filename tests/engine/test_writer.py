@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,13 +56,20 @@ class Case:
         bodies = {b["metadata"]["name"]: b for b in self.memory.objects(OUTPUTS[kind])}
         return bodies[name].get("data") if name in bodies else None
 
+    def edited(self, **fields: Any) -> Body:
+        """Our own object, as somebody has changed it."""
+        marked = {naming.ANNOTATION_MARK: "mark of ConfigMap x"}
+        meta = {"labels": group_labels(FREE), "annotations": marked, **fields.pop("metadata", {})}
+        return self.theirs(metadata=meta, **fields)
+
     def theirs(self, **fields: Any) -> Body:
         meta = {"name": "x", "namespace": HOME, **fields.pop("metadata", {})}
         return self.memory.put(CONFIG_MAPS, {"metadata": meta, **fields})
 
 
 def wanted(name: str = "x", kind: str = "ConfigMap", key: GroupKey = FREE, **data: str) -> Desired:
-    return Desired(Ref(kind, HOME, name), data, group_labels(key), {naming.ANNOTATION_REVISION: "1"})
+    notes = {naming.ANNOTATION_REVISION: "1", naming.ANNOTATION_MARK: f"mark of {kind} {name}"}
+    return Desired(Ref(kind, HOME, name), data, group_labels(key), notes)
 
 
 async def test_planning_after_writing_is_empty() -> None:
@@ -92,7 +100,7 @@ async def test_entries_that_are_no_longer_wanted_go() -> None:
 async def test_entries_that_others_added_go() -> None:
     case = Case()
     await case.make(wanted(a="1"))
-    case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "1", "z": "9"}, binaryData={"b": "eA=="})
+    case.edited(data={"a": "1", "z": "9"}, binaryData={"b": "eA=="})
     await case.look()
     assert await case.make(wanted(a="1")) == []
 
@@ -111,16 +119,77 @@ async def test_an_unlabelled_object_is_left_alone() -> None:
     assert case.data() == {"z": "9"}
 
 
-async def test_an_object_of_another_group_is_left_alone() -> None:
+@pytest.mark.parametrize("key", [FREE, PAID], ids=["the same group's", "another group's"])
+@pytest.mark.parametrize("mark", ["", "mark of ConfigMap y"], ids=["no mark", "another object's mark"])
+async def test_labels_without_the_mark_prove_nothing(key: GroupKey, mark: str) -> None:
     case = Case()
-    case.theirs(metadata={"labels": group_labels(PAID)}, data={"z": "9"})
+    annotations = {naming.ANNOTATION_MARK: mark} if mark else {}
+    case.theirs(metadata={"labels": group_labels(key), "annotations": annotations}, data={"z": "9"})
     for look in (False, True):
         if look:
             await case.look()
         (failure,) = await case.make(wanted(a="1"))
-        assert f"belongs to group {PAID}" in failure.message
+        assert f"labels of group {key}" in failure.message
 
     assert case.data() == {"z": "9"}
+
+
+async def test_an_object_whose_uid_is_recorded_is_marked_anew() -> None:
+    case = Case()
+    body = case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "1"})
+    recorded = replace(wanted(a="1"), uid=body["metadata"]["uid"])
+    await case.look()
+
+    assert await case.make(recorded) == []
+
+    (marked,) = case.memory.objects(CONFIG_MAPS)
+    assert marked["metadata"]["annotations"][naming.ANNOTATION_MARK] == "mark of ConfigMap x"
+    assert marked["metadata"]["uid"] == body["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+async def test_an_output_that_nobody_may_change_is_made_anew_at_once(kind: str) -> None:
+    case = Case()
+    await case.make(wanted(kind=kind, a="1"))
+    (body,) = case.memory.objects(OUTPUTS[kind])
+    case.memory.put(OUTPUTS[kind], {**body, "immutable": True})
+    await case.look()
+
+    assert await case.make(wanted(kind=kind, a="2")) == []
+
+    (made,) = case.memory.objects(OUTPUTS[kind])
+    assert "immutable" not in made
+    assert made["metadata"]["uid"] != body["metadata"]["uid"]
+    assert [w.verb for w in case.memory.writes] == ["apply", "delete", "apply"]
+
+
+async def test_a_secret_of_another_type_that_asks_to_be_taken_over_is_made_anew() -> None:
+    case = Case()
+    meta = {"name": "x", "namespace": HOME, "annotations": {naming.ANNOTATION_ADOPT: "true"}}
+    case.memory.put(SECRETS, {"metadata": meta, "type": "kubernetes.io/tls", "data": {"z": "OQ=="}})
+
+    assert await case.make(wanted(kind="Secret", a="1")) == []
+
+    (made,) = case.memory.objects(SECRETS)
+    assert (made["type"], made["data"]) == ("Opaque", {"a": "MQ=="})
+
+
+async def test_what_somebody_makes_between_look_and_write_is_given_back_whatever_their_manager_s_name() -> (
+    None
+):
+    class Racing(Memory):
+        async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
+            answer = await super().apply(resource, body, **options)
+            theirs = {"manager": "trimtab", "operation": "Update"}
+            return {**answer, "metadata": {**answer["metadata"], "managedFields": [theirs]}}
+
+    memory = Racing()
+    memory.put(*_namespace())
+    case = Case(memory)
+
+    (failure,) = await case.make(wanted(a="1"))
+
+    assert failure.reason == reasons.CONFLICT
 
 
 @pytest.mark.parametrize("labels", [{}, group_labels(PAID)], ids=["nobody's", "another group's"])
@@ -148,7 +217,7 @@ async def test_only_true_lets_an_object_be_taken_over(value: str) -> None:
 async def test_a_stale_plan_is_refused_and_the_store_refreshed() -> None:
     case = Case()
     await case.make(wanted(a="1"))
-    case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "theirs"})
+    case.edited(data={"a": "theirs"})
 
     (failure,) = await case.make(wanted(a="2"))
     assert failure.again
@@ -161,13 +230,13 @@ async def test_a_stale_plan_is_refused_and_the_store_refreshed() -> None:
 async def test_a_stale_deletion_is_refused_and_the_store_refreshed() -> None:
     case = Case()
     await case.make(wanted(a="1"))
-    case.theirs(metadata={"labels": {}}, data={"a": "1"})
+    case.edited(metadata={"labels": {}}, data={"a": "1"})
 
     (failure,) = await case.make()
     assert failure.again
 
     assert await case.make() == []
-    assert case.data() == {"a": "1"}, "it is nobody's any more, so it is not ours to delete"
+    assert case.data() == {"a": "1"}, "without labels it is not listed: nothing deletes it unseen"
 
 
 async def test_what_is_gone_already_counts_as_deleted() -> None:
@@ -219,6 +288,7 @@ async def test_a_released_object_stays_as_it_is_and_is_nobody_s() -> None:
 
     assert body["data"] == {"a": "1"}
     assert not any("trimtab" in name + value for name, value in body["metadata"].get("labels", {}).items())
+    assert naming.ANNOTATION_MARK not in body["metadata"]["annotations"]
     assert case.observed() == {}
 
 

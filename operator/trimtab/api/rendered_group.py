@@ -68,12 +68,25 @@ class RevisionEntry(StatusModel):
     )
 
 
-class OutputRef(StatusModel):
-    """An object that Trimtab wrote for the group."""
+class ObjectRef(StatusModel):
+    """A ConfigMap or a Secret."""
 
     kind: Literal["ConfigMap", "Secret"] = Field(description="The object's kind: ConfigMap or Secret.")
     namespace: DnsLabel = Field(description="The object's namespace.")
     name: DnsSubdomain = Field(description="The object's name.")
+
+
+class OutputRef(ObjectRef):
+    """An object that Trimtab wrote for the group."""
+
+    uid: ShortText | None = Field(
+        default=None, description="The object's UID: proof that Trimtab wrote it, should its mark be lost."
+    )
+    adopted: bool = Field(
+        default=False,
+        description='Whether the object is annotated trimtab.dev/adopt: "true". While it is, Trimtab takes over '
+        "whatever object has this name and that annotation.",
+    )
 
 
 Outputs = Annotated[
@@ -130,7 +143,14 @@ class RenderedGroupStatus(ResourceStatus):
     shards: Count | None = Field(default=None, description="Over how many objects its users are spread.")
     outputs: Outputs = Field(
         default_factory=list,
-        description="The objects that were written for the group; users' own objects are only counted.",
+        description="The objects that were written for the group; of users' own objects only adopted ones.",
+    )
+    foreign: Annotated[
+        list[ObjectRef], Field(max_length=20, json_schema_extra=list_map("kind", "namespace", "name"))
+    ] = Field(
+        default_factory=list,
+        description="Objects with the group's labels that Trimtab did not make; it leaves them alone. Take the labels "
+        "off. At most 20 are listed.",
     )
 
 

@@ -31,6 +31,8 @@ ANNOTATION_REVISION = "trimtab.dev/revision"
 ANNOTATION_DIGEST = "trimtab.dev/digest"
 ANNOTATION_USER = "trimtab.dev/user"
 ANNOTATION_ADOPT = "trimtab.dev/adopt"
+ANNOTATION_MARK = "trimtab.dev/mark"
+"""On outputs: a keyed digest of the object's place, which proves that Trimtab wrote it there (core/origin.py)."""
 ANNOTATION_ALLOW_FROM = "trimtab.dev/allow-from"
 ANNOTATION_ROTATE = "trimtab.dev/rotate-keys"
 """On the Secret of the keys: a fresh Fernet key is put first, then the annotation goes."""
@@ -43,7 +45,7 @@ MAX_NAME = 253
 DIGITS, UNBOUND_DIGITS = 20, 16
 """Hex digits of a keyed digest, and of one from before digests were bound to their place: so they are told apart."""
 _RESERVED_GROUP = re.compile(r"(^|-)users-[0-9]+$|^u(-|$)")
-_SHARD = re.compile(r"-users-([0-9]+)$")
+_SHARD = re.compile(r"-users-(0|[1-9][0-9]{0,8})")
 
 
 def group_object(template: str, group: str) -> str:
@@ -54,8 +56,21 @@ def shard_object(template: str, group: str, number: int) -> str:
     return f"{template}-{group}-users-{number}"
 
 
+def shard_number(template: str, group: str, name: str) -> int | None:
+    """The number of the shard that is called so, or None."""
+    found = _SHARD.fullmatch(name.removeprefix(group_object(template, group)))
+    number = int(found[1]) if found else None
+    return number if number is not None and name == shard_object(template, group, number) else None
+
+
 def user_object(template: str, preference: str) -> str:
     return f"{template}-u-{preference}"
+
+
+def preference_of(template: str, name: str) -> str | None:
+    """The preference whose user's own object is called so, or None."""
+    rest = name.removeprefix(user_object(template, ""))
+    return rest if rest and rest != name else None
 
 
 def snapshot_object(stem: str, content_hash: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from trimtab.core import naming
+
 
 class Ref(NamedTuple):
     """An output object."""
@@ -23,18 +25,22 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """An output as it should be: ``data`` as clear text, ``labels`` that it must carry among others."""
+    """An output as it should be: ``data`` as clear text, ``labels`` that it must carry among others, and the ``uid``
+    of the object that was left in its place, where it is known."""
 
     ref: Ref
     data: Mapping[str, str]
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    uid: str = ""
 
 
 @dataclass(slots=True)
 class Observed:
     """An output as the cluster has it. ``data`` of a Secret is decoded; ``strange`` says that it holds something
-    (binary data, say) that no output of ours ever has."""
+    (binary data, say) that no output of ours ever has, ``locked`` that the API server lets nobody change its data
+    (``immutable``) or its type. ``applied``: a manager of this name has applied it, which anyone can do.
+    """
 
     ref: Ref
     uid: str
@@ -43,6 +49,8 @@ class Observed:
     annotations: Mapping[str, str]
     data: Mapping[str, str]
     strange: bool = False
+    locked: bool = False
+    applied: bool = False
     seen: int = 0
     created: str = ""
 
@@ -69,7 +77,9 @@ def differs(desired: Desired, observed: Observed) -> bool:
     """Whether the cluster's object needs a write."""
     return (
         observed.strange
+        or observed.locked
         or observed.data != desired.data
+        or observed.annotations.get(naming.ANNOTATION_MARK) != desired.annotations.get(naming.ANNOTATION_MARK)
         or any(observed.labels.get(name) != value for name, value in desired.labels.items())
     )
 

@@ -64,11 +64,11 @@ def parcel_of(state: GroupState, ref: Ref, observed: Look) -> Parcel | None:
     have = observed(ref, want is not None)
     remembered = ref in state.failed or ref in state.surplus or ref in state.lacking or state.refusals.at(ref)
     if not remembered and want is None and have is None:
-        state.settle([ref], {})
+        state.settle(ref, None, None)
         return None
     if not remembered and want is not None and have is not None and not differs(want, have):
         have.data = want.data  # equal, so one copy in memory is enough
-        state.settle([ref], {ref: want})
+        state.settle(ref, want, have)
         return None
     return Parcel(want or state.shell(ref), state.owner(ref, have), want is not None and ref in state.fixed)
 
@@ -232,7 +232,7 @@ class Delivery:
                 self._tries += 1
                 return failure
             self.report.drifted += isinstance(write, Apply) and write.drift
-        state.settle([ref], {ref: desired} if exists else {})
+        state.settle(ref, desired if exists else None, self.observed(ref, True))
         return None
 
     def _good(self, ref: Ref) -> Data:

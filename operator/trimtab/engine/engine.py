@@ -28,6 +28,7 @@ from trimtab.engine.keyring import Keyring
 from trimtab.engine.kinds import Kinds
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
 from trimtab.engine.observed import AnyObject, OutputObject
+from trimtab.engine.origins import Origins
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
@@ -108,19 +109,22 @@ class Engine:
         self.sources = Sources(self.world)
         self.writer = Writer(api, self.world.outputs, self._output_digest)
         self.verdicts = Verdicts(self.world, self.statuses, now)
-        pointers = Pointers(api, self.world, now)
+        self.origins = Origins(self.world, self._keys)
+        self.world.proved = self.origins.proved
+        pointers = Pointers(api, self.world, now, self.origins)
         self.health = HealthWatch(api, self._workload_changed)
         workloads = Workloads(api, self._restart_digest, self.health, self._restart_now)
         assignments = Assignments(self.templates, self.policies, self.sources, pointers)
         self.groups = Groups(
-            api,
-            self.world,
-            self.templates,
-            self.writer,
-            self.verdicts,
-            pointers,
-            workloads,
-            assignments,
+            api=api,
+            world=self.world,
+            templates=self.templates,
+            writer=self.writer,
+            verdicts=self.verdicts,
+            pointers=pointers,
+            workloads=workloads,
+            assignments=assignments,
+            origins=self.origins,
             slices=slices,
         )
         self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)

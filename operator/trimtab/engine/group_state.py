@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
 from trimtab.core.entries import Owner, in_shard
+from trimtab.core.origin import Claims, asks_for_adoption, is_ours, is_proved, place
 from trimtab.core.plan import Desired, Observed, Ref
 from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.resolve import GroupView
@@ -65,6 +66,7 @@ class GroupState:
     view: GroupView
     target: str
     revision: int
+    claims: Claims
     shards: Shards = field(default_factory=Shards)
     content: dict[int, Entries] = field(default_factory=dict)
     own: dict[str, OwnObject] = field(default_factory=dict)
@@ -72,6 +74,14 @@ class GroupState:
     fixed: dict[Ref, Desired] = field(default_factory=dict)
     written: dict[Ref, Desired] = field(default_factory=dict)
     touched: set[Ref] = field(default_factory=set)
+    uids: dict[Ref, str] = field(default_factory=dict)
+    """The group's own objects by their uids: those that status records, and those that were proved since"""
+    adopted: set[Ref] = field(default_factory=set)
+    """Those of them whose annotation lets Trimtab take over whatever stands there"""
+    foreign: set[Ref] = field(default_factory=set)
+    """Objects with the group's labels that Trimtab did not make"""
+    upgrading: bool = False
+    """Whether objects from before the first marks may be left, so that status records no uid yet"""
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
     failures: int = 0
@@ -114,23 +124,46 @@ class GroupState:
 
     # Taking over what the cluster holds.
 
-    def adopt(self, observed: Mapping[Ref, Observed]) -> Iterator[None]:
+    def adopt(
+        self,
+        observed: Iterable[Observed],
+        targets: Container[str],
+        holder: Callable[[Observed, str], str | None],
+    ) -> Iterator[None]:
         """Start from what is there: assignments are sticky across restarts, and content is compared, not rewritten.
 
-        Yields now and then, so that the caller can let others have the event loop.
+        Content is taken only of what is proved and stands where the group's users have their files: shards in one of
+        the ``targets``, a user's own objects beside the preference that holds the user (``holder`` gives whose such
+        an object is, by its preference's name). Yields now and then, so that others can have the event loop.
         """
-        held: dict[int, dict[str, dict[str, str]]] = {}
-        for ref, have in observed.items():
-            self.touched.add(ref)
-            number = self._shard_number(ref)
-            if number is not None:
-                held.setdefault(number, {})[ref.kind] = dict(have.data)
-            elif naming.ANNOTATION_USER in have.annotations:
-                self._adopt_own(have)
+        self.upgrading = self.claims.upgrading
+        self.uids = {ref: uid for ref, uid in self.claims.recorded.items() if uid}
+        held: dict[int, dict[str, Observed]] = {}
+        for have in observed:
             yield
+            found = place(have.ref, self.key.template, self.key.group)
+            if found is None or not self.claims.prove(have):
+                self.foreign.add(have.ref)
+                continue
+            self.touched.add(have.ref)
+            self.uids[have.ref] = have.uid
+            if found.shard is not None and have.ref.namespace in targets:
+                kinds = held.setdefault(found.shard, {})
+                if have.ref.kind not in kinds or have.ref.namespace == self.target:
+                    kinds[have.ref.kind] = have
+            elif found.preference is not None:
+                user = holder(have, found.preference)
+                if user is not None:
+                    self._adopt_own(have, user)
+        yield from self._adopt_shards(held)
+
+    def _adopt_shards(self, held: Mapping[int, Mapping[str, Observed]]) -> Iterator[None]:
         sizes: dict[int, list[tuple[str, int]]] = {}
         for number, kinds in held.items():
-            self.content[number] = Entries(kinds.get(CONFIG_MAP, {}), kinds.get(SECRET, {}))
+            config, secret = (
+                dict(kinds[kind].data) if kind in kinds else {} for kind in (CONFIG_MAP, SECRET)
+            )
+            self.content[number] = Entries(config, secret)
             sizes[number] = list(_sizes(self.content[number]).items())
             yield
         self.shards = adopted(sizes)
@@ -140,8 +173,7 @@ class GroupState:
                     self._replace(number, user, NOTHING)
             yield
 
-    def _adopt_own(self, have: Observed) -> None:
-        user = have.annotations[naming.ANNOTATION_USER]
+    def _adopt_own(self, have: Observed, user: str) -> None:
         before = self.own.get(user)
         other = before.entries if before and before.name == have.ref.name else NOTHING
         entries = (
@@ -153,9 +185,12 @@ class GroupState:
         self.own_refs[have.ref] = user
 
     def _shard_number(self, ref: Ref) -> int | None:
-        stem = naming.group_object(self.key.template, self.key.group) + "-users-"
-        rest = ref.name.removeprefix(stem)
-        return int(rest) if rest != ref.name and rest.isdigit() else None
+        return naming.shard_number(self.key.template, self.key.group, ref.name)
+
+    def owns(self, have: Observed) -> bool:
+        """Whether the object is this group's own, wherever its outputs belong now."""
+        found = place(have.ref, self.key.template, self.key.group)
+        return found is not None and is_proved(have, self.claims.mark(have.ref), self.uids.get(have.ref, ""))
 
     # What should be.
 
@@ -168,7 +203,7 @@ class GroupState:
         self.restart_at = 0.0
         self.restart_failures = 0
         self.turn = ""
-        self.target = view.group.spec.target_namespace or self.key.namespace
+        self.target = target_of(self.key, view)
         self.fixed = self._fixed()
         self.touched |= set(self.refs())
 
@@ -311,13 +346,18 @@ class GroupState:
         """How many users something is rendered for."""
         return len(self.shards.of) + len(self.own)
 
-    def settle(self, refs: Iterable[Ref], desired: Mapping[Ref, Desired]) -> None:
-        """These objects are now as they should be."""
-        for ref in refs:
-            if ref in desired:
-                self.written[ref] = desired[ref]
-            else:
-                self.written.pop(ref, None)
+    def settle(self, ref: Ref, want: Desired | None, have: Observed | None) -> None:
+        """The object is now as it should be; ``have`` is what is known of it."""
+        self.adopted.discard(ref)
+        if want is None:
+            self.written.pop(ref, None)
+            self.uids.pop(ref, None)
+            return
+        self.written[ref] = want
+        if have is not None and is_ours(have, want):
+            self.uids[ref] = have.uid
+            if asks_for_adoption(have):
+                self.adopted.add(ref)
 
     def refs_of(self, user: str) -> Iterator[Ref]:
         """The objects that hold a user's files."""
@@ -354,8 +394,18 @@ class GroupState:
                 naming.LABEL_DELETION_POLICY: self.view.schema.spec.deletion_policy,
                 **(labels or {}),
             },
-            {**(annotations or {}), naming.ANNOTATION_REVISION: str(self.revision)},
+            {
+                **(annotations or {}),
+                naming.ANNOTATION_REVISION: str(self.revision),
+                naming.ANNOTATION_MARK: self.claims.mark(ref),
+            },
+            uid=self.uids.get(ref, ""),
         )
+
+
+def target_of(key: GroupKey, view: GroupView) -> str:
+    """The namespace that the group's outputs belong to."""
+    return view.group.spec.target_namespace or key.namespace
 
 
 def _of_user(entries: Entries, user: str) -> Entries:

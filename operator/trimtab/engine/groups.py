@@ -20,6 +20,7 @@ from trimtab.engine.group_state import GroupState
 from trimtab.engine.membership import barred_from, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.observed import group_of
+from trimtab.engine.origins import Origins
 from trimtab.engine.placement import Placement
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preference_status import accept, forget_sensitive
@@ -58,6 +59,7 @@ class Groups:
     pointers: Pointers
     workloads: Workloads
     assignments: Assignments
+    origins: Origins
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
     slices: Slices = field(default_factory=Slices)
@@ -77,6 +79,8 @@ class Groups:
             self.slices,
             self.states,
             self.outcomes,
+            self.origins,
+            self.writer,
         )
 
     def reset(self) -> None:
@@ -214,6 +218,7 @@ class Groups:
             state.failures, state.retry_at = 0, NEVER
             self._judge_later(state, dirt)
         verdict = self._verdict(state, more=bool(dirt.users))
+        state.upgrading = state.upgrading and (bool(state.failed) or bool(dirt.users))
         await self._say(state, verdict, told)
         if not state.failed and not dirt.users:
             await self._restart_workloads(state)
@@ -250,10 +255,17 @@ class Groups:
             self.world.report(state.key.template_key)
 
     def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
-        """What the cluster has there; what is not wanted only if it is this group's, or it would be deleted."""
+        """What the cluster has there; what is not wanted only if it is this group's own, as it will be deleted."""
         have = self.world.outputs.get(ref)
-        if have is None or wanted or group_of(have.labels) == state.key:
+        state.foreign.discard(ref)
+        if have is None or wanted:
             return have
+        if group_of(have.labels) not in (None, state.key):
+            return None
+        if state.owns(have):
+            return have
+        state.foreign.add(ref)
+        self.origins.report([have])
         return None
 
     async def _restart_workloads(self, state: GroupState) -> None:
@@ -382,7 +394,7 @@ class Groups:
         judgement = self.templates.judged.get(key.template_key)
         refused = judgement is not None and judgement.accepted is None
         if not refused:
-            removal = Removal(self.api, self.world, self.pointers, self.writer)
+            removal = Removal(self.api, self.world, self.pointers, self.writer, self.origins)
             await removal.clean_up(key, judgement)
         never_valid = refused and not self.world.rendered(key.template_key)
         dirt = self.world.dirt.pop(key, Dirt())

@@ -79,7 +79,11 @@ def _admits(world: World, group: GroupSpec, home: str, namespace: str) -> bool:
 
 def barred_from(world: World, state: GroupState) -> str | None:
     """Why the target namespace may not be written to, or None."""
-    target, home = state.target, state.key.namespace
+    return bars(world, state.target, state.key.namespace)
+
+
+def bars(world: World, target: str, home: str) -> str | None:
+    """Why templates of the namespace ``home`` may not write to the namespace ``target``, or None."""
     if target == home:
         return None
     wanted = f"{naming.ANNOTATION_ALLOW_FROM}: {home}"

@@ -14,6 +14,10 @@ DRIFT = Counter("trimtab_drift_total", "Hand edits of outputs that were put back
 SNAPSHOTS_ALTERED = Counter(
     "trimtab_snapshots_altered_total", "Snapshots that were not used, as they hold not what their name says."
 )
+UNPROVED = Counter(
+    "trimtab_unproved_objects_total",
+    "Objects with Trimtab's labels that Trimtab did not make; they are left alone.",
+)
 RECONCILES = Counter(
     "trimtab_reconciles_total", "Passes over a template or group, by what came of it.", ["what", "result"]
 )

@@ -17,7 +17,7 @@ from trimtab.core import naming
 from trimtab.core.plan import Observed, Ref
 from trimtab.engine.deletions import Gone
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.kube.port import Body, ObjectMeta
+from trimtab.kube.port import FIELD_MANAGER, Body, ObjectMeta
 
 Labels = Mapping[str, str]
 _KEPT_ANNOTATIONS = (
@@ -25,20 +25,33 @@ _KEPT_ANNOTATIONS = (
     naming.ANNOTATION_DIGEST,
     naming.ANNOTATION_USER,
     naming.ANNOTATION_ADOPT,
+    naming.ANNOTATION_MARK,
 )
+
+
+class _Manager(msgspec.Struct, gc=False):
+    manager: str = ""
+    operation: str = ""
+
+
+class OutputMeta(ObjectMeta, gc=False, kw_only=True):
+    """The metadata of an output."""
+
+    managedFields: list[_Manager] | None = None  # noqa: N815
 
 
 class OutputObject(msgspec.Struct, gc=False):
     """A ConfigMap or Secret as listed."""
 
-    metadata: ObjectMeta
+    metadata: OutputMeta
     data: dict[str, str] | None = None
     binaryData: dict[str, Any] | None = None  # noqa: N815
     type: str | None = None
+    immutable: bool | None = None
 
 
 def group_of(labels: Labels) -> GroupKey | None:
-    """The group that an output says it belongs to, or None for what is no output of ours."""
+    """The group that an object says it belongs to, or None. A hint alone: anyone can write labels."""
     if labels.get(naming.LABEL_MANAGED_BY) != naming.MANAGER:
         return None
     namespace, template, group = (
@@ -54,8 +67,9 @@ def observe(kind: str, item: OutputObject) -> Observed:
     meta = item.metadata
     data: dict[str, str] = item.data or {}
     strange = bool(item.binaryData)
+    locked = bool(item.immutable)
     if kind == "Secret":
-        strange = strange or item.type not in (None, "Opaque")
+        locked = locked or item.type not in (None, "Opaque")
         try:
             data = {name: base64.b64decode(text, validate=True).decode() for name, text in data.items()}
         except ValueError:
@@ -70,6 +84,8 @@ def observe(kind: str, item: OutputObject) -> Observed:
         data=data,
         strange=strange,
         created=intern(meta.creationTimestamp or ""),
+        locked=locked,
+        applied=any(m.manager == FIELD_MANAGER and m.operation == "Apply" for m in meta.managedFields or ()),
     )
 
 

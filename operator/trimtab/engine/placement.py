@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from trimtab.core import naming
+from trimtab.core.plan import Observed, Ref
 from trimtab.core.schema import Schema
 from trimtab.core.shares import place_of
 from trimtab.core.status import Verdict
 from trimtab.engine.assignments import Assignment, Assignments, Undecided, Unreadable
-from trimtab.engine.group_state import GroupState, ShareState
-from trimtab.engine.membership import reaches
+from trimtab.engine.group_state import GroupState, ShareState, target_of
+from trimtab.engine.membership import bars, reaches
+from trimtab.engine.origins import Origins
 from trimtab.engine.pointers import Pointers, components_of
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Served, Templates
 from trimtab.engine.world import World
+from trimtab.engine.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Placement:
     slices: Slices
     states: dict[GroupKey, GroupState]
     outcomes: dict[GroupKey, Verdict]
+    origins: Origins
+    writer: Writer
 
     async def assignment(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
         """What the group shall serve; where that has been lost by hand, what it does serve."""
@@ -53,28 +59,52 @@ class Placement:
             state.settled, state.back = assignment.settled, assignment.back
             return state
         if state is None:
-            state = GroupState(key, served, served.view(key.group), "", number)
-            async with self.slices.turn() as turn:
-                for _ in state.adopt(dict(self.world.outputs.of(key))):
-                    await turn.over()
-            self._keep_the_unclaimed(state)
+            state = await self._taken_over(key, served, number)
             self.states[key] = state
-        same = state.served.components == served.components and bool(state.target)
-        view = state.view if same else served.view(key.group)
+        view = state.view if state.served.components == served.components else served.view(key.group)
         state.set_view(served, view, number, self._share_state(key, assignment, share))
         state.settled, state.back = assignment.settled, assignment.back
         self.world.dirty(key).everything = True
         return state
 
-    def _keep_the_unclaimed(self, state: GroupState) -> None:
+    async def _taken_over(self, key: GroupKey, served: Served, number: int) -> GroupState:
+        """The state of a group that this process has not looked at yet, with what the cluster has of it."""
+        view, claims = served.view(key.group), self.origins.claims(key)
+        state = GroupState(key, served, view, target_of(key, view), number, claims)
+        outputs = dict(self.world.outputs.of(key))
+        outputs |= await self.writer.recover(ref for ref in claims.recorded if ref not in outputs)
+        targets = {
+            name
+            for name in (state.target, *claims.namespaces)
+            if bars(self.world, name, key.namespace) is None
+        }
+
+        def holder(have: Observed, name: str) -> str | None:
+            found = self.world.preferences.get(have.ref.namespace, name)
+            if found is None:  # gone: the user goes too, unless their kind has gone
+                user = have.annotations.get(naming.ANNOTATION_USER, "")
+                return user if user and not self._is_claimed(key, user) else None
+            return found.user if found.group_key == key and self._reaches(key, served.schema, found) else None
+
+        async with self.slices.turn() as turn:
+            for _ in state.adopt(outputs.values(), targets, holder):
+                await turn.over()
+        self.origins.report(outputs[ref] for ref in state.foreign)
+        self._keep_the_unclaimed(state, outputs)
+        return state
+
+    def _is_claimed(self, key: GroupKey, user: str) -> bool:
+        return bool(self.world.preferences.claimants(key.template_key, user))
+
+    def _keep_the_unclaimed(self, state: GroupState, outputs: Mapping[Ref, Observed]) -> None:
         """Note the users whose preferences may have gone with their kind, unnoticed."""
         kept, key = self.world.kept, state.key
         if not kept.users_before:
             return
-        for ref, observed in self.world.outputs.of(key).items():
+        for ref in state.touched & outputs.keys():
             for user in state.users_in(ref):
-                if not self.world.preferences.claimants(key.template_key, user):
-                    kept.adopt(key, user, observed.created)
+                if not self._is_claimed(key, user):
+                    kept.adopt(key, user, outputs[ref].created)
 
     def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
         """Whether the group's pointer says all that already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from trimtab.api.rendered_group import Operation
 from trimtab.core import naming, reasons
 from trimtab.core.status import UNKNOWN, Verdict, conditions
 from trimtab.engine.observed import AnyObject
+from trimtab.engine.origins import Origins
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.snapshots import group_labels
 from trimtab.engine.templates import Components, Served
@@ -24,6 +26,7 @@ from trimtab.kube.resources import RENDERED_GROUPS
 
 log = logging.getLogger(__name__)
 
+_REVISION = re.compile(r"[0-9]{1,9}")
 Entry = dict[str, Any]
 """One revision as a RenderedGroup lists it."""
 
@@ -35,6 +38,7 @@ class Pointers:
     api: Api
     world: World
     now: Callable[[], str]
+    origins: Origins
 
     def rendered_group(self, key: GroupKey) -> AnyObject | None:
         """The group's RenderedGroup, unless an object of its name is about another group."""
@@ -202,11 +206,9 @@ class Pointers:
         return self._take(await self.api.apply(RENDERED_GROUPS, body))
 
     def _rendered_last(self, key: GroupKey) -> int:
-        """The highest revision that outputs carry: numbers go on from there if the RenderedGroup is lost."""
-        carried = (
-            o.annotations.get(naming.ANNOTATION_REVISION, "") for o in self.world.outputs.of(key).values()
-        )
-        return max((int(text) for text in carried if text.isdigit()), default=0)
+        """The highest revision that outputs carry: numbers continue from there if the RenderedGroup is lost."""
+        carried = (o.annotations.get(naming.ANNOTATION_REVISION, "") for o in self.origins.proved(key))
+        return max((int(text) for text in carried if _REVISION.fullmatch(text)), default=0)
 
     def _take(self, body: Body) -> AnyObject:
         item = msgspec.convert(body, AnyObject)

@@ -11,6 +11,7 @@ import msgspec
 from trimtab.core import naming
 from trimtab.core.plan import Delete
 from trimtab.engine.observed import AnyObject
+from trimtab.engine.origins import Origins
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.templates import Judgement
@@ -33,6 +34,7 @@ class Removal:
     world: World
     pointers: Pointers
     writer: Writer
+    origins: Origins
 
     async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> None:
         """Remove what was rendered; what a deleted template said to Retain is let go instead.
@@ -40,9 +42,9 @@ class Removal:
         ``judgement`` is what the group is missing from: None if its template is gone. Nothing is removed while nothing
         says that a person deleted it.
 
-        :raises trimtab.kube.errors.ApiError: something is left; it is still labelled, so the next pass finds it.
+        :raises trimtab.kube.errors.ApiError: something is left; it is still marked, so the next pass finds it.
         """
-        outputs = list(self.world.outputs.of(key).values())
+        outputs = self.origins.proved(key)
         if self.pointers.rendered_group(key) is None and not outputs:
             return
         if judgement is None and key.template_key in self.world.kept.templates:

@@ -103,8 +103,7 @@ class Sightings:
 
     def _is_left(self, key: GroupKey) -> bool:
         """Whether a group that is to go is still served."""
-        world = self.groups.world
-        return self.groups.pointers.rendered_group(key) is not None or bool(world.outputs.of(key))
+        return self.groups.pointers.rendered_group(key) is not None or bool(self.groups.origins.proved(key))
 
     async def _comes(self, key: GroupKey, source: Source) -> bool:
         """Whether a group that is not there is made by what rolls out: then it is waited for."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import naming
+from trimtab.core.plan import Ref
 from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.observed import AnyObject, Objects
@@ -30,6 +31,7 @@ from trimtab.kube.resources import (
 COUNTS_SECONDS = 1.0
 """Counters in the status of groups and templates follow this much later, so that floods are one write."""
 OUTPUTS_LISTED = 1000
+FOREIGN_LISTED = 20
 
 
 @dataclass(slots=True)
@@ -103,12 +105,12 @@ class Verdicts:
         return len(state.invalid)
 
     def _group_fields(self, state: GroupState) -> dict[str, Any]:
-        listed = sorted(ref for ref in state.written if ref not in state.own_refs)[:OUTPUTS_LISTED]
         return {
             "users": len(self.world.preferences.members(state.key)),
             "invalidUsers": self.invalid_users(state),
             "shards": len(state.content),
-            "outputs": [{"kind": r.kind, "namespace": r.namespace, "name": r.name} for r in listed],
+            "outputs": _outputs(state),
+            "foreign": [_reference(ref) for ref in sorted(state.foreign)[:FOREIGN_LISTED]] or None,
         }
 
     def template(
@@ -203,6 +205,24 @@ class Verdicts:
         self._timers.clear()
         self._latest.clear()
         self.statuses.clear()
+
+
+def _reference(ref: Ref) -> dict[str, Any]:
+    return {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def _outputs(state: GroupState) -> list[dict[str, Any]]:
+    """The group's own objects by their uids. An upgrade lists none, so that a restart continues it."""
+    listed = sorted(ref for ref in state.written if ref not in state.own_refs or ref in state.adopted)
+    made = []
+    for ref in listed[:OUTPUTS_LISTED]:
+        uid = state.uids.get(ref)
+        if state.upgrading:
+            made.append(_reference(ref))
+        elif uid is not None:
+            adopted = {"adopted": True} if ref in state.adopted else {}
+            made.append({**_reference(ref), "uid": uid, **adopted})
+    return made
 
 
 class _PreferenceStatus(msgspec.Struct, gc=False):

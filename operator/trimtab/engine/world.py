@@ -97,6 +97,8 @@ class World:
         self.kept = Kept()
         self.synced = False
         self.namespace_changed: Callable[[str], None] = lambda _name: None
+        self.proved: Callable[[GroupKey], object] = lambda _key: True
+        """Whether any of the objects with a group's labels is the group's own"""
 
     def dirty(self, key: GroupKey) -> Dirt:
         return self.dirt.setdefault(key, Dirt())
@@ -165,7 +167,8 @@ class World:
 
     def known_groups(self) -> set[GroupKey]:
         rendered = {rendered_group_key(g) for g in self.groups}
-        return rendered | set(self.outputs.groups()) | set(self.preferences.all_groups())
+        known = rendered | set(self.preferences.all_groups())
+        return known | {key for key in self.outputs.groups() if key not in known and self.proved(key)}
 
     def known_groups_of(self, key: TemplateKey) -> set[GroupKey]:
         """The groups of a template that are, that were, or that somebody names."""

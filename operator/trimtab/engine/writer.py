@@ -1,7 +1,7 @@
 """Carries out planned writes: server-side apply over exactly the version that was planned against.
 
-What Trimtab did not make is never overwritten: an object is created only where a read has just found none, and
-taken over only if it asks for that by annotation.
+What Trimtab did not make (core/origin.py) is never overwritten: an object is created only where a read has just found
+none, and taken over only if it asks for that by annotation.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from trimtab.core import naming, reasons
+from trimtab.core.origin import asks_for_adoption, is_ours
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, differs
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
@@ -27,12 +28,6 @@ log = logging.getLogger(__name__)
 
 PARALLEL = 8
 _PASSING = (401, 408, 409, 410, 429)
-_OWNER_LABELS = (
-    naming.LABEL_MANAGED_BY,
-    naming.LABEL_TEMPLATE,
-    naming.LABEL_TEMPLATE_NAMESPACE,
-    naming.LABEL_GROUP,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +72,15 @@ class Writer:
 
     async def _apply(self, write: Apply) -> Failure | None:
         desired, have = write.desired, write.observed
-        if have is None or not _ours(have, desired):
-            have, ours = await self._live(desired)
-            if have is not None and not ours:
+        if have is None or not is_ours(have, desired):
+            have = await self.live(desired.ref)
+        if have is not None and not is_ours(have, desired):
+            if not asks_for_adoption(have):
                 return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
+            log.warning("took over an object that is annotated for it", extra={"object": str(desired.ref)})
+        if have is not None and have.locked:
+            await self._delete(have)  # the API server lets nobody change it; it is made anew at once
+            have = None
         body = self._body(desired, have)
         answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
         if have is None and _others(answer):
@@ -133,15 +133,16 @@ class Writer:
         WRITES.labels(ref.kind, "delete").inc()
 
     async def release(self, observed: Observed) -> None:
-        """Let an output go: it stays as it is, but is no longer ours (deletionPolicy Retain).
+        """Let an output go: it stays as it is, but is no longer ours (deletionPolicy Retain), and cannot be proved so.
 
         :raises trimtab.kube.errors.ApiError: the API server refused.
         """
-        marks = {name: None for name in observed.labels if name.startswith("trimtab.dev/")}
+        labels = {name: None for name in observed.labels if name.startswith("trimtab.dev/")}
         patch = {
             "metadata": {
                 "resourceVersion": str(observed.version),
-                "labels": {**marks, naming.LABEL_MANAGED_BY: None},
+                "labels": {**labels, naming.LABEL_MANAGED_BY: None},
+                "annotations": {naming.ANNOTATION_MARK: None},
             }
         }
         ref = observed.ref
@@ -149,15 +150,36 @@ class Writer:
         self._outputs.forget(observed)
         WRITES.labels(ref.kind, "release").inc()
 
-    async def _live(self, desired: Desired) -> tuple[Observed | None, bool]:
-        """What stands in the object's place now, and whether it is ours to write."""
-        ref = desired.ref
+    async def live(self, ref: Ref) -> Observed | None:
+        """What stands in the place now, whoever made it.
+
+        :raises trimtab.kube.errors.ApiError: the API server refused.
+        """
         try:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
         except errors.NotFoundError:
-            return None, True
-        have = observe(ref.kind, msgspec.convert(body, OutputObject))
-        return have, _ours(have, desired) or _stripped(body, desired)
+            return None
+        return observe(ref.kind, msgspec.convert(body, OutputObject))
+
+    async def recover(self, recorded: Iterable[Ref]) -> dict[Ref, Observed]:
+        """Of objects that are recorded and not listed, those that are there all the same: without our labels.
+
+        :raises trimtab.kube.errors.ApiError: it could not be asked now.
+        """
+
+        async def look(ref: Ref) -> None:
+            have = self._outputs.get(ref)
+            async with self._slots:
+                if have is None:
+                    with contextlib.suppress(errors.NotFoundError, errors.ForbiddenError):
+                        body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
+                        have = self._outputs.wrote(ref.kind, body)
+            if have is not None:
+                found[ref] = have
+
+        found: dict[Ref, Observed] = {}
+        await asyncio.gather(*(look(ref) for ref in recorded))
+        return found
 
     async def _refresh(self, write: Write) -> Failure | None:
         """Somebody wrote first. Look at what is there now; the next plan decides anew."""
@@ -217,43 +239,17 @@ def _lasts(error: errors.ApiError) -> bool:
     return 400 <= error.status < 500 and error.status not in _PASSING
 
 
-def _ours(have: Observed, desired: Desired) -> bool:
-    if have.annotations.get(naming.ANNOTATION_ADOPT) == "true":
-        return True
-    owner, wanted = group_of(have.labels), group_of(desired.labels)
-    if owner is None or wanted is None:
-        return False
-    user = naming.ANNOTATION_USER
-    moved = owner.template_key == wanted.template_key and have.annotations.get(
-        user
-    ) == desired.annotations.get(user)
-    return owner == wanted or (
-        moved and is_personal(desired)
-    )  # a user who changed groups keeps their objects
-
-
 def _others(body: Body) -> bool:
-    """Whether anybody but Trimtab has set a field of the object."""
-    return any(m.get("manager") != FIELD_MANAGER for m in body["metadata"].get("managedFields") or ())
-
-
-def _stripped(body: Body, desired: Desired) -> bool:
-    """Whether Trimtab made it and somebody took some, but not all, of its labels off."""
-    labels = body["metadata"].get("labels") or {}
-    left = [name for name in _OWNER_LABELS if name in labels]
+    """Whether anything but Trimtab's own apply has set a field of the object."""
     managers = body["metadata"].get("managedFields") or ()
-    return (
-        bool(left)
-        and all(labels[name] == desired.labels[name] for name in left)
-        and any((m.get("manager"), m.get("operation")) == (FIELD_MANAGER, "Apply") for m in managers)
-    )
+    return any((m.get("manager"), m.get("operation")) != (FIELD_MANAGER, "Apply") for m in managers)
 
 
 def _foreign(desired: Desired, have: Observed) -> str:
     owner = group_of(have.labels)
-    whose = f"belongs to group {owner}" if owner else "was not made by Trimtab"
+    labels = f" (it has the labels of group {owner}, which prove nothing)" if owner else ""
     return (
-        f"{desired.ref} exists and {whose}; it was left alone. Rename or delete it, "
+        f"{desired.ref} exists and was not made by Trimtab{labels}; it was left alone. Rename or delete it, "
         f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"
     )
 

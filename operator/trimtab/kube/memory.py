@@ -277,6 +277,8 @@ class Memory:
             cut(made, path)
         for path, value in wanted.items():
             assign(made, path, value)
+        if old is not None:
+            _check_locked(old.body, made)
         answer = self._store("apply", resource, place, made, old)
         self._find(resource, place).owned = set(wanted)
         return answer
@@ -294,6 +296,7 @@ class Memory:
         old = self._find(resource, (namespace or "", name))
         _check_version((patch.get("metadata") or {}).get("resourceVersion"), old)
         merged: Body = merged_with(old.body, _applied(patch, subresource))
+        _check_locked(old.body, merged)
         return self._store("patch", resource, (namespace or "", name), merged, old)
 
     async def replace_status(
@@ -402,6 +405,14 @@ def _check_version(version: str | None, old: _Stored | None) -> None:
         raise errors.ConflictError(
             409, "Conflict", "the object has been modified; apply to the latest version"
         )
+
+
+def _check_locked(old: Body, new: Body) -> None:
+    """What the API server lets nobody change: an immutable object's data, and the type of a Secret."""
+    fields = ("data", "binaryData", "immutable", "type") if old.get("immutable") else ("type",)
+    changed = [name for name in fields if (old.get(name) or None) != (new.get(name) or None)]
+    if old.get("kind") in ("ConfigMap", "Secret") and changed:
+        raise errors.InvalidError(422, "Invalid", f"{changed[0]}: field is immutable")
 
 
 def _applied(body: Mapping[str, Any], subresource: str) -> Body:

@@ -1,0 +1,82 @@
+"""Which of the objects with Trimtab's labels are its own. The others are left alone, and reported once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from trimtab.core.origin import Claims
+from trimtab.core.plan import Observed, Ref
+from trimtab.crypto import Keys
+from trimtab.engine.metrics import UNPROVED
+from trimtab.engine.observed import group_of
+from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.snapshots import group_labels
+from trimtab.engine.world import World
+
+log = logging.getLogger(__name__)
+
+REPORTED = 10_000
+"""Objects remembered as reported; beyond that they are reported again."""
+
+
+@dataclass(slots=True)
+class Origins:
+    """``keys`` gives the keys of the process that leads."""
+
+    world: World
+    keys: Callable[[], Keys]
+    _reported: set[str] = field(default_factory=set)
+    """Their uids"""
+
+    def mark(self, template: TemplateKey, ref: Ref) -> str:
+        """The mark of an object that Trimtab writes for a template in this place."""
+        return self.keys().digest("mark", (*ref, *template), None)
+
+    def claims(self, key: GroupKey) -> Claims:
+        """What the group can prove now."""
+
+        def holds(namespace: str, preference: str) -> bool:
+            found = self.world.preferences.get(namespace, preference)
+            if found is None or found.group_key != key:
+                return False
+            return self.world.preferences.claimants(key.template_key, found.user)[0] is found
+
+        return Claims(
+            template=key.template,
+            group=key.group,
+            labels=group_labels(key),
+            mark=lambda ref: self.mark(key.template_key, ref),
+            recorded=self._recorded(key),
+            holds=holds,
+        )
+
+    def _recorded(self, key: GroupKey) -> dict[Ref, str]:
+        item = self.world.rendered_group(key)
+        listed = item.status.get("outputs") or () if item is not None else ()
+        return {Ref(e["kind"], e["namespace"], e["name"]): e.get("uid") or "" for e in listed}
+
+    def proved(self, key: GroupKey) -> list[Observed]:
+        """The objects with the group's labels that are its own; the others are reported."""
+        claims = self.claims(key)
+        ours = [have for have in self.world.outputs.of(key).values() if claims.prove(have)]
+        if len(ours) < len(self.world.outputs.of(key)):
+            proved = {have.ref for have in ours}
+            self.report(have for ref, have in self.world.outputs.of(key).items() if ref not in proved)
+        return ours
+
+    def report(self, foreign: Iterable[Observed]) -> None:
+        """Say once of each of these objects that it is left alone."""
+        for have in foreign:
+            if have.uid in self._reported:
+                continue
+            if len(self._reported) >= REPORTED:
+                self._reported.clear()
+            self._reported.add(have.uid)
+            UNPROVED.inc()
+            log.warning(
+                "an object has Trimtab's labels, but Trimtab did not make it in this place; it is left alone. "
+                "Take the labels off",
+                extra={"object": str(have.ref), "group": str(group_of(have.labels))},
+            )

@@ -186,7 +186,7 @@ def test_what_shall_not_be_updated_is_not_waited_for(kind: str, found: Body, say
     verdict = judge(kind, found, [], DIGEST)
 
     assert verdict.state == "Healthy", verdict
-    assert says in verdict.message
+    assert says in f"{verdict.message} {verdict.note}"
 
 
 def test_a_server_that_does_not_count_available_replicas_counts_ready_ones() -> None:

@@ -169,3 +169,79 @@ async def test_an_abort_gets_through_where_others_reset_a_workload_all_the_time(
             await asyncio.sleep(1)
 
         assert stage.status()["phase"] == "RolledBack"
+
+
+# Two templates that list one workload.
+
+
+def warnings(cluster: Cluster, name: str) -> list[str]:
+    body = cluster.find(CONFIG_TEMPLATES, name) or {}
+    return [w["message"] for w in body["status"].get("warnings", ())]
+
+
+async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_told(stage: Stage) -> None:
+    cluster = stage.cluster
+    cluster.template(said("calm"), name="aaa", creationTimestamp="2030-01-01T00:00:00Z")
+    async with Operator(cluster) as operator:
+        await until(operator, cluster, "Succeeded", *APP)
+        await operator.quiet()
+        first, rolled = stage.digest(), len(stage.controllers.rolled)
+        listed = "Deployment music/web is listed by ConfigTemplate music/"
+        assert [
+            w.startswith(f"{listed}app too, which was created first") for w in warnings(cluster, "aaa")
+        ] == [True]
+        assert [w.startswith(f"{listed}aaa too, whose changes do not") for w in warnings(cluster, "app")] == [
+            True
+        ]
+        assert f"{listed}app" in cluster.message(RENDERED_GROUPS, "aaa-all")
+
+        cluster.template(said("loud"), name="aaa", creationTimestamp="2030-01-01T00:00:00Z")
+        await until(operator, cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
+        await until(operator, cluster, "Succeeded", "aaa", CONFIG_TEMPLATES)
+        assert (stage.digest(), len(stage.controllers.rolled)) == (first, rolled)
+
+    async with Operator(cluster) as operator:  # another one takes over
+        await operator.quiet()
+        assert (stage.digest(), len(stage.controllers.rolled)) == (first, rolled)
+
+        listless = said("calm")
+        listless["groups"] = [{"name": "all"}]
+        cluster.template(listless)
+        await operator.quiet()
+        assert stage.digest() != first, "its only template restarts it"
+        assert (warnings(cluster, "aaa"), warnings(cluster, "app")) == ([], [])
+
+
+async def test_a_template_that_was_never_valid_keeps_nobody_from_restarting_a_workload(stage: Stage) -> None:
+    broken = {**said("calm"), "keys": [{"name": "broken", "type": "Number", "default": "x"}]}
+    stage.cluster.template(broken, name="aaa", creationTimestamp="1990-01-01T00:00:00Z")
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator)
+
+    assert warnings(stage.cluster, "app") == []
+
+
+# Pods that restart only when they are deleted.
+
+
+async def test_a_rollout_says_that_pods_restart_only_when_they_are_deleted(stage: Stage) -> None:
+    key = WorkloadKey("StatefulSet", HOME, "db")
+    stage.memory.put(WORKLOADS["StatefulSet"], workload(key, updateStrategy={"type": "OnDelete"}))
+
+    def listing(voice: str) -> Body:
+        made = said(voice)
+        made["groups"] = [{"name": "all", "workloads": [{"kind": "StatefulSet", "name": "db"}]}]
+        return made
+
+    stage.cluster.template(listing("calm"))
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        stage.cluster.template(listing("loud"))
+        await until(operator, stage.cluster, "Soaking", *APP)
+        note = stage.status()["workloadNotes"][0]
+        assert (note["workload"], note["reason"]) == ("StatefulSet music/db", "OnDelete")
+        assert "restart only when they are deleted" in stage.status()["message"]
+        await until(operator, stage.cluster, "Succeeded", *APP)
+
+    assert "of 2 are of this revision" in stage.status()["message"]
+    assert happened(stage.cluster, "app").count("RestartsOnDelete") == 1

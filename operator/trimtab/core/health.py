@@ -41,6 +41,8 @@ class Health:
     generation: int = 0
     known: bool = True
     seen_at: float = 0.0
+    note: str = ""
+    """What people have to do themselves."""
 
 
 def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
@@ -63,7 +65,7 @@ def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) 
         return Health("Progressing", "its controller has not seen the change yet", generation)
     progress = _PROGRESS[kind](_spec(found), status)
     if progress.done:
-        return Health("Healthy", progress.message, generation)
+        return Health("Healthy", progress.message, generation, note=_by_hand(kind, _spec(found), status))
     mine = (pod for pod in pods if belongs(kind, found, pod))
     trouble = worst([pod for pod in mine if digest is None or carries(digest_in(pod), digest)])
     if trouble and trouble.fatal:
@@ -105,7 +107,7 @@ def _stateful_set(spec: Object, status: Object) -> _Progress:
     if available < wanted:
         return _Progress(False, f"{available} of {wanted} replicas are available")
     if by_hand:
-        return _Progress(True, f"all {wanted} replicas are available; {_BY_HAND}")
+        return _Progress(True, f"all {wanted} replicas are available")
     if kept:
         rest = f"{due} of them updated (partition {partition(spec)})"
         return _Progress(True, f"all {wanted} replicas are available, {rest}")
@@ -121,11 +123,23 @@ def _daemon_set(spec: Object, status: Object) -> _Progress:
     if available < wanted:
         return _Progress(False, f"{available} of {wanted} pods are available")
     if by_hand:
-        return _Progress(True, f"all {wanted} pods are available; {_BY_HAND}")
+        return _Progress(True, f"all {wanted} pods are available")
     return _Progress(True, f"all {wanted} pods are updated and available" if wanted else "no node wants it")
 
 
-_BY_HAND = "updateStrategy OnDelete: pods change when somebody deletes them"
+def _by_hand(kind: str, spec: Object, status: Object) -> str:
+    """How far a workload is whose pods restart only when they are deleted."""
+    if kind == "Deployment" or (spec.get("updateStrategy") or {}).get("type") != "OnDelete":
+        return ""
+    daemons = kind == "DaemonSet"
+    wanted = _count(status, "desiredNumberScheduled") if daemons else _wanted(spec)
+    updated = _count(status, "updatedNumberScheduled" if daemons else "updatedReplicas")
+    return (
+        f"its pods restart only when they are deleted (updateStrategy OnDelete): {updated} of {wanted} are of this "
+        "revision"
+    )
+
+
 _PROGRESS: dict[str, Callable[[Object, Object], _Progress]] = {
     "Deployment": _deployment,
     "StatefulSet": _stateful_set,

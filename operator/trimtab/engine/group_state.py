@@ -13,6 +13,7 @@ from trimtab.core.plan import Desired, Observed, Ref
 from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.resolve import GroupView
 from trimtab.core.shard import Shards, adopted
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.refusals import NEVER, Refusals
 from trimtab.engine.snapshots import group_labels
@@ -105,6 +106,10 @@ class GroupState:
     restart_failures: int = 0
     """Tries in a row to restart workloads that the API server has kept from succeeding"""
     workload_problems: tuple[str, ...] = ()
+    foreign: frozenset[WorkloadKey] = frozenset()
+    """Workloads that an older template lists as well, and restarts"""
+    shared: tuple[str, ...] = ()
+    """What is to know of workloads that other templates list as well"""
     turn: str = ""
     """Which workload cannot be told to restart yet, as others restart, for people"""
     back: bool = False

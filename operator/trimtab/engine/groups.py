@@ -16,15 +16,17 @@ from trimtab.engine import users
 from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Unreadable
 from trimtab.engine.backoff import PASSING_SECONDS, doubled
 from trimtab.engine.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.group_state import GroupState
-from trimtab.engine.membership import barred_from, holder, membership
+from trimtab.engine.listings import told
+from trimtab.engine.membership import barred_from, bars, holder, membership
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.observed import group_of
 from trimtab.engine.origins import Origins
 from trimtab.engine.placement import Placement
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preference_status import accept, forget_sensitive
-from trimtab.engine.preferences import GroupKey, Preference
+from trimtab.engine.preferences import GroupKey, Preference, TemplateKey
 from trimtab.engine.refusals import NEVER
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices
@@ -278,9 +280,13 @@ class Groups:
                 later = state.restart_at - now + 0.01
                 self.world.queue.add_after(Work("group", state.key), state.key.namespace, later)
             return
-        before, turn, delay = state.workload_problems, state.turn, CONFLICT_SECONDS
+        turn, delay = state.turn, CONFLICT_SECONDS
+        before = state.workload_problems, state.shared
+        self._share_workloads(state)
         try:
-            problems = await self.workloads.restart(state.view, state.target, state.key, back=state.back)
+            problems = await self.workloads.restart(
+                state.view, state.target, state.key, back=state.back, foreign=state.foreign
+            )
             state.workload_problems = tuple(problems)
             state.restart_failures = 0
         except errors.ApiError as error:
@@ -298,8 +304,30 @@ class Groups:
         else:
             state.restart_at = NEVER
             self.world.enqueue_rollouts(state.key.template_key)
-        if state.workload_problems != before:
+        if (state.workload_problems, state.shared) != before:
             await self._say(state, self._verdict(state, more=False), [])
+
+    def _share_workloads(self, state: GroupState) -> None:
+        """Which of the group's workloads an older template restarts."""
+        mine, foreign, shared = state.key.template_key, set[WorkloadKey](), list[str]()
+        for workload in state.view.group.spec.workloads or ():
+            key = WorkloadKey(workload.kind, state.target, workload.name)
+            listing = self.listing(key)
+            if listing and listing != [mine]:
+                shared.append(told(key, mine, listing))
+                if listing[0] != mine:
+                    foreign.add(key)
+        state.foreign, state.shared = frozenset(foreign), tuple(shared)
+
+    def listing(self, workload: WorkloadKey) -> list[TemplateKey]:
+        """The templates that list the workload and may restart it, the one that does first."""
+
+        def counts(key: TemplateKey) -> bool:
+            judgement = self.templates.judged.get(key)
+            served = bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
+            return served and bars(self.world, workload.namespace, key.namespace) is None
+
+        return self.world.listings.listing(workload, counts)
 
     def restart_now(self, key: GroupKey) -> None:
         """It is the turn of the group's workloads."""
@@ -451,4 +479,4 @@ def _common(state: GroupState) -> Failure | None:
 
 
 def _rendered(state: GroupState) -> str:
-    return "; ".join([f"revision {state.revision} is rendered", *state.workload_problems])
+    return "; ".join([f"revision {state.revision} is rendered", *state.workload_problems, *state.shared])

@@ -103,7 +103,7 @@ class HealthWatch:
                 seen_at = entry.pods_at if by_pods.state != verdict.state else seen_at
                 verdict = by_pods
         message = "; ".join(filter(None, (verdict.message, entry.refused)))
-        return Health(verdict.state, message, verdict.generation, True, seen_at)
+        return Health(verdict.state, message, verdict.generation, True, seen_at, verdict.note)
 
     def lacks(self, key: WorkloadKey, mark: str, after: int) -> int | None:
         """The version of the workload that is seen, if it is newer than ``after`` and does not carry the mark."""

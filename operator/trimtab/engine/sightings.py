@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core.health import State
 from trimtab.core.rollout import GroupSeen, Intent
 from trimtab.core.status import FALSE, TRUE
@@ -80,9 +81,9 @@ class Sightings:
         if state is not None:
             problem = problem or next(iter(state.workload_problems), "")
         health: State = "Healthy"
-        message = ""
+        message, noted = "", list[WorkloadNote]()
         if settled and state is not None and forward:
-            health, message = self.watching.health(state)
+            health, message, noted = self.watching.health(state)
         lost = list(self.groups.workloads.stamps.lost(key)) if forward else []
         return GroupSeen(
             epoch=epoch,
@@ -91,7 +92,7 @@ class Sightings:
             message=message,
             problem=problem,
             waits=state.turn if state is not None else "",
-            notes=notes(lost),
+            notes=(*notes(lost), *noted),
             contested=next((each.message for each in lost if each.given_up), ""),
             intent=intent,
         )

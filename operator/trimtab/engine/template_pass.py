@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.core.problems import Notice
 from trimtab.core.status import UNKNOWN, Verdict
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.groups import Groups
+from trimtab.engine.listings import told
 from trimtab.engine.pointers import Listed
 from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -34,10 +37,13 @@ class TemplatePass:
     """The content that each one's last pass was about: whoever else may have judged it since"""
     _listed: Listed = field(default_factory=Listed)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
+    _shared: dict[TemplateKey, dict[WorkloadKey, list[TemplateKey]]] = field(default_factory=dict)
+    """Who lists the workloads of each template that others list as well, as its last pass found it"""
 
     def reset(self) -> None:
         """Forget what passes were about: another process has led meanwhile."""
         self._seen.clear()
+        self._shared.clear()
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -48,6 +54,7 @@ class TemplatePass:
         changed = self._seen.get(key) != _content(judgement)
         if changed:
             self._collisions_again(key)
+        self._shared_workloads(key, changed=changed)
         accepted = judgement.accepted if judgement else None
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
@@ -144,6 +151,32 @@ class TemplatePass:
             if other != key and self.templates.collided(judgement):
                 self.world.enqueue_template(other)
 
+    def _shared_workloads(self, key: TemplateKey, *, changed: bool) -> None:
+        """Who restarts a workload that several templates list may have changed: look at the groups that list it."""
+        listing = {workload: self.groups.listing(workload) for workload in self.world.listings.shared(key)}
+        before = self._shared.pop(key, {})
+        if listing:
+            self._shared[key] = listing
+        others = {other for found in (listing if changed else {}).values() for other in found} - {key}
+        for other in others:
+            self.world.enqueue_template(other)
+        news = {w for w in before.keys() | listing.keys() if before.get(w) != listing.get(w)}
+        for group, state in self.groups.states.items() if news else ():
+            listed = (
+                WorkloadKey(w.kind, state.target, w.name) for w in state.view.group.spec.workloads or ()
+            )
+            if group.template_key == key and news.intersection(listed):
+                self.groups.restart_now(group)
+
+    def _notices(self, key: TemplateKey) -> tuple[Notice, ...]:
+        """What the template has to know of workloads that others list as well."""
+        shared = {w: listing for w, listing in self._shared.get(key, {}).items() if len(listing) > 1}
+        return tuple(
+            Notice("groups[].workloads", "WorkloadShared", told(workload, key, listing))
+            for workload, listing in sorted(shared.items())
+            if key in listing
+        )
+
     def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
         outcomes: dict[GroupKey, Verdict | None] = {g: self.groups.outcomes.get(g) for g in wanted}
         pending = [
@@ -159,6 +192,7 @@ class TemplatePass:
             verdict = ready_verdict(judgement, pending, failing, self._held(pending))
             if verdict.ready == UNKNOWN and self._said_already(key, judgement):
                 return  # a start, not a change: its groups are being compared
+        verdict = replace(verdict, notices=(*verdict.notices, *self._notices(key)))
         self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
 
     def _is_held(self, group: GroupKey, judgement: Judgement | None) -> bool:

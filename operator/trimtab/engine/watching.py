@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core import times
 from trimtab.core.health import Health, State
 from trimtab.core.rollout import Evidence, planned
@@ -44,31 +45,40 @@ class Watching:
 
     # Health.
 
-    def health(self, state: GroupState) -> tuple[State, str]:
-        """The group's workloads on what it serves now: the worst of them."""
+    def health(self, state: GroupState) -> tuple[State, str, list[WorkloadNote]]:
+        """The group's workloads on what it serves now: the worst of them, and what to know of them."""
         worst: tuple[State, str] = ("Healthy", "")
+        notes = []
         for key, mark in self._marks(state).items():
             found = self._fresh(key, mark)
+            if found.note:
+                notes.append(
+                    WorkloadNote(workload=str(key), reason="OnDelete", message=f"{key}: {found.note}")
+                )
             if _WORST[found.state] < _WORST[worst[0]]:
                 worst = (found.state, found.message)
-        return worst
+        return (*worst, notes)
 
     def lost_stamp(self, state: GroupState) -> bool:
         """Whether a workload of the group is seen without its stamp: it has come back, or others changed it. Each
         version of it counts once."""
         stamps, lost = self.workloads.stamps, False
         for key, mark in self._marks(state).items():
+            if mark is None:
+                continue
             version = self.health_watch.lacks(key, mark, stamps.version(state.key, key))
             if version is not None:
                 stamps.saw(state.key, key, mark, version)
                 lost = True
         return lost
 
-    def _marks(self, state: GroupState) -> dict[WorkloadKey, str]:
+    def _marks(self, state: GroupState) -> dict[WorkloadKey, str | None]:
+        """What the group's workloads carry; None for those that another template restarts."""
         keys = self._workloads(state)
-        return self.workloads.marks_of(state.view, keys) if keys else {}
+        marks = self.workloads.marks_of(state.view, keys) if keys else {}
+        return {key: None if key in state.foreign else mark for key, mark in marks.items()}
 
-    def _fresh(self, key: WorkloadKey, mark: str) -> Health:
+    def _fresh(self, key: WorkloadKey, mark: str | None) -> Health:
         """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is
         asked for anew while it still counts: that nothing happens is no reason to break a soak."""
         now = asyncio.get_running_loop().time()
@@ -87,9 +97,11 @@ class Watching:
                 mine = self._workloads(state) if state is not None else set()
                 if source.progress.underway is None:
                     mine &= self._wanted.get(key, set())
-                    marks = self.workloads.marks_of(state.view, mine) if state is not None and mine else {}
+                    marks = self._marks(state) if state is not None and mine else {}
                     mine = {
-                        w for w, m in marks.items() if self.health_watch.state(w, m).state == "Progressing"
+                        w
+                        for w, m in marks.items()
+                        if w in mine and self.health_watch.state(w, m).state == "Progressing"
                     }
                 wanted |= mine
                 back |= mine if going_back else set()

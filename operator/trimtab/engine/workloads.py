@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -100,9 +100,16 @@ class Workloads:
         return {key: mark(digest, group, shared=key in shared) for key in keys}
 
     async def restart(
-        self, view: GroupView, namespace: str, group: GroupKey | None = None, *, back: bool = False
+        self,
+        view: GroupView,
+        namespace: str,
+        group: GroupKey | None = None,
+        *,
+        back: bool = False,
+        foreign: Container[WorkloadKey] = (),
     ) -> list[str]:
-        """Stamp the group's workloads; what could not be done, for people. ``back``: as they return to what was before.
+        """Stamp the group's workloads but the ``foreign`` ones; what could not be done, for people. ``back``: as they
+        return to what was before.
 
         Where too many are restarting already, :meth:`waits` says so, and ``again`` calls the group when its turn comes.
 
@@ -112,7 +119,8 @@ class Workloads:
         owner = group.template_key if group is not None else None
         if group is not None:
             self._forget_waiting(group)
-        keys = [WorkloadKey(w.kind, namespace, w.name) for w in workloads]
+        listed = (WorkloadKey(w.kind, namespace, w.name) for w in workloads)
+        keys = [key for key in listed if key not in foreign]
         if group is not None:
             self.stamps.keep(group, keys)
         if not keys:

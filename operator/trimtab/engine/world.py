@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from trimtab.core import naming
 from trimtab.core.plan import Ref
 from trimtab.engine.kept import Kept
+from trimtab.engine.listings import Listings
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.observed import AnyObject, Objects, Outputs
 from trimtab.engine.preferences import GroupKey, Preferences, TemplateKey
@@ -82,6 +83,7 @@ class World:
         self.dirt: dict[GroupKey, Dirt] = {}
         self.preferences = Preferences(self.user_changed)
         self.outputs = Outputs(self.output_changed)
+        self.listings = Listings()
         self.templates: Objects[AnyObject] = Objects(self._template_changed)
         self.groups: Objects[AnyObject] = Objects(self._rendered_group_changed)
         self.rollouts: Objects[AnyObject] = Objects(self._rollout_changed)
@@ -197,6 +199,9 @@ class World:
         if not same or old.metadata.generation != new.metadata.generation or old.status != new.status:  # type: ignore[union-attr]
             self.enqueue_template(key)
             self.enqueue_rollouts(key)
+        if not same or old.metadata.generation != new.metadata.generation:  # type: ignore[union-attr]
+            for other in self.listings.put(key, new):
+                self.enqueue_template(other)
 
     def _rendered_group_changed(
         self, place: TemplateKey, old: AnyObject | None, new: AnyObject | None

@@ -106,7 +106,7 @@ class GroupState:
     restart_failures: int = 0
     """Tries in a row to restart workloads that the API server has kept from succeeding"""
     workload_problems: tuple[str, ...] = ()
-    foreign: frozenset[WorkloadKey] = frozenset()
+    elsewhere: frozenset[WorkloadKey] = frozenset()
     """Workloads that an older template lists as well, and restarts"""
     shared: tuple[str, ...] = ()
     """What is to know of workloads that other templates list as well"""

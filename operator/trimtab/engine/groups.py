@@ -285,7 +285,7 @@ class Groups:
         self._share_workloads(state)
         try:
             problems = await self.workloads.restart(
-                state.view, state.target, state.key, back=state.back, foreign=state.foreign
+                state.view, state.target, state.key, back=state.back, elsewhere=state.elsewhere
             )
             state.workload_problems = tuple(problems)
             state.restart_failures = 0
@@ -309,15 +309,15 @@ class Groups:
 
     def _share_workloads(self, state: GroupState) -> None:
         """Which of the group's workloads an older template restarts."""
-        mine, foreign, shared = state.key.template_key, set[WorkloadKey](), list[str]()
+        mine, elsewhere, shared = state.key.template_key, set[WorkloadKey](), list[str]()
         for workload in state.view.group.spec.workloads or ():
             key = WorkloadKey(workload.kind, state.target, workload.name)
             listing = self.listing(key)
             if listing and listing != [mine]:
                 shared.append(told(key, mine, listing))
                 if listing[0] != mine:
-                    foreign.add(key)
-        state.foreign, state.shared = frozenset(foreign), tuple(shared)
+                    elsewhere.add(key)
+        state.elsewhere, state.shared = frozenset(elsewhere), tuple(shared)
 
     def listing(self, workload: WorkloadKey) -> list[TemplateKey]:
         """The templates that list the workload and may restart it, the one that does first."""

@@ -76,7 +76,7 @@ class Watching:
         """What the group's workloads carry; None for those that another template restarts."""
         keys = self._workloads(state)
         marks = self.workloads.marks_of(state.view, keys) if keys else {}
-        return {key: None if key in state.foreign else mark for key, mark in marks.items()}
+        return {key: None if key in state.elsewhere else mark for key, mark in marks.items()}
 
     def _fresh(self, key: WorkloadKey, mark: str | None) -> Health:
         """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is

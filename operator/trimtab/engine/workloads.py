@@ -106,10 +106,10 @@ class Workloads:
         group: GroupKey | None = None,
         *,
         back: bool = False,
-        foreign: Container[WorkloadKey] = (),
+        elsewhere: Container[WorkloadKey] = (),
     ) -> list[str]:
-        """Stamp the group's workloads but the ``foreign`` ones; what could not be done, for people. ``back``: as they
-        return to what was before.
+        """Stamp the group's workloads but those that are restarted ``elsewhere``; what could not be done, for people.
+        ``back``: as they return to what was before.
 
         Where too many are restarting already, :meth:`waits` says so, and ``again`` calls the group when its turn comes.
 
@@ -120,7 +120,7 @@ class Workloads:
         if group is not None:
             self._forget_waiting(group)
         listed = (WorkloadKey(w.kind, namespace, w.name) for w in workloads)
-        keys = [key for key in listed if key not in foreign]
+        keys = [key for key in listed if key not in elsewhere]
         if group is not None:
             self.stamps.keep(group, keys)
         if not keys:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from trimtab.cli.documents import MAX_DEPTH, read
-from trimtab.cli.scalars import MalformedError
+from trimtab.cli.loading.composer import MAX_DEPTH
+from trimtab.cli.loading.documents import read
+from trimtab.cli.loading.scalars import MalformedError
 
 
 def _value(text: str) -> Any:
@@ -50,6 +51,16 @@ def _same(found: Any, wanted: Any) -> bool:
         ("!!str 1", "1"),
         ("hello", "hello"),
         ("'y'", "y"),
+        ("._5", "._5"),
+        (".5_0", 0.5),
+        ("1234e567", "1234e567"),
+        ("9" * 5000, "9" * 5000),
+        ("0b-1", -1),
+        ("0x", "0x"),
+        ("4611686018427387904.0", 4611686018427388000),
+        ("!!binary aGk=", "hi"),
+        ("!!float 1", 1),
+        ("!!timestamp 2001-01-01", "2001-01-01"),
     ],
 )
 def test_a_scalar_is_what_kubectl_takes_it_for(written: str, meant: Any) -> None:
@@ -66,15 +77,16 @@ def test_json_numbers_are_as_the_api_server_keeps_them() -> None:
     [
         ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is there twice"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is there twice"),
-        ("a: {1: x}", "line 1: the key '1' is not text"),
+        ("a: {0x1: x}", "line 1: the key '0x1' is not text"),
+        ("apiVersion: v1\nkind: A\napiVersion: v1\nkind: B\n", "line 3: a second object begins here"),
         ("on: x", "line 1: the key 'on' is not text"),
         ("? ~\n: x", "line 1: the key '~' is not text"),
     ],
 )
 def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
     (document,) = read(text)
-    assert len(document.flaws) == 1
-    assert flaw in document.flaws[0]
+    (found,) = document.flaws
+    assert flaw in f"line {found.line}: {found.message}"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +100,19 @@ def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
         ("a: &a {b: *a}", "refers to itself"),
         ("? [a]\n: b", "cannot be a key"),
         ("a: &k [x]\n*k : v", "cannot be a key"),
-        ("a: !!python/object:os.system {}", "the tag"),
-        ("a: !!binary aGk=", "the tag"),
+        ("a: !!python/object:os.system x", "the tag"),
+        ("a: !!binary x", "base64"),
         ("a: .inf", "no number that JSON can hold"),
-        ('{"a": NaN}', "no JSON number"),
-        ('{"a": 1e999}', "no number that JSON can hold"),
-        ("a: " + "9" * 5000, "5000 digits"),
+        ('{"a": 1e999}', "a number is too large"),
+        ("a: !!int x", "the tag !!int does not fit"),
+        ("--- {a: 1}", "line 1: nothing may follow ---"),
+        (
+            "a: 1\n...\nb: 2\n---\nc: 3",
+            "line 3, column 1: did not find expected <document start>; put a line of ---",
+        ),
+        ('a: 1\nb: "x\nc: 2\nd: 3\n', "line 2, column 4: a quote begins here and does not end"),
+        ("a: 1\nb: 'x\nc: y's\n", "the quote that begins at line 2, column 4 may not be closed"),
+        ('{"a":1}{"b":2}{"c"}', "in a stream of JSON objects"),
         ('{"a": ' + "9" * 5000 + "}", "5000 digits"),
         ('{"a": "\\ud800"}', "surrogate"),
         ('a: "\\ud800"', "line 1"),
@@ -130,9 +149,32 @@ def test_aliases_and_merges_within_reason_are_written_out() -> None:
 
 def test_documents_are_counted_and_empty_ones_are_none() -> None:
     found = list(read("---\n---\n# a comment\n---\na: 1\n...\n---\nb: 2\n"))
-    assert [(d.index, d.line, d.value) for d in found] == [(3, 4, {"a": 1}), (4, 7, {"b": 2})]
+    assert [(d.index, d.line, d.value) for d in found] == [(3, 5, {"a": 1}), (4, 8, {"b": 2})]
 
 
 def test_an_anchor_of_one_document_is_none_of_the_next() -> None:
     with pytest.raises(MalformedError, match="no anchor"):
         list(read("a: &a 1\n---\nb: *a\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"a":1}\n{"a":2}{"a":3}', [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ('{"a":1}\n---\na: 2\n', [{"a": 1}, {"a": 2}]),
+        ("\ufeffa: 1\n--- # more\n\ufeffb: y\n", [{"a": 1}, {"b": True}]),
+        ('{"a": NaN}', [{"a": "NaN"}]),
+        ("a: |+\n  x", [{"a": "x\n"}]),
+        ("a: {z: 3, <<: {z: 2}}", [{"a": {"z": 2}}]),
+    ],
+)
+def test_a_stream_is_cut_as_kubectl_cuts_it(text: str, values: list[Any]) -> None:
+    assert [document.value for document in read(text)] == values
+
+
+def test_every_key_and_value_has_its_place() -> None:
+    (document,) = read("# c\na:\n  b: 1\n  c: [x, {d: 2}]\n")
+    assert document.spot(("a", "b")) == (3, 3, 3, 6)
+    assert document.spot(("a", "c", 1, "d")) == (4, 11, 4, 14)
+    assert document.spot(("a", "gone", "deeper")) == document.spot(("a",)) == (2, 1, 3, 3)
+    assert document.spot(("gone",)) == (2, 1, 2, 1)

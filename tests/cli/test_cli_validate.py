@@ -24,7 +24,7 @@ def test_every_violation_is_told_not_only_the_first(trimtab: Call, write: Write)
     path = write(TEMPLATE, preference("ann", values))
     answer = trimtab("validate", "-f", path)
     assert answer.code == 1
-    assert f"{path}:21 (document 2): UserPreference team/ann is not valid" in answer.out
+    assert f"{path}:22 (document 2): UserPreference team/ann is not valid" in answer.out
     for line in (
         "agent.temprature: is not a key of the template -> remove it or correct its name; did you mean agent.temperature?",
         "session.minutes: must be at least 1, got 0 -> raise it",
@@ -44,9 +44,8 @@ def test_more_violations_than_a_status_holds_are_all_told(trimtab: Call, write: 
 
 
 def test_json_carries_key_problem_remedy_and_nearest(trimtab: Call, write: Write) -> None:
-    answer = trimtab(
-        "validate", "-f", write(TEMPLATE, preference("ann", "{agent.temprature: 1}")), "-o", "json"
-    )
+    path = write(TEMPLATE, preference("ann", "{agent.temprature: 1}"))
+    answer = trimtab("validate", "-f", path, "-o", "json")
     assert answer.code == 1
     assert answer.json["valid"] is False
     assert answer.json["objects"][1]["violations"] == [
@@ -54,6 +53,10 @@ def test_json_carries_key_problem_remedy_and_nearest(trimtab: Call, write: Write
             "key": "agent.temprature",
             "layer": "user",
             "rule": "unknown",
+            "file": str(path),
+            "line": 25,
+            "column": 76,
+            "message": "is not a key of the template; remove it or correct its name",
             "problem": "is not a key of the template",
             "remedy": "remove it or correct its name",
             "nearest": "agent.temperature",
@@ -83,25 +86,25 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         (preference("_default", more="").replace("{name: _default,", "{name: d,").replace("spec: {", "spec: {user: _default, "), "stands for users without a preference"),
         (preference("ann", namespace="other"), "metadata.namespace: group free takes no preferences from namespace other"),
         (preference("ann", more=", valuez: {a: 1}"), "spec.valuez: is not a field -> remove it or correct its name; did you mean values?"),
-        (preference("ann", more=", suspend: 1"), "spec.suspend: must be a valid boolean"),
-        (preference("ann", "[1]"), "spec.values: must be a valid dictionary"),
+        (preference("ann", more=", suspend: 1"), "spec.suspend: must be true or false, got"),
+        (preference("ann", "[1]"), "spec.values: must be an object, got"),
         (preference("ann", more=", schemaVersion: 2"), "spec.schemaVersion: written for schemaVersion 2"),
         (preference("ann", more=", flags: {x: 'on'}"), "spec.flags: is not built in this version of Trimtab -> remove it"),
         (preference("ann", "{agent.temperature: 1, agent.temperature: 2}"), "the key 'agent.temperature' is there twice -> remove one"),
         (preference("ann", "{1: 2}"), "the key '1' is not text -> quote it"),
-        (preference("a.nn"), "metadata.name: is no user name ([A-Za-z0-9_-]{1,63}) -> set spec.user"),
+        (preference("a.nn"), "metadata.name is no user name ([A-Za-z0-9_-]{1,63}), so spec.user is needed"),
         (preference("Ann"), "metadata.name: must be lower-case letters"),
         (preference("ann").replace("UserPreference", "UserPreferense"), "UserPreferense is no kind of trimtab.dev -> correct it; did you mean UserPreference?"),
         (preference("ann").replace("v1alpha1", "v2"), "trimtab.dev/v2 is not served -> write trimtab.dev/v1alpha1"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreference\nmetadata: {}\nspec: {}\n", "metadata.name: is missing -> give the object a name"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreference\nmetadata: {name: x}\n", "spec: is required -> set it"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreference\nmetadata: {name: x}\nspec: 3\n", "spec: "),
-        ("kind: ConfigTemplate\n", "has no apiVersion -> write them first"),
+        ("kind: ConfigTemplate\n", "has no apiVersion -> write it"),
         ("- a\n- b\n", "document is not valid"),
         ("hello\n", "is text, not an object"),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: p}\nspec: {templateRef: {name: app}}\n", "there is no ConfigTemplate default/app in the files -> add its file with"),
-        ("apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: a-}\nspec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Approve, requester: ann}\n", "spec.contentHash: is required to approve -> set it"),
-        ("apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\nmetadata: {name: " + "x" * 64 + "}\nspec: {}\n", "63 at most, shorten it"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: RolloutAction\nmetadata: {generateName: a-}\nspec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Approve, requester: ann}\n", "Approve needs contentHash"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\nmetadata: {name: " + "x" * 64 + "}\nspec: {}\n", "a ConfigTemplate's name has at most 63 characters"),
         (preference("ann", '{agent.mood: "' + "x" * 1_600_000 + '"}'), "that a cluster stores -> shorten its values"),
         (preference("ann", '{agent.mood: "' + "x" * 950_000 + '"}'), "more than the 524,288 that a preference may have -> shorten them"),
     ],
@@ -121,7 +124,7 @@ def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, docu
         ("{name: pro}", "{name: free}", "two groups have this name"),
         ("kind: Secret, format: JSON, fileName: creds.json, include: [api.*]", "format: JSON, fileName: creds.json, include: [api.token]", "outputs[creds]: the sensitive key api.token may not be in a ConfigMap"),
         ("format: YAML", "format: Text", "spec.outputs[0].format (Text): is not built in this version"),
-        ("format: YAML", "format: yaml", "spec.outputs[0].format: must be 'Env', 'JSON'"),
+        ("format: YAML", "format: yaml", "spec.outputs[0].format: must be one of Env, JSON"),
         ("format: YAML", "formt: YAML", "spec.outputs[0].formt: is not a field -> remove it or correct its name; did you mean format?"),
         ("'^[a-z0-9]+$'", "'(?=x)'", "api.token: pattern does not compile"),
         ("minimum: 1", "minimum: [1]", "spec.keys[2].minimum: must be"),
@@ -302,7 +305,7 @@ class TestFiles:
         assert "no *.yaml" in answer.err
 
     def test_a_file_without_end_is_refused(self, trimtab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("trimtab.cli.manifests.MAX_BYTES", 1 << 20)
+        monkeypatch.setattr("trimtab.cli.loading.sources.MAX_BYTES", 1 << 20)
         answer = trimtab("validate", "-f", "/dev/zero")
         assert answer.code == 2
         assert "larger than 1 MiB" in answer.err

@@ -65,7 +65,7 @@ def explain(
 
         trial, found, remarks = _from_cluster(Target(kubeconfig, context), template, namespace, user)
     what = _of_group(trial, found, group) if group is not None else _of_user(trial, found, str(user))
-    names = _chosen(what, key)
+    names = _chosen(what, key, grouped=group is not None)
     from trimtab.cli.explained import to_dict
 
     show(to_dict(what, names), output, lambda: _people(what, names, detailed=key is not None))
@@ -79,7 +79,8 @@ def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Trial, Tem
 
     done = examine(paths, namespace)
     for flaw in done.flaws:
-        say(f"refused: {flaw.place}: {flaw.subject}: {flaw.violation}", stderr=True, style="red")
+        where = f"{flaw.place.source}:{flaw.spot.key_line}:{flaw.spot.key_column}"
+        say(f"refused: {where}: {flaw.subject}: {flaw.violation}", stderr=True, style="red")
     named = [key for key in done.trial.judged if key.name == name]
     here = TemplateKey(namespace, name)
     if here not in named and namespace == "default" and len(named) == 1:
@@ -163,7 +164,7 @@ def _of_group(trial: Trial, template: TemplateKey, group: str) -> Explained:
     return what
 
 
-def _chosen(what: Explained, key: str | None) -> list[str]:
+def _chosen(what: Explained, key: str | None, *, grouped: bool) -> list[str]:
     from trimtab.core.problems import nearest
 
     keys = what.view.schema.keys
@@ -171,6 +172,8 @@ def _chosen(what: Explained, key: str | None) -> list[str]:
         return list(keys)
     if key not in keys:
         hint = nearest(key, keys)
+        if grouped and not hint:
+            raise Failure(f"name a USER or --group, not both; {what.template} has no key {key}", 2)
         raise Failure(f"{what.template} has no key {key}" + (f"; did you mean {hint}?" if hint else ""))
     return [key]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trimtab.api import ConfigTemplate, Resource, UserPreference
-from trimtab.cli import assume, manifests
-from trimtab.cli.manifests import Flaw, Manifest, Manifests
-from trimtab.cli.shape import parse
+from trimtab.cli import assume
+from trimtab.cli.loading import manifests
+from trimtab.cli.loading.manifests import Flaw, Manifest, Manifests
+from trimtab.cli.loading.schema import parse
 
 if TYPE_CHECKING:
     from trimtab.cli.offline import Trial
@@ -42,7 +43,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
             read.ignored.append(f"{manifest.place}: {manifest}, which Trimtab alone writes")
             continue
         model, violations = parse(manifest)
-        done.flaws += [Flaw(manifest.place, str(manifest), violation) for violation in violations]
+        done.flaws += [Flaw(manifest.place, str(manifest), v, manifest.spot(v)) for v in violations]
         if model is not None:
             done.models.append((manifest, model))
     for manifest in read.namespaces:

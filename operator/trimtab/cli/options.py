@@ -9,28 +9,53 @@ import typer
 
 from trimtab.cli.output import Format
 
-Files = Annotated[
-    list[str],
-    typer.Option(
-        "--filename", "-f", metavar="PATH", help="A file, a folder (recursively) or - for stdin; repeatable."
+Paths = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads it at run time
+    typer.Argument(
+        metavar="[PATH]...", help="Files and folders (recursively), or - for stdin.", show_default=False
     ),
 ]
+Files = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--filename", "-f", metavar="PATH", help="The same, as kubectl takes it; repeatable."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings count as violations: exit code 1.")]
+
+
+def named(paths: list[str] | None, filename: list[str] | None) -> list[str]:
+    """What is to be read, however it was named."""
+    return [*(paths or ()), *(filename or ())]
+
+
 MaybeFiles = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time
     typer.Option(
         "--filename", "-f", metavar="PATH", help="Work offline on these files instead of a cluster."
     ),
 ]
-FileNamespace = Annotated[
-    str, typer.Option("--namespace", "-n", help="The namespace of objects in the files that name none.")
-]
+
+
+def _namespace(name: str | None) -> str | None:
+    from trimtab.cli.loading.metadata import is_namespace
+
+    if name is not None and not is_namespace(name):
+        raise typer.BadParameter(
+            f"{name!r} is no name of a namespace: lower-case letters, digits and - (at most 63)"
+        )
+    return name
+
+
+_HOME = "The namespace of objects in the files that name none."
+FileNamespace = Annotated[str, typer.Option("--namespace", "-n", callback=_namespace, help=_HOME)]
 Namespace = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--namespace", "-n", help="Default: the context's namespace; with -f: default."),
+    typer.Option(
+        "--namespace", "-n", callback=_namespace, help="Default: the context's namespace; with -f: default."
+    ),
 ]
 ClusterNamespace = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--namespace", "-n", help="Default: the context's namespace."),
+    typer.Option("--namespace", "-n", callback=_namespace, help="Default: the context's namespace."),
 ]
 Kubeconfig = Annotated[
     Optional[Path],  # noqa: UP045

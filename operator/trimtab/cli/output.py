@@ -124,23 +124,8 @@ def _escaped(text: str) -> str:
 
 
 def as_yaml(*documents: Any) -> str:
-    """YAML with the keys in their order, and texts of several lines as blocks, but for those that hold what would play
-    with a terminal: these are in double quotes, and it is escaped."""
-    import yaml
+    """YAML that every reader takes for the same, kubectl too: by the rules of the format that operators are given."""
+    from trimtab.core.formats.yaml import document
 
-    class Dumper(yaml.CSafeDumper):
-        """Never an alias: equal lists are written out."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(dumper: Any, value: str) -> Any:
-        style = '"' if _CONTROL.search(value) else "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    return _escaped(
-        yaml.dump_all(
-            documents, Dumper=Dumper, sort_keys=False, allow_unicode=True, explicit_start=len(documents) > 1
-        )
-    )
+    mark = "---\n" if len(documents) > 1 else ""
+    return _escaped("".join(mark + document(each) for each in documents))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trimtab.cli.options import FileNamespace, Files, Verbose
+from trimtab.cli.options import FileNamespace, Files, Paths, Strict, Verbose, named
 from trimtab.cli.output import Format, as_yaml, notes, plain, print_table, row, say, show, table
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ _ALPHA = re.compile(r"([0-9]+)")
 
 
 def render(
-    filename: Files,
+    paths: Paths = None,
+    filename: Files = None,
     show_secrets: Annotated[
         bool, typer.Option("--show-secrets", help="Print sensitive values in clear. Mind who reads along.")
     ] = False,
+    strict: Strict = False,
     namespace: FileNamespace = "default",
     output: Annotated[
         Format, typer.Option("--output", "-o", help="yaml, json (one List), or table: names and sizes.")
@@ -40,19 +42,20 @@ def render(
 
     Examples:
 
-        trimtab render -f config/
+        trimtab render config/
 
         trimtab render -f template.yaml -f alice.yaml -o table
 
-        cat *.yaml | trimtab render -f - -o json
+        kubectl get ctmpl,upref -o yaml | trimtab render -f - -o json
 
     Exit code: 0 all valid, 1 something was refused (the rest is printed all the same), 2 wrong usage or a file that
     cannot be read.
     """
     from trimtab.cli.files import examine
     from trimtab.cli.report import report
+    from trimtab.cli.validate import refused_as_strict
 
-    done = examine(filename, namespace)
+    done = examine(named(paths, filename), namespace)
     bodies = list(_bodies(done, show_secrets=show_secrets))
     if output is Format.YAML:
         typer.echo(as_yaml(*bodies) if bodies else "", nl=False)
@@ -60,11 +63,11 @@ def render(
         listed = {"apiVersion": "v1", "kind": "List", "items": bodies}
         show(listed, output, lambda: _people(bodies))
     notes([*done.notes, *(done.read.ignored if verbose else ())])
-    refused = [entry for entry in report(done) if entry.findings]
-    for entry in refused:
-        for finding in entry.findings:
-            say(f"refused: {entry.place}: {entry.subject}: {finding}", stderr=True, style="red")
-    if refused:
+    entries = report(done)
+    for entry in entries:
+        for line in entry.lines():
+            say(f"refused: {line.replace(': error: ', f': {entry.subject}: ', 1)}", stderr=True, style="red")
+    if refused_as_strict(entries, strict=strict) or any(entry.findings for entry in entries):
         raise typer.Exit(1)
 
 

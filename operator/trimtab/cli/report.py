@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,8 @@ import msgspec
 
 from trimtab.api import ConfigTemplate, Resource, not_supported
 from trimtab.cli.files import Examined
-from trimtab.cli.manifests import Manifest, Place
+from trimtab.cli.loading.composer import Spot
+from trimtab.cli.loading.manifests import Manifest, Place
 from trimtab.core import reasons
 from trimtab.core.formats import FORMATS
 from trimtab.core.problems import RejectedError, Violation, nearest
@@ -55,18 +57,22 @@ class Finding:
     problem: str
     remedy: str
     nearest: str
+    message: str
+    line: int
+    column: int
 
     def __str__(self) -> str:
         hint = f"; did you mean {self.nearest}?" if self.nearest and self.rule in _GUESSES else ""
-        subject = f"{self.key}: " if self.key else ""
+        subject = f"{self.layer}: " if "/" in self.layer else ""
+        subject += f"{self.key}: " if self.key else ""
         return (
             f"{subject}{self.problem} -> {self.remedy}{hint}"
             if self.remedy
             else f"{subject}{self.problem}{hint}"
         )
 
-    def to_dict(self) -> dict[str, str]:
-        fields = ("key", "layer", "rule", "problem", "remedy", "nearest")
+    def to_dict(self) -> dict[str, Any]:
+        fields = ("key", "layer", "rule", "message", "problem", "remedy", "nearest", "line", "column")
         return {name: getattr(self, name) for name in fields if getattr(self, name)}
 
 
@@ -93,6 +99,12 @@ class Entry:
     findings: list[Finding] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
 
+    def lines(self) -> Iterator[str]:
+        """The findings for people, equal ones once."""
+        said = Counter(f"{self.place.source}:{f.line}:{f.column}: error: {f}" for f in self.findings)
+        for line, count in said.items():
+            yield f"{line} (x{count})" if count > 1 else line
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "object": self.subject,
@@ -100,16 +112,17 @@ class Entry:
             "document": self.place.document,
             "line": self.place.line,
             "valid": not self.findings,
-            "violations": [finding.to_dict() for finding in self.findings],
+            "violations": [{"file": self.place.source} | each.to_dict() for each in self.findings],
             "warnings": self.warnings,
         }
 
 
-def finding(violation: Violation) -> Finding:
-    """A violation with its remedy apart."""
+def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
+    """A violation with its remedy apart, and where what is wrong stands in a file."""
     problem, _, remedy = violation.message.partition("; ")
     remedy = remedy or _REMEDIES.get(violation.rule, "")
-    return Finding(violation.key, violation.layer, violation.rule, problem, remedy, violation.nearest)
+    said = (violation.key, violation.layer, violation.rule, problem, remedy, violation.nearest)
+    return Finding(*said, violation.message, spot.key_line, spot.key_column)
 
 
 def report(done: Examined) -> list[Entry]:
@@ -122,16 +135,18 @@ def report(done: Examined) -> list[Entry]:
     for manifest, _ in done.models:
         entry(manifest.place, str(manifest))
     for flaw in done.flaws:
-        entry(flaw.place, flaw.subject).findings.append(finding(flaw.violation))
+        entry(flaw.place, flaw.subject).findings.append(finding(flaw.violation, flaw.spot))
     for manifest, model in done.models:
         here = entry(manifest.place, str(manifest))
         if manifest.kind == "ConfigTemplate":
-            here.findings += map(finding, template_violations(done, manifest, model))
+            here.findings += [
+                finding(v, manifest.spot(v)) for v in template_violations(done, manifest, model)
+            ]
             key = TemplateKey(manifest.namespace, manifest.name)
             notices = done.trial.template_verdict(key).notices
             here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
         elif manifest.kind == "PolicyRollout":
-            here.findings += map(finding, policy_violations(done, manifest))
+            here.findings += [finding(v, manifest.spot(v)) for v in policy_violations(done, manifest)]
             case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
             here.warnings += [
                 {"key": n.key, "reason": n.reason, "message": n.message}
@@ -139,7 +154,9 @@ def report(done: Examined) -> list[Entry]:
             ]
         elif manifest.kind == "UserPreference":
             status = done.trial.preference_status(manifest.namespace, manifest.name)
-            here.findings += map(finding, preference_violations(done, manifest, status))
+            here.findings += [
+                finding(v, manifest.spot(v)) for v in preference_violations(done, manifest, status)
+            ]
             here.warnings += status.get("warnings", [])
     return sorted(entries.values(), key=lambda e: _order(done, e.place))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from trimtab.cli.failure import Failure
-from trimtab.cli.options import FileNamespace, Files, Output, Verbose
+from trimtab.cli.options import FileNamespace, Files, Output, Paths, Strict, Verbose, named
 from trimtab.cli.output import Format, notes, say, show
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def validate(
-    filename: Files,
+    paths: Paths = None,
+    filename: Files = None,
     key: Annotated[Optional[str], typer.Option(help="Look at this key alone.")] = None,  # noqa: UP045
+    strict: Strict = False,
     namespace: FileNamespace = "default",
     output: Output = Format.TABLE,
     verbose: Verbose = False,
@@ -30,21 +32,23 @@ def validate(
 
     Examples:
 
-        trimtab validate -f config/
+        trimtab validate config/
+
+        trimtab validate --strict template.yaml alice.yaml
 
         trimtab validate -f template.yaml -f alice.yaml --key agent.temperature
 
         kubectl get ctmpl,upref -A -o yaml | trimtab validate -f - -o json
 
-    Exit code: 0 all valid, 1 violations, 2 wrong usage or a file that cannot be read.
+    Exit code: 0 all valid, 1 violations (with --strict also warnings), 2 wrong usage or a file that cannot be read.
     """
     from trimtab.cli.files import examine
     from trimtab.cli.report import report
 
-    done = examine(filename, namespace)
+    done = examine(named(paths, filename), namespace)
     entries = report(done)
     if not entries:
-        raise Failure("no object of trimtab.dev in these files; name others with -f", 2)
+        raise Failure("no object of trimtab.dev in these files; name other files", 2)
     if key is not None:
         entries = _about(done, entries, key)
     content = {
@@ -54,8 +58,16 @@ def validate(
     }
     show(content, output, lambda: _people(entries))
     notes([*(done.notes if output is Format.TABLE else ()), *(done.read.ignored if verbose else ())])
-    if not content["valid"]:
+    if not content["valid"] or refused_as_strict(entries, strict=strict):
         raise typer.Exit(1)
+
+
+def refused_as_strict(entries: Iterable[Entry], *, strict: bool) -> bool:
+    """Whether warnings count as violations and there are some: then it is said."""
+    count = sum(len(entry.warnings) for entry in entries)
+    if strict and count:
+        say(f"error: {_some(count, 'warning')}, and --strict takes none", stderr=True, style="bold red")
+    return strict and count > 0
 
 
 def _about(done: Examined, entries: list[Entry], key: str) -> list[Entry]:
@@ -96,8 +108,8 @@ def _people(entries: Iterable[Entry]) -> None:
             say(f"{entry.place}: {entry.subject} is not valid", style="bold red")
         elif entry.warnings:
             say(f"{entry.place}: {entry.subject}", style="yellow")
-        for finding in entry.findings:
-            say(f"  error: {finding}")
+        for line in entry.lines():
+            say(f"  {line}")
         for warning in entry.warnings:
             say(f"  warning: {warning.get('key', '')}: {warning['message']}")
     bad = [entry for entry in listed if entry.findings]

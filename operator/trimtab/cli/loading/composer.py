@@ -90,7 +90,7 @@ class Composer:
         there = False
         try:
             for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
-                mark = event.start_mark
+                mark: Any = event.start_mark
                 line, column = mark.line + self.before + 1, mark.column + 1
                 take = self._takes.get(type(event))
                 if take is not None:
@@ -99,7 +99,9 @@ class Composer:
                     take(event, line, column)
                 elif isinstance(event, yaml.DocumentStartEvent):
                     if there:
-                        raise MalformedError(f"line {line}: kubectl reads nothing after `...`; write --- instead")
+                        raise MalformedError(
+                            f"line {line}: kubectl reads nothing after `...`; write --- instead"
+                        )
                     there = True
         except yaml.YAMLError as error:
             raise MalformedError(self._syntax(error)) from None
@@ -153,8 +155,8 @@ class Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, line: int, column: int) -> None:
         text, tag = event.value, event.tag
-        if event.style and event.style in "\"'" and event.end_mark.line > event.start_mark.line:
-            self._quoted = (line, column, event.end_mark.line)
+        if event.style in ("'", '"'):
+            self._remember(event, line, column)
         value: Any = text
         if tag is not None or event.implicit[0]:
             value = self._resolved(text, tag, line)
@@ -166,6 +168,11 @@ class Composer:
             elif not isinstance(value, str):
                 value = self._key(text, value, line, column)
         self._put(value, len(text) + 2, line, column)
+
+    def _remember(self, quoted: Any, line: int, column: int) -> None:
+        """A quote over several lines, which is likely meant when what follows it makes no sense."""
+        if quoted.end_mark.line > quoted.start_mark.line:
+            self._quoted = (line, column, quoted.end_mark.line)
 
     def _resolved(self, text: str, tag: str | None, line: int) -> Scalar:
         if tag is not None and tag != "!" and tag not in TAGS:
@@ -235,11 +242,11 @@ class Composer:
 
     def _syntax(self, error: yaml.YAMLError) -> str:
         if isinstance(error, yaml.reader.ReaderError):
-            character = error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
-            line = self.text[: error.position].count("\n") + self.before + 1
-            return (
-                f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or write it escaped"
+            character = (
+                error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
             )
+            line = self.text[: error.position].count("\n") + self.before + 1
+            return f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or write it escaped"
         if not isinstance(error, yaml.MarkedYAMLError) or not (error.problem_mark or error.context_mark):
             return str(error).splitlines()[0]
         opened = error.context == "while scanning a quoted scalar" and "unexpected" in str(error.problem)

@@ -93,7 +93,9 @@ def _pieces(text: str, before: int, index: int) -> Iterator[Document]:
         rest = cut[1].strip()
         if rest and not rest.startswith("#"):
             where = f"line {before + 1}"
-            raise MalformedError(f"{where}: nothing may follow --- on its line; begin the document on the next one")
+            raise MalformedError(
+                f"{where}: nothing may follow --- on its line; begin the document on the next one"
+            )
         before += 1
         index += 1
         start = cut.end()
@@ -146,7 +148,10 @@ def _decoder(doubled: list[str]) -> json.JSONDecoder:
         made = dict(items)
         if len(made) < len(items):
             seen: set[str] = set()
-            doubled.extend(key for key, _ in items if key in seen or seen.add(key))
+            for key, _ in items:
+                if key in seen:
+                    doubled.append(key)
+                seen.add(key)
         return made
 
     def numeral(digits: str) -> float | int:

@@ -1,31 +1,22 @@
-"""Files to objects: what of the given files, folders and standard input is Trimtab's, and where it stands."""
+"""Documents to objects: what of the given files is Trimtab's, and where it stands."""
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from trimtab.api import GROUP
-from trimtab.cli.documents import Document, read
+from trimtab.api import API_VERSION, GROUP
 from trimtab.cli.failure import Failure
-from trimtab.cli.scalars import MalformedError
+from trimtab.cli.loading import metadata, sources
+from trimtab.cli.loading.composer import Spot
+from trimtab.cli.loading.documents import Document, read
+from trimtab.cli.loading.location import path_of
+from trimtab.cli.loading.scalars import MalformedError
+from trimtab.cli.loading.sources import Source
 from trimtab.core.problems import Violation, nearest
 
-MAX_BYTES = 64 * 1024 * 1024
-"""What one file may hold: enough for 100,000 preferences."""
-OBJECT_BYTES = 1_500_000
-"""About what etcd takes in one request, so no object is larger."""
-STDIN = "-"
-_SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 _SERVED = ("ConfigTemplate", "UserPreference", "PolicyRollout", "RenderedGroup", "RolloutAction")
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +32,12 @@ class Place:
         item = f", item {self.item}" if self.item else ""
         return f"{self.source}:{self.line} (document {self.document}{item})"
 
+    def spot(self, document: Document, body: Any, violation: Violation) -> Spot:
+        """Where that stands which is wrong with an object here."""
+        within = ("items", self.item - 1) if self.item else ()
+        path = path_of(body, violation.key, violation.layer) if isinstance(body, dict) else ()
+        return document.spot((*within, *path))
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -51,6 +48,11 @@ class Manifest:
     namespace: str
     name: str
     body: dict[str, Any]
+    document: Document = field(compare=False, repr=False, default=Document(1, 1, None))
+
+    def spot(self, violation: Violation) -> Spot:
+        """Where that stands which is wrong; the object's first line, if it is not there."""
+        return self.place.spot(self.document, self.body, violation)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
@@ -63,6 +65,7 @@ class Flaw:
     place: Place
     subject: str
     violation: Violation
+    spot: Spot
 
 
 @dataclass(slots=True)
@@ -83,171 +86,132 @@ class Manifests:
 def load(paths: Sequence[str], namespace: str) -> Manifests:
     """Read files, folders (recursively) and ``-``; ``namespace`` is for objects that name none.
 
+    A folder may hold files of other programs: what of them is no object, or cannot be read, gets a note.
+
     :raises Failure: with exit code 2, when something cannot be read: every such file is named.
     """
     if not paths:
-        raise Failure("nothing to read; name files or folders with -f, or -f - for standard input", 2)
+        raise Failure("nothing to read; name files or folders, or -f - for standard input", 2)
     found = Manifests()
     problems: list[str] = []
-    for source in _sources(paths, problems):
-        shown = "<stdin>" if source == STDIN else source
-        found.sources.append(shown)
+    for source in sources.sources(paths, problems):
+        found.sources.append(source.shown)
+        text = ""
         try:
-            for document in read(_text(source)):
-                _sort(found, Place(shown, document.index, document.line), document, namespace)
+            text = sources.text(source)
+            for document in read(text):
+                _Reading(found, source, document, namespace).sort()
         except MalformedError as error:
-            problems.append(f"{shown}: {error}")
+            said = f"{source.shown}: {error}"
+            if source.found and (f"{GROUP}/" not in text or "{{" in text):
+                found.notes.append(f"{said}; ignored")
+            else:
+                problems.append(said)
         except OSError as error:
-            problems.append(f"{shown}: {error.strerror or error}")
+            problems.append(f"{source.shown}: {error.strerror or error}")
         except ValueError as error:  # a path that no system takes
-            problems.append(f"{shown!r}: {error}")
+            problems.append(f"{source.shown!r}: {error}")
     if problems:
         raise Failure("\n".join(problems), 2)
     _refuse_doubles(found)
     return found
 
 
-def _sources(paths: Sequence[str], problems: list[str]) -> Iterator[str]:
-    """Each file once, folders opened, in a stable order."""
-    seen: set[str] = set()
-    for path in paths:
-        here: list[str] = [path]
-        if path != STDIN and Path(path).is_dir():
-            here = [
-                str(file)
-                for file in sorted(Path(path).rglob("*"))
-                if file.suffix.lower() in _SUFFIXES and file.is_file()
-            ]
-            if not here:
-                problems.append(f"{path}: no *.yaml, *.yml or *.json in this folder; name the files")
-        for file in here:
-            if file not in seen:
-                seen.add(file)
-                yield file
+@dataclass(slots=True)
+class _Reading:
+    """One document on its way to where its objects belong."""
 
+    found: Manifests
+    source: Source
+    document: Document
+    namespace: str
 
-def _text(source: str) -> str:
-    if source == STDIN:
-        content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        with Path(source).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise MalformedError(f"larger than {MAX_BYTES // 2**20} MiB; split it into several files")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise MalformedError(f"line {line}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    def sort(self) -> None:
+        value = self.document.value
+        place = Place(self.source.shown, self.document.index, self.document.line)
+        items = value.get("items") if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            kind = "a list" if isinstance(value, list) else "text"
+            self._no_object(place, "document", f"is {kind}, not an object; begin with apiVersion and kind")
+        elif not (str(value.get("kind")).endswith("List") and isinstance(items, list)):
+            self._object(place, value)
+        elif self.document.flaws:
+            self._flawed(place, "document")
+        else:
+            for index, item in enumerate(items, 1):
+                spot = self.document.spot(("items", index - 1)) if len(items) <= _FEW else None
+                line = spot.line if spot is not None else place.line
+                self._object(Place(place.source, place.document, line, index), item)
 
+    def _no_object(self, place: Place, subject: str, message: str) -> None:
+        if self.source.found:
+            self.found.notes.append(f"{place}: {message.split(';')[0]}; ignored")
+        else:
+            self._refuse(place, subject, None, Violation("", "object", "shape", message))
 
-def _sort(found: Manifests, place: Place, document: Document, namespace: str) -> None:
-    """A document's objects to where they belong."""
-    value = document.value
-    if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else "text"
-        found.flaws.append(
-            _flaw(place, "document", "shape", f"is {kind}, not an object; begin with apiVersion and kind")
-        )
-        return
-    items = value.get("items")
-    if str(value.get("kind")).endswith("List") and isinstance(items, list):
-        if document.flaws:
-            found.flaws += [_flaw(place, "document", "shape", flaw) for flaw in document.flaws]
+    def _refuse(self, place: Place, subject: str, body: Any, violation: Violation) -> None:
+        spot = place.spot(self.document, body, violation)
+        self.found.flaws.append(Flaw(place, subject, violation, spot))
+
+    def _flawed(self, place: Place, subject: str) -> None:
+        for line, column, message in self.document.flaws:
+            violation = Violation("", "object", "shape", message)
+            self.found.flaws.append(Flaw(place, subject, violation, Spot(line, column, line, column)))
+
+    def _object(self, place: Place, body: Any) -> None:
+        if not isinstance(body, dict):
+            self._no_object(place, "item", "is no object; remove it")
             return
-        for index, item in enumerate(items, 1):
-            _object(
-                found,
-                Place(place.source, place.document, place.line, index),
-                Document(place.document, place.line, item),
-                namespace,
-            )
-        return
-    _object(found, place, document, namespace)
-
-
-def _object(found: Manifests, place: Place, document: Document, namespace: str) -> None:
-    body = document.value
-    if not isinstance(body, dict):
-        found.flaws.append(_flaw(place, "item", "shape", "is no object; remove it"))
-        return
-    version, kind = body.get("apiVersion"), body.get("kind")
-    missing = [n for n, v in (("apiVersion", version), ("kind", kind)) if not isinstance(v, str) or not v]
-    if missing:
-        found.flaws.append(
-            _flaw(place, "object", "shape", f"has no {' and no '.join(missing)}; write them first")
-        )
-        return
-    ours = str(version).split("/")[0] == GROUP
-    is_namespace = (version, kind) == ("v1", "Namespace")
-    if not ours and not is_namespace:
+        version, kind = body.get("apiVersion"), body.get("kind")
+        missing = [n for n, v in (("apiVersion", version), ("kind", kind)) if not isinstance(v, str) or not v]
+        if missing:
+            message = f"has no {' and no '.join(missing)}; write {'them' if len(missing) > 1 else 'it'}"
+            if kind in _SERVED or str(version).startswith(f"{GROUP}/"):
+                self._refuse(place, "object", body, Violation("", "object", "shape", message))
+            else:
+                self._no_object(place, "object", message)
+            return
+        ours = str(version).split("/")[0] == GROUP
+        if ours or (version, kind) == ("v1", "Namespace"):
+            self._take(place, body, ours=ours)
+            return
         if kind in _SERVED:
-            found.notes.append(
-                f"{place}: {kind} of {version} was ignored; Trimtab's is of trimtab.dev/v1alpha1"
-            )
-        found.ignored.append(f"{place}: {kind} of {version}")
-        return
-    subject, meta = str(kind), body.get("metadata")
-    name = meta.get("name") if isinstance(meta, dict) else None
-    if isinstance(name, str):
-        subject += f" {name[:253]}"
-    if kind == "RolloutAction" and isinstance(meta, dict) and not name and meta.get("generateName"):
-        # As the API server would, so that several of them are no doubles.
-        meta = meta | {"name": f"{meta['generateName']}{len(found.ours)}"}
-    wrong = [Violation("", "object", "shape", flaw) for flaw in document.flaws]
-    wrong += _header_problems(str(version), str(kind), meta) if ours else _name_problems(meta)
-    if wrong:
-        found.flaws += [Flaw(place, subject, violation) for violation in wrong]
-        return
-    metadata: dict[str, Any] = dict(meta or {})
-    if ours:
-        metadata["namespace"] = metadata.get("namespace") or namespace
-    manifest = Manifest(
-        place,
-        str(kind),
-        metadata["namespace"] if ours else "",
-        metadata["name"],
-        {**body, "metadata": metadata},
-    )
-    (found.ours if ours else found.namespaces).append(manifest)
+            said = f"{place}: {kind} of {version} was ignored; Trimtab's is of {API_VERSION}"
+            self.found.notes.append(said)
+        self.found.ignored.append(f"{place}: {kind} of {version}")
+
+    def _take(self, place: Place, body: dict[str, Any], *, ours: bool) -> None:
+        kind, meta = str(body["kind"]), body.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else None
+        subject = f"{kind} {name[:253]}" if isinstance(name, str) else kind
+        if isinstance(meta, dict) and kind == "RolloutAction" and not name and meta.get("generateName"):
+            # As the API server would, so that several of them are no doubles.
+            meta = meta | {"name": f"{meta['generateName']}{len(self.found.ours)}"}
+        wrong = [*(_header_problems(body) if ours else ())] or list(metadata.problems(meta))
+        self._flawed(place, subject)
+        for violation in wrong:
+            self._refuse(place, subject, body, violation)
+        if wrong or self.document.flaws or not isinstance(meta, dict):
+            return
+        kept = {**meta, "namespace": meta.get("namespace") or self.namespace} if ours else meta
+        home = kept["namespace"] if ours else ""
+        made = Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
+        (self.found.ours if ours else self.found.namespaces).append(made)
 
 
-def _header_problems(version: str, kind: str, meta: Any) -> list[Violation]:
+_FEW = 10_000
+"""Items of a List up to which each one's line is looked up."""
+
+
+def _header_problems(body: dict[str, Any]) -> list[Violation]:
+    version, kind = body["apiVersion"], body["kind"]
     if kind not in _SERVED:
         hint = nearest(kind, _SERVED)
         return [Violation("kind", "object", "kind", f"{kind[:60]} is no kind of {GROUP}; correct it", hint)]
-    if version != f"{GROUP}/v1alpha1":
-        return [
-            Violation(
-                "apiVersion", "object", "apiVersion", f"{version[:60]} is not served; write {GROUP}/v1alpha1"
-            )
-        ]
-    return _name_problems(meta)
-
-
-def _name_problems(meta: Any) -> list[Violation]:
-    if not isinstance(meta, dict) or not isinstance(meta.get("name"), str) or not meta["name"]:
-        return [Violation("metadata.name", "object", "required", "is missing; give the object a name")]
-    found = []
-    if len(meta["name"]) > 253 or not _NAME.match(meta["name"]):
-        message = "must be lower-case letters, digits, - and . (at most 253); rename it"
-        found.append(Violation("metadata.name", "object", "name", message))
-    space = meta.get("namespace")
-    if space is not None and (not isinstance(space, str) or len(space) > 63 or not _LABEL.match(space)):
-        message = "must be lower-case letters, digits and - (at most 63); correct it"
-        found.append(Violation("metadata.namespace", "object", "namespace", message))
-    return found
-
-
-def size_problem(manifest: Manifest) -> Violation | None:
-    """Whether the API server would refuse the object for its size."""
-    size = len(msgspec.json.encode({k: v for k, v in manifest.body.items() if k != "status"}))
-    if size <= OBJECT_BYTES:
-        return None
-    message = (
-        f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores; shorten its values"
-    )
-    return Violation("", "object", "tooLarge", message)
+    if version != API_VERSION:
+        message = f"{version[:60]} is not served; write {API_VERSION}"
+        return [Violation("apiVersion", "object", "apiVersion", message)]
+    return []
 
 
 def _refuse_doubles(found: Manifests) -> None:
@@ -259,10 +223,6 @@ def _refuse_doubles(found: Manifests) -> None:
             place = first.setdefault(key, manifest.place)
             if place is not manifest.place:
                 listed.remove(manifest)
-                found.flaws.append(
-                    _flaw(manifest.place, str(manifest), "double", f"is also at {place}; remove one")
-                )
-
-
-def _flaw(place: Place, subject: str, rule: str, message: str) -> Flaw:
-    return Flaw(place, subject, Violation("", "object", rule, message))
+                violation = Violation("", "object", "double", f"is also at {place}; remove one")
+                spot = manifest.spot(violation)
+                found.flaws.append(Flaw(manifest.place, str(manifest), violation, spot))

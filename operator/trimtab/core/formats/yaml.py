@@ -30,6 +30,8 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_LITERAL = re.compile(
     "\\A[ \n]| (?:\n|\\Z)|\n\n\\Z|[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 )
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What turns a terminal's letters around: never in a literal block, where it could not be escaped."""
 _IMPLICIT_KEY = 128  # readers look for a colon in 1024 characters at most; escapes are at most six for one
 
 
@@ -82,6 +84,35 @@ def _entry(head: str, value: Any, indent: str) -> str:
         items = "".join([f"{indent}- {_string(item)}\n" for item in value])
         return f"{head}\n{items}" if items else f"{head} []\n"
     return f"{head} {_quoted(value) if _NOT_LITERAL.search(value) else _literal(value, indent)}\n"
+
+
+def document(value: Any) -> str:
+    """Any JSON value as a document, names in their order: what the CLI prints."""
+    return _below(value, "").lstrip("\n ") if isinstance(value, dict | list) else _below(value, "")[1:]
+
+
+def _below(value: Any, indent: str) -> str:
+    """What stands after a name's colon, or after the dash of a list's entry."""
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        entries = [f"{_head(str(name), indent)}{_below(each, deeper)}" for name, each in value.items()]
+        return "\n" + "".join(entries)
+    if isinstance(value, list) and value:
+        return "\n" + "".join([f"{indent}-{_item(each, deeper)}" for each in value])
+    if (
+        isinstance(value, str)
+        and "\n" in value
+        and not (_NOT_LITERAL.search(value) or _TURNING.search(value))
+    ):
+        return f" {_literal(value, indent)}\n"
+    write = _SCALARS.get(type(value), json_text)  # null, {} and []
+    return f" {write(value) if not (isinstance(value, str) and chr(10) in value) else _quoted(value)}\n"
+
+
+def _item(value: Any, indent: str) -> str:
+    """An entry's first line stands beside its dash."""
+    text = _below(value, indent)
+    return " " + text[1 + len(indent) :] if text.startswith("\n") else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,178 @@
+"""A value against a structural schema, as the API server checks it with strict field validation.
+
+The schemas are the very ones that the CRDs carry, so what is refused offline cannot drift from them. The API server
+drops a null of an object's field before it checks; a field that is null is one that is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from trimtab.core.problems import Violation, nearest, short
+
+JsonSchema = dict[str, Any]
+_GUESSES = 20
+"""Unknown fields of one object that get a suggestion: each costs a search."""
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "object": ("an object", (dict,)),
+    "array": ("a list", (list,)),
+    "string": ("text", (str,)),
+    "boolean": ("true or false", (bool,)),
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+}
+_ONE_OF = ("prometheus", "http", "job")
+_NOT_BOTH = "!(has(self.groups) && has(self.groupSelector))"
+RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
+    _NOT_BOTH: lambda it: not ("groups" in it and "groupSelector" in it),
+    "(has(self.prometheus) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.job) ? 1 : 0) == 1": lambda it: (
+        len(it.keys() & set(_ONE_OF)) == 1
+    ),
+    "self.action != 'Approve' || has(self.contentHash)": lambda it: (
+        it.get("action") != "Approve" or "contentHash" in it
+    ),
+    "size(self.metadata.name) <= 63": lambda it: len(it["metadata"]["name"]) <= 63,
+    "has(self.spec.user) || self.metadata.name.matches('^[a-z0-9-]{1,63}$')": lambda it: (
+        "user" in it["spec"] or re.fullmatch(r"[a-z0-9-]{1,63}", it["metadata"]["name"]) is not None
+    ),
+}
+"""The CRDs' rules in CEL of one object; those on a change (oldSelf) have nothing to compare with offline."""
+
+
+def check(value: Any, schema: JsonSchema, path: str) -> Iterator[Violation]:
+    """Everything that is wrong with the value, deepest first within each field."""
+    kind = schema.get("type")
+    if kind is not None and not _is(value, kind):
+        yield _wrong(path, "type", f"must be {_described(schema)}, got {_given(value, kind)}")
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        known = [str(each) for each in schema["enum"]]
+        message = f"must be one of {', '.join(known)}, got {short(value)}"
+        yield Violation(path, "object", "enum", message, _near(str(value), known))
+    elif isinstance(value, dict):
+        yield from _object(value, schema, path)
+    elif isinstance(value, list):
+        yield from _list(value, schema, path)
+    elif isinstance(value, str):
+        yield from _text(value, schema, path)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number(value, schema, path)
+
+
+def _is(value: Any, kind: str) -> bool:
+    return isinstance(value, _KINDS[kind][1]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _described(schema: JsonSchema) -> str:
+    """``an object with name and type``: what is needed, so that the next try is right."""
+    needed = schema.get("required", ())
+    within = f" with {' and '.join(needed)}" if needed else ""
+    return _KINDS[schema["type"]][0] + within
+
+
+def _given(value: Any, kind: str) -> str:
+    if isinstance(value, str | list | dict):
+        return {str: "text", list: "a list", dict: "an object"}[type(value)]
+    return short(value) + ("; quote it if it is text" if kind == "string" and value is not None else "")
+
+
+def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
+    fields = schema.get("properties", {})
+    others = schema.get("additionalProperties")
+    free = (not fields and others is None) or schema.get("x-kubernetes-preserve-unknown-fields", False)
+    there = {name: below for name, below in value.items() if below is not None}
+    if not isinstance(others, bool) and others is not None:
+        yield from _bounds(len(there), schema, path, "Properties", "entries")
+    guesses, before = _GUESSES, path + "." if path else ""
+    for name, below in value.items():
+        inner = fields.get(name, others)
+        if inner is not None and inner is not True:
+            if below is not None:
+                yield from check(below, inner, f"{before}{name}"[:512])
+        elif not free and inner is None:
+            hint = _near(name, list(fields)) if guesses > 0 else ""
+            guesses -= 1
+            message = "is not a field; remove it or correct its name"
+            yield Violation(f"{before}{name}"[:512], "object", "unknown", message, hint)
+    missing = [name for name in schema.get("required", ()) if name not in there]
+    for name in missing:
+        yield _wrong(f"{before}{name}", "required", "is required; set it")
+    if not missing:
+        yield from _rules(there, schema, path)
+
+
+def _rules(there: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
+    for rule in schema.get("x-kubernetes-validations", ()):
+        holds = RULES.get(" ".join(rule["rule"].split()))
+        if holds is not None and not holds(there):
+            yield _wrong(path, "rule", f"{rule['message']}; correct it")
+
+
+def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
+    yield from _bounds(len(value), schema, path, "Items", "entries")
+    inner, keys = schema.get("items"), schema.get("x-kubernetes-list-map-keys", [])
+    kind = schema.get("x-kubernetes-list-type")
+    seen: set[str] = set()
+    for index, entry in enumerate(value):
+        here = f"{path}[{index}]"
+        if inner is not None:
+            yield from check(entry, inner, here)
+        if kind not in ("map", "set"):
+            continue
+        mark = repr([entry.get(k) for k in keys] if kind == "map" and isinstance(entry, dict) else entry)
+        if mark in seen:
+            by = f" with this {' and '.join(keys)}" if keys else ""
+            yield _wrong(here, "double", f"another entry{by} is there; remove one")
+        seen.add(mark)
+
+
+def _text(value: str, schema: JsonSchema, path: str) -> Iterator[Violation]:
+    long = list(_bounds(len(value), schema, path, "Length", "characters"))
+    yield from long
+    pattern = schema.get("pattern")
+    if pattern is not None and not long and _pattern(pattern).search(value) is None:
+        yield _wrong(
+            path, "pattern", f"must match {pattern}, got {short(value)}; write it as the pattern says"
+        )
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """Of Go, where ``$`` is the very end."""
+    return re.compile(re.sub(r"\$$", r"\\Z", pattern))
+
+
+def _bounds(count: int, schema: JsonSchema, path: str, what: str, unit: str) -> Iterator[Violation]:
+    least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}")
+    if count < least:
+        some = unit.removesuffix("s") if least == 1 and unit != "entries" else "entry" if least == 1 else unit
+        yield _wrong(path, f"min{what}", f"must have at least {least} {some}, has {count}; add some")
+    if most is not None and count > most:
+        yield _wrong(path, f"max{what}", f"may have at most {most} {unit}, has {count}; shorten it")
+
+
+def _number(value: float, schema: JsonSchema, path: str) -> Iterator[Violation]:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
+        than = "more than" if schema.get("exclusiveMinimum") else "at least"
+        yield _wrong(path, "minimum", f"must be {than} {least}, got {value}; raise it")
+    if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
+        than = "less than" if schema.get("exclusiveMaximum") else "at most"
+        yield _wrong(path, "maximum", f"must be {than} {most}, got {value}; lower it")
+
+
+def _near(word: str, known: list[str]) -> str:
+    """The known word that is meant: with other letters' case or underscores, or else the closest."""
+    plain = _squeezed(word)
+    return next((each for each in known if _squeezed(each) == plain), "") or nearest(word, known)
+
+
+def _squeezed(word: str) -> str:
+    return word[:200].replace("_", "").replace("-", "").casefold()
+
+
+def _wrong(path: str, rule: str, message: str) -> Violation:
+    return Violation(path, "object", rule, message)

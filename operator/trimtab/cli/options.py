@@ -12,7 +12,7 @@ from trimtab.cli.output import Format
 Paths = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time
     typer.Argument(
-        metavar="[PATH]...", help="Files and folders (recursively), or - for stdin.", show_default=False
+        metavar="PATH", help="Files and folders (recursively), or - for stdin.", show_default=False
     ),
 ]
 Files = Annotated[

@@ -246,7 +246,7 @@ class Composer:
                 error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
             )
             line = self.text[: error.position].count("\n") + self.before + 1
-            return f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or write it escaped"
+            return f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or escape it"
         if not isinstance(error, yaml.MarkedYAMLError) or not (error.problem_mark or error.context_mark):
             return str(error).splitlines()[0]
         opened = error.context == "while scanning a quoted scalar" and "unexpected" in str(error.problem)

@@ -18,13 +18,16 @@ _PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})$"
 _WHEN = {"type": "string", "pattern": _TIME}
 _WHOLE = {"type": "integer"}
+_FLAG = {"type": "boolean"}
+_KEY_RULE = "is no key: letters, digits, -, _ and . (at most 63), after a DNS name and / if any; correct it"
+_VALUE_RULE = "must be letters, digits, -, _ and . (at most 63), a letter or digit first and last; correct it"
 ANNOTATION_BYTES = 256 * 1024
 _OWNER: JsonSchema = {
     "type": "object",
     "required": ["apiVersion", "kind", "name", "uid"],
     "properties": {
         **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _TEXT),
-        **dict.fromkeys(("controller", "blockOwnerDeletion"), {"type": "boolean"}),
+        **dict.fromkeys(("controller", "blockOwnerDeletion"), _FLAG),
     },
 }
 SCHEMA: JsonSchema = {
@@ -74,11 +77,9 @@ def _marks(meta: dict[str, Any]) -> Iterator[Violation]:
         for key, value in marks.items() if isinstance(marks, dict) else ():
             size += len(key.encode()) + len(str(value or "").encode())
             if not _is_key(key.lower() if kind == "annotations" else key):
-                message = "is no key: letters, digits, -, _ and . (at most 63), after a DNS name and / if any; correct it"
-                yield _wrong(f"metadata.{kind}.{key[:128]}", "name", message)
+                yield _wrong(f"metadata.{kind}.{key[:128]}", "name", _KEY_RULE)
             if kind == "labels" and isinstance(value, str) and value and not _matches(_PART, value, 63):
-                message = "must be letters, digits, -, _ and ., none of these three first or last (at most 63); correct it"
-                yield _wrong(f"metadata.labels.{key[:128]}", "value", message)
+                yield _wrong(f"metadata.labels.{key[:128]}", "value", _VALUE_RULE)
         if kind == "annotations" and size > ANNOTATION_BYTES:
             message = f"have {size} bytes, and {ANNOTATION_BYTES} is what the API server takes; shorten them"
             yield _wrong("metadata.annotations", "tooLarge", message)

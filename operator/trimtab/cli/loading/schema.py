@@ -38,7 +38,7 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
     try:
         return model.model_validate(body), []
     except ValidationError as error:
-        return None, list(_violations(error))
+        return None, list(_violations(error, body))
 
 
 def _is_judged(violation: Violation) -> bool:
@@ -55,13 +55,23 @@ def _schema(model: type[Resource]) -> dict[str, Any]:
     return made | {"properties": fields | {"metadata": metadata.SCHEMA}}
 
 
-def _violations(error: ValidationError) -> Iterator[Violation]:
+def _violations(error: ValidationError, body: Any) -> Iterator[Violation]:
     """What only the models say."""
     said: dict[str, Violation] = {}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         path = ""
+        node: Any = body
         for part in detail["loc"]:
+            if not _has(node, part):  # what only names a union's member
+                break
+            node = node[part]
             path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
         text = detail["msg"].replace("Input should", "must").removeprefix("Value error, ")
         said.setdefault(path, Violation(path[:256], "object", "shape", text[:1].lower() + text[1:]))
     return iter(said.values())
+
+
+def _has(node: Any, part: int | str) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, dict) and part in node

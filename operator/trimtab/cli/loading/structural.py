@@ -74,9 +74,9 @@ def _described(schema: JsonSchema) -> str:
 
 
 def _given(value: Any, kind: str) -> str:
-    if isinstance(value, str | list | dict):
-        return {str: "text", list: "a list", dict: "an object"}[type(value)]
-    return short(value) + ("; quote it if it is text" if kind == "string" and value is not None else "")
+    given = {str: "text", list: "a list", dict: "an object"}.get(type(value)) or short(value)
+    quoted = kind == "string" and isinstance(value, bool | int | float)
+    return f"{given}; {'quote it' if quoted else 'write ' + _KINDS[kind][0]}"
 
 
 def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
@@ -86,6 +86,18 @@ def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Vi
     there = {name: below for name, below in value.items() if below is not None}
     if not isinstance(others, bool) and others is not None:
         yield from _bounds(len(there), schema, path, "Properties", "entries")
+    wrong = [*_fields(value, schema, path, free=free)]
+    yield from wrong
+    before = path + "." if path else ""
+    missing = [name for name in schema.get("required", ()) if name not in there]
+    for name in missing:
+        yield _wrong(f"{before}{name}", "required", "is required; set it")
+    if not missing and not wrong:
+        yield from _rules(there, schema, path)
+
+
+def _fields(value: dict[str, Any], schema: JsonSchema, path: str, *, free: bool) -> Iterator[Violation]:
+    fields, others = schema.get("properties", {}), schema.get("additionalProperties")
     guesses, before = _GUESSES, path + "." if path else ""
     for name, below in value.items():
         inner = fields.get(name, others)
@@ -97,11 +109,6 @@ def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Vi
             guesses -= 1
             message = "is not a field; remove it or correct its name"
             yield Violation(f"{before}{name}"[:512], "object", "unknown", message, hint)
-    missing = [name for name in schema.get("required", ()) if name not in there]
-    for name in missing:
-        yield _wrong(f"{before}{name}", "required", "is required; set it")
-    if not missing:
-        yield from _rules(there, schema, path)
 
 
 def _rules(there: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:

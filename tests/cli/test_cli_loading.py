@@ -1,0 +1,163 @@
+"""What is wrong is found offline as the API server would find it, and told with its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written import TEMPLATE, Call, Write, preference
+
+from trimtab import crd
+from trimtab.api import KINDS
+from trimtab.cli.loading.structural import RULES
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("minimum: 1}", "min_length: 1}", "spec.keys[2].min_length: is not a field -> remove it or correct its name; did you mean minLength?"),
+        ("setBy: Group", "SetBy: Group", "spec.keys[1].SetBy: is not a field -> remove it or correct its name; did you mean setBy?"),
+        ("namespace: team}", "namspace: team}", "metadata.namspace: is not a field -> remove it or correct its name; did you mean namespace?"),
+        ("namespace: team}", 'labels: {a: "b c"}}', "metadata.labels.a: must be letters"),
+        ("namespace: team}", "labels: {-a: b}}", "metadata.labels.-a: is no key"),
+        ("namespace: team}", "annotations: {a: 1}}", "metadata.annotations.a: must be text, got 1 -> quote it"),
+        ("namespace: team}", "creationTimestamp: yesterday}", "metadata.creationTimestamp: must match"),
+        ("namespace: team}", "finalizers: [a b]}", "metadata.finalizers[0]: is no name"),
+        ("spec:\n", "Spec: {}\nspec:\n", "Spec: is not a field"),
+        ("{name: pro}", "{name: no}", "spec.groups[1].name: must be text, got false -> quote it"),
+        ("{name: pro}", "pro", "spec.groups[1]: must be an object with name, got text"),
+        ("{name: pro}", "{name: pro, maxUsers: 1.5}", "spec.groups[1].maxUsers: must be a whole number, got 1.5"),
+        ("format: YAML", "format: Yaml", "did you mean YAML?"),
+    ],
+)  # fmt: skip
+def test_fields_and_metadata_are_checked_by_their_names_in_manifests(
+    trimtab: Call, write: Write, old: str, new: str, said: str
+) -> None:
+    assert old in TEMPLATE
+
+    answer = trimtab("validate", write(TEMPLATE.replace(old, new, 1)))
+
+    assert answer.code == 1
+    assert said in answer.out
+
+
+def test_a_null_is_a_field_that_is_not_there(trimtab: Call, write: Write) -> None:
+    path = write(
+        TEMPLATE.replace("namespace: team}", "namespace: team, labels: null, creationTimestamp: null}")
+    )
+    assert trimtab("validate", path).code == 0
+
+
+def test_every_rule_of_the_crds_on_one_object_is_checked_offline() -> None:
+    def rules(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [rule for each in node for rule in rules(each)]
+        if not isinstance(node, dict):
+            return []
+        own = [" ".join(each["rule"].split()) for each in node.get("x-kubernetes-validations", ())]
+        return own + [rule for each in node.values() for rule in rules(each)]
+
+    written = {rule for model in KINDS for rule in rules(crd.structural(model)) if "oldSelf" not in rule}
+
+    assert written == set(RULES)
+
+
+def test_each_violation_has_the_line_and_column_of_its_key(trimtab: Call, write: Write) -> None:
+    path = write(TEMPLATE.replace("{name: pro}", "{name: pro, values: {session.minutes: 0}}"))
+
+    answer = trimtab("validate", path)
+
+    assert f"{path}:16:24: error: group/pro: session.minutes: must be at least 1" in answer.out
+
+
+def test_violations_of_a_list_have_their_items_line(trimtab: Call) -> None:
+    items = [json.loads(json.dumps({"apiVersion": "v1", "kind": "Secret"}))]
+    items += [
+        {
+            "apiVersion": "trimtab.dev/v1alpha1",
+            "kind": "ConfigTemplate",
+            "metadata": {"name": "A"},
+            "spec": {},
+        }
+    ]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1)
+
+    answer = trimtab("validate", "-", stdin=text)
+
+    line = next(n for n, each in enumerate(text.splitlines(), 1) if '"A"' in each)
+    assert f"<stdin>:{line}:5: error: metadata.name: must be lower-case" in answer.out
+
+
+class TestFolders:
+    def test_a_folder_may_hold_files_of_other_programs(
+        self, trimtab: Call, write: Write, tmp_path: Path
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        write("kind: {{ .Values.kind }}\n{{- if .x }}\n", name="d/helm.yaml")
+        write("replicas: 1\n", name="d/values.yaml")
+        write("- a\n- b\n", name="d/list.yaml")
+        write("a: [", name="d/broken.yaml")
+        write(TEMPLATE, name="d/.git/template.yaml")
+        (tmp_path / "d" / "loop").symlink_to(tmp_path / "d")
+
+        answer = trimtab("validate", tmp_path / "d")
+
+        assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 object valid")
+        for name in ("helm.yaml:", "values.yaml:1", "list.yaml:1", "broken.yaml:"):
+            assert f"note: {tmp_path / 'd' / name}" in answer.err
+
+    def test_a_broken_file_of_this_group_is_no_others(
+        self, trimtab: Call, write: Write, tmp_path: Path
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        write("apiVersion: trimtab.dev/v1alpha1\na: [", name="d/broken.yaml")
+        assert trimtab("validate", tmp_path / "d").code == 2
+
+    def test_a_file_that_is_named_is_meant(self, trimtab: Call, write: Write) -> None:
+        assert trimtab("validate", write("replicas: 1\n")).code == 1
+        assert trimtab("validate", write("{{- if .x }}\n")).code == 2
+
+
+class TestArguments:
+    def test_no_path_at_all_is_not_this_folder(self, trimtab: Call) -> None:
+        answer = trimtab("validate", "-f", "")
+        assert answer.code == 2
+        assert "no such path" in answer.err
+
+    @pytest.mark.parametrize("verb", ["validate", "render"])
+    def test_a_namespace_has_a_namespaces_name(self, trimtab: Call, write: Write, verb: str) -> None:
+        assert trimtab(verb, "-n", "Bad_NS", write(TEMPLATE)).code == 2
+
+    def test_a_user_and_a_group_are_not_both(self, trimtab: Call, write: Write) -> None:
+        answer = trimtab("explain", "app", "ann", "--group", "free", "-f", write(TEMPLATE), "-n", "team")
+        assert answer.code == 2
+        assert "name a USER or --group, not both" in answer.err
+
+    def test_strict_takes_no_warnings(self, trimtab: Call, write: Write) -> None:
+        path = write(TEMPLATE, preference("ann"))
+        for verb in ("validate", "render"):
+            strict = trimtab(verb, "--strict", path)
+            assert (trimtab(verb, path).code, strict.code) == (0, 1)
+            assert "--strict takes none" in strict.err
+
+    def test_the_version_is_told(self, trimtab: Call) -> None:
+        answer = trimtab("--version")
+        assert (answer.code, answer.out.split()[0]) == (0, "trimtab")
+
+
+def test_two_files_without_a_mark_between_them_are_told_apart(trimtab: Call) -> None:
+    answer = trimtab("validate", "-", stdin=TEMPLATE + TEMPLATE.replace("name: app,", "name: other,"))
+    assert answer.out.count("error:") == 1
+    assert "<stdin>:21:1: error: a second object begins here" in answer.out
+
+
+def test_what_is_a_hundred_thousand_times_wrong_is_told_in_time(trimtab: Call, write: Write) -> None:
+    path = write(
+        TEMPLATE.replace("{name: pro}", "{name: pro, " + ", ".join(f"n{i}: 1" for i in range(30_000)) + "}")
+    )
+    answer = trimtab("validate", path, "-o", "json")
+    guessed = [v for v in answer.json["objects"][0]["violations"] if "nearest" in v]
+    assert len(answer.json["objects"][0]["violations"]) == 30_000
+    assert len(guessed) <= 20

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of what is written and what is said
 """What is wrong is found offline as the API server would find it, and told with its line."""
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def test_each_violation_has_the_line_and_column_of_its_key(trimtab: Call, write:
 
     answer = trimtab("validate", path)
 
-    assert f"{path}:16:24: error: group/pro: session.minutes: must be at least 1" in answer.out
+    assert f"{path}:16:26: error: group/pro: session.minutes: must be at least 1" in answer.out
 
 
 def test_violations_of_a_list_have_their_items_line(trimtab: Call) -> None:

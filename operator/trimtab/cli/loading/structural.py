@@ -24,6 +24,8 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "integer": ("a whole number", (int,)),
     "number": ("a number", (int, float)),
 }
+_OPAQUE = (("text", str), ("a list", list), ("an object", dict))
+"""What is not shown where it does not belong: it may be secret."""
 _ONE_OF = ("prometheus", "http", "job")
 _NOT_BOTH = "!(has(self.groups) && has(self.groupSelector))"
 RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -74,7 +76,7 @@ def _described(schema: JsonSchema) -> str:
 
 
 def _given(value: Any, kind: str) -> str:
-    given = {str: "text", list: "a list", dict: "an object"}.get(type(value)) or short(value)
+    given = next((name for name, types in _OPAQUE if isinstance(value, types)), None) or short(value)
     quoted = kind == "string" and isinstance(value, bool | int | float)
     return f"{given}; {'quote it' if quoted else 'write ' + _KINDS[kind][0]}"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from live import wait_for
+from live import KINDS, Api, Body, RefusedError, wait_for
 from manifests import PREFS, SECRET_KEY
-from people import token_kubeconfig
+from people import refused, token_kubeconfig
 from place import Arena, Place
 from running import SYSTEM, Operator
 
@@ -171,3 +171,99 @@ def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: 
         f"--as=system:serviceaccount:{SYSTEM}:trimtab",
     )
     assert answer.stdout.strip() == "yes"
+
+
+@pytest.fixture
+def taken_over(arena: Arena, limited: Path) -> Api:
+    """The API server for whoever has the operator's token, once the policy about it is in force."""
+    api = Api(limited)
+
+    def in_force() -> bool:
+        try:
+            _create(api, _secret("default", "probe"))
+        except RefusedError as error:
+            return "Trimtab operator" in str(error)
+        return False
+
+    wait_for(in_force, "the policy about the operator is in force")
+    return api
+
+
+def _create(api: Api, body: Body) -> Body:
+    path = KINDS[body["kind"]].path(body["metadata"]["namespace"])
+    return api.call("POST", path, body, dryRun="All")
+
+
+def _secret(namespace: str, name: str, **fields: Any) -> Body:
+    meta = {"name": name, "namespace": namespace, **fields.pop("metadata", {})}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, **fields}
+
+
+OURS = {"labels": {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/template": "app"}}
+POD = {"containers": [{"name": "web", "image": "web"}]}
+
+
+def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_makes(
+    taken_over: Api, place: Place
+) -> None:
+    home = place.name
+    job = {"template": {"spec": {**POD, "restartPolicy": "Never"}}}
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "smoke", "uid": "1"}
+    token = {"type": "kubernetes.io/service-account-token"}
+    account = {"annotations": {"kubernetes.io/service-account.name": "default"}}
+    meta = {"name": "j", "namespace": home}
+
+    def made(body: Body) -> str:
+        return refused(lambda: _create(taken_over, body))
+
+    for body in (
+        _secret(home, "plain"),
+        _secret(SYSTEM, "other", metadata=OURS),
+        _secret("kube-system", "other", metadata=OURS),
+        _secret(home, "token", metadata=OURS | account, **token),
+        _secret(home, "tls", metadata=OURS, type="kubernetes.io/dockercfg", data={".dockercfg": "e30="}),
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta | OURS, "spec": job},
+        {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": 1, "data": {}},
+    ):
+        assert "Trimtab operator" in made(body), body
+
+    _create(taken_over, _secret(home, "ours", metadata=OURS))
+    owned = meta | OURS | {"ownerReferences": [owner]}
+    _create(taken_over, {"apiVersion": "batch/v1", "kind": "Job", "metadata": owned, "spec": job})
+
+
+def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operators(
+    taken_over: Api, place: Place
+) -> None:
+    home = place.name
+    place.api.create(_secret(home, "theirs", stringData={"a": "b"}))
+    place.arena.kubectl("create", "deployment", "web", "--image=web", "-n", home)
+    place.api.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": home}, "spec": POD}
+    )
+
+    def patched(kind: str, name: str, patch: Body) -> str:
+        return refused(lambda: taken_over.patch(kind, home, name, patch))
+
+    def pods(**template: Body) -> Body:
+        return {"spec": {"template": template}}
+
+    for patch in (
+        {"spec": {"replicas": 3}},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"annotations": {"a": "b"}}},
+        pods(metadata={"annotations": {"a": "b"}}),
+        pods(metadata={"labels": {"a": "b"}}),
+        pods(spec={"hostNetwork": True}),
+        pods(spec={"serviceAccountName": "admin"}),
+        pods(spec={"containers": [{"name": "web", "image": "evil"}]}),
+    ):
+        assert "Trimtab operator" in patched("Deployment", "web", patch), patch
+    assert "Trimtab operator" in patched("Secret", "theirs", {"data": {"a": "eA=="}})
+    assert "Trimtab operator" in patched("Secret", "theirs", {"metadata": OURS})
+    assert "Trimtab operator" in refused(lambda: taken_over.delete("Secret", home, "theirs"))
+    assert "Trimtab operator" in refused(lambda: taken_over.delete("Pod", home, "p"))
+
+    taken_over.patch("Deployment", home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": "1"}}))
+    taken_over.patch("Deployment", home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": "2"}}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files as _packaged
 
-NAMES = ("rollout-actions", "join")
+NAMES = ("rollout-actions", "join", "operator")
 """One file each, with a policy `trimtab-<name>` and the binding of the same name that puts it in force."""
 CHART = "charts/trimtab/templates/admission"
 

@@ -61,3 +61,10 @@ def test_decision_records_have_a_number_each_and_say_the_three_things() -> None:
             "Decision",
             "Consequences",
         ]
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert named
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"

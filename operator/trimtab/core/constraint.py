@@ -30,7 +30,7 @@ from pydantic_core import core_schema as cs
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.core import durations, patterns
 from trimtab.core.keys import INT64, Key, Value, camel, element
-from trimtab.core.problems import Notice, Violation, nearest, short
+from trimtab.core.problems import Notice, Violation, invalid, nearest, short
 from trimtab.core.schema import check_value
 
 _TEXTS = frozenset({"enum", "pattern", "not_pattern"})
@@ -241,14 +241,11 @@ class _Draft:
         for member in self.spec.enum:
             value, problems, notice = check_value(self.element, member, self.layer, coercion)
             if value is None:
-                known = [str(m) for m in self.element.spec.enum or ()]
-                hint = "" if self.key.sensitive else nearest(str(member), known)
-                why = "" if self.key.sensitive else f"; {problems[0].message}"
-                found.append(
-                    self.wrong(
-                        "enum", f"the key can never have a member of enum{self._shown(member)}{why}", hint
-                    )
-                )
+                if self.key.sensitive:
+                    return None, [invalid(self.key.name, self.layer)], []
+                hint = nearest(str(member), [str(m) for m in self.element.spec.enum or ()])
+                why = f"the key can never have a member of enum, got {short(member)}; {problems[0].message}"
+                found.append(self.wrong("enum", why, hint))
                 continue
             made.append(value)
             notices += [notice] if notice else []
@@ -270,7 +267,12 @@ class _Draft:
             return None, [self.wrong(name, text)]
 
     def hopeless(self, made: Constraint) -> list[Violation]:
-        """Why no value can ever satisfy both the constraint and the key's own limits, where that can be told."""
+        """Why no value can ever satisfy both the constraint and the key's own limits, where that can be told. Limits of
+        a sensitive key are the template author's: which of them it breaks is not said."""
+        found = self._hopeless(made)
+        return [invalid(self.key.name, self.layer)] if found and self.key.sensitive else found
+
+    def _hopeless(self, made: Constraint) -> list[Violation]:
         fewest = self.key.spec.min_items or 0
         if made.max_items is not None and made.max_items < fewest:
             return [self.wrong("max_items", f"maxItems is below the key's own minItems {fewest}; raise it")]
@@ -285,11 +287,11 @@ class _Draft:
             return []
         least, most = own_span(self.element)
         if made.low is not None and made.low.at > most:
-            limit = "" if self.key.sensitive else f" {self._own('maximum', most)}"
-            return [self.wrong("minimum", f"minimum is above the key's own maximum{limit}; lower it")]
+            limit = self._own("maximum", most)
+            return [self.wrong("minimum", f"minimum is above the key's own maximum {limit}; lower it")]
         if made.high is not None and made.high.at < least:
-            limit = "" if self.key.sensitive else f" {self._own('minimum', least)}"
-            return [self.wrong("maximum", f"maximum is below the key's own minimum{limit}; raise it")]
+            limit = self._own("minimum", least)
+            return [self.wrong("maximum", f"maximum is below the key's own minimum {limit}; raise it")]
         return []
 
     def _own(self, name: str, otherwise: float) -> Any:

@@ -28,7 +28,7 @@ from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ItemsSpec, KeySpec
 from trimtab.core import durations, patterns
-from trimtab.core.problems import Violation, nearest, short
+from trimtab.core.problems import Violation, invalid, nearest, short
 
 Value = bool | int | float | str | list[str] | dict[str, float] | dict[str, str]
 
@@ -328,16 +328,18 @@ def check(key: Key, value: Any, layer: str) -> tuple[Value | None, list[Violatio
     try:
         return key.validator.validate_python(value), []
     except ValidationError as error:
+        if key.sensitive:
+            return None, [invalid(key.name, layer)]
         return None, [violation(key, e, layer) for e in error.errors(include_url=False)[:3]]
 
 
 def violation(key: Key, error: Any, layer: str) -> Violation:
-    """A pydantic-core error in our words; a sensitive key's message never shows the value or its limits."""
+    """A pydantic-core error in our words, of a key that is not sensitive."""
     rule, message = _explain(key, error)
     hint = ""
-    if rule == "enum" and not key.sensitive:
+    if rule == "enum":
         hint = _nearest_member(key, error.get("input"))
-    if rule in ("minimum", "maximum") and not key.sensitive and key.type not in MAPS:
+    if rule in ("minimum", "maximum") and key.type not in MAPS:
         hint = str(getattr(key.spec, rule))
     return Violation(key.name, layer, rule, message, hint)
 
@@ -362,14 +364,12 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
     kind = error["type"]
     path = error.get("loc", ())
     inner = [str(p)[:60] for p in path if p not in (key.name, "[key]")]
-    at = f"entry {'.'.join(inner)}: " if inner and key.type in ITEM_TYPES and not key.sensitive else ""
+    at = f"entry {'.'.join(inner)}: " if inner and key.type in ITEM_TYPES else ""
     limits = key.spec.items if inner and key.spec.items else key.spec
-    given = "" if key.sensitive else _given(error.get("input"))
+    given = _given(error.get("input"))
     if kind == "literal_error":
         allowed = ", ".join(str(v) for v in (limits.enum or ())[:20])
-        return "enum", f"{at}must be one of the allowed values" + (
-            "" if key.sensitive else f": {allowed}{given}"
-        )
+        return "enum", f"{at}must be one of the allowed values: {allowed}{given}"
     if kind in _RULES:
         rule, text, attribute = _RULES[kind]
         limit = getattr(limits, attribute, None)
@@ -378,7 +378,7 @@ def _explain(key: Key, error: Any) -> tuple[str, str]:
             text = "may have at most {limit} characters, as its pattern cannot check longer texts in time"
         if limit is None:  # the limits that no template sets: 64 bits, a duration's length
             return "type", f"{at}is out of range for {key.type}{given}"
-        return rule, at + text.format(limit="the limit" if key.sensitive else limit) + given
+        return rule, at + text.format(limit=limit) + given
     if kind == "duration":
         return "type", f"is {error['msg']}{given}"
     if error.get("input", 0) is None:

@@ -34,6 +34,12 @@ class Policy:
     reasons: Mapping[str, str]
     constraints: Mapping[str, Constraint]
     notices: tuple[Notice, ...] = ()
+    sensitive: frozenset[str] = frozenset()
+    """The template's sensitive keys."""
+
+    def touches(self, key: str) -> bool:
+        """Whether it sets, enforces or constrains the key."""
+        return key in self.values.values or key in self.enforced.values or key in self.constraints
 
 
 def ordered(policies: Iterable[Policy]) -> list[Policy]:
@@ -110,6 +116,7 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
         reasons={entry.key: entry.reason for entry in said.enforced if entry.reason},
         constraints=constraints,
         notices=tuple(dict.fromkeys(notices)),
+        sensitive=schema.sensitive,
     )
 
 
@@ -216,17 +223,22 @@ def contradictions(judged: Policy, others: Iterable[Policy]) -> list[Violation]:
         if other.name == judged.name or judged.groups.isdisjoint(other.groups):
             continue
         found += _two_values(judged, other)
+        found += _sensitive(judged, other)
         found += [
             _violation(judged, key, f"enforces a value that this constraint forbids; {_EITHER}", other)
             for key, constraint in judged.constraints.items()
-            if key in other.enforced.values and not constraint.allows(other.enforced.values[key])
+            if key not in judged.sensitive
+            and key in other.enforced.values
+            and not constraint.allows(other.enforced.values[key])
         ]
         found += [
             _violation(
                 judged, key, f"has a constraint that forbids the value enforced here; {_EITHER}", other
             )
             for key, constraint in other.constraints.items()
-            if key in judged.enforced.values and not constraint.allows(judged.enforced.values[key])
+            if key not in judged.sensitive
+            and key in judged.enforced.values
+            and not constraint.allows(judged.enforced.values[key])
         ]
     return found
 
@@ -244,8 +256,27 @@ def _two_values(judged: Policy, other: Policy) -> list[Violation]:
     return [
         _violation(judged, key, message, other)
         for key, value in judged.enforced.values.items()
-        if key in other.enforced.values and other.enforced.values[key] != value
+        if key not in judged.sensitive
+        and key in other.enforced.values
+        and other.enforced.values[key] != value
     ]
+
+
+def _sensitive(judged: Policy, other: Policy) -> list[Violation]:
+    """Sensitive keys that both decide: refused whatever the values are, as to be refused for one value and not for
+    another would tell what the other policy enforces."""
+    found = []
+    for key in sorted(judged.sensitive):
+        enforced = key in judged.enforced.values, key in other.enforced.values
+        limited = key in judged.constraints, key in other.constraints
+        if all(enforced) and judged.priority == other.priority:
+            message = f"enforces this sensitive key with the same priority {other.priority}; give one a higher priority"
+        elif (enforced[0] and limited[1]) or (enforced[1] and limited[0]):
+            message = "enforces or constrains this sensitive key as well; let one policy do both, or only one of them"
+        else:
+            continue
+        found.append(_violation(judged, key, message, other))
+    return found
 
 
 def _violation(judged: Policy, key: str, message: str, other: Policy) -> Violation:

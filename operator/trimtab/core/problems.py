@@ -55,6 +55,13 @@ class RejectedError(ValueError):
         super().__init__("; ".join(str(v) for v in self.violations[:3]))
 
 
+def invalid(key: str, layer: str) -> Violation:
+    """All that is ever said of what is wrong with a sensitive key's value or limit: the broken rule, the number of
+    broken rules and the limit would each tell other people something of it."""
+    message = "is not valid; of a sensitive key no more is said: compare it with the key's declaration"
+    return Violation(key, layer, "invalid", message)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known name closest to a misspelt one, or an empty string."""
     found = get_close_matches(word[:200], list(known), n=1, cutoff=0.6)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
 from trimtab.core.formats import UnwritableError
 from trimtab.core.keys import Value
 from trimtab.core.outputs import Output
-from trimtab.core.problems import Notice, Violation
+from trimtab.core.problems import Notice, Violation, invalid
 from trimtab.core.resolve import GroupView, Resolution
 
 CONFIG_MAP, SECRET = "ConfigMap", "Secret"
@@ -51,10 +51,10 @@ class Rendered:
 def render_group(view: GroupView) -> Rendered:
     """The group's own object: its files, and ``_default.<fileName>`` for users without a preference."""
     schema = view.schema
-    files = _render(schema.group_outputs, view.values, f"group/{view.group.name}")
+    files = _render(schema.group_outputs, view.values, f"group/{view.group.name}", schema.sensitive)
     if files.violations or schema.delivery == "None":
         return _bounded(files, f"group/{view.group.name}")
-    defaults = _render(schema.user_outputs, view.values, f"group/{view.group.name}")
+    defaults = _render(schema.user_outputs, view.values, f"group/{view.group.name}", schema.sensitive)
     merged = Entries(
         {**files.entries.config, **named(naming.DEFAULT_USER, defaults.entries).config},
         {**files.entries.secret, **named(naming.DEFAULT_USER, defaults.entries).secret},
@@ -74,7 +74,7 @@ def render_user(view: GroupView, resolution: Resolution, *, alone: bool) -> Rend
     values = resolution.values
     if alone:
         values = {n: v for n, v in values.items() if n in resolution.own or not view.schema.keys[n].sensitive}
-    return _bounded(_render(view.schema.user_outputs, values, "user"), "user")
+    return _bounded(_render(view.schema.user_outputs, values, "user", view.schema.sensitive), "user")
 
 
 def named(user: str, entries: Entries) -> Entries:
@@ -85,7 +85,9 @@ def named(user: str, entries: Entries) -> Entries:
     )
 
 
-def _render(outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str) -> Rendered:
+def _render(
+    outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str, sensitive: Container[str]
+) -> Rendered:
     config: dict[str, str] = {}
     secret: dict[str, str] = {}
     violations: list[Violation] = []
@@ -97,17 +99,18 @@ def _render(outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str
         try:
             made = output.entries(values)
         except UnwritableError:
-            violations += [
-                Violation(
-                    p.key, layer, "format", f"{p.message} (output {output.name}, format {output.format})"
+            for p in output.writer.problems(values):
+                text = f"{p.message} (output {output.name}, format {output.format})"
+                hidden = p.key in sensitive
+                violations.append(
+                    invalid(p.key, layer) if hidden else Violation(p.key, layer, "format", text)
                 )
-                for p in output.writer.problems(values)
-            ]
             continue
         if output.file_name:
             notices += [
                 Notice(w.key, w.reason, f"{w.message} (output {output.name})")
                 for w in output.writer.warnings(values)
+                if w.key not in sensitive
             ]
         (config if output.kind == CONFIG_MAP else secret).update(made)
         size += sum(map(len, made.values()))

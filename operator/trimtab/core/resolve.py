@@ -93,10 +93,14 @@ class GroupView:
     def _slowly(self, given: bytes | Mapping[str, Any]) -> Resolution:
         """Key by key, to coerce what can be and to name everything that is wrong."""
         mapping = msgspec.json.decode(given) if isinstance(given, bytes) else given
+        hidden = [name for name in self.schema.keys if name in mapping and name in self.schema.sensitive]
+        if hidden:  # refused whatever their values are
+            mapping = {name: value for name, value in mapping.items() if name not in hidden}
         layer, violations, notices = check_layer(self.schema.keys, USER, mapping, self.schema.coercion)
         if any(violation.rule == schemas.TOO_LARGE for violation in violations):
             return Resolution(self.values, {}, tuple(violations), tuple(notices))
         own = {name: layer.values[name] for name in self.schema.keys if name in layer.values}
+        violations += [_in_clear(name) for name in hidden]
         return self._combined(own, tuple(violations), tuple(notices))
 
     def _combined(
@@ -109,14 +113,7 @@ class GroupView:
         for name, value in own.items():
             key = keys[name]
             if key.sensitive:
-                found.append(
-                    Violation(
-                        name,
-                        USER,
-                        "sensitive",
-                        "is sensitive and may not be written in clear; remove it from values",
-                    )
-                )
+                found.append(_in_clear(name))
             elif key.set_by == "Group":
                 found.append(Violation(name, USER, "setBy", "is set by the group, not by users; remove it"))
             elif key.merge != "Replace" and name in self.bare:
@@ -170,6 +167,12 @@ class GroupView:
     def authors(self, name: str) -> list[str]:
         """The policies that set or constrain a key under its user, whichever wins first."""
         return [p.name for p in self.policies if name in p.values.values or name in p.constraints]
+
+
+def _in_clear(name: str) -> Violation:
+    return Violation(
+        name, USER, "sensitive", "is sensitive and may not be written in clear; remove it from values"
+    )
 
 
 def setters(layers: Iterable[Layer], name: str) -> list[Setter]:

@@ -371,8 +371,8 @@ def check_value(
     if taken is None:
         return None, problems, None
     value, problems = check(key, taken, layer)
-    if problems:
-        return None, problems, None
+    if problems or key.sensitive:  # how a sensitive value was written is nobody else's business
+        return value, problems, None
     return (
         value,
         [],

@@ -50,6 +50,9 @@ class _Pair:
     new: GroupView | None
     user_keys: frozenset[str]
     group_keys: frozenset[str]
+    veiled: frozenset[str] = frozenset()
+    """Sensitive keys that other policies decide about then: they count as changed whatever their values are, as a
+    preview that depends on a value would confirm a guess at it."""
 
     @classmethod
     def of(cls, group: str, old: GroupView | None, new: GroupView | None) -> _Pair:
@@ -58,7 +61,15 @@ class _Pair:
             key for s in schemas if s.delivery != "None" for o in s.user_outputs for key in o.keys
         )
         own = frozenset(key for s in schemas for o in s.group_outputs for key in o.keys)
-        return cls(group, old, new, users, users | own)
+        return cls(group, old, new, users, users | own, _veiled(old, new) & (users | own))
+
+    def changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+        """The keys that differ between two documents."""
+        return [
+            name
+            for name in {**before, **after}
+            if name in self.veiled or before.get(name, _ABSENT) != after.get(name, _ABSENT)
+        ]
 
     @staticmethod
     def shown(view: GroupView | None, keys: frozenset[str]) -> dict[str, Any]:
@@ -118,10 +129,10 @@ class Previews:
         old, new = pair.old, pair.new
         room = min(SAMPLES, len(tally.samples) + PER_GROUP)
         before, after = pair.shown(old, pair.group_keys), pair.shown(new, pair.group_keys)
-        if before != after or (old is None) != (new is None):
+        if pair.changed(before, after) or (old is None) != (new is None):
             tally.count("changed_groups")
         self._changes(tally, pair, None, Resolution(before, {}), Resolution(after, {}), room)
-        if new is not None and old is not None and restarting(old) != restarting(new):
+        if new is not None and old is not None and pair.changed(restarting(old), restarting(new)):
             target = new.group.spec.target_namespace or key.namespace
             tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
         yield
@@ -132,7 +143,7 @@ class Previews:
             then = pair.only(_resolved(new, preference) if new else NOTHING)
             if _affected(mine, then):
                 tally.count("clamped_users")
-            if mine.values != then.values:
+            if mine.values != then.values or (pair.veiled and pair.changed(mine.values, then.values)):
                 tally.count("changed_users")
                 self._changes(tally, pair, preference.user, mine, then, room)
             yield
@@ -143,9 +154,7 @@ class Previews:
         """Note which keys differ, and some of them as samples while there is ``room``."""
         effects = {notice.key: notice.reason for notice in new.notices if notice.reason in EFFECTS}
         before, after = old.values, new.values
-        for name in {**before, **after}:
-            if before.get(name, _ABSENT) == after.get(name, _ABSENT):
-                continue
+        for name in pair.changed(before, after):
             tally.keys[name] = None
             effect = effects.get(name, "Changed")
             kept = tally.samples if effect == "Changed" else tally.effects
@@ -163,6 +172,16 @@ class Previews:
                     effect=effect,
                 )
             )
+
+
+def _veiled(old: GroupView | None, new: GroupView | None) -> frozenset[str]:
+    views = [view for view in (old, new) if view is not None]
+    sensitive = frozenset(key for view in views for key in view.schema.sensitive)
+    return frozenset(key for key in sensitive if _authors(old, key) != _authors(new, key))
+
+
+def _authors(view: GroupView | None, key: str) -> set[str]:
+    return {policy.name for policy in view.policies if policy.touches(key)} if view is not None else set()
 
 
 def is_redacted(sample: KeyChange) -> bool:

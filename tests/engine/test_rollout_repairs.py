@@ -231,3 +231,73 @@ async def test_a_key_that_becomes_sensitive_is_taken_out_of_clear() -> None:
     assert secret not in str(cluster.memory.objects(CONTROLLER_REVISIONS))
     assert any(secret in text for place, text in cluster.documents().items() if place[0] == "Secret")
     assert await settled(cluster) == []
+
+
+# Quarantine.
+
+
+async def test_content_that_failed_stays_in_quarantine_when_its_policy_is_deleted_and_recreated() -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        cluster.act("Abort", "lock")
+        hashed = (await until(operator, cluster, "RolledBack"))["target"]["hash"]
+        cluster.remove(POLICY_ROLLOUTS, "lock")
+        await operator.quiet()
+
+        cluster.policy("lock", LOCK, strategy=waves())
+        await operator.quiet()
+        status = progress(cluster)
+        assert (status["phase"], voices(cluster)) == ("RolledBack", ["calm", "calm"])
+        assert [q["hash"] for q in status["quarantine"]] == [hashed]
+        assert "Retry" in status["message"]
+
+        cluster.policy("lock", DARK, strategy=waves())
+        await until(operator, cluster, "Soaking")
+        cluster.policy("lock", LOCK, strategy=waves())
+        await until(operator, cluster, "RolledBack")
+        cluster.act("Retry", "lock")
+        await until(operator, cluster, "Succeeded")
+        rewrite(cluster, {})
+        await operator.quiet()
+        assert (progress(cluster)["phase"], voices(cluster)) == ("Succeeded", ["bright", "bright"])
+
+
+@pytest.mark.parametrize("percent", [30, 100])
+async def test_content_that_failed_stays_in_quarantine_when_status_is_wiped(percent: int) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    for number in range(9):
+        cluster.preference(f"user-{number}")
+    cluster.policy("lock", DARK)
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        wave = {"name": "some", "percent": percent, "soak": "10m"}
+        cluster.policy("lock", LOCK, strategy={"waves": [wave]})
+        await until(operator, cluster, "Soaking")
+        cluster.act("Abort", "lock")
+        hashed = (await until(operator, cluster, "RolledBack"))["target"]["hash"]
+        rewrite(cluster, {})
+        await operator.quiet()
+
+        status = progress(cluster)
+        assert (status["phase"], [q["hash"] for q in status["quarantine"]]) == ("RolledBack", [hashed])
+        assert voices(cluster) == ["dark", "dark"]
+
+
+async def test_a_template_whose_status_is_wiped_keeps_its_quarantine() -> None:
+    cluster = Cluster()
+    cluster.template(groups(strategy=waves(soak="1m")))
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.template(loud(strategy=waves(soak="1m")))
+        await until(operator, cluster, "Soaking", *APP)
+        cluster.act("Abort", "app", kind="ConfigTemplate")
+        await until(operator, cluster, "RolledBack", *APP)
+        rewrite(cluster, {}, "app", CONFIG_TEMPLATES)
+        await operator.quiet()
+
+        assert (progress(cluster, *APP)["phase"], voices(cluster)) == ("RolledBack", ["calm", "calm"])

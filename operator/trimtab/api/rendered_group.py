@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from trimtab.api.bounds import (
+    ATOMIC,
     Count,
     DnsLabel,
     DnsSubdomain,
@@ -66,6 +67,11 @@ class RevisionEntry(StatusModel):
         default=None,
         description="The rollout that made it, or led to it last; unset if a template without a strategy did.",
     )
+    failed: Annotated[list[ShortText], Field(max_length=20, json_schema_extra=ATOMIC), clipped(20)] = Field(
+        default_factory=list,
+        description="Those of its snapshots that a rollback left: they stay in quarantine if their rollout's status is "
+        "lost, or if it is deleted and recreated.",
+    )
 
 
 class ObjectRef(StatusModel):
@@ -116,6 +122,10 @@ class Operation(StatusModel):
     uid: ShortText = Field(description="The rollout's UID.")
     epoch: Generation = Field(description="The rollout's epoch.")
     back: bool = Field(default=False, description="Whether it moves the group back to what is stable.")
+    failed: ShortText | None = Field(
+        default=None,
+        description="On the way back: the ControllerRevision of the content that is in quarantine.",
+    )
 
 
 class RenderedGroupStatus(ResourceStatus):

@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.api.rollout_status import Content, RolloutProgress
+from trimtab.api.rollout_status import QUARANTINED, Content, Quarantined, RolloutProgress
 from trimtab.api.strategy import StrategySpec
 from trimtab.core import reasons
 from trimtab.core.policy import Policy, contradictions, without_groups
@@ -24,7 +24,7 @@ from trimtab.core.sizes import Total
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
 from trimtab.engine.assignments import Unreadable
-from trimtab.engine.pointers import Entry, Pointers, components_of
+from trimtab.engine.pointers import Entry, Pointers, components_of, failed
 from trimtab.engine.policies import Policies, RefusedError
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.previews import is_redacted
@@ -115,7 +115,21 @@ class Cases:
             served = self._stable(groups, source.name)
             if served is not None and (mine or self._is_its_own(source, groups, served)):
                 progress = progress.model_copy(update={"stable": _policy_content(served)})
+        if lost and (quarantine := self._quarantined(key, source, progress.stable)):
+            progress = progress.model_copy(update={"quarantine": quarantine})
         return source if progress is source.progress else replace(source, progress=progress)
+
+    def _quarantined(self, key: TemplateKey, source: Source, stable: Content | None) -> list[Quarantined]:
+        """What failed before the status was lost, or before the rollout was deleted and recreated."""
+        policy = source.name if source.kind == POLICY else None
+        found = set[str]().union(*(failed(item, policy) for item in self.world.rendered(key)))
+        contents = (_policy_content(name) if policy else _content(key, name, 0) for name in sorted(found))
+        why = "it failed before; Retry lets it start again"
+        return [
+            Quarantined(hash=content.hash, reason=why)
+            for content in contents
+            if stable is None or content.hash != stable.hash
+        ][-QUARANTINED:]
 
     def _is_its_own(self, source: Source, groups: Iterable[GroupKey], snapshot: str) -> bool:
         """Whether it can only be of this very PolicyRollout, and not of one of its name that was deleted: groups that

@@ -103,6 +103,11 @@ class Pointers:
         now = _entry(item, item.status.get("currentRevision"))
         before = components_of(now) if now else None
         listed = [dict(each) for each in item.status.get("revisions") or ()]
+        if operation is not None and operation.failed is not None:
+            _mark_failed(listed, operation.failed)
+        else:
+            for each in (served, *(share[:1] if share is not None else ())):
+                _serve(listed, each)
         entry = self._listed(key, listed, served, before, operation)
         other = None if share is None else self._listed(key, listed, share[0], before, operation)
         if before != served.components and not (operation and operation.back):
@@ -252,6 +257,38 @@ def components_of(entry: Entry) -> Components:
     """What a listed revision is made of."""
     policies = tuple(sorted((p["name"], p["snapshot"]) for p in entry.get("policies") or ()))
     return entry["snapshot"], policies
+
+
+def _mark_failed(listed: list[Entry], snapshot: str) -> None:
+    """A rollback leaves this content."""
+    for entry in listed:
+        if snapshot in _parts(entry) and snapshot not in entry.get("failed", ()):
+            entry["failed"] = [*entry.get("failed", ()), snapshot]
+
+
+def _serve(listed: list[Entry], served: Served) -> None:
+    """What is served is in quarantine no longer."""
+    parts = {served.snapshot, *(snapshot for _, snapshot in served.refs)}
+    for entry in listed:
+        failed = [snapshot for snapshot in entry.pop("failed", ()) if snapshot not in parts]
+        if failed:
+            entry["failed"] = failed
+
+
+def _parts(entry: Entry) -> set[str]:
+    template, policies = components_of(entry)
+    return {template, *(snapshot for _, snapshot in policies)}
+
+
+def failed(item: AnyObject, policy: str | None) -> set[str]:
+    """The snapshots of a policy, or of the template (None), that a rollback of the group left."""
+    found = set[str]()
+    for entry in item.status.get("revisions") or ():
+        template, policies = components_of(entry)
+        part = template if policy is None else dict(policies).get(policy)
+        if part is not None and part in entry.get("failed", ()):
+            found.add(part)
+    return found
 
 
 def maker(before: Components | None, after: Components, operation: Operation | None) -> str | None:

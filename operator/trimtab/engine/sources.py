@@ -63,7 +63,10 @@ class Source:
         intent = self.wanted.get(group)
         if intent is None:
             return None
-        return _operation(self.kind, self.name, self.uid, intent.epoch, self.progress.underway == "Back")
+        back, target = self.progress.underway == "Back", self.progress.target
+        quarantined = {each.hash for each in self.progress.quarantine} if back else ()
+        failed = target.snapshot if target is not None and target.hash in quarantined else None
+        return _operation(self.kind, self.name, self.uid, intent.epoch, back, failed)
 
     def contents(self) -> Iterator[Content]:
         """All content that it may still serve."""
@@ -74,9 +77,14 @@ class Source:
 
 @functools.lru_cache(maxsize=256)  # the same for all groups of a rollout
 def _operation(
-    kind: Literal["PolicyRollout", "ConfigTemplate"], name: str, uid: str, epoch: int, back: bool
+    kind: Literal["PolicyRollout", "ConfigTemplate"],
+    name: str,
+    uid: str,
+    epoch: int,
+    back: bool,
+    failed: str | None,
 ) -> Operation:
-    return Operation(kind=kind, name=name, uid=uid, epoch=epoch, back=back)
+    return Operation(kind=kind, name=name, uid=uid, epoch=epoch, back=back, failed=failed)
 
 
 def read_progress(status: dict[str, Any], of: str) -> RolloutProgress:

@@ -150,7 +150,7 @@ def test_a_status_is_written_without_what_is_unset() -> None:
             }
         ],
         "currentRevision": 1,
-        "revisions": [{"number": 1, "snapshot": "t-abc", "policies": []}],
+        "revisions": [{"number": 1, "snapshot": "t-abc", "policies": [], "failed": []}],
         "users": 0,
         "outputs": [],
         "foreign": [],

@@ -146,6 +146,31 @@ def test_a_wave_waits_for_its_workloads_and_the_next_one_begins_after_them(
     assert sorted(restarts(operator, place)[2:]) == [f"Deployment {place.name}/{g}" for g in ("free", "pro")]
 
 
+def test_a_workload_that_others_change_in_its_wave_is_restarted_again(
+    operator: Operator, place: Place, arena: Arena
+) -> None:
+    shop = Shop(place, "Deployment")
+    # given: a wave that soaks
+    place.policy(strategy=waves(wave("canary", "free", soak="6s")))
+    place.reach("Soaking")
+    wanted = shop.digest("free")
+
+    # when: a person undoes what restarted its workload
+    arena.kubectl("rollout", "undo", "deployment/free", "-n", place.name)
+
+    # then: it is said, and the workload is restarted again
+    wait_for(lambda: place.progress().get("workloadNotes"), lambda: str(place.progress()))
+    note = place.progress()["workloadNotes"][0]
+    assert (note["workload"], note["reason"]) == (f"Deployment {place.name}/free", "ChangedBack")
+    wait_for(lambda: shop.digest("free") == wanted, "it is restarted again")
+
+    # and so it is once it was deleted and recreated
+    place.api.delete("Deployment", place.name, "free")
+    place.api.apply(workload("Deployment", place.name, "free"))
+    wait_for(lambda: shop.digest("free") == wanted, "it is restarted once it is back")
+    assert not place.reach("Succeeded").get("quarantine")
+
+
 def _node_selector(node: str | None) -> str:
     selector: Mapping[str, Any] = {"nodeSelector": {"kubernetes.io/hostname": node} if node else None}
     return json.dumps({"spec": {"template": {"spec": selector}}})

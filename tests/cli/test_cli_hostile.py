@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import TEMPLATE, Call, preference
 
+from trimtab.cli.loading.documents import read
 from trimtab.cli.output import as_json, as_yaml, plain
 
 STATUS: dict[str, Any] = {
@@ -75,7 +76,10 @@ def _paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 HOSTILE = st.text(
-    st.one_of(st.characters(codec="utf-8"), st.sampled_from('\x00\x1b\x7f\x85\x9b\u202e\u2066\u200f\n\r"\\ '))
+    st.one_of(
+        st.characters(codec="utf-8"),
+        st.sampled_from('\x00\x1b\x7f\x85\x9b\u202e\u2066\u200f\u200b\ufeff\n\r"\\ '),
+    )
 )
 
 
@@ -87,7 +91,17 @@ def test_what_programs_get_reads_back_and_plays_with_no_terminal(
 
     assert json.loads(text) == content
     assert yaml.safe_load(document) == content
+    assert [found.value for found in read(document)] == [content]
     assert (plain(text), plain(document)) == (text, document)
+
+
+PLAIN_TRAPS = st.from_regex(r"[-+.0-9_oxbeEyYnN~=<:]{1,9}", fullmatch=True)
+
+
+@given(st.lists(st.one_of(PLAIN_TRAPS, HOSTILE)), PLAIN_TRAPS)
+def test_no_text_that_is_printed_is_read_as_another_value(texts: list[str], key: str) -> None:
+    content = {key: texts, "nested": [{key: text} for text in texts]}
+    assert [found.value for found in read(as_yaml(content))] == [content]
 
 
 def test_letters_of_all_tongues_stay_readable() -> None:

@@ -193,7 +193,9 @@ class _Reading:
             self._refuse(place, subject, body, violation)
         if wrong or self.document.flaws or not isinstance(meta, dict):
             return
-        kept = {**meta, "namespace": meta.get("namespace") or self.namespace} if ours else meta
+        kept = metadata.stored(meta)
+        if ours:
+            kept["namespace"] = meta.get("namespace") or self.namespace
         home = kept["namespace"] if ours else ""
         made = Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
         (self.found.ours if ours else self.found.namespaces).append(made)

@@ -65,6 +65,16 @@ def problems(meta: Any) -> Iterator[Violation]:
     yield from _marks(meta)
 
 
+def stored(meta: dict[str, Any]) -> dict[str, Any]:
+    """As the API server keeps it: a label or annotation that is null is an empty text."""
+    marks = {
+        kind: {key: "" if value is None else value for key, value in meta[kind].items()}
+        for kind in ("labels", "annotations")
+        if isinstance(meta.get(kind), dict)
+    }
+    return meta | marks
+
+
 def is_namespace(name: str) -> bool:
     """Whether a namespace can have this name."""
     return _matches(_NAMESPACE, name, 63)

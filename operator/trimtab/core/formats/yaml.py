@@ -30,8 +30,8 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_LITERAL = re.compile(
     "\\A[ \n]| (?:\n|\\Z)|\n\n\\Z|[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 )
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What turns a terminal's letters around: never in a literal block, where it could not be escaped."""
+_TURNING = re.compile("[\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069]")
+"""What is unseen, or turns letters around, on a terminal: never in a literal block, where it cannot be escaped."""
 _IMPLICIT_KEY = 128  # readers look for a colon in 1024 characters at most; escapes are at most six for one
 
 

@@ -1,0 +1,110 @@
+"""Attacks with people's own tokens: guesses by digests, forged snapshots, forged Jobs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from live import Body, RefusedError, wait_for
+from manifests import template
+from people import Hire, may
+from place import Arena, Place, new_namespace
+from running import Operator
+
+PIN: Body = {
+    "keys": [{"name": "pin", "type": "String", "sensitive": True}],
+    "groups": [{"name": "free", "values": {"pin": "4711"}}],
+    "outputs": [{"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "creds.json"}],
+}
+SNAPSHOTS = may("controllerrevisions", "get", "list", "create", "delete", group="apps")
+POD: Body = {"restartPolicy": "Never", "containers": [{"name": "e2e", "image": "registry.example/e2e:1"}]}
+
+
+def test_a_template_elsewhere_does_not_confirm_a_guess(
+    operator: Operator, arena: Arena, place: Place, hire: Hire
+) -> None:
+    place.template(**PIN)
+    place.rendered()
+    other = new_namespace(arena)
+    ann = hire()
+    ann.grant(SNAPSHOTS)
+    ann.grant(SNAPSHOTS, may("configtemplates", "create", "get", "patch"), namespace=other)
+
+    ann.api.apply(template(other, "app", **PIN))  # the very same content, under the same name
+    theirs = wait_for(lambda: ann.api.list("ControllerRevision", other), "her guess is stored")
+    (ours,) = ann.api.list("ControllerRevision", place.name)
+
+    shown = [*ours["data"]["digests"].values(), ours["metadata"]["name"]]
+    assert shown
+    assert not {*theirs[0]["data"]["digests"].values(), theirs[0]["metadata"]["name"]} & {*shown}
+
+
+def test_a_forged_snapshot_is_replaced_and_never_rendered(
+    operator: Operator, place: Place, hire: Hire
+) -> None:
+    place.template()
+    place.rendered()
+    before = place.document()
+    ann = hire()
+    ann.grant(SNAPSHOTS)
+    (ours,) = ann.api.list("ControllerRevision", place.name)
+    name, data = ours["metadata"]["name"], ours["data"]
+    keys = [{**key, "default": "FORGED"} if key["type"] == "String" else key for key in data["spec"]["keys"]]
+    meta = {field: ours["metadata"][field] for field in ("name", "namespace", "labels")}
+
+    ann.api.delete("ControllerRevision", place.name, name)
+    kind = {"apiVersion": "apps/v1", "kind": "ControllerRevision"}
+    forged: dict[str, Any] = {
+        **ours,
+        **kind,
+        "metadata": meta,
+        "data": {"spec": {**data["spec"], "keys": keys}},
+    }
+    with suppress(RefusedError):  # 409: the operator was faster and has written its own back
+        ann.api.create(forged)
+    operator.restart()
+
+    def restored() -> bool:
+        found = place.get("ControllerRevision", name)
+        return found is not None and found["data"] == data
+
+    wait_for(restored, "the snapshot holds what was stored")
+    assert place.document() == before
+
+
+def test_a_copy_in_the_place_of_a_gates_job_is_no_evidence(
+    operator: Operator, place: Place, hire: Hire
+) -> None:
+    place.template()
+    place.rendered()
+    job = {"spec": {"template": {"spec": POD | {"nodeSelector": {"trimtab.dev/nowhere": "true"}}}}}
+    meta = {"name": "e2e", "namespace": place.name}
+    spec = {"suspend": True, "schedule": "0 0 1 1 *", "jobTemplate": job}
+    place.api.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec})
+    ann = hire()
+    ann.grant(may("jobs", "get", "list", "create", "delete", group="batch"))
+    gate = {"name": "e2e", "interval": "1s", "job": {"cronJob": "e2e"}}
+    place.policy(strategy={"waves": [{"name": "all", "soak": "1s"}], "gates": [gate]})
+    wait_for(lambda: "job" in str(place.progress().get("gates")), "the Job's uid is in status")
+    (made,) = ann.api.list("Job", place.name)
+
+    copied = {field: made["metadata"].get(field) for field in ("name", "namespace", "labels", "annotations")}
+    path = f"/apis/batch/v1/namespaces/{place.name}/jobs"
+    forged = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": copied,
+        "spec": {"completions": 0, "template": {"spec": POD}},
+    }
+
+    def replaced() -> bool:
+        with suppress(RefusedError):  # 409: the operator was faster and has created another one
+            ann.api.call("DELETE", f"{path}/{copied['name']}", {"propagationPolicy": "Background"})
+            ann.api.create(forged)
+            return True
+        return False
+
+    wait_for(replaced, "a copy of the Job is in its place")
+
+    wait_for(lambda: "did not create it" in str(place.progress()["gates"]), lambda: str(place.progress()))
+    assert place.progress()["phase"] != "Succeeded"

@@ -11,7 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import bulk, cluster, cold, core, gate, idle, machine, propagation, report, rollback, soak
+from benchmarks import (
+    bulk,
+    cluster,
+    cold,
+    core,
+    gate,
+    hostile,
+    idle,
+    machine,
+    propagation,
+    report,
+    rollback,
+    soak,
+)
 from benchmarks.cluster import Cluster
 from benchmarks.cold import ColdStart
 from benchmarks.gate import Gate
@@ -19,13 +32,13 @@ from benchmarks.progress import say
 from benchmarks.propagation import Propagation
 from benchmarks.rollback import Rollbacks
 
-NAMES = ("core", "propagation", "bulk", "cold", "rollback", "soak")
+NAMES = ("core", "propagation", "bulk", "cold", "rollback", "soak", "hostile")
 ROLLOUTS = {"rollback", "soak"}
 """These have an API server of their own, with a node, once the others' is gone."""
-ORDER = ("propagation", "bulk", "cold", "rollback", "soak", "core", "loop")
+ORDER = ("propagation", "bulk", "cold", "rollback", "soak", "hostile", "core", "loop")
 """In which the results are told."""
 SMALL, LARGE, HUGE = "small", "large", "huge"
-SIZES = {"core": 20_000, SMALL: 1_000, LARGE: 10_000, HUGE: 100_000, "soak": 100}
+SIZES = {"core": 20_000, SMALL: 1_000, LARGE: 10_000, HUGE: 100_000, "soak": 100, "hostile": 200}
 GROUPS = {10: 3, 100: 3, 1_000: 2}
 """Of rollbacks: how many times each number of groups is rolled out and back."""
 
@@ -94,6 +107,8 @@ class Run:
             await self._propagation(made, LARGE, size(LARGE))
         if "cold" in names and self.options.users is None:
             await self._cold(made, HUGE, size(HUGE), 2)
+        if "hostile" in names:
+            await self._hostile(made)
 
     async def _propagation(self, made: Cluster, space: str, users: int) -> None:
         with self._part(f"propagation among {users:,}"):
@@ -127,6 +142,19 @@ class Run:
                 self.lags.append((f"cold start of {users:,}, {number + 1}", runs[-1].lag, late.worst))
             self.starts.append(runs)
             self._tell("cold", report.cold(self.starts))
+
+    async def _hostile(self, made: Cluster) -> None:
+        with self._part("hostile"):
+            users = self.options.size("hostile")
+            say(f"hostile input, beside {users:,} preferences")
+            await made.only("calm", users)
+            async with made.operator("hostile") as operator:
+                with idle.beside() as late:
+                    found = await hostile.measure(
+                        made.client, operator, "calm", users, self.options.groups or hostile.GENERATED
+                    )
+            self.lags.append(("hostile input", found.lag, late.worst))
+            self._tell("hostile", report.hostile(found, late.worst))
 
     async def _rollouts(self, made: Cluster) -> None:
         async with gate.serving() as asked:
@@ -176,7 +204,11 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--users", type=int, help="one size instead of the usual ones")
-    parser.add_argument("--groups", type=int, help="of rollback: one number of groups; of soak: of rollouts")
+    parser.add_argument(
+        "--groups",
+        type=int,
+        help="of rollback: one number of groups; of soak: of rollouts; of hostile: of generated inputs",
+    )
     parser.add_argument("--edits", type=int, default=300, help="edits that propagation measures")
     parser.add_argument(
         "--plain-edits", type=int, default=150, help="of the plain kopf operator; 0: leave it out"

@@ -20,7 +20,7 @@ from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES, Resource
 PAUSE = 0.02
 """Seconds between two edits: each is measured by itself, status writes and all that follows it done."""
 PATIENCE = 60.0
-_marks = itertools.count(1_000_000_000 + time.monotonic_ns() // 1_000_000 % 900_000_000)
+marks = itertools.count(1_000_000_000 + time.monotonic_ns() // 1_000_000 % 900_000_000)
 """Never one that an earlier run has left: an edit that changes nothing is never seen."""
 
 
@@ -106,7 +106,7 @@ async def measure(
     seconds = []
     async with Watcher(client, CONFIG_MAPS, selector).following() as outputs:
         for _ in range(edits):
-            user, mark = content.user_name(chance.randrange(users)), next(_marks)
+            user, mark = content.user_name(chance.randrange(users)), next(marks)
             seen = outputs.expect(shows(user, mark))
             answer = asyncio.ensure_future(respond(user, mark)) if respond else None
             await asyncio.sleep(PAUSE)

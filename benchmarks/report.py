@@ -10,6 +10,7 @@ from benchmarks.api_server import REFUSED
 from benchmarks.bulk import Bulk
 from benchmarks.cold import ColdStart
 from benchmarks.core import Speed
+from benchmarks.hostile import Hostile
 from benchmarks.process import MIB
 from benchmarks.propagation import Propagation
 from benchmarks.rollback import Attempt, Rollbacks
@@ -245,6 +246,45 @@ def soak(found: Soak) -> str:
                 [
                     aim("idle: at most 2% of a core more than without rollouts", f"{more:.2%}", more <= 0.02),
                     f"- The writes, by kind: {_writes(found.soaking.writes)}.",
+                ]
+            ),
+        ]
+    )
+
+
+def hostile(found: Hostile, late: float) -> str:
+    delays = sorted(delay for delay, _ in found.delays)
+    worst = sorted(found.delays, reverse=True)[:5]
+    rows = [
+        [
+            "inputs (objects that the API server itself refused)",
+            f"{count(found.inputs)} ({count(found.refused)})",
+        ],
+        ["the loop's longest block before, and with them", f"{ms(found.before)}, {ms(found.lag)}"],
+        ["an idle process beside it was late by", ms(late)],
+        ["the bystander's edits", count(len(delays))],
+        [
+            "their delay: p50, p99, worst",
+            f"{ms(median(delays))}, {ms(percentile(delays, 0.99))}, {ms(delays[-1])}",
+        ],
+        ["the operator's CPU, peak RSS", f"{found.cpu:.1f} s, {found.peak / MIB:.0f} MiB"],
+    ]
+    return "\n\n".join(
+        [
+            "### Hostile input",
+            "The cases of issue 9 and inputs generated from a seed, one after another, while a bystander in another "
+            "namespace edits all the time.",
+            table(["", ""], rows),
+            "\n".join(
+                [
+                    aim("the loop's longest block is 50 ms", ms(found.lag), found.lag <= 0.05),
+                    aim("a bystander's edit takes 1 s at most", ms(delays[-1]), delays[-1] <= 1),
+                    "- The block grew under: "
+                    + ("; ".join(f"{what} ({ms(lag)})" for what, lag in found.blocks) or "none of them")
+                    + ".",
+                    "- The slowest edits came after: "
+                    + "; ".join(f"{what} ({ms(delay)})" for delay, what in worst)
+                    + ".",
                 ]
             ),
         ]

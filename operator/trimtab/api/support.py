@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
@@ -35,12 +37,11 @@ def not_supported(model: BaseModel, path: str = "spec") -> list[str]:
     if isinstance(model, ApiModel) and model.unsupported:
         return [path]
     found: list[str] = []
-    for name, field in type(model).model_fields.items():
+    for name, alias, mark in _fields(type(model)):
         value = getattr(model, name)
         if value is None or value == [] or value == {}:
             continue
-        here = f"{path}.{field.alias or name}"
-        mark = mark_of(field)
+        here = f"{path}.{alias}"
         if mark is None:
             found += _inside(value, here)
         elif not mark.values:
@@ -48,6 +49,29 @@ def not_supported(model: BaseModel, path: str = "spec") -> list[str]:
         elif value in mark.values:
             found.append(f"{here} ({value})")
     return found
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> tuple[tuple[str, str, NotSupported | None], ...]:
+    """The fields that have a mark or may hold something that has one, with their aliases and marks: of a thousand keys
+    none needs to be looked at."""
+    return tuple(
+        (name, field.alias or name, mark_of(field))
+        for name, field in kind.model_fields.items()
+        if mark_of(field) is not None or any(map(_may_hold, _models(field.annotation)))
+    )
+
+
+def _may_hold(kind: type[BaseModel]) -> bool:
+    return bool(_fields(kind)) or (issubclass(kind, ApiModel) and kind.unsupported)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a field's type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _inside(value: Any, path: str) -> list[str]:

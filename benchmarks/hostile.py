@@ -94,7 +94,7 @@ def action(name: str, of: str) -> Object:
     spec = {
         "rolloutRef": {"kind": "PolicyRollout", "name": of},
         "action": "Pause",
-        "requester": "system:admin",
+        "requester": "trimtab-sandbox-admin",
     }
     return ROLLOUT_ACTIONS, _object("RolloutAction", name, spec)
 

@@ -144,3 +144,19 @@ async def test_several_workers_share_one_queue() -> None:
         worker.cancel()
 
     assert sorted(got) == list(range(50))  # type: ignore[type-var]
+
+
+async def test_one_namespace_never_keeps_more_than_its_share_at_work() -> None:
+    queue = Queue(share=2)
+    for name in "abcd":
+        queue.add(name, "flood")
+    running = [await queue.get(), await queue.get()]
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+
+    queue.add("e", "calm")
+
+    assert await asyncio.wait_for(waiting, 1) == "e"
+    queue.done(running[0])
+    assert await asyncio.wait_for(queue.get(), 1) == "c"

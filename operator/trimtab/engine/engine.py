@@ -34,6 +34,7 @@ from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
 from trimtab.engine.previews import Previews
 from trimtab.engine.progress_writer import ProgressWriter
+from trimtab.engine.queue import SHARE
 from trimtab.engine.rollouts import Rollouts
 from trimtab.engine.sightings import Sightings
 from trimtab.engine.slices import Slices
@@ -68,7 +69,8 @@ from trimtab.kube.resources import (
 
 log = logging.getLogger(__name__)
 
-WORKERS = 4
+WORKERS = SHARE + 1
+"""One more than a namespace may keep busy."""
 FEW_SECONDS = 60.0
 """How often templates and rollouts are listed: there are few, and kopf may miss a deletion."""
 OURS = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER}"

@@ -7,17 +7,23 @@ whatever arrives meanwhile is one batch. Namespaces take turns, so one that floo
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
+
+SHARE = 4
+"""Entries of one namespace that run at a time."""
 
 
 class Queue:
-    """Keys are any hashable; ``namespace`` decides whose turn an entry waits for."""
+    """Keys are any hashable; ``namespace`` decides whose turn an entry waits for. At most ``share`` entries of one
+    namespace run at a time, so that slow writes of one never take all workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: int = SHARE) -> None:
+        self._share = share
         self._waiting: OrderedDict[str, deque[Hashable]] = OrderedDict()
         self._queued: dict[Hashable, str] = {}
-        self._running: set[Hashable] = set()
+        self._running: dict[Hashable, str] = {}
+        self._at_work: Counter[str] = Counter()
         self._again: dict[Hashable, str] = {}
         self._timers: dict[Hashable, asyncio.TimerHandle] = {}
         self._wakeup: asyncio.Event = asyncio.Event()
@@ -55,19 +61,29 @@ class Queue:
 
     async def get(self) -> Hashable:
         """The next entry, which now runs until :meth:`done`."""
-        while not self._waiting:
+        while (namespace := self._whose_turn()) is None:
             self._wakeup.clear()
             await self._wakeup.wait()
-        namespace, keys = self._waiting.popitem(last=False)
+        keys = self._waiting.pop(namespace)
         key = keys.popleft()
         if keys:
             self._waiting[namespace] = keys  # to the back: the next namespace's turn
         del self._queued[key]
-        self._running.add(key)
+        self._running[key] = namespace
+        self._at_work[namespace] += 1
         return key
 
+    def _whose_turn(self) -> str | None:
+        return next((name for name in self._waiting if self._at_work[name] < self._share), None)
+
     def done(self, key: Hashable) -> None:
-        self._running.discard(key)
+        ran = self._running.pop(key, None)
+        if ran is not None:
+            self._at_work[ran] -= 1
+            if not self._at_work[ran]:
+                del self._at_work[ran]
+            if self._waiting:
+                self._wakeup.set()
         namespace = self._again.pop(key, None)
         if namespace is not None:
             self.add(key, namespace)

@@ -30,7 +30,7 @@ def test_every_violation_is_told_not_only_the_first(trimtab: Call, write: Write)
         "session.minutes: must be at least 1, got 0 -> raise it",
         "agent.provider: is set by the group, not by users -> remove it",
         "api.token: is sensitive and may not be written in clear -> remove it from values",
-        "plugins: may have at most 3 entries, got a list of 4 -> remove entries",
+        "plugins: may have at most 3 entries, and has 4 with merge Append: 3 from user, 1 from group/free -> remove entries",
         "5 violations in 1 of 2 objects",
     ):
         assert line in answer.out
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, docu
     ("old", "new", "said"),
     [
         ("default: 0.7", "default: 7", "agent.temperature: must be at most 2, got 7"),
-        ("profile: calm", "profile: clam", "groups[free]: unknown profile clam; did you mean calm?"),
+        ("profile: calm", "profile: clam", "groups[free]: unknown profile clam -> correct it; did you mean calm?"),
         ("{name: pro}", "{name: users-1}", "is ambiguous"),
         ("{name: pro}", "{name: free}", "two groups have this name"),
         ("kind: Secret, format: JSON, fileName: creds.json, include: [api.*]", "format: JSON, fileName: creds.json, include: [api.token]", "outputs[creds]: the sensitive key api.token may not be in a ConfigMap"),

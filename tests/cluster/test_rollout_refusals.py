@@ -73,7 +73,7 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
         {"groupSelector": {"matchLabels": {"ring": "canary"}}}, "selects no group of the template", "correct it"),
     "a schemaVersion that is not the template's": (
         {"schemaVersion": 7}, "is written for schemaVersion 7", "write the policy for the schemaVersion"),
-    "nothing": ({"says": {"values": {}}}, "says nothing", "give it values, enforced or constraints"),
+    "nothing": ({"says": {"values": {}}}, "is empty", "give it values, enforced or constraints"),
     "flags": (
         {"says": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not built in this version"),
 }  # fmt: skip

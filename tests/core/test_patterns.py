@@ -59,7 +59,7 @@ def test_the_estimate_takes_one_look_at_each_character() -> None:
 
 @pytest.mark.parametrize("flags", ["(?x)a # (((", "(?ix:a b)", "(?i-x)a"])
 def test_a_pattern_with_comments_is_refused(flags: str) -> None:
-    assert "flag x" in patterns.problem(flags, None)
+    assert "flag x" in (patterns.problem(flags, None) or ("",))[0]
 
 
 def key(**fields: Any) -> KeySpec:

@@ -54,7 +54,10 @@ def policy(name: str = "p", **said: Any) -> Policy:
 def refusal(made: PolicyRolloutSpec, **template: Any) -> tuple[Violation, ...]:
     with pytest.raises(RejectedError) as caught:
         compile_policy("p", made, schema(**template))
-    assert all(violation.layer == "policy/p" and violation.message for violation in caught.value.violations)
+    assert all(
+        violation.layer in ("policy/p", "enforced/p") and violation.message
+        for violation in caught.value.violations
+    )
     return caught.value.violations
 
 
@@ -159,8 +162,8 @@ def test_a_value_that_the_policy_s_own_constraint_forbids_is_noticed() -> None:
         ({"values": {"count": 1}, "schemaVersion": 1}, "spec.schemaVersion", "set schemaVersion: 2", ""),
         ({"values": {"count": 1}, "schemaVersion": 3}, "spec.schemaVersion", "wait for the template", ""),
         ({"values": {"count": 1}, "groups": ["fre"]}, "groups[fre]", "has no group fre", "free"),
-        ({"values": {"count": 1}, "groups": ["pro"], "groupSelector": {}}, "spec.groups", "not both", ""),
-        ({}, "spec.policy", "says nothing", ""),
+        ({"values": {"count": 1}, "groups": ["pro"], "groupSelector": {}}, "spec.groups", "are both set", ""),
+        ({}, "spec.policy", "is empty", ""),
     ],
 )
 def test_a_refusal_names_the_key_and_what_to_do(said: Any, about: str, words: str, nearest: str) -> None:
@@ -177,12 +180,12 @@ def test_a_refusal_names_the_key_and_what_to_do(said: Any, about: str, words: st
         ("count", {"pattern": "x"}, "pattern", "does not apply to Integer; use enum, maximum, minimum"),
         ("count", {"maxItems": 1}, "maxItems", "does not apply to Integer"),
         ("label", {"minimum": 1}, "minimum", "does not apply to String; use enum, notPattern, pattern"),
-        ("on", {"enum": [True]}, "enum", "use no limit: enforce a value instead"),
+        ("on", {"enum": [True]}, "enum", "enforce a value instead"),
         ("tags", {"minimum": 1}, "minimum", "use enum, maxItems, notPattern, pattern"),
         ("taste", {"notPattern": "x"}, "notPattern", "use enum, maxItems, maximum, minimum"),
         ("ttl", {"pattern": "x"}, "pattern", "does not apply to Duration"),
         ("label", {"pattern": "("}, "pattern", "does not compile"),
-        ("label", {"pattern": "(?=a)"}, "pattern", "no look-around"),
+        ("label", {"pattern": "(?=a)"}, "pattern", "at character 1: look-around"),
         ("label", {"notPattern": r"(a)\1"}, "notPattern", "does not compile"),
         ("ttl", {"minimum": "soon"}, "minimum", "not a Go duration such as 1h30m"),
         ("ttl", {"maximum": 5}, "maximum", "not a Go duration"),

@@ -101,7 +101,7 @@ def test_a_wave_keeps_its_soak_as_written_and_its_approval() -> None:
         (
             {"waves": [{"name": "a", "groups": ["fre"]}]},
             "waves[a].groups",
-            "there is no group fre in the rollout's scope (did you mean free?)",
+            "there is no group fre in the rollout's scope; remove it or correct its name (did you mean free?)",
         ),
         (
             {"waves": [{"name": "a", "groups": ["enterprise"]}]},
@@ -122,7 +122,7 @@ def test_a_wave_keeps_its_soak_as_written_and_its_approval() -> None:
         (
             {"waves": [{"name": "a", "percent": 20}, {"name": "b", "percent": 20}]},
             "waves[b].percent",
-            "an earlier wave brings free (20), pro (20), team (20) to 20 percent or beyond: raise percent",
+            "an earlier wave brings free (20), pro (20), team (20) to 20 percent or beyond; raise percent",
         ),
         (
             {"waves": [{"name": "a", "groups": ["pro"]}, {"name": "b", "groups": ["free", "pro"]}]},
@@ -211,7 +211,7 @@ def query(success: str, failure: str | None = None) -> dict[str, Any]:
     [
         (gated(), "gates[g]", "says none of prometheus, http and job"),
         (gated(http=HTTP, job={"cronJob": "e2e"}), "gates[g]", "says 2 of prometheus, http and job"),
-        (gated(http=HTTP, interval="999ms"), "gates[g].interval", "measured too often: say 1s or more"),
+        (gated(http=HTTP, interval="999ms"), "gates[g].interval", "measured too often; say 1s or more"),
         (gated(http=HTTP, interval="0"), "gates[g].interval", "measured too often"),
         (gated(http=HTTP, timeout="61s"), "gates[g].timeout", "at most 1m"),
         (gated(http=HTTP, timeout="0"), "gates[g].timeout", "more than 0"),

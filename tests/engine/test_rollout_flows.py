@@ -386,7 +386,7 @@ async def test_new_content_in_mid_rollout_starts_again_from_stable() -> None:
     [
         ({"enforced": [{"key": "agent.voise", "value": "x"}]}, "agent.voice"),
         ({"enforced": [{"key": "agent.temperature", "value": 9}]}, "at most 2"),
-        ({}, "says nothing"),
+        ({}, "is empty"),
     ],
 )
 async def test_a_policy_that_is_not_valid_is_rejected_and_nothing_moves(policy: Body, said: str) -> None:

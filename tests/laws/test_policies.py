@@ -247,7 +247,7 @@ def test_every_policy_is_compiled_or_refused_with_reasons(
     assert (policy is None) == bool(found)
     for violation in found:
         str(violation).encode("utf-8", "surrogatepass")
-        assert violation.layer == "policy/p"
+        assert violation.layer in ("policy/p", "enforced/p")
     if policy is not None:
         view = group_view(schema, "g", [policy])
         view.resolve({})

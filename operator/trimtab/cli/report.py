@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from trimtab.api import ConfigTemplate, Resource, not_supported
 from trimtab.cli.files import Examined
 from trimtab.cli.loading.composer import Spot
@@ -31,19 +29,6 @@ _FIELDS = {
     reasons.BEHIND_SCHEMA: "spec.schemaVersion",
     reasons.NAME_COLLISION: "metadata.name",
 }
-_REMEDIES = {
-    "type": "write it as the key's type",
-    "enum": "choose one of them",
-    "pattern": "write it as the pattern says",
-    "minimum": "raise it",
-    "maximum": "lower it",
-    "minLength": "lengthen it",
-    "maxLength": "shorten it",
-    "minItems": "add entries",
-    "maxItems": "remove entries",
-    "shape": "correct it",
-    "merge": "change type or merge",
-}
 _ASIDE = (" (what was accepted last", " (the group's values")
 
 
@@ -60,34 +45,22 @@ class Finding:
     message: str
     line: int
     column: int
+    subject: str
+    """Which value it is about, with the layer that set it."""
+    question: str
+    """Whether something else was meant."""
 
     def __str__(self) -> str:
-        hint = f"; did you mean {self.nearest}?" if self.nearest and self.rule in _GUESSES else ""
-        subject = f"{self.layer}: " if "/" in self.layer else ""
-        subject += f"{self.key}: " if self.key else ""
-        return (
-            f"{subject}{self.problem} -> {self.remedy}{hint}"
-            if self.remedy
-            else f"{subject}{self.problem}{hint}"
-        )
+        said = self.problem
+        if self.remedy:
+            said += f" -> {self.remedy}"
+        if self.question:
+            said += f"; {self.question}"
+        return f"{self.subject}: {said}" if self.subject else said
 
     def to_dict(self) -> dict[str, Any]:
         fields = ("key", "layer", "rule", "message", "problem", "remedy", "nearest", "line", "column")
         return {name: getattr(self, name) for name in fields if getattr(self, name)}
-
-
-_GUESSES = frozenset(
-    (
-        "unknown",
-        "enum",
-        "kind",
-        "include",
-        "profile",
-        "deprecated",
-        reasons.TEMPLATE_NOT_FOUND,
-        reasons.GROUP_NOT_FOUND,
-    )
-)
 
 
 @dataclass(slots=True)
@@ -118,11 +91,24 @@ class Entry:
 
 
 def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
-    """A violation with its remedy apart, and where what is wrong stands in a file."""
-    problem, _, remedy = violation.message.partition("; ")
-    remedy = remedy or _REMEDIES.get(violation.rule, "")
-    said = (violation.key, violation.layer, violation.rule, problem, remedy, violation.nearest)
-    return Finding(*said, violation.message, spot.key_line, spot.key_column)
+    """A violation as the CLI shows it; one whose message was written whole has its remedy after a semicolon.
+    ``spot`` is where what is wrong stands in a file."""
+    problem, remedy = violation.problem, violation.remedy
+    if not remedy:
+        problem, _, remedy = problem.partition("; ")
+    return Finding(
+        key=violation.key,
+        layer=violation.layer,
+        rule=violation.rule,
+        problem=problem,
+        remedy=remedy,
+        nearest=violation.nearest,
+        message=violation.message,
+        line=spot.key_line,
+        column=spot.key_column,
+        subject=violation.subject,
+        question=violation.question,
+    )
 
 
 def report(done: Examined) -> list[Entry]:
@@ -246,4 +232,5 @@ def _said(reason: str, message: str) -> Violation:
 
 
 def _violation(fields: dict[str, str]) -> Violation:
-    return msgspec.convert({"key": "", "layer": "", **fields}, Violation)
+    said = {"key": "", "layer": "", **fields}
+    return Violation(said["key"], said["layer"], said["rule"], said["message"], said.get("nearest", ""))

@@ -30,8 +30,11 @@ from pydantic_core import core_schema as cs
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.core import durations, patterns
 from trimtab.core.keys import INT64, Key, Value, camel, element
-from trimtab.core.problems import Notice, Violation, invalid, nearest, short
+from trimtab.core.nearest import Guess
+from trimtab.core.problems import Notice, Violation, invalid
 from trimtab.core.schema import check_value
+from trimtab.core.text import short
+from trimtab.core.wording import uncompiled
 
 _TEXTS = frozenset({"enum", "pattern", "not_pattern"})
 _NUMBERS = frozenset({"enum", "minimum", "maximum"})
@@ -196,23 +199,25 @@ class _Draft:
     element: Key
     layer: str
 
-    def wrong(self, rule: str, message: str, hint: str = "") -> Violation:
-        return Violation(self.key.name, self.layer, camel(rule), f"constraint: {message}", hint)
+    def wrong(self, rule: str, problem: str, remedy: str, suggestion: str | Guess = "") -> Violation:
+        said = f"constraint: {problem}"
+        return Violation(self.key.name, self.layer, camel(rule), said, remedy=remedy, suggestion=suggestion)
 
     def misplaced(self) -> list[Violation]:
         """Fields that do not apply to the type, or no field at all."""
         given = [name for name in LIMITS if getattr(self.spec, name) is not None]
         if not given:
-            return [self.wrong("constraint", "it limits nothing; give it a limit or remove it")]
+            return [self.wrong("constraint", "it limits nothing", "give it a limit or remove it")]
         applies = _APPLIES[self.key.type]
-        usable = ", ".join(camel(name) for name in sorted(applies)) or "no limit: enforce a value instead"
+        usable = ", ".join(camel(name) for name in sorted(applies))
+        remedy = f"use {usable}" if usable else "enforce a value instead"
         found = [
-            self.wrong(name, f"{camel(name)} does not apply to {self.key.type}; use {usable}")
+            self.wrong(name, f"{camel(name)} does not apply to {self.key.type}", remedy)
             for name in given
             if name not in applies
         ]
         if self.spec.enum is not None and not self.spec.enum:
-            found.append(self.wrong("enum", "enum allows nothing at all; name the values or remove it"))
+            found.append(self.wrong("enum", "enum allows nothing at all", "name the values or remove it"))
         return found
 
     def span(self) -> tuple[Bound | None, Bound | None, list[Violation]]:
@@ -224,32 +229,41 @@ class _Draft:
                 if limit is not None:
                     bounds[name] = _bound(self.element.type, limit, least=name == "minimum")
             except ValueError as error:
-                found.append(self.wrong(name, f"{name} is {error}{self._shown(limit)}"))
+                remedy = "write a number, without quotes"
+                if self.element.type == "Duration":
+                    near = "" if self.key.sensitive else durations.nearest(limit)
+                    remedy = f"write {near}" if near else "write a number and its unit, as 90s or 5m"
+                found.append(self.wrong(name, f"{name} is {error}{self._shown(limit)}", remedy))
         low, high = bounds.get("minimum"), bounds.get("maximum")
         if low is not None and high is not None and low.at > high.at:
             both = "" if self.key.sensitive else f": {self.spec.minimum} and {self.spec.maximum}"
-            found.append(self.wrong("minimum", f"nothing is between minimum and maximum{both}"))
+            problem = f"nothing is between minimum and maximum{both}"
+            found.append(self.wrong("minimum", problem, "lower minimum or raise maximum"))
         return low, high, found
 
     def members(self, coercion: str) -> tuple[frozenset[Value] | None, list[Violation], list[Notice]]:
         if self.spec.enum is None:
             return None, [], []
         if self.element.states * patterns.characters(self.spec.enum) > patterns.STEPS:
-            message = "enum has too much text to check it against the key's own pattern; shorten it"
-            return None, [self.wrong("enum", message)], []
+            problem = "enum has too much text to check it against the key's own pattern"
+            return None, [self.wrong("enum", problem, "shorten it")], []
         made, found, notices = [], [], []
         for member in self.spec.enum:
             value, problems, notice = check_value(self.element, member, self.layer, coercion)
             if value is None:
                 if self.key.sensitive:
                     return None, [invalid(self.key.name, self.layer)], []
-                hint = nearest(str(member), [str(m) for m in self.element.spec.enum or ()])
-                why = f"the key can never have a member of enum, got {short(member)}; {problems[0].message}"
-                found.append(self.wrong("enum", why, hint))
+                found.append(self._impossible(member, problems[0]))
                 continue
             made.append(value)
             notices += [notice] if notice else []
         return frozenset(made), found, notices
+
+    def _impossible(self, member: Any, why: Violation) -> Violation:
+        """A member of ``enum`` that is no value of the key."""
+        known = [str(own) for own in self.element.spec.enum or ()]
+        problem = f"the key can never have the member {short(member)} of enum: {why.problem}"
+        return self.wrong("enum", problem, "correct or remove it", Guess(str(member), known))
 
     def regex(self, name: str) -> tuple[SchemaValidator | None, list[Violation]]:
         pattern = getattr(self.spec, name)
@@ -257,14 +271,15 @@ class _Draft:
             return None, []
         costly = patterns.problem(pattern, None)
         if costly:
+            problem, remedy = costly
             shown = "" if self.key.sensitive else f": {short(pattern)}"
-            return None, [self.wrong(name, costly + shown)]
+            return None, [self.wrong(name, problem + shown, remedy)]
         try:
             return SchemaValidator(cs.str_schema(pattern=pattern, regex_engine="rust-regex")), []
         except SchemaError as error:
-            why = "" if self.key.sensitive else ": " + str(error).replace("\n", " ")[:300]
-            text = f"{camel(name)} does not compile (no look-around or back-references){why}"
-            return None, [self.wrong(name, text)]
+            return None, [
+                self.wrong(name, *uncompiled(camel(name), pattern, error, hidden=self.key.sensitive))
+            ]
 
     def hopeless(self, made: Constraint) -> list[Violation]:
         """Why no value can ever satisfy both the constraint and the key's own limits, where that can be told. Limits of
@@ -275,23 +290,23 @@ class _Draft:
     def _hopeless(self, made: Constraint) -> list[Violation]:
         fewest = self.key.spec.min_items or 0
         if made.max_items is not None and made.max_items < fewest:
-            return [self.wrong("max_items", f"maxItems is below the key's own minItems {fewest}; raise it")]
+            return [self.wrong("max_items", f"maxItems is below the key's own minItems {fewest}", "raise it")]
         candidates: Iterable[Value] | None = made.members
         if candidates is None:
             candidates = own_members(self.element)
         if candidates is not None:
             if any(map(made.allows_item, candidates)):
                 return []
-            return [self.wrong("enum", "no value that the key can have satisfies it; widen it")]
+            return [self.wrong("enum", "no value that the key can have satisfies it", "widen it")]
         if made.low is None and made.high is None:
             return []
         least, most = own_span(self.element)
         if made.low is not None and made.low.at > most:
             limit = self._own("maximum", most)
-            return [self.wrong("minimum", f"minimum is above the key's own maximum {limit}; lower it")]
+            return [self.wrong("minimum", f"minimum is above the key's own maximum {limit}", "lower it")]
         if made.high is not None and made.high.at < least:
             limit = self._own("minimum", least)
-            return [self.wrong("maximum", f"maximum is below the key's own minimum {limit}; raise it")]
+            return [self.wrong("maximum", f"maximum is below the key's own minimum {limit}", "raise it")]
         return []
 
     def _own(self, name: str, otherwise: float) -> Any:

@@ -19,6 +19,12 @@ _UNITS = {
     "h": 3600 * 10**9,
 }
 _LIMIT = 2**63
+_WORDS = re.compile(
+    r"(?P<n>[0-9]{1,6})\s*(?P<unit>weeks?|w|days?|d|hours?|hrs?|hr|h|minutes?|mins?|min|seconds?|secs?|sec|s)?\Z",
+    re.I,
+)
+_MEANT = {"w": "h", "d": "h", "h": "h", "m": "m", "s": "s"}
+_HOURS = {"w": 168, "d": 24}
 MAX_LENGTH = 64
 
 
@@ -49,3 +55,19 @@ def nanoseconds(text: str) -> int:
     if not -_LIMIT <= total < _LIMIT:
         raise ValueError("a duration beyond 64 bits of nanoseconds (about 292 years)")
     return total
+
+
+def nearest(given: str | float) -> str:
+    """What was meant by ``1d``, ``5 min`` or ``300``, as a duration; with no unit, two of them; empty if unclear."""
+    text = str(given).strip()
+    spaced = "".join(text.split()).lower()
+    if spaced != text and _TEXT.match(spaced) and spaced != "0":
+        return spaced
+    meant = _WORDS.match(text)
+    if not meant:
+        return ""
+    number, unit = int(meant["n"]), (meant["unit"] or "").lower()[:1]
+    if unit:
+        return f"{number * _HOURS.get(unit, 1)}{_MEANT[unit]}"
+    minutes = f" or {number // 60}m" if number and number % 60 == 0 else ""
+    return f"{number}s{minutes}"

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from trimtab.core.constraint import Constraint
 from trimtab.core.keys import Key, Value
 from trimtab.core.limits import CLAMPED, DROPPED, Settled
-from trimtab.core.problems import Notice, Violation, short
+from trimtab.core.problems import Notice, Violation
 from trimtab.core.schema import USER
+from trimtab.core.text import short
 
 LOCKED, CONFLICT = "Locked", "PolicyConflict"
 _REASON_LENGTH = 400
@@ -62,7 +63,7 @@ def limited(key: Key, settled: Settled) -> list[Notice]:
 
 def outgrown(violation: Violation, authors: Sequence[str]) -> Notice:
     """To a user whose value is too much together with what policies set."""
-    return _conflict(violation.key, f"together with what {_policies(authors)} sets, it {violation.message}")
+    return _conflict(violation.key, f"together with what {_policies(authors)} sets, it {violation.problem}")
 
 
 def bereft(key: str, by: Constraint | None) -> Notice:
@@ -76,10 +77,11 @@ def of_group(violation: Violation, group: str, authors: Sequence[str]) -> Violat
     """To whoever wrote a policy under which a group's own document has this fault."""
     who = _policies(authors) if authors else "no policy"
     if violation.rule == "required":
-        message = f"is required, and group {group} is left without a value by {who}; allow one or enforce one"
-    else:
-        message = f"in the document of group {group}, with what {who} says, it {violation.message}"
-    return replace(violation, message=message)
+        problem = f"is required, and group {group} is left without a value by {who}"
+        return replace(violation, problem=problem, remedy="allow one or enforce one")
+    return replace(
+        violation, problem=f"in the document of group {group}, with what {who} says, it {violation.problem}"
+    )
 
 
 def _conflict(key: str, message: str) -> Notice:

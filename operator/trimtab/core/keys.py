@@ -19,8 +19,9 @@ StringMap    dict[str, str]      minItems, maxItems; items: as for String
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, SchemaValidator, ValidationError
@@ -28,12 +29,15 @@ from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ItemsSpec, KeySpec
 from trimtab.core import durations, patterns
-from trimtab.core.problems import Violation, invalid, nearest, short
+from trimtab.core.problems import Violation, invalid
+from trimtab.core.text import short
+from trimtab.core.wording import EXACT, ITEM_TYPES, MAPS, inexact, longest, uncompiled, violation
 
 Value = bool | int | float | str | list[str] | dict[str, float] | dict[str, str]
 
 INT64 = (-(2**63), 2**63 - 1)
-MAPS = frozenset({"NumberMap", "StringMap"})
+REPORTED_OF_ONE = 3
+"""Violations that are reported of one value."""
 _APPLIES: Mapping[str, frozenset[str]] = {
     "String": frozenset({"enum", "min_length", "max_length", "pattern"}),
     "Integer": frozenset({"enum", "minimum", "maximum"}),
@@ -55,14 +59,14 @@ _LIMITS = (
     "max_items",
     "items",
 )
-ITEM_TYPES = {"StringList": "String", "StringMap": "String", "NumberMap": "Number"}
 _ITEM_LIMITS = ("enum", "minimum", "maximum", "min_length", "max_length", "pattern")
 _MERGES = {"Merge": MAPS, "Append": frozenset({"StringList"})}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A compiled key. ``schema`` is its pydantic-core schema, ``validator`` checks one value of it."""
+    """A compiled key. ``validator`` checks one value of it; ``schema`` is for many keys' values at once, and refuses
+    numbers that may have been rounded when they were read, so that :func:`check` looks at them."""
 
     name: str
     type: str
@@ -71,6 +75,8 @@ class Key:
     validator: SchemaValidator
     states: int = 0
     """Of its pattern or its items': what one character of a value costs to check."""
+    entry: SchemaValidator | None = None
+    """Checks one entry of a list or map."""
 
     @property
     def sensitive(self) -> bool:
@@ -129,7 +135,8 @@ def _duration_between(low: int | None, high: int | None) -> Callable[[str], str]
     return check
 
 
-def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
+def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec, *, exact: bool = False) -> CoreSchema:
+    """``exact``: a number so large that reading it may have rounded it is refused."""
     schema: CoreSchema
     if kind == "String":
         if limits.enum and all(isinstance(v, str) for v in limits.enum):
@@ -137,7 +144,7 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
         return cs.str_schema(
             strict=True,
             min_length=limits.min_length,
-            max_length=_longest(limits),
+            max_length=longest(limits),
             pattern=limits.pattern,
             regex_engine="rust-regex",
         )
@@ -151,9 +158,11 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
             le=INT64[1] if high is None else min(INT64[1], _floor(high)),
         )
     elif kind == "Number":
-        schema = cs.float_schema(
-            strict=True, allow_inf_nan=False, ge=_number(limits.minimum), le=_number(limits.maximum)
-        )
+        low, high = _number(limits.minimum), _number(limits.maximum)
+        if exact:
+            low = 1 - EXACT if low is None else max(1 - EXACT, low)
+            high = EXACT - 1 if high is None else min(EXACT - 1, high)
+        schema = cs.float_schema(strict=True, allow_inf_nan=False, ge=low, le=high)
     else:
         low_ns = None if limits.minimum is None else durations.nanoseconds(str(limits.minimum))
         high_ns = None if limits.maximum is None else durations.nanoseconds(str(limits.maximum))
@@ -163,13 +172,6 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec) -> CoreSchema:
     if limits.enum:
         schema = cs.no_info_after_validator_function(_one_of(list(limits.enum)), schema)
     return schema
-
-
-def _longest(limits: KeySpec | ItemsSpec) -> int | None:
-    """The most characters of a text: ``maxLength``, or what its pattern can check in bounded time."""
-    if limits.pattern is None or limits.max_length is not None:
-        return limits.max_length
-    return patterns.longest(limits.pattern)
 
 
 def _states(spec: KeySpec) -> int:
@@ -193,12 +195,14 @@ def _number(limit: Any) -> float | int | None:
     return limit
 
 
-def _schema(spec: KeySpec) -> CoreSchema:
+def _schema(spec: KeySpec, *, exact: bool = False) -> CoreSchema:
     if spec.type not in ITEM_TYPES:
-        return _scalar_schema(spec.type, spec)
-    item = _scalar_schema(ITEM_TYPES[spec.type], spec.items or ItemsSpec())
+        return _scalar_schema(spec.type, spec, exact=exact)
+    item = _scalar_schema(ITEM_TYPES[spec.type], spec.items or ItemsSpec(), exact=exact)
     if spec.type == "StringList":
-        return cs.list_schema(item, strict=True, min_length=spec.min_items, max_length=spec.max_items)
+        return cs.list_schema(
+            item, strict=True, min_length=spec.min_items, max_length=spec.max_items, fail_fast=True
+        )
     return cs.dict_schema(
         cs.str_schema(strict=True, min_length=1),
         item,
@@ -211,28 +215,55 @@ def _schema(spec: KeySpec) -> CoreSchema:
 def _declaration_problems(spec: KeySpec) -> list[Violation]:
     """What of the declaration itself makes no sense, before any schema is built."""
 
-    def wrong(rule: str, message: str) -> Violation:
-        return Violation(spec.name, "template", rule, message)
+    def wrong(rule: str, problem: str, remedy: str) -> Violation:
+        return Violation(spec.name, "template", rule, problem, remedy=remedy)
 
     found = []
     for limit in _LIMITS:
         if getattr(spec, limit) is not None and limit not in _APPLIES[spec.type]:
-            usable = ", ".join(camel(name) for name in sorted(_APPLIES[spec.type])) or "no limit"
-            found.append(wrong(camel(limit), f"{camel(limit)} does not apply to {spec.type}; use {usable}"))
+            usable = ", ".join(camel(name) for name in sorted(_APPLIES[spec.type]))
+            remedy = f"use {usable}" if usable else "remove it"
+            found.append(wrong(camel(limit), f"{camel(limit)} does not apply to {spec.type}", remedy))
     if spec.merge not in (None, "Replace") and spec.type not in _MERGES[str(spec.merge)]:
         usable = " or ".join(sorted(_MERGES[str(spec.merge)]))
-        found.append(wrong("merge", f"merge {spec.merge} needs type {usable}, not {spec.type}"))
+        found.append(
+            wrong("merge", f"merge {spec.merge} needs type {usable}, not {spec.type}", "change type or merge")
+        )
     for low, high in (("min_length", "max_length"), ("min_items", "max_items")):
         least, most = getattr(spec, low), getattr(spec, high)
         if least is not None and most is not None and least > most:
-            found.append(wrong(camel(low), f"{camel(low)} {least} is above {camel(high)} {most}"))
+            problem = f"{camel(low)} {least} is above {camel(high)} {most}"
+            found.append(wrong(camel(low), problem, f"lower {camel(low)} or raise {camel(high)}"))
     if spec.enum is not None and not spec.enum:
-        found.append(wrong("enum", "enum allows nothing at all; name the values or remove it"))
-    costly = patterns.problem(spec.pattern, spec.max_length) if spec.pattern is not None else ""
+        found.append(wrong("enum", "enum allows nothing at all", "name the values or remove it"))
+    costly = patterns.problem(spec.pattern, spec.max_length) if spec.pattern is not None else None
     if costly:
-        shown = "" if spec.sensitive else f": {short(spec.pattern)}"
-        found.append(wrong("pattern", costly + shown))
+        problem, remedy = costly
+        found.append(
+            wrong("pattern", problem + ("" if spec.sensitive else f": {short(spec.pattern)}"), remedy)
+        )
+    for name in ("minimum", "maximum") if not found else ():
+        found += _limit_problems(spec, name)
     return found or _item_problems(spec)
+
+
+def _limit_problems(spec: KeySpec, name: str) -> list[Violation]:
+    """A limit that is no number, or for a Duration no duration."""
+    limit = getattr(spec, name)
+    shown = "" if spec.sensitive else f", got {short(limit)}"
+    if limit is None:
+        return []
+    if spec.type == "Duration":
+        try:
+            durations.nanoseconds(str(limit))
+        except ValueError as error:
+            near = "" if spec.sensitive else durations.nearest(limit)
+            remedy = f"write {near}" if near else "write a number and its unit, as 90s or 5m"
+            return [Violation(spec.name, "template", name, f"{name} is {error}{shown}", remedy=remedy)]
+    elif isinstance(limit, bool) or not isinstance(limit, int | float):
+        problem = f"{name} of {spec.type} is a number{shown}"
+        return [Violation(spec.name, "template", name, problem, remedy="write a number, without quotes")]
+    return []
 
 
 def _item_problems(spec: KeySpec) -> list[Violation]:
@@ -258,39 +289,42 @@ def element(key: Key) -> Key:
     return Key(key.name, spec.type, spec, schema, SchemaValidator(schema), key.states)
 
 
-def _range_problem(spec: KeySpec) -> str:
+def _range_problem(spec: KeySpec) -> list[Violation]:
     if spec.minimum is None or spec.maximum is None:
-        return ""
+        return []
     if spec.type == "Duration":
         above = durations.nanoseconds(str(spec.minimum)) > durations.nanoseconds(str(spec.maximum))
     else:
         above = (_number(spec.minimum) or 0) > (_number(spec.maximum) or 0)
-    return f"minimum {spec.minimum} is above maximum {spec.maximum}" if above else ""
+    if not above:
+        return []
+    shown = "minimum is above maximum"
+    if not spec.sensitive:
+        shown = f"minimum {spec.minimum} is above maximum {spec.maximum}"
+    return [Violation(spec.name, "template", "minimum", shown, remedy="lower minimum or raise maximum")]
 
 
 def compile_key(spec: KeySpec) -> tuple[Key | None, list[Violation]]:
-    """A declaration to a checker; or what is wrong with the declaration, its enum and its default included."""
+    """A declaration to a checker; or what is wrong with the declaration and its enum. The default is a layer."""
     found = _declaration_problems(spec)
     if found:
         return None, found
     try:
-        schema = _schema(spec)
-        problem = _range_problem(spec)
-        key = Key(spec.name, spec.type, spec, schema, SchemaValidator(schema), _states(spec))
+        found = _range_problem(spec)
+        validator, entry = SchemaValidator(_schema(spec)), _entry_validator(spec)
+        key = Key(spec.name, spec.type, spec, _schema(spec, exact=True), validator, _states(spec), entry)
     except SchemaError as error:
-        why = "" if spec.sensitive else ": " + str(error).replace("\n", " ")[:300]
-        message = f"pattern does not compile (no look-around or back-references){why}"
-        return None, [Violation(spec.name, "template", "pattern", message)]
+        problem, remedy = uncompiled("pattern", spec.pattern or "", error, hidden=spec.sensitive)
+        return None, [Violation(spec.name, "template", "pattern", problem, remedy=remedy)]
     except ValueError as error:
-        return None, [Violation(spec.name, "template", "minimum", str(error))]
-    if problem:
-        hidden = "minimum is above maximum" if spec.sensitive else problem
-        return None, [Violation(spec.name, "template", "minimum", hidden)]
-    found += _enum_problems(key)
-    if spec.default is not None:
-        _, broken = check(key, spec.default, "default")
-        found += broken
-    return key, found
+        return None, [Violation(spec.name, "template", "minimum", str(error), remedy="correct it")]
+    return (None, found) if found else (key, _enum_problems(key))
+
+
+def _entry_validator(spec: KeySpec) -> SchemaValidator | None:
+    if spec.type not in ITEM_TYPES:
+        return None
+    return SchemaValidator(_scalar_schema(ITEM_TYPES[spec.type], spec.items or ItemsSpec()))
 
 
 def _enum_problems(key: Key) -> list[Violation]:
@@ -300,103 +334,81 @@ def _enum_problems(key: Key) -> list[Violation]:
         key.spec.pattern
         and patterns.states(key.spec.pattern) * patterns.characters(key.spec.enum) > patterns.STEPS
     ):
-        message = "enum has too much text to check it against the pattern; remove one of the two"
-        return [Violation(key.name, "template", "enum", message)]
+        problem = "enum has too much text to check it against the pattern"
+        return [Violation(key.name, "template", "enum", problem, remedy="remove one of the two")]
     free = key.spec.model_copy(update={"enum": None})
     try:
         plain = SchemaValidator(_schema(free))
     except (SchemaError, ValueError):
         return []
-    for member in key.spec.enum:
-        try:
-            plain.validate_python(member)
-        except ValidationError:
-            shown = "a member" if key.sensitive else f"{member!r}"
-            return [
-                Violation(
-                    key.name,
-                    "template",
-                    "enum",
-                    f"enum: {shown} is not a valid {key.type} under the other limits",
-                )
-            ]
-    return []
+    wrong = [member for member in key.spec.enum if not plain.isinstance_python(member)]
+    if not wrong:
+        return []
+    shown = "" if key.sensitive else f" {short(wrong[0])}"
+    problem = f"enum: the member{shown} is not a valid {key.type} under the other limits"
+    return [Violation(key.name, "template", "enum", problem, remedy=_member_remedy(key, wrong))]
+
+
+def _member_remedy(key: Key, wrong: list[Any]) -> str:
+    if key.type == "String" and not all(isinstance(member, str) for member in wrong):
+        if any(isinstance(member, bool) for member in wrong):
+            return "quote on and off, yes and no, y and n: YAML reads them as true and false"
+        return "quote it: YAML reads unquoted digits as a number"
+    if key.type in ("Integer", "Number") and isinstance(wrong[0], str):
+        return "write numbers, without quotes"
+    return "correct or remove it"
 
 
 def check(key: Key, value: Any, layer: str) -> tuple[Value | None, list[Violation]]:
     """One value against one key, strictly: the value as it is kept in memory, or the violations."""
+    rounded = [
+        inexact(key, at, number, layer) for at, number in islice(_inexact(key, value), REPORTED_OF_ONE)
+    ]
+    if rounded:
+        return None, [invalid(key.name, layer)] if key.sensitive else rounded
     try:
         return key.validator.validate_python(value), []
     except ValidationError as error:
         if key.sensitive:
             return None, [invalid(key.name, layer)]
-        return None, [violation(key, e, layer) for e in error.errors(include_url=False)[:3]]
+        faults = _entry_faults(key, value) or error.errors(include_url=False)
+        return None, [violation(key, fault, layer) for fault in faults[:REPORTED_OF_ONE]]
 
 
-def violation(key: Key, error: Any, layer: str) -> Violation:
-    """A pydantic-core error in our words, of a key that is not sensitive."""
-    rule, message = _explain(key, error)
-    hint = ""
-    if rule == "enum":
-        hint = _nearest_member(key, error.get("input"))
-    if rule in ("minimum", "maximum") and key.type not in MAPS:
-        hint = str(getattr(key.spec, rule))
-    return Violation(key.name, layer, rule, message, hint)
+def _inexact(key: Key, value: Any) -> Iterator[tuple[str, int]]:
+    """The whole numbers of a Number or NumberMap that a double would round, with their names."""
+    if key.type == "Number":
+        entries: Iterable[tuple[str, Any]] = (("", value),)
+    elif key.type == "NumberMap" and isinstance(value, dict):
+        entries = value.items()
+    else:
+        return
+    for name, number in entries:
+        if (
+            type(number) is int
+            and abs(number) > EXACT
+            and abs(number) < 10**300
+            and int(float(number)) != number
+        ):
+            yield name, number
 
 
-def _nearest_member(key: Key, given: Any) -> str:
-    limits = key.spec.items if key.type in ITEM_TYPES and key.spec.items else key.spec
-    return nearest(str(given), [str(v) for v in limits.enum or ()])
-
-
-_RULES: Mapping[str, tuple[str, str, str]] = {
-    "greater_than_equal": ("minimum", "must be at least {limit}", "minimum"),
-    "less_than_equal": ("maximum", "must be at most {limit}", "maximum"),
-    "string_too_short": ("minLength", "needs at least {limit} characters", "min_length"),
-    "string_too_long": ("maxLength", "may have at most {limit} characters", "max_length"),
-    "string_pattern_mismatch": ("pattern", "does not match the pattern {limit}", "pattern"),
-    "too_short": ("minItems", "needs at least {limit} entries", "min_items"),
-    "too_long": ("maxItems", "may have at most {limit} entries", "max_items"),
-}
-
-
-def _explain(key: Key, error: Any) -> tuple[str, str]:
-    kind = error["type"]
-    path = error.get("loc", ())
-    inner = [str(p)[:60] for p in path if p not in (key.name, "[key]")]
-    at = f"entry {'.'.join(inner)}: " if inner and key.type in ITEM_TYPES else ""
-    limits = key.spec.items if inner and key.spec.items else key.spec
-    given = _given(error.get("input"))
-    if kind == "literal_error":
-        allowed = ", ".join(str(v) for v in (limits.enum or ())[:20])
-        return "enum", f"{at}must be one of the allowed values: {allowed}{given}"
-    if kind in _RULES:
-        rule, text, attribute = _RULES[kind]
-        limit = getattr(limits, attribute, None)
-        if limit is None and limits and kind == "string_too_long" and getattr(limits, "pattern", None):
-            limit = _longest(limits)
-            text = "may have at most {limit} characters, as its pattern cannot check longer texts in time"
-        if limit is None:  # the limits that no template sets: 64 bits, a duration's length
-            return "type", f"{at}is out of range for {key.type}{given}"
-        return rule, at + text.format(limit=limit) + given
-    if kind == "duration":
-        return "type", f"is {error['msg']}{given}"
-    if error.get("input", 0) is None:
-        return "type", f"{at}null is no value; remove the key to leave it unset"
-    return (
-        "type",
-        f"{at}must be of type {key.type if not inner else ITEM_TYPES.get(key.type, key.type)}{given}",
-    )
-
-
-def _given(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return f", got a {'map' if isinstance(value, dict) else 'list'} of {len(value)}"
-    text = (
-        repr(value)
-        if isinstance(value, str)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
-    return f", got {text if len(text) <= 60 else text[:57] + '...'}"
+def _entry_faults(key: Key, value: Any) -> list[Any]:
+    """The errors of the first few entries that are wrong: all of a large list would be worked out for nothing."""
+    if (
+        key.entry is None
+        or not isinstance(value, list | dict)
+        or isinstance(value, list) != (key.type == "StringList")
+    ):
+        return []
+    faults: list[Any] = []
+    for at, entry in value.items() if isinstance(value, dict) else enumerate(value):
+        if key.entry.isinstance_python(entry):
+            continue
+        try:
+            key.entry.validate_python(entry)
+        except ValidationError as error:
+            faults += [{**fault, "loc": (at, *fault["loc"])} for fault in error.errors(include_url=False)]
+        if len(faults) >= REPORTED_OF_ONE:
+            break
+    return faults

@@ -22,8 +22,10 @@ from trimtab.core.formats import (
     compile_writer,
 )
 from trimtab.core.keys import Key, Value
-from trimtab.core.problems import Violation, nearest
+from trimtab.core.nearest import Guess
+from trimtab.core.problems import Violation
 from trimtab.core.steps import Steps
+from trimtab.core.text import short
 
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -65,7 +67,7 @@ def compile_outputs(
     for spec in specs:
         yield
         if spec.name in seen:
-            found.append(_wrong(spec, "name", "two outputs have this name; rename one"))
+            found.append(_wrong(spec, "name", "two outputs have this name", "rename one"))
             continue
         seen.add(spec.name)
         broken = _shape(spec)
@@ -76,7 +78,7 @@ def compile_outputs(
                 _wrong(
                     spec,
                     "names",
-                    f"keys {clash.first} and {clash.second} meet in the name {clash.name}; "
+                    f"keys {clash.first} and {clash.second} meet in the name {clash.name}",
                     "rename one or leave it out by include",
                 )
                 for clash in clashes(spec.format, chosen, spec.prefix or "")
@@ -89,8 +91,9 @@ def compile_outputs(
     return tuple(compiled), found
 
 
-def _wrong(spec: OutputSpec, rule: str, message: str, hint: str = "") -> Violation:
-    return Violation(f"outputs[{spec.name}]", "template", rule, message, hint)
+def _wrong(spec: OutputSpec, rule: str, problem: str, remedy: str, suggestion: str | Guess = "") -> Violation:
+    path = f"outputs[{spec.name}]"
+    return Violation(path, "template", rule, problem, remedy=remedy, suggestion=suggestion)
 
 
 def _compile(spec: OutputSpec, keys: tuple[str, ...]) -> Output:
@@ -106,17 +109,14 @@ def _compile(spec: OutputSpec, keys: tuple[str, ...]) -> Output:
 def _shape(spec: OutputSpec) -> list[Violation]:
     found = []
     if not spec.file_name and spec.format not in WITH_ENTRIES:
-        found.append(_wrong(spec, "fileName", f"format {spec.format} needs a fileName"))
+        found.append(_wrong(spec, "fileName", f"format {spec.format} needs a fileName", "set fileName"))
     if spec.prefix and spec.format not in WITH_PREFIX:
-        found.append(
-            _wrong(spec, "prefix", f"prefix is for {', '.join(sorted(WITH_PREFIX))} only, not {spec.format}")
-        )
+        problem = f"prefix is for {', '.join(sorted(WITH_PREFIX))} only, not {spec.format}"
+        found.append(_wrong(spec, "prefix", problem, "remove it"))
     elif spec.prefix and not _PREFIX.match(spec.prefix):
-        found.append(
-            _wrong(
-                spec, "prefix", "prefix must be letters, digits and underscores, not starting with a digit"
-            )
-        )
+        problem = f"prefix {short(spec.prefix)} cannot begin a variable's name"
+        remedy = "use letters, digits and underscores, no digit first"
+        found.append(_wrong(spec, "prefix", problem, remedy))
     return found
 
 
@@ -131,20 +131,19 @@ def _included(spec: OutputSpec, keys: Mapping[str, Key]) -> tuple[tuple[str, ...
             stem = pattern[:-1]
             matched = {n for n in keys if n.startswith(stem)}
             if not matched:
-                found.append(
-                    _wrong(spec, "include", f"include {pattern} matches no key", _nearest_stem(stem, keys))
-                )
+                problem = f"include {pattern} matches no key"
+                found.append(_wrong(spec, "include", problem, "correct or remove it", _stem(stem, keys)))
             chosen |= {n for n in matched if not (open_kind and keys[n].sensitive)}
         elif pattern not in keys:
-            found.append(
-                _wrong(spec, "include", f"include names the unknown key {pattern}", nearest(pattern, keys))
-            )
+            problem = f"include names the unknown key {pattern}"
+            found.append(_wrong(spec, "include", problem, "correct or remove it", Guess(pattern, keys)))
         elif open_kind and keys[pattern].sensitive:
             found.append(
                 _wrong(
                     spec,
                     "sensitive",
-                    f"the sensitive key {pattern} may not be in a ConfigMap; set kind: Secret or leave it out",
+                    f"the sensitive key {pattern} may not be in a ConfigMap",
+                    "set kind: Secret or leave it out",
                 )
             )
         else:
@@ -152,9 +151,9 @@ def _included(spec: OutputSpec, keys: Mapping[str, Key]) -> tuple[tuple[str, ...
     return tuple(n for n in keys if n in chosen), found
 
 
-def _nearest_stem(stem: str, keys: Mapping[str, Key]) -> str:
-    stems = {name.rsplit(".", 1)[0] + ".*" for name in keys if "." in name}
-    return nearest(stem + "*", stems)
+def _stem(stem: str, keys: Mapping[str, Key]) -> Guess:
+    stems = dict.fromkeys(name.rsplit(".", 1)[0] + ".*" for name in keys if "." in name)
+    return Guess(stem + "*", stems)
 
 
 def _entry_collisions(outputs: Sequence[Output]) -> list[Violation]:
@@ -166,22 +165,12 @@ def _entry_collisions(outputs: Sequence[Output]) -> list[Violation]:
             name = entry if output.scope == "Group" else naming.data_key(naming.DEFAULT_USER, entry)
             other = taken.setdefault((output.kind, name), output.name)
             if other != output.name:
-                found.append(
-                    Violation(
-                        f"outputs[{output.name}]",
-                        "template",
-                        "fileName",
-                        f"outputs {other} and {output.name} both write the entry {name}; "
-                        "give one another fileName, prefix or kind",
-                    )
-                )
+                problem = f"outputs {other} and {output.name} both write the entry {name}"
+                found.append(_entry(output, problem, "give one another fileName, prefix or kind"))
             if len(name) > naming.MAX_NAME - 64:
-                found.append(
-                    Violation(
-                        f"outputs[{output.name}]",
-                        "template",
-                        "fileName",
-                        f"the entry name {name[:40]}... is too long; shorten it",
-                    )
-                )
+                found.append(_entry(output, f"the entry name {name[:40]}... is too long", "shorten it"))
     return found
+
+
+def _entry(output: Output, problem: str, remedy: str) -> Violation:
+    return Violation(f"outputs[{output.name}]", "template", "fileName", problem, remedy=remedy)

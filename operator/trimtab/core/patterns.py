@@ -136,24 +136,29 @@ def longest(pattern: str) -> int:
     return STEPS // max(1, states(pattern))
 
 
-def problem(pattern: str, max_length: int | None) -> str:
-    """Why the pattern costs too much, and what to do; empty if it does not."""
+def problem(pattern: str, max_length: int | None) -> tuple[str, str] | None:
+    """Why the pattern costs too much, and what to do; None if it does not."""
     if any("x" in flags[1] for flags in _FLAGS.finditer(pattern)):
-        return "pattern uses the flag x, with which its cost cannot be told; write it without spaces and comments"
+        return (
+            "pattern uses the flag x, with which its cost cannot be told",
+            "write it without spaces and comments",
+        )
     size = states(pattern)
     if size > MAX_STATES:
         about = f"more than {_ENOUGH:,}" if size == _ENOUGH else f"about {size:,}"
         return (
             f"pattern is too large: {about} states, the limit is {MAX_STATES:,} (nested repeats multiply, and \\w "
-            "or \\p{..} counts 50); simplify it"
+            "or \\p{..} counts 50)",
+            "simplify it",
         )
     most = STEPS // max(1, size)
     if max_length is not None and max_length > most:
         return (
             f"pattern has about {size:,} states, so it can check texts of at most {most:,} characters, and maxLength "
-            f"is {max_length:,}; lower maxLength or simplify the pattern"
+            f"is {max_length:,}",
+            "lower maxLength or simplify the pattern",
         )
-    return ""
+    return None
 
 
 def characters(value: object) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.api.config_template import GroupSpec
@@ -15,10 +15,12 @@ from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.api.policy_rollout import EnforcedValue, PolicyRolloutSpec
 from trimtab.core.constraint import Constraint, compile_constraint
 from trimtab.core.keys import Key
+from trimtab.core.nearest import Guess
 from trimtab.core.patterns import characters
-from trimtab.core.problems import Notice, RejectedError, Violation, nearest
+from trimtab.core.problems import Notice, RejectedError, Violation
 from trimtab.core.schema import Layer, Schema, check_layer, in_clear, too_costly
 from trimtab.core.selector import selects
+from trimtab.core.wording import unknown_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
     found = _about_its_place(spec, schema, layer)
     values, problems, notices = check_layer(schema.keys, layer, said.values, schema.coercion)
     found += problems
-    enforced, problems, more = _enforced(said.enforced, schema, layer)
+    enforced, problems, more = _enforced(said.enforced, schema, name)
     found += problems
     notices += more
     constraints, problems, more = _constraints(said.constraints, schema, name)
@@ -95,8 +97,8 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
         raise RejectedError([*found, costly])
     for key, constraint in constraints.items():
         if key in enforced.values and not constraint.allows(enforced.values[key]):
-            message = "the value that it enforces breaks its own constraint; change one of the two"
-            found.append(Violation(key, layer, "enforced", message))
+            problem = "the value that it enforces breaks its own constraint"
+            found.append(Violation(key, layer, "enforced", problem, remedy="change one of the two"))
         elif key in values.values and not constraint.allows(values.values[key]):
             message = "its own constraint forbids the value that it sets, which is clamped or dropped"
             notices.append(Notice(key, "OwnConstraint", message))
@@ -112,7 +114,7 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
         priority=spec.priority or 0,
         groups=groups,
         values=values,
-        enforced=Layer(f"enforced/{name}", enforced.values),
+        enforced=enforced,
         reasons={entry.key: entry.reason for entry in said.enforced if entry.reason},
         constraints=constraints,
         notices=tuple(dict.fromkeys(notices)),
@@ -125,47 +127,50 @@ def _about_its_place(spec: PolicyRolloutSpec, schema: Schema, layer: str) -> lis
     found = []
     written = spec.schema_version
     if written is not None and written != schema.version:
-        message = (
-            f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {schema.version}; "
-            "migrations are not built in this version: "
+        problem = (
+            f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {schema.version}: "
+            "migrations are not built in this version"
         )
         remedy = (
             f"rewrite the policy and set schemaVersion: {schema.version}"
             if written < schema.version
             else "wait for the template, or write the policy for the schemaVersion that it is on"
         )
-        found.append(Violation("spec.schemaVersion", layer, "schemaVersion", message + remedy))
+        found.append(Violation("spec.schemaVersion", layer, "schemaVersion", problem, remedy=remedy))
     if spec.groups is not None and spec.group_selector is not None:
-        found.append(Violation("spec.groups", layer, "groups", "say groups or groupSelector, not both"))
+        problem = "groups and groupSelector are both set"
+        found.append(Violation("spec.groups", layer, "groups", problem, remedy="remove one of the two"))
     found += [
         Violation(
             f"groups[{group}]",
             layer,
             "groups",
-            f"ConfigTemplate {schema.name} has no group {group}; remove it or correct its name",
-            nearest(group, schema.groups),
+            f"ConfigTemplate {schema.name} has no group {group}",
+            remedy="remove it or correct its name",
+            suggestion=Guess(group, schema.groups),
         )
         for group in spec.groups or ()
         if group not in schema.groups
     ]
     said = spec.policy
     if not (said.values or said.enforced or said.constraints or said.flags):
-        message = "says nothing; give it values, enforced or constraints, or delete the PolicyRollout"
-        found.append(Violation("spec.policy", layer, "policy", message))
+        remedy = "give it values, enforced or constraints, or delete the PolicyRollout"
+        found.append(Violation("spec.policy", layer, "policy", "the policy is empty", remedy=remedy))
     return found
 
 
 def _enforced(
-    entries: Sequence[EnforcedValue], schema: Schema, layer: str
+    entries: Sequence[EnforcedValue], schema: Schema, name: str
 ) -> tuple[Layer, list[Violation], list[Notice]]:
     given = {entry.key: entry.value for entry in entries if entry.value is not None}
-    made, found, notices = check_layer(schema.keys, layer, given, schema.coercion)
+    made, found, notices = check_layer(schema.keys, f"enforced/{name}", given, schema.coercion)
+    problem, remedy = "is enforced without a value", "give one or remove the entry"
     found += [
-        Violation(entry.key, layer, "enforced", "is enforced without a value; give one or remove the entry")
+        Violation(entry.key, made.name, "enforced", problem, remedy=remedy)
         for entry in entries
         if entry.value is None
     ]
-    found += _twice([entry.key for entry in entries], layer, "enforced")
+    found += _twice([entry.key for entry in entries], made.name, "enforced")
     return made, found, notices
 
 
@@ -179,8 +184,8 @@ def _constraints(
     for entry in entries:
         key: Key | None = schema.keys.get(entry.key)
         if key is None:
-            message = "is not a key of the template; remove its constraint or correct its name"
-            found.append(Violation(entry.key, layer, "unknown", message, nearest(entry.key, schema.keys)))
+            unknown = unknown_key(schema.keys, entry.key, layer)
+            found.append(replace(unknown, problem=f"constraint: {unknown.problem}"))
             continue
         made, problems, said = compile_constraint(entry, key, name, schema.coercion)
         found += problems
@@ -206,7 +211,7 @@ def _too_costly(
 
 def _twice(names: Sequence[str], layer: str, section: str) -> list[Violation]:
     return [
-        Violation(name, layer, section, f"stands {count} times in {section}; leave one of them")
+        Violation(name, layer, section, f"stands {count} times in {section}", remedy="leave one of them")
         for name, count in Counter(names).items()
         if count > 1
     ]
@@ -225,16 +230,14 @@ def contradictions(judged: Policy, others: Iterable[Policy]) -> list[Violation]:
         found += _two_values(judged, other)
         found += _sensitive(judged, other)
         found += [
-            _violation(judged, key, f"enforces a value that this constraint forbids; {_EITHER}", other)
+            _violation(judged, key, "enforces a value that this constraint forbids", _EITHER, other)
             for key, constraint in judged.constraints.items()
             if key not in judged.sensitive
             and key in other.enforced.values
             and not constraint.allows(other.enforced.values[key])
         ]
         found += [
-            _violation(
-                judged, key, f"has a constraint that forbids the value enforced here; {_EITHER}", other
-            )
+            _violation(judged, key, "has a constraint that forbids the value enforced here", _EITHER, other)
             for key, constraint in other.constraints.items()
             if key not in judged.sensitive
             and key in judged.enforced.values
@@ -249,12 +252,10 @@ _EITHER = "change the value or widen the constraint"
 def _two_values(judged: Policy, other: Policy) -> list[Violation]:
     if judged.priority != other.priority:
         return []
-    message = (
-        f"enforces another value with the same priority {other.priority}; "
-        "give one a higher priority or make the values equal"
-    )
+    problem = f"enforces another value with the same priority {other.priority}"
+    remedy = "give one a higher priority or make the values equal"
     return [
-        _violation(judged, key, message, other)
+        _violation(judged, key, problem, remedy, other)
         for key, value in judged.enforced.values.items()
         if key not in judged.sensitive
         and key in other.enforced.values
@@ -270,14 +271,17 @@ def _sensitive(judged: Policy, other: Policy) -> list[Violation]:
         enforced = key in judged.enforced.values, key in other.enforced.values
         limited = key in judged.constraints, key in other.constraints
         if all(enforced) and judged.priority == other.priority:
-            message = f"enforces this sensitive key with the same priority {other.priority}; give one a higher priority"
+            problem = f"enforces this sensitive key with the same priority {other.priority}"
+            remedy = "give one a higher priority"
         elif (enforced[0] and limited[1]) or (enforced[1] and limited[0]):
-            message = "enforces or constrains this sensitive key as well; let one policy do both, or only one of them"
+            problem = "enforces or constrains this sensitive key as well"
+            remedy = "let one policy do both, or only one of them"
         else:
             continue
-        found.append(_violation(judged, key, message, other))
+        found.append(_violation(judged, key, problem, remedy, other))
     return found
 
 
-def _violation(judged: Policy, key: str, message: str, other: Policy) -> Violation:
-    return Violation(key, f"policy/{judged.name}", "contradiction", f"PolicyRollout {other.name} {message}")
+def _violation(judged: Policy, key: str, problem: str, remedy: str, other: Policy) -> Violation:
+    layer, problem = f"policy/{judged.name}", f"PolicyRollout {other.name} {problem}"
+    return Violation(key, layer, "contradiction", problem, remedy=remedy)

@@ -1,17 +1,21 @@
-"""What can be wrong with what somebody wrote: values, never exceptions, so that one reading finds all of it.
+"""What can be wrong with what people write: values, never exceptions, so that one reading finds all of it.
 
-A message names what is wrong and what to do; it never contains the value of a sensitive key.
+A violation names what is wrong and what to do; it never contains the value of a sensitive key.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
+
+from trimtab.core.nearest import Guess
+from trimtab.core.nearest import nearest as nearest
+from trimtab.core.text import visible
 
 REPORTED = 20
 """A status lists this many violations or notices at most; the rest is counted in a last entry."""
+_OWN_LAYERS = frozenset(("", "user", "template", "policy", "object"))
+"""Layers that an object has one of, so that its messages need not name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +24,46 @@ class Violation:
 
     ``key`` is a key's dotted name, or a path such as ``outputs[app].include`` for a template; ``layer`` says
     who wrote it (default, profile/NAME, group/NAME, policy/NAME, user, template); ``rule`` is the broken rule's
-    name.
+    name. ``problem`` says what is wrong and ``remedy`` what to do. ``suggestion`` is a value or name that would be
+    valid, or a guess that is worked out when it is read, as ``nearest``.
     """
 
     key: str
     layer: str
     rule: str
-    message: str
-    nearest: str = ""
+    problem: str
+    suggestion: str | Guess = field(default="", compare=False, repr=False)
+    remedy: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("key", "layer", "problem", "remedy"):
+            object.__setattr__(self, name, visible(getattr(self, name)))
+
+    @property
+    def nearest(self) -> str:
+        found = self.suggestion if isinstance(self.suggestion, str) else self.suggestion.found()
+        return visible(found)
+
+    @property
+    def message(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+    @property
+    def subject(self) -> str:
+        """What is wrong, and where it stands if the object has several such places: ``group/free: temp``."""
+        where = "" if self.layer in _OWN_LAYERS or self.layer.startswith("policy/") else self.layer
+        return ": ".join(filter(None, (where, self.key)))
+
+    @property
+    def question(self) -> str:
+        """``did you mean agent.temperature?``, unless the remedy or the limit says so already."""
+        near = self.nearest
+        said = not near or self.rule in ("minimum", "maximum") or near in self.remedy
+        return "" if said else f"did you mean {near}?"
 
     def __str__(self) -> str:
-        guessed = self.nearest and self.rule not in ("minimum", "maximum")  # those name their limit anyway
-        hint = f" (did you mean {self.nearest}?)" if guessed else ""
-        return f"{self.key}: {self.message}{hint}"
+        hint = f" ({question})" if (question := self.question) else ""
+        return f"{self.subject}: {self.message}{hint}" if self.subject else f"{self.message}{hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +74,10 @@ class Notice:
     reason: str
     message: str
 
+    def __post_init__(self) -> None:
+        for name in ("key", "message"):
+            object.__setattr__(self, name, visible(getattr(self, name)))
+
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"
 
@@ -51,35 +86,24 @@ class RejectedError(ValueError):
     """A template that cannot be served; ``violations`` says why."""
 
     def __init__(self, violations: Iterable[Violation]) -> None:
-        self.violations = tuple(violations)
+        self.violations = tuple(dict.fromkeys(violations))
         super().__init__("; ".join(str(v) for v in self.violations[:3]))
 
 
 def invalid(key: str, layer: str) -> Violation:
     """All that is ever said of what is wrong with a sensitive key's value or limit: the broken rule, the number of
     broken rules and the limit would each tell other people something of it."""
-    message = "is not valid; of a sensitive key no more is said: compare it with the key's declaration"
-    return Violation(key, layer, "invalid", message)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name closest to a misspelt one, or an empty string."""
-    found = get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
-
-
-def short(value: object, length: int = 60) -> str:
-    """A value as JSON, cut short: how messages show it. Never for a sensitive key."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= length else text[: length - 3] + "..."
+    problem = "is not valid; of a sensitive key no more is said"
+    return Violation(key, layer, "invalid", problem, remedy="compare it with the key's declaration")
 
 
 def bounded(items: tuple[Violation, ...]) -> tuple[Violation, ...]:
-    """At most :data:`REPORTED` violations, the last one counting what was left out."""
-    if len(items) <= REPORTED:
-        return items
-    rest = len(items) - (REPORTED - 1)
-    return (*items[: REPORTED - 1], Violation("*", "", "more", f"and {rest} more violations"))
+    """At most :data:`REPORTED` violations, the last one counting what was left out; their guesses worked out."""
+    shown = items if len(items) <= REPORTED else items[: REPORTED - 1]
+    settled = tuple(replace(item, suggestion=item.nearest) for item in shown)
+    if shown is items:
+        return settled
+    return (*settled, Violation("*", "", "more", f"and {len(items) - len(shown)} more violations"))
 
 
 def summary(violations: tuple[Violation, ...]) -> str:

@@ -25,7 +25,7 @@ from trimtab.core.keys import Key, Value, check
 from trimtab.core.limits import Limits, Setter, Settled, combined
 from trimtab.core.policy import Policy, ordered
 from trimtab.core.problems import Notice, Violation
-from trimtab.core.schema import USER, Group, Layer, Schema, check_layer, overlay
+from trimtab.core.schema import USER, Group, Layer, Schema, check_combined, check_layer, overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,17 @@ class GroupView:
             if key.sensitive:
                 found.append(_in_clear(name))
             elif key.set_by == "Group":
-                found.append(Violation(name, USER, "setBy", "is set by the group, not by users; remove it"))
+                problem = "is set by the group, not by users"
+                found.append(Violation(name, USER, "setBy", problem, remedy="remove it"))
             elif key.merge != "Replace" and name in self.bare:
-                found += check(key, key.combine(self.bare[name], value), USER)[1]
+                layers = (*self.group.layers, Layer(USER, own))
+                found += check_combined(key, key.combine(self.bare[name], value), USER, layers)
             if key.spec.deprecated:
                 said.append(Notice(name, "Deprecated", f"is deprecated: {key.spec.deprecated.message}"))
         for name in keys if self.owed else ():
             if name in self.owed and name not in self.bare and name not in own and name not in failed:
-                found.append(Violation(name, USER, "required", "is required and has no value; set it"))
+                problem = "is required and has no value"
+                found.append(Violation(name, USER, "required", problem, remedy="set it"))
         if found:
             return Resolution(self.values, {}, tuple(found), tuple(said))
         return self._under_policies(own, said)
@@ -170,9 +173,8 @@ class GroupView:
 
 
 def _in_clear(name: str) -> Violation:
-    return Violation(
-        name, USER, "sensitive", "is sensitive and may not be written in clear; remove it from values"
-    )
+    problem = "is sensitive and may not be written in clear"
+    return Violation(name, USER, "sensitive", problem, remedy="remove it from values")
 
 
 def setters(layers: Iterable[Layer], name: str) -> list[Setter]:
@@ -238,7 +240,7 @@ def _settled(view: GroupView, name: str, own: Mapping[str, Value]) -> Settled:
 def document_problems(view: GroupView) -> list[Violation]:
     """What is wrong with the group's own document under its policies: required keys without a value, merged values
     beyond their limits. Whoever brought in the last policy should refuse it."""
-    found = schemas.document_problems(view.schema.keys, view.group.name, view.values)
+    found = schemas.document_problems(view.schema.keys, view.group.name, view.values, view.layers)
     group = view.group.name
     return [effects.of_group(violation, group, view.authors(violation.key)) for violation in found]
 

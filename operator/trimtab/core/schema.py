@@ -6,7 +6,7 @@ Compiling either gives a :class:`Schema` that is safe to serve, or raises with e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,11 @@ from pydantic_core import core_schema as cs
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
 from trimtab.core import coerce, naming, patterns
 from trimtab.core.keys import Key, Value, check, compile_key
+from trimtab.core.nearest import Guess
 from trimtab.core.outputs import Output, compile_outputs
-from trimtab.core.problems import Notice, RejectedError, Violation, nearest
+from trimtab.core.problems import Notice, RejectedError, Violation
 from trimtab.core.steps import Steps, finished
+from trimtab.core.wording import coerced, counted, unknown_key
 
 LOSSLESS = "Lossless"
 USER = "user"
@@ -95,29 +97,30 @@ def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Sch
 
 def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Schema]:
     """:func:`compile_template`, in steps."""
-    keys, found, notices = yield from _keys(spec)
+    keys, found = yield from _keys(spec)
+    unusable = {key.name for key in spec.keys or []} - keys.keys()
     outputs: tuple[Output, ...] = ()
-    if not any(_above(name, keys) for name in keys):  # else no file can nest them
+    if not unusable and not any(_above(name, keys) for name in keys):  # else no file can nest them
         outputs, broken = yield from compile_outputs(spec.outputs or [], keys)
         found += broken
-    coercion = spec.coercion or LOSSLESS
+    coercion, notices = spec.coercion or LOSSLESS, []
+
+    def checked(name: str, values: Mapping[str, Any]) -> Layer:
+        given = {key: value for key, value in values.items() if key not in unusable}
+        layer, problems, said = check_layer(keys, name, given, coercion)
+        found.extend(problems)
+        notices.extend(said)
+        return layer
+
     profiles: dict[str, Layer] = {}
     for profile in spec.profiles or []:
         yield
         if profile.name in profiles:
-            found.append(
-                Violation(
-                    f"profiles[{profile.name}]", "template", "name", "two profiles have this name; rename one"
-                )
-            )
-        layer, problems, said = check_layer(keys, f"profile/{profile.name}", profile.values or {}, coercion)
-        profiles[profile.name] = layer
-        found += problems
-        notices += said
-    defaults = Layer("default", {n: _kept(k) for n, k in keys.items() if k.spec.default is not None})
-    groups, problems, said = yield from _groups(spec, keys, profiles, defaults, coercion)
+            found.append(_twice("profiles", profile.name))
+        profiles[profile.name] = checked(f"profile/{profile.name}", profile.values or {})
+    defaults = checked("default", {k.name: k.default for k in spec.keys or [] if k.default is not None})
+    groups, problems = yield from _groups(spec, keys, profiles, defaults, checked)
     found += problems
-    notices += said
     if found:
         raise RejectedError(found)
     return Schema(
@@ -148,43 +151,36 @@ def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Sche
     )
 
 
-def _kept(key: Key) -> Value:
-    value, _ = check(key, key.spec.default, "default")
-    return value  # type: ignore[return-value]  # compile_key has checked it
+def _twice(section: str, name: str) -> Violation:
+    problem = f"two {section} have this name"
+    return Violation(f"{section}[{name}]", "template", "name", problem, remedy="rename one")
 
 
-def _keys(spec: ConfigTemplateSpec) -> Steps[tuple[dict[str, Key], list[Violation], list[Notice]]]:
+def _keys(spec: ConfigTemplateSpec) -> Steps[tuple[dict[str, Key], list[Violation]]]:
     keys: dict[str, Key] = {}
     found: list[Violation] = []
-    notices: list[Notice] = []
-    declared = {key.name for key in spec.keys or []}
+    declared = {key.name: None for key in spec.keys or []}
     seen: set[str] = set()
     for declaration in spec.keys or []:
         yield
         name = declaration.name
         if name in seen:
-            found.append(Violation(name, "template", "name", "this key is declared twice; remove one"))
+            problem = "this key is declared twice"
+            found.append(Violation(name, "template", "name", problem, remedy="remove one"))
             continue
         seen.add(name)
         found += _name_problems(name, declared)
         replaced_by = declaration.deprecated.replaced_by if declaration.deprecated else None
         if replaced_by and replaced_by not in declared:
+            problem, guess = f"replacedBy names the unknown key {replaced_by}", Guess(replaced_by, declared)
             found.append(
-                Violation(
-                    name,
-                    "template",
-                    "deprecated",
-                    f"replacedBy names the unknown key {replaced_by}",
-                    nearest(replaced_by, declared),
-                )
+                Violation(name, "template", "deprecated", problem, remedy="correct it", suggestion=guess)
             )
         key, problems = compile_key(declaration)
         found += problems
         if key is not None:
             keys[name] = key
-            if key.sensitive and declaration.default is not None:
-                notices.append(in_clear(name, "default"))
-    return keys, found, notices
+    return keys, found
 
 
 def _above(name: str, names: Container[str]) -> list[str]:
@@ -194,19 +190,20 @@ def _above(name: str, names: Container[str]) -> list[str]:
     return [parent for parent in parents if parent in names]
 
 
-def _name_problems(name: str, declared: set[str]) -> list[Violation]:
+def _name_problems(name: str, declared: Container[str]) -> list[Violation]:
     found = [
         Violation(
-            name, "template", "name", f"{parent} is a key as well, so it cannot also be a section; rename one"
+            name,
+            "template",
+            "name",
+            f"{parent} is a key as well, so it cannot also be a section",
+            remedy="rename one",
         )
         for parent in _above(name, declared)
     ]
     if name.split(".")[0] == "flags":
-        found.append(
-            Violation(
-                name, "template", "name", "flags is reserved for feature flags; use another first segment"
-            )
-        )
+        problem = "flags is reserved for feature flags"
+        found.append(Violation(name, "template", "name", problem, remedy="use another first segment"))
     return found
 
 
@@ -215,40 +212,31 @@ def _groups(
     keys: Mapping[str, Key],
     profiles: Mapping[str, Layer],
     defaults: Layer,
-    coercion: str,
-) -> Steps[tuple[dict[str, Group], list[Violation], list[Notice]]]:
+    checked: Callable[[str, Mapping[str, Any]], Layer],
+) -> Steps[tuple[dict[str, Group], list[Violation]]]:
     groups: dict[str, Group] = {}
     found: list[Violation] = []
-    notices: list[Notice] = []
     for group in spec.groups or []:
         yield
         path = f"groups[{group.name}]"
         if group.name in groups:
-            found.append(Violation(path, "template", "name", "two groups have this name; rename one"))
+            found.append(_twice("groups", group.name))
             continue
         ambiguous = naming.ambiguous_group(group.name)
         if ambiguous:
             found.append(Violation(path, "template", "name", ambiguous))
         layers = [defaults]
-        if group.profile:
-            if group.profile in profiles:
-                layers.append(profiles[group.profile])
-            else:
-                found.append(
-                    Violation(
-                        path,
-                        "template",
-                        "profile",
-                        f"unknown profile {group.profile}",
-                        nearest(group.profile, profiles),
-                    )
-                )
-        layer, problems, said = check_layer(keys, f"group/{group.name}", group.values or {}, coercion)
-        layers.append(layer)
+        if group.profile and group.profile in profiles:
+            layers.append(profiles[group.profile])
+        elif group.profile:
+            problem, guess = f"unknown profile {group.profile}", Guess(group.profile, profiles)
+            found.append(
+                Violation(path, "template", "profile", problem, remedy="correct it", suggestion=guess)
+            )
+        layers.append(checked(f"group/{group.name}", group.values or {}))
         groups[group.name] = Group(group.name, group, tuple(layers))
-        found += [*problems, *document_problems(keys, group.name, overlay(keys, layers))]
-        notices += said
-    return groups, found, notices
+        found += document_problems(keys, group.name, overlay(keys, layers), layers)
+    return groups, found
 
 
 def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[Workload]:
@@ -261,23 +249,30 @@ def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[Workload
     return frozenset(workload for workload, groups in listed.items() if groups > 1)
 
 
-def document_problems(keys: Mapping[str, Key], group: str, values: Mapping[str, Value]) -> list[Violation]:
-    """What is wrong with a group's own document: merged values beyond limits, required keys without a value."""
+def document_problems(
+    keys: Mapping[str, Key], group: str, values: Mapping[str, Value], layers: Sequence[Layer]
+) -> list[Violation]:
+    """What is wrong with a group's own document: merged values beyond limits, required keys without a value.
+
+    ``values`` is that document, and ``layers`` are what it is made of.
+    """
     found = []
+    layer = f"group/{group}"
     for name, key in keys.items():
         if key.required and key.set_by == "Group" and name not in values:
-            found.append(
-                Violation(
-                    name,
-                    f"group/{group}",
-                    "required",
-                    f"is required and group {group} has no value for it; "
-                    "set one in the group, its profile or as default",
-                )
-            )
+            problem = f"is required and group {group} has no value for it"
+            remedy = "set one in the group, its profile or as default"
+            found.append(Violation(name, layer, "required", problem, remedy=remedy))
         if key.merge != "Replace" and name in values:
-            found += check(key, values[name], f"group/{group}")[1]
+            found += check_combined(key, values[name], layer, layers)
     return found
+
+
+def check_combined(key: Key, value: Value, layer: str, layers: Iterable[Layer]) -> list[Violation]:
+    """A value that ``merge`` made of several layers' values, the highest last, against the key's own limits."""
+    found = check(key, value, layer)[1]
+    parts = [(part.name, part.values[key.name]) for part in layers if key.name in part.values]
+    return [counted(key, violation, value, parts) for violation in found]
 
 
 def overlay(keys: Mapping[str, Key], layers: Iterable[Layer]) -> dict[str, Value]:
@@ -308,15 +303,7 @@ def check_layer(
     for name, raw in given.items():
         key = keys.get(name)
         if key is None:
-            found.append(
-                Violation(
-                    name[:128],
-                    layer,
-                    "unknown",
-                    "is not a key of the template; remove it or correct its name",
-                    nearest(name, keys),
-                )
-            )
+            found.append(unknown_key(keys, name, layer, raw))
             continue
         value, problems, notice = check_value(key, raw, layer, coercion)
         found += problems
@@ -337,11 +324,11 @@ def too_costly(states: Mapping[str, int], layer: str, lengths: Mapping[str, int]
     if total <= patterns.TOTAL_STEPS:
         return None
     worst = max(costs, key=lambda name: costs[name])
-    message = (
+    problem = (
         f"checking all values against their patterns would take {total:,} steps (states times characters), the limit "
-        f"is {patterns.TOTAL_STEPS:,}, and this key takes most of them; shorten its value, or simplify its pattern"
+        f"is {patterns.TOTAL_STEPS:,}, and this key takes most of them"
     )
-    return Violation(worst, layer, TOO_LARGE, message)
+    return Violation(worst, layer, TOO_LARGE, problem, remedy="shorten its value, or simplify its pattern")
 
 
 def _lengths(layers: Iterable[Layer]) -> Counter[str]:
@@ -354,7 +341,7 @@ def _lengths(layers: Iterable[Layer]) -> Counter[str]:
 
 def in_clear(name: str, layer: str) -> Notice:
     """Said to the author of a sensitive value that stands in an object's spec."""
-    of_policy = layer.startswith("policy/")
+    of_policy = layer.startswith(("policy/", "enforced/"))
     where = "PolicyRollout" if of_policy else "template"
     message = f"this sensitive value ({layer}) is readable by whoever may read the {where}"
     return Notice(name, "SensitiveInPolicy" if of_policy else "SensitiveInTemplate", message)
@@ -370,15 +357,7 @@ def check_value(
     taken = coerce.lossless(key.type, raw)
     if taken is None:
         return None, problems, None
-    value, problems = check(key, taken, layer)
-    if problems or key.sensitive:  # how a sensitive value was written is nobody else's business
-        return value, problems, None
-    return (
-        value,
-        [],
-        Notice(
-            key.name,
-            "Coerced",
-            f"was not written as {key.type} but was taken as such, as nothing is lost; write it as {key.type}",
-        ),
-    )
+    value, beyond = check(key, taken, layer)
+    if beyond or key.sensitive:  # how a sensitive value was written is nobody else's business
+        return value, beyond, None
+    return value, [], coerced(key, raw, taken)

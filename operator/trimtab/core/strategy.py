@@ -80,7 +80,9 @@ def compile_strategy(
     deadline = _seconds(spec.progress_deadline, PROGRESS_DEADLINE, "spec.strategy.progressDeadline", wrong)
     if deadline < 1:
         wrong.append(
-            _bad("spec.strategy.progressDeadline", "minimum", "nothing is that fast: say 1s or more, as 10m")
+            _bad(
+                "spec.strategy.progressDeadline", "minimum", "nothing is that fast", "say 1s or more, as 10m"
+            )
         )
     gates = _gates(spec, deadline, wrong)
     freezes = _freezes(spec, wrong)
@@ -95,7 +97,7 @@ def _gates(spec: StrategySpec, deadline: float, wrong: list[Violation]) -> tuple
     for gate in spec.gates:
         path = f"spec.strategy.gates[{gate.name}]"
         if gate.name in seen:
-            wrong.append(_bad(f"{path}.name", "unique", f"two gates are called {gate.name}: rename one"))
+            wrong.append(_bad(f"{path}.name", "unique", f"two gates are called {gate.name}", "rename one"))
         seen.add(gate.name)
         _examine(gate, path, wrong)
         made.append(_gate(gate, path, deadline, wrong))
@@ -107,16 +109,24 @@ def _gate(gate: GateSpec, path: str, deadline: float, wrong: list[Violation]) ->
     delay = _seconds(gate.initial_delay, 0.0, f"{path}.initialDelay", wrong)
     timeout = _seconds(gate.timeout, TIMEOUT, f"{path}.timeout", wrong)
     if interval < SHORTEST_INTERVAL:
-        wrong.append(_bad(f"{path}.interval", "minimum", "measured too often: say 1s or more"))
+        wrong.append(_bad(f"{path}.interval", "minimum", "measured too often", "say 1s or more"))
     if not 0 < timeout <= LONGEST_TIMEOUT:
-        wrong.append(_bad(f"{path}.timeout", "maximum", "a measurement may take more than 0 and at most 1m"))
+        wrong.append(
+            _bad(
+                f"{path}.timeout",
+                "maximum",
+                "a measurement may take more than 0 and at most 1m",
+                "correct it",
+            )
+        )
     elif 1 <= deadline < delay + timeout:
         wrong.append(
             _bad(
                 f"{path}.initialDelay",
                 "deadline",
                 f"it could never pass: initialDelay and timeout together, {delay + timeout:g}s, are beyond the "
-                f"progressDeadline of {deadline:g}s: shorten them or lengthen that",
+                f"progressDeadline of {deadline:g}s",
+                "shorten them or lengthen that",
             )
         )
     return Gate(
@@ -143,7 +153,7 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
     kinds = [kind for kind in (gate.prometheus, gate.http, gate.job) if kind is not None]
     if len(kinds) != 1:
         said = "none" if not kinds else f"{len(kinds)}"
-        wrong.append(_bad(path, "exactlyOne", f"says {said} of prometheus, http and job: say exactly one"))
+        wrong.append(_bad(path, "exactlyOne", f"says {said} of prometheus, http and job", "say exactly one"))
     if gate.prometheus is not None:
         about = f"{path}.prometheus"
         success = _condition(gate.prometheus.success_condition, f"{about}.successCondition", wrong)
@@ -153,14 +163,15 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
                 "failureCondition holds wherever it does" if can_pass(success) else "it holds of no number"
             )
             wrong.append(
-                _bad(f"{about}.successCondition", "condition", f"it could never pass: {alone}; correct it")
+                _bad(f"{about}.successCondition", "condition", f"it could never pass: {alone}", "correct it")
             )
     if gate.http is not None and gate.http.expect_status == []:
         wrong.append(
             _bad(
                 f"{path}.http.expectStatus",
                 "empty",
-                "no answer could pass: name a status code, or leave it out for 200",
+                "no answer could pass",
+                "name a status code, or leave it out for 200",
             )
         )
 
@@ -175,10 +186,8 @@ def _condition(text: str | None, path: str, wrong: list[Violation]) -> Condition
         wrong.append(_bad(path, "condition", str(error)))
         return None
     if not made.mentions_result:
-        message = (
-            "it never mentions result, so no measurement could change it: compare result, as result < 0.01"
-        )
-        wrong.append(_bad(path, "condition", message))
+        problem = "it never mentions result, so no measurement could change it"
+        wrong.append(_bad(path, "condition", problem, "compare result, as result < 0.01"))
         return None
     return made
 
@@ -205,9 +214,9 @@ def _seconds(text: str | None, default: float, path: str, wrong: list[Violation]
     try:
         return durations.seconds(text)
     except ValueError as error:
-        wrong.append(_bad(path, "duration", f"{error}; write one such as 10m"))
+        wrong.append(_bad(path, "duration", f"{error}", "write one such as 10m"))
         return default
 
 
-def _bad(path: str, rule: str, message: str) -> Violation:
-    return Violation(path, "", rule, message)
+def _bad(path: str, rule: str, problem: str, remedy: str = "") -> Violation:
+    return Violation(path, "", rule, problem, remedy=remedy)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from trimtab.api.rollout_status import PLANNED_GROUPS, PlannedWave
 from trimtab.api.strategy import WaveSpec
 from trimtab.core import durations
-from trimtab.core.problems import Violation, nearest
+from trimtab.core.nearest import Guess
+from trimtab.core.problems import Violation
 from trimtab.core.selector import selects
 
 WHOLE, REST = "all", "rest"
@@ -25,7 +26,7 @@ def plan(
 ) -> tuple[PlannedWave, ...]:
     """The waves, and a last one for what none of them brings to 100 percent. Adds what is wrong to ``wrong``."""
     if not groups:
-        wrong.append(_bad("spec", "scope", "no group is in its scope: name groups that the template has"))
+        wrong.append(_bad("spec", "scope", "no group is in its scope", "name groups that the template has"))
         return ()
     if len(groups) > PLANNED_GROUPS:
         wrong.append(
@@ -33,7 +34,8 @@ def plan(
                 "spec",
                 "scope",
                 f"{len(groups)} groups are in its scope, with those that it would take away, and status holds "
-                f"{PLANNED_GROUPS}: change fewer groups at a time",
+                f"{PLANNED_GROUPS}",
+                "change fewer groups at a time",
             )
         )
         return ()
@@ -42,7 +44,7 @@ def plan(
     for wave in waves:
         path = f"spec.strategy.waves[{wave.name}]"
         if any(other.name == wave.name for other in planned):
-            wrong.append(_bad(f"{path}.name", "unique", f"two waves are called {wave.name}: rename one"))
+            wrong.append(_bad(f"{path}.name", "unique", f"two waves are called {wave.name}", "rename one"))
         percent = ALL if wave.percent is None else wave.percent
         names = _groups(wave, path, groups, template_groups, moved, wrong)
         _grow(names, percent, path, moved, wrong)
@@ -64,7 +66,7 @@ def plan(
             _bad(
                 "spec.strategy.waves",
                 "size",
-                f"the plan names groups {sum(len(w.groups) for w in planned)} times, which is more than status holds: "
+                f"the plan names groups {sum(len(w.groups) for w in planned)} times, which is more than status holds",
                 "use fewer waves, or waves of fewer groups",
             )
         )
@@ -81,13 +83,15 @@ def _groups(
 ) -> list[str]:
     """The wave's groups in the template's order."""
     if wave.groups is not None and wave.group_selector is not None:
-        wrong.append(_bad(path, "exactlyOne", "says groups and groupSelector: say one of them"))
+        wrong.append(_bad(path, "exactlyOne", "says groups and groupSelector", "say one of them"))
     if wave.groups is not None:
         unknown = [name for name in dict.fromkeys(wave.groups) if name not in groups]
         wrong += [_missing(name, f"{path}.groups", groups, template_groups) for name in unknown]
         if not wave.groups:
             wrong.append(
-                _bad(f"{path}.groups", "empty", "names no group: name some, or leave groups out for the rest")
+                _bad(
+                    f"{path}.groups", "empty", "names no group", "name some, or leave groups out for the rest"
+                )
             )
         named = set(wave.groups)
         return [name for name in groups if name in named]
@@ -98,7 +102,8 @@ def _groups(
                 _bad(
                     f"{path}.groupSelector",
                     "empty",
-                    "selects none of the groups in scope: correct its labels, or those of the template's groups",
+                    "selects none of the groups in scope",
+                    "correct its labels, or those of the template's groups",
                 )
             )
         return chosen
@@ -108,7 +113,8 @@ def _groups(
             _bad(
                 path,
                 "nothingLeft",
-                "nothing is left to move, the waves before it bring every group to 100: remove it",
+                "nothing is left to move, the waves before it bring every group to 100",
+                "remove it",
             )
         )
     return rest
@@ -123,8 +129,8 @@ def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wron
             _bad(
                 f"{path}.percent",
                 "grows",
-                f"an earlier wave brings {listed}{more} to {percent} percent or beyond: raise percent, or leave those "
-                "groups out",
+                f"an earlier wave brings {listed}{more} to {percent} percent or beyond",
+                "raise percent, or leave those groups out",
             )
         )
     for name in names:
@@ -133,17 +139,20 @@ def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wron
 
 def _missing(name: str, path: str, groups: Collection[str], template_groups: Collection[str]) -> Violation:
     if name in template_groups:
-        message = f"the group {name} is not in the rollout's scope: leave it out here, or widen the scope"
-        return Violation(path, "", "scope", message)
-    message = f"there is no group {name} in the rollout's scope"
-    return Violation(path, "", "unknown", message, nearest(name, groups))
+        problem, remedy = (
+            f"the group {name} is not in the rollout's scope",
+            "leave it out here, or widen the scope",
+        )
+        return Violation(path, "", "scope", problem, remedy=remedy)
+    problem, remedy = f"there is no group {name} in the rollout's scope", "remove it or correct its name"
+    return Violation(path, "", "unknown", problem, remedy=remedy, suggestion=Guess(name, groups))
 
 
 def _soak(wave: WaveSpec, path: str, wrong: list[Violation]) -> str:
     try:
         durations.nanoseconds(wave.soak or "0")
     except ValueError as error:
-        wrong.append(_bad(f"{path}.soak", "duration", f"{error}; write one such as 10m"))
+        wrong.append(_bad(f"{path}.soak", "duration", f"{error}", "write one such as 10m"))
         return "0"
     return wave.soak or "0"
 
@@ -156,5 +165,5 @@ def _last(planned: Sequence[PlannedWave]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _bad(path: str, rule: str, message: str) -> Violation:
-    return Violation(path, "", rule, message)
+def _bad(path: str, rule: str, problem: str, remedy: str) -> Violation:
+    return Violation(path, "", rule, problem, remedy=remedy)

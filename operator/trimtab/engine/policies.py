@@ -16,11 +16,12 @@ from trimtab.core import naming, reasons, snapshot
 from trimtab.core.policy import Policy, compile_policy, in_scope, within
 from trimtab.core.problems import RejectedError, Violation, summary
 from trimtab.core.schema import Schema
+from trimtab.core.shapes import shape_violations
 from trimtab.core.snapshot import Part
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import TemplateKey
 from trimtab.engine.snapshots import Snapshots, template_labels
-from trimtab.engine.templates import shape_violations, unsupported_message
+from trimtab.engine.templates import unsupported_message
 from trimtab.engine.vault import TooLargeError
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from trimtab.core.problems import Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
 from trimtab.core.schema import Schema, compiling
+from trimtab.core.shapes import shape_violations
 from trimtab.core.sizes import DEFAULT_OUTPUT, Total
 from trimtab.core.snapshot import Part
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
@@ -320,16 +321,10 @@ class Templates:
 
 
 def _too_large(error: TooLargeError) -> Verdict:
-    violation = Violation("spec", "template", "size", f"{error}; shorten its values or split the template")
-    return refused(reasons.REJECTED, summary((violation,)), (violation,))
-
-
-def shape_violations(error: ValidationError) -> tuple[Violation, ...]:
-    """pydantic's errors about an object's shape, without the input that they are about."""
-    return tuple(
-        Violation(".".join(str(part) for part in e["loc"]) or "spec", "template", "shape", e["msg"])
-        for e in error.errors(include_url=False, include_input=False)
+    violation = Violation(
+        "spec", "template", "size", str(error), remedy="shorten its values or split the template"
     )
+    return refused(reasons.REJECTED, summary((violation,)), (violation,))
 
 
 def unsupported_message(fields: list[str]) -> str:

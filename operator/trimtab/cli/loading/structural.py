@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from trimtab.core.problems import Violation, nearest, short
+from trimtab.core.problems import Violation, nearest
+from trimtab.core.text import short
 
 JsonSchema = dict[str, Any]
 _GUESSES = 20

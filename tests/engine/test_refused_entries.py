@@ -194,24 +194,29 @@ async def test_a_rollback_whose_own_write_is_refused_says_so(cluster: Cluster) -
         await until(operator, cluster, "RolledBack")
 
 
-async def test_a_user_who_moves_keeps_the_old_entry_until_the_new_one_is_there(cluster: Cluster) -> None:
-    """A grown shard sheds users into a new one, which a quota refuses."""
-    for number in range(4):
-        cluster.preference(f"big-{number}", {"agent.voice": "x" * 3000})
+async def test_a_user_who_grows_pushes_nobody_out_of_a_shard_where_no_other_can_be_made(
+    cluster: Cluster,
+) -> None:
     await settled(cluster)
     api = Refusing(cluster, new_objects())
     async with Operator(cluster, api) as operator:
-        for number in range(4):
-            cluster.preference(f"big-{number}", {"agent.voice": "y" * 12000})
-        await operator.quiet()
-        for number in range(8):
-            assert cluster.file(f"user-{number}") is not None
-        assert all(cluster.file(f"big-{number}") is not None for number in range(4))
+        for voice in ("x", "y"):
+            cluster.preference("user-0", {"agent.voice": voice * 50_000})
+            await operator.quiet()
+            for number in range(1, 8):
+                cluster.preference(f"user-{number}", {"agent.voice": voice})
+            await operator.quiet()
+
+            for number in range(8):
+                assert f'"{voice}' in str(cluster.file(f"user-{number}"))
+                assert cluster.ready(USER_PREFERENCES, f"user-{number}") == ("True", "Accepted")
+        assert cluster.find(CONFIG_MAPS, "app-free-users-1", HOME) is None
 
         api.rules.clear()
+        cluster.preference("user-0", {"agent.voice": "z" * 50_000})
         await operator.quiet()
-        assert all("yyy" in str(cluster.file(f"big-{number}")) for number in range(4))
         assert cluster.find(CONFIG_MAPS, "app-free-users-1", HOME) is not None
+        assert all(cluster.file(f"user-{number}") is not None for number in range(8))
 
 
 async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:

@@ -94,6 +94,8 @@ class Delivery:
     removing: bool
     report: Report = field(default_factory=Report)
     _tries: int = 0
+    _unmade: list[tuple[Ref, str]] = field(default_factory=list)
+    """Objects that could not be made at all, by whose entries they were for"""
 
     async def carry_out(self, parcels: Sequence[Parcel]) -> Report:
         """All writes.
@@ -117,6 +119,8 @@ class Delivery:
                 second.append(parcel)
         await _all(self._deliver(parcel, parcel.staying) for parcel in first)
         await _all(self._deliver(parcel, ()) for parcel in second)
+        for ref, user in self._unmade:
+            self.state.take_back(user, ref)
         return self.report
 
     async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
@@ -253,7 +257,10 @@ class Delivery:
         """These users' entries wait until they change, or for their time."""
         WRITE_FAILURES.labels(failure.reason).inc()
         failure = replace(failure, again=False)
+        unmade = self.observed(parcel.ref, True) is None and not self._good(parcel.ref)
         for user in users:
+            if unmade:
+                self._unmade.append((parcel.ref, user))
             entries = of_user(parcel.want.data, parcel.owner_of, user)
             if self.state.refusals.add(parcel.ref, user, entries, failure, self.now):
                 self.report.news.add(user)

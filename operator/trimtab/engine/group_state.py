@@ -278,6 +278,19 @@ class GroupState:
             self._replace(move.target, move.user, moved)
             self._replace(move.source, move.user, NOTHING)
 
+    def take_back(self, user: str, unmade: Ref) -> None:
+        """Keep a user who was to move to a shard that cannot be made in the shard that holds their old entries, if any."""
+        number = self.shards.of.get(user)
+        places = (ref for ref, users in self.surplus.items() if user in users)
+        old = (self._shard_number(ref) for ref in places if ref.namespace == self.target)
+        home = next((found for found in old if found is not None), None)
+        if number is None or home is None or number != self._shard_number(unmade):
+            return
+        entries = _of_user(self.content[number], user)
+        self._drop_shard(user)
+        self.shards.adopt(user, home, entries.size())
+        self._replace(home, user, entries)
+
     def _drop_shard(self, user: str) -> None:
         for number in self.shards.remove(user):
             self._replace(number, user, NOTHING)

@@ -279,7 +279,7 @@ class GroupState:
             self._replace(move.source, move.user, NOTHING)
 
     def take_back(self, user: str, unmade: Ref) -> None:
-        """Keep a user who was to move to a shard that cannot be made in the shard that holds their old entries, if any."""
+        """Keep a user, who was to move to a shard that cannot be made, in the one with their old entries, if any."""
         number = self.shards.of.get(user)
         places = (ref for ref, users in self.surplus.items() if user in users)
         old = (self._shard_number(ref) for ref in places if ref.namespace == self.target)

@@ -28,6 +28,7 @@ VERBS = [
     "history",
     "diff",
     "undo",
+    "adopt",
     "crds",
 ]
 ON_ROLLOUTS = [

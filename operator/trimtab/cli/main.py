@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from trimtab.cli import crds, diff, explain, history, render, rollout, status, undo, validate
+from trimtab.cli import adopt, crds, diff, explain, history, render, rollout, status, undo, validate
 from trimtab.cli.output import PLUGIN, program
 
 MARKUP: Literal["markdown"] = "markdown"
 _CALL = re.compile(
-    r"(?<![\w./-])trimtab (?=crds|diff|explain|history|render|rollout|run|sandbox|status|undo|validate)"
+    r"(?<![\w./-])trimtab (?=adopt|crds|diff|explain|history|render|rollout|run|sandbox|status|undo|validate)"
 )
 
 
@@ -112,6 +112,7 @@ app.add_typer(rollout.assembled(Verbs), name="rollout")
 app.command()(history.history)
 app.command()(diff.diff)
 app.command()(undo.undo)
+app.command()(adopt.adopt)
 app.command()(crds.crds)
 
 

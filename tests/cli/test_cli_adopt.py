@@ -1,0 +1,98 @@
+"""`trimtab adopt`: it shows what is in the way of a template's outputs, and annotates it only with --yes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_cluster import FakeCluster, template
+from written import Call
+
+from trimtab.core import naming
+from trimtab.engine.preferences import GroupKey
+from trimtab.engine.snapshots import group_labels
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
+
+Body = dict[str, Any]
+CONFLICT = {"conditions": [{"type": "Ready", "status": "False", "reason": "Conflict"}]}
+
+
+def put(cluster: FakeCluster, name: str, namespace: str = "music", group: str = "free", **meta: Any) -> Body:
+    labels = group_labels(GroupKey("music", "app", group))
+    return cluster.put(
+        CONFIG_MAPS,
+        {"metadata": {"name": name, "namespace": namespace, "labels": labels, **meta}, "data": {"a": "b"}},
+    )
+
+
+@pytest.fixture
+def lost(cluster: FakeCluster) -> FakeCluster:
+    """After a loss of keys: shard 0 is not recorded, and neither is ann's own object."""
+    cluster.put(CONFIG_TEMPLATES, template(spec={"groups": [{"name": "free"}]}))
+    recorded = put(cluster, "app-free")
+    put(cluster, "app-free-users-0")
+    put(cluster, "app-u-ann", "other")
+    put(cluster, "app-u-bob", "other")
+    put(cluster, "copy")
+    put(cluster, "app-free-users-0", "other")
+    put(cluster, "app-paid", group="paid")
+    put(cluster, "app-free-users-1", labels={})
+    entry = {
+        "kind": "ConfigMap",
+        "namespace": "music",
+        "name": "app-free",
+        "uid": recorded["metadata"]["uid"],
+    }
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    place = {"name": "app-free", "namespace": "music"}
+    cluster.put(
+        RENDERED_GROUPS, {"metadata": place, "spec": spec, "status": {**CONFLICT, "outputs": [entry]}}
+    )
+    of = {"templateRef": {"name": "app", "namespace": "music"}, "group": "free"}
+    cluster.put(
+        USER_PREFERENCES, {"metadata": {"name": "ann", "namespace": "other"}, "spec": of, "status": CONFLICT}
+    )
+    cluster.put(USER_PREFERENCES, {"metadata": {"name": "bob", "namespace": "other"}, "spec": of})
+    return cluster
+
+
+def adopted(cluster: FakeCluster) -> set[tuple[str, str]]:
+    return {
+        (body["metadata"]["namespace"], body["metadata"]["name"])
+        for body in cluster.objects(CONFIG_MAPS)
+        if (body["metadata"].get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true"
+    }
+
+
+def test_what_is_in_the_way_is_shown_and_stays_as_it_is(trimtab: Call, lost: FakeCluster) -> None:
+    before = lost.objects(CONFIG_MAPS)
+
+    answer = trimtab("adopt", "app")
+
+    assert answer.code == 0
+    assert "app-free-users-0" in answer.out
+    assert "app-u-ann" in answer.out
+    assert "--yes" in answer.out
+    assert lost.objects(CONFIG_MAPS) == before
+
+
+def test_only_what_stands_in_a_place_with_the_labels_is_annotated(trimtab: Call, lost: FakeCluster) -> None:
+    assert trimtab("adopt", "app", "--yes").code == 0
+
+    assert adopted(lost) == {("music", "app-free-users-0"), ("other", "app-u-ann")}
+
+
+def test_without_a_conflict_there_is_nothing_to_adopt(trimtab: Call, lost: FakeCluster) -> None:
+    for kind in (RENDERED_GROUPS, USER_PREFERENCES):
+        for body in lost.objects(kind):
+            lost.put(kind, {**body, "status": {}})
+
+    assert "nothing" in trimtab("adopt", "app", "--yes").out
+    assert adopted(lost) == set()
+
+
+def test_a_template_that_is_not_there_is_said(trimtab: Call, lost: FakeCluster) -> None:
+    answer = trimtab("adopt", "nope")
+
+    assert answer.code == 1
+    assert "music/nope" in answer.err

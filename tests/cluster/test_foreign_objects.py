@@ -1,0 +1,65 @@
+"""People who may write objects in one namespace, with tokens of their own, against outputs of others."""
+
+from __future__ import annotations
+
+from live import wait_for
+from manifests import config_map
+from people import Hire, may
+from place import Place
+from running import Operator
+
+MAKES = may("configmaps", "create", "get", "patch", "delete", group="")
+
+
+def test_forged_labels_and_copied_marks_get_nothing_written_served_or_deleted(
+    operator: Operator, place: Place, hire: Hire
+) -> None:
+    # given: a user whose files are suspended, and mallory, who may write ConfigMaps beside them
+    mallory = hire("mallory")
+    mallory.grant(MAKES)
+    place.template()
+    place.preference("alice", {"session.minutes": 5})
+    place.wait_user("alice", {"session.minutes": 5})
+    place.preference("alice", {"session.minutes": 5}, suspend=True)
+    before = place.data("app-free-users-0")
+    real = place.one("ConfigMap", "app-free-users-0")["metadata"]
+
+    # when: she makes forged ones with all labels and the real one's mark, and the operator starts anew
+    names = ("planted", "app-free-users-7", "app-u-alice")
+    notes = {**real["annotations"], "trimtab.dev/user": "alice"}
+    forged = {"alice.prefs.json": "forged", "prefs.json": "forged"}
+    for name in names:
+        body = config_map(place.name, name, forged, annotations=notes)
+        body["metadata"]["labels"] = real["labels"]
+        mallory.api.create(body)
+    made = {name: place.one("ConfigMap", name) for name in names}
+    operator.restart()
+    operator.quiet()
+
+    # then: they stay as they are, status lists them, and alice's files are hers
+    assert {name: place.one("ConfigMap", name) for name in names} == made
+    assert place.data("app-free-users-0") == before
+    listed = place.one("RenderedGroup", "app-free")["status"]["foreign"]
+    assert {entry["name"] for entry in listed} == set(names)
+
+
+def test_an_output_that_is_locked_or_stripped_of_all_labels_is_put_right(
+    operator: Operator, place: Place
+) -> None:
+    place.template()
+    place.rendered()
+    before = place.one("ConfigMap", "app-free")
+    labels = dict.fromkeys(before["metadata"]["labels"])
+    place.api.patch("ConfigMap", place.name, "app-free", {"immutable": True, "metadata": {"labels": labels}})
+
+    def right() -> bool:
+        found = place.get("ConfigMap", "app-free")
+        return (
+            found is not None
+            and not found.get("immutable")
+            and found["data"] == before["data"]
+            and found["metadata"]["labels"] == before["metadata"]["labels"]
+        )
+
+    wait_for(right, lambda: str(place.get("ConfigMap", "app-free")))
+    place.rendered()

@@ -76,6 +76,6 @@ def keep(cluster: FakeCluster, name: str, content: Body, part: str = "spec", *, 
     data: Body = {part: public}
     if taken:
         data["sealed"] = "gAAAAAB"
-        told = {"/".join(path): f"{hash((*path, str(value))):x}" for path, value in taken}
+        told = {"/".join(path): f"{hash((*path, str(value))) % 16**20:020x}" for path, value in taken}
         data |= {"digests": told} if digests else {}
     cluster.put(CONTROLLER_REVISIONS, {"metadata": {"name": name, "namespace": "music"}, "data": data})

@@ -43,14 +43,16 @@ _SPECIAL = re.compile(r'["\\$`]')
 SHELL_NAMES = frozenset(
     {"BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS"}
     | {"EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS"}
-    | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID"}
+    | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID", "BASH_COMMAND", "BASH_SUBSHELL"}
+    | {"PATH", "IFS", "HOME", "ENV", "BASH_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "PS4", "PROMPT_COMMAND"}
 )
-"""Variables that sh or bash keep for themselves: an assignment fails or does not stay (bash(1))."""
+"""Variables that sh or bash keep for themselves, where an assignment fails or does not stay, or that change what they
+or the programs that they start do (bash(1), ld.so(8))."""
 
 _TRAILING = '\\"\n'
 _NUL = "an environment variable cannot hold a NUL character"
 _DOTENV = "a shell reads this value exactly, python-dotenv does not: no quoting suits both"
-_SHELL = "is a variable of the shell itself, which may not keep this value: give the output a prefix"
+_SHELL = "is a variable of the shell itself, which may not keep this value or works otherwise with it: give the output a prefix"
 
 
 def env_name(key: str, prefix: str = "") -> str:

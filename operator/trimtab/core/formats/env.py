@@ -52,7 +52,9 @@ or the programs that they start do (bash(1), ld.so(8))."""
 _TRAILING = '\\"\n'
 _NUL = "an environment variable cannot hold a NUL character"
 _DOTENV = "a shell reads this value exactly, python-dotenv does not: no quoting suits both"
-_SHELL = "is a variable of the shell itself, which may not keep this value or works otherwise with it: give the output a prefix"
+_SHELL = (
+    "is a variable of the shell itself, which may not keep this value or acts on it: give the output a prefix"
+)
 
 
 def env_name(key: str, prefix: str = "") -> str:

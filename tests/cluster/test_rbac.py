@@ -99,6 +99,15 @@ def test_a_templates_whole_life_under_the_installed_roles(
         )
     )
 
+    # all labels and annotations are taken off an output: they are put back
+    uid = place.one("ConfigMap", name)["metadata"]["uid"]
+    place.api.patch("ConfigMap", place.name, name, {"metadata": {"labels": None, "annotations": None}})
+    wait_for(
+        lambda: "trimtab.dev/mark" in (place.one("ConfigMap", name)["metadata"].get("annotations") or {})
+    )
+    assert place.one("ConfigMap", name)["metadata"]["uid"] == uid
+    place.rendered()
+
     # a policy rolls out, and is withdrawn
     policy = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}}
     meta = {"name": "calmer", "namespace": place.name}

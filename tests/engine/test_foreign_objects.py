@@ -218,6 +218,25 @@ async def test_labels_stripped_while_nobody_looked_come_back_with_the_same_bytes
     assert after["data"] == body["data"]
 
 
+async def test_an_output_that_lost_its_labels_and_its_mark_is_put_back_by_its_uid(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann", {"agent.voice": "hers"})
+    names = ["app-free", "app-free-users-0"]
+
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        before = [cluster.find(CONFIG_MAPS, name) or {} for name in names]
+        for body in before:
+            bare = {k: v for k, v in body["metadata"].items() if k not in ("labels", "annotations")}
+            cluster.memory.put(CONFIG_MAPS, {**body, "metadata": bare})
+        await operator.quiet()
+
+    after = [cluster.find(CONFIG_MAPS, name) or {} for name in names]
+    assert [body["metadata"]["uid"] for body in after] == [body["metadata"]["uid"] for body in before]
+    assert [body["metadata"].get("labels") for body in after] == [b["metadata"]["labels"] for b in before]
+    assert [mark_of(body) for body in after] == [mark_of(body) for body in before]
+
+
 async def test_a_retained_output_is_no_longer_ours(cluster: Cluster) -> None:
     cluster.template(spec(deletionPolicy="Retain"))
     await settled(cluster)

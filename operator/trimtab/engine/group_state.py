@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimtab.core import naming
 from trimtab.core.entries import Owner, in_shard
@@ -345,7 +345,10 @@ class GroupState:
 
     def wanted(self, ref: Ref) -> Desired | None:
         """An object as it should be; None if it should not be."""
-        return self.fixed.get(ref) or self._desired_users(ref)
+        fixed = self.fixed.get(ref)
+        if fixed is None:
+            return self._desired_users(ref)
+        return replace(fixed, uid=self.uids.get(ref, ""))  # recorded since it was rendered, perhaps
 
     def shell(self, ref: Ref) -> Desired:
         """An object that should not be, without data: what has to stay in it for now is put in."""

@@ -246,8 +246,11 @@ def _others(body: Body) -> bool:
 
 
 def _foreign(desired: Desired, have: Observed) -> str:
-    owner = group_of(have.labels)
-    labels = f" (it has the labels of group {owner}, which prove nothing)" if owner else ""
+    owner, home = group_of(have.labels), desired.labels[naming.LABEL_TEMPLATE_NAMESPACE]
+    known = (
+        owner is not None and owner.namespace == home
+    )  # what is in other namespaces is not for this author to learn
+    labels = f" (it has the labels of group {owner}, which prove nothing)" if known else ""
     return (
         f"{desired.ref} exists and was not made by Trimtab{labels}; it was left alone. Rename or delete it, "
         f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"

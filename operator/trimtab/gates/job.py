@@ -23,7 +23,6 @@ from trimtab.kube.resources import CRON_JOBS, JOBS
 KEPT_SECONDS = 86_400
 """How long a finished Job is kept at least: while it is there, no other one is made for its wave."""
 INSTANTIATE = "cronjob.kubernetes.io/instantiate"
-ANNOTATION_MARK = "trimtab.dev/mark"
 Digest = Callable[[tuple[str, ...], str], str]
 """A keyed digest of a text in a place."""
 _LONGEST = 63  # of a Job's name: its pods carry it as a label
@@ -101,7 +100,7 @@ async def measure(api: Api, cron_job: str, run: Run, digest: Digest) -> Measurem
 def is_ours(found: Body, run: Run, marked: str) -> bool:
     """Whether Trimtab created the Job: it carries the mark, and is the very one that is remembered, if one is."""
     meta = found["metadata"]
-    carried = str((meta.get("annotations") or {}).get(ANNOTATION_MARK))
+    carried = str((meta.get("annotations") or {}).get(naming.ANNOTATION_MARK))
     return carried == marked and run.known in ("", meta["uid"])
 
 
@@ -143,7 +142,7 @@ def job_of(cron_job: Body, name: str, run: Run, marked: str) -> Body:
             "annotations": {
                 **(meta.get("annotations") or {}),
                 INSTANTIATE: "manual",
-                ANNOTATION_MARK: marked,
+                naming.ANNOTATION_MARK: marked,
             },
             "ownerReferences": [
                 {

@@ -13,11 +13,11 @@ from stage import SYSTEM
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.policy import compile_policy
-from trimtab.core.reload import restarting
 from trimtab.core.resolve import group_view
 from trimtab.core.schema import compile_template
 from trimtab.crypto import Keys
 from trimtab.engine.keyring import KEYS_SECRET
+from trimtab.engine.workloads import restart_digest
 from trimtab.kube.resources import SECRETS
 
 NEWER = "newer-model"
@@ -109,14 +109,14 @@ class Newer(Scene):
         """Tell kwok, whose pods run nothing, with which configuration they crash: by the digest they will have."""
         secret = await self.cluster.client.get(SECRETS, SYSTEM, KEYS_SECRET)
         keys = Keys.from_secret(secret["data"])
-        schema = compile_template(TEMPLATE, ConfigTemplateSpec.model_validate(self.template["spec"]))
+        schema = compile_template(TEMPLATE, ConfigTemplateSpec.model_validate(self.template["spec"]), MUSIC)
 
         def made(*policies: Body) -> str:
             compiled = [
                 compile_policy(p["metadata"]["name"], PolicyRolloutSpec.model_validate(p["spec"]), schema)
                 for p in policies
             ]
-            return keys.digest(restarting(group_view(schema, "free", compiled)))
+            return restart_digest(keys, group_view(schema, "free", compiled))
 
         calmer = self.rollout(CALMER)
         if made(calmer) != self.digests()["free"]:

@@ -129,7 +129,7 @@ async def test_forged_labels_get_nothing_deleted_and_are_said(
     async with Operator(cluster) as operator:
         await operator.quiet()
         body = plant(cluster, "precious", resource=SECRETS, metadata={"labels": group_labels(group)})
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING, "trimtab.engine"):
             await operator.quiet()
             await operator.quiet()
         assert caplog.text.count("Trimtab did not make it") == 1

@@ -48,7 +48,7 @@ def said(error: RejectedError) -> str:
 @pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: f"{limits['type']} {'enum' in limits}")
 def test_a_refused_sensitive_value_or_limit_is_only_called_invalid(limits: Body) -> None:
     schema = compile_template("app", template(limits))
-    told: dict[str, set[str]] = {"template": set(), "policy": set(), "constraint": set()}
+    told: dict[str, set[str]] = {"template": set(), "policy": set(), "enforced": set(), "constraint": set()}
     allowed = set()
     for value in POOL:
         try:
@@ -58,7 +58,7 @@ def test_a_refused_sensitive_value_or_limit_is_only_called_invalid(limits: Body)
             told["template"].add(said(error))
         for where, says in (
             ("policy", {"values": {"pin": value}}),
-            ("policy", {"enforced": [{"key": "pin", "value": value}]}),
+            ("enforced", {"enforced": [{"key": "pin", "value": value}]}),
         ):
             try:
                 compile_policy("a", policy("a", says), schema)

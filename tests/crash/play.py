@@ -12,6 +12,7 @@ from typing import Any
 from live import Body
 from manifests import action, policy, preference, template
 
+from crash.forker import ANY_NAMESPACE
 from crash.ground import KEYS, Ground
 from crash.operators import Quick
 from crash.points import Gatekeeper
@@ -180,7 +181,7 @@ class Play:
 
     def crash(self, values: Body, group: str = "free") -> None:
         """No pod of the group lives with these values, in this cluster, from now on."""
-        digest = KEYS.digest("restart", (self.namespace, "app", group), values)
+        digest = KEYS.digest("restart", (ANY_NAMESPACE, "app", group), values)
         if digest not in self.ground.crashing:
             Crashes(self.ground.kubectl).start(digest)
             self.ground.crashing.add(digest)

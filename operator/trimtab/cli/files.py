@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trimtab.api import ConfigTemplate, Resource, UserPreference
+from trimtab.api import ConfigTemplate, PolicyRollout, Resource, UserPreference
 from trimtab.cli import assume
-from trimtab.cli.loading import manifests
+from trimtab.cli.loading import manifests, misread
 from trimtab.cli.loading.manifests import Flaw, Manifest, Manifests
 from trimtab.cli.loading.schema import parse
 
@@ -46,6 +46,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
         done.flaws += [Flaw(manifest.place, str(manifest), v, manifest.spot(v)) for v in violations]
         if model is not None:
             done.models.append((manifest, model))
+    done.flaws += _misread(done.models)
     for manifest in read.namespaces:
         done.trial.put(NAMESPACES, assume.labelled(_plain(manifest)))
     assumed, notes = assume.namespaces(
@@ -66,6 +67,23 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
             done.trial.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
     asyncio.run(done.trial.run())
     return done
+
+
+def _misread(models: Sequence[tuple[Manifest, Resource]]) -> Iterator[Flaw]:
+    """Values whose text says something else than what YAML reads, for keys of the templates in these files."""
+    keys = {
+        (manifest.namespace, manifest.name): {key.name: key for key in model.spec.keys}
+        for manifest, model in models
+        if isinstance(model, ConfigTemplate)
+    }
+    for manifest, model in models:
+        template = (manifest.namespace, manifest.name)
+        if isinstance(model, UserPreference):
+            template = (model.spec.template_ref.namespace or manifest.namespace, model.spec.template_ref.name)
+        elif isinstance(model, PolicyRollout):
+            template = (manifest.namespace, model.spec.template_ref.name)
+        for violation, spot in misread.violations(manifest, keys.get(template, {})):
+            yield Flaw(manifest.place, str(manifest), violation, spot)
 
 
 def _plain(manifest: Manifest) -> dict[str, object]:

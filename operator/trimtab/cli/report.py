@@ -144,6 +144,9 @@ def report(done: Examined) -> list[Entry]:
                 finding(v, manifest.spot(v)) for v in preference_violations(done, manifest, status)
             ]
             here.warnings += status.get("warnings", [])
+    for here in entries.values():
+        refused = {each.key for each in here.findings if each.rule == "type"}
+        here.warnings = [w for w in here.warnings if w["reason"] != "Coerced" or w["key"] not in refused]
     return sorted(entries.values(), key=lambda e: _order(done, e.place))
 
 

@@ -79,6 +79,10 @@ class _Kind:
     standing: Standing = field(default_factory=lambda: Standing("", ""))
     said: tuple[str, bool] = ("", False)
 
+    def is_older(self, gone: Gone) -> bool:
+        """Whether the object belonged to the CRD's predecessor."""
+        return bool(gone.created) and gone.created < self.standing.since
+
 
 class Kinds:
     """``back`` is called when a kind is there again: its objects should be listed."""
@@ -160,8 +164,7 @@ class Kinds:
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
             superseded = not kind.store.has(gone)
-            predecessors = bool(gone.created) and gone.created < kind.standing.since
-            if superseded or not (kind.standing.away or predecessors):
+            if superseded or not (kind.standing.away or kind.is_older(gone)):
                 if kind.held.get(gone.key) == gone:
                     del kind.held[gone.key]
                 kind.store.remove(gone)
@@ -205,14 +208,16 @@ class Kinds:
     def _say(self, kind: _Kind) -> None:
         """One line for each state of a kind whose deletions are held."""
         away, name = kind.standing.away, f"{kind.resource.plural}.{kind.resource.group}"
-        state = (away, bool(kind.held))
+        # Without a reason for all of them, the others only wait for the next look.
+        held = sum(1 for gone in kind.held.values() if away or kind.is_older(gone))
+        state = (away, held > 0)
         if state == kind.said:
             return
         kind.said = state
-        extra = {"crd": name, "held": len(kind.held)}
-        if away and kind.held:
+        extra = {"crd": name, "held": held}
+        if away and held:
             log.warning("the CRD %s %s: what was rendered for its objects stays", name, away, extra=extra)
-        elif kind.held:
+        elif held:
             log.warning(
                 "the CRD %s was created again: what was rendered for missing objects stays until they are back, "
                 "or until the CRD is annotated %s=<its uid>",

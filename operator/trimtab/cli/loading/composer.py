@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from trimtab.cli.loading.scalars import PREFIX, TAGS, MalformedError, Scalar, resolve
+from trimtab.cli.loading.scalars import PREFIX, TAGS, MalformedError, Scalar, is_exact, resolve
 
 MAX_DEPTH = 200
 MAX_ALIASED = 4 * 1024 * 1024
@@ -27,12 +27,14 @@ Path = tuple[str | int, ...]
 
 
 class Spot(NamedTuple):
-    """Where a key and its value stand; in a list, which has no keys, the value alone. All count from 1."""
+    """Where a key and its value stand; in a list, which has no keys, the value alone. All count from 1. ``text`` is
+    what was written, where the value that YAML reads does not say all of it."""
 
     key_line: int
     key_column: int
     line: int
     column: int
+    text: str = ""
 
 
 class Flaw(NamedTuple):
@@ -67,6 +69,7 @@ class Composer:
         self.line = before + 1
         self.root: Any = None
         self.flaws: list[Flaw] = []
+        self.inexact = False
         self._twice: list[tuple[str, int, int]] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._open: set[str] = set()
@@ -167,7 +170,9 @@ class Composer:
                 value = _MERGE
             elif not isinstance(value, str):
                 value = self._key(text, value, line, column)
-        self._put(value, len(text) + 2, line, column)
+        inexact = tag is None and event.implicit[0] and value is not _MERGE and not is_exact(text, value)
+        self.inexact = self.inexact or inexact
+        self._put(value, len(text) + 2, line, column, text if inexact else "")
 
     def _remember(self, quoted: Any, line: int, column: int) -> None:
         """A quote over several lines, which is likely meant when what follows it makes no sense."""
@@ -198,7 +203,7 @@ class Composer:
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].items, dict) and not self._stack[-1].keyed
 
-    def _put(self, value: Any, size: int, line: int, column: int) -> None:
+    def _put(self, value: Any, size: int, line: int, column: int, text: str = "") -> None:
         if not self._stack:
             self.root = value
             return
@@ -206,7 +211,7 @@ class Composer:
         frame.bytes += size
         if isinstance(frame.items, list):
             if self.spots is not None:
-                self.spots[(*frame.path, len(frame.items))] = Spot(line, column, line, column)
+                self.spots[(*frame.path, len(frame.items))] = Spot(line, column, line, column, text)
             frame.items.append(value)
         elif not frame.keyed:
             frame.key, frame.keyed, frame.where = value, True, (line, column)
@@ -220,7 +225,7 @@ class Composer:
                 return
             frame.items[frame.key] = value
             if self.spots is not None:
-                self.spots[(*frame.path, frame.key)] = Spot(*frame.where, line, column)
+                self.spots[(*frame.path, frame.key)] = Spot(*frame.where, line, column, text)
 
     def _written(self, frame: _Frame, key: str, line: int, column: int) -> None:
         if key not in frame.written:

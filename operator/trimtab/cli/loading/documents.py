@@ -23,6 +23,9 @@ _EMPTY = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?(?:\n|\Z))*\Z")
 _SPACES = re.compile(r"[ \t\r\n]*")
 _BOM = "\ufeff"
 
+_UNUSUAL_NUMBER = re.compile(r"[eE][-+]?[0-9]|\.[0-9]*0\b|[0-9]{16}")
+"""In JSON: numbers, among other things, that are not as they would be written again."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -35,6 +38,8 @@ class Document:
     piece: str = field(default="", repr=False)
     """The text that it was read from, and the number of lines before that."""
     before: int = 0
+    inexact: bool = False
+    """Whether some scalar's value may not say all that its text says"""
 
     def spot(self, path: Path) -> Spot:
         """Where a path's key and value stand; of one that is not there, what stands nearest above it."""
@@ -43,6 +48,10 @@ class Document:
             if found is not None:
                 return found
         return Spot(self.line, 1, self.line, 1)
+
+    def misread(self) -> list[tuple[Path, Spot]]:
+        """The scalars whose values do not say all that their texts say."""
+        return [(path, spot) for path, spot in self._spots.items() if spot.text] if self.inexact else []
 
     @cached_property
     def _spots(self) -> dict[Path, Spot]:
@@ -107,7 +116,7 @@ def _piece(piece: str, before: int, index: int) -> Iterator[Document]:
         text += "\n"  # kubectl reads lines, and ends the last one too
     found = Composer(text, before).document()
     if found is not None and found.root is not None:
-        yield Document(index, found.line, found.root, tuple(found.flaws), text, before)
+        yield Document(index, found.line, found.root, tuple(found.flaws), text, before, found.inexact)
 
 
 class _NotJSONError(Exception):
@@ -188,7 +197,8 @@ def _json(piece: str, document: Document, doubled: list[str]) -> Document:
             flaws = tuple(found.flaws) if found is not None and found.flaws else flaws
         except MalformedError:
             pass
-    return Document(document.index, document.line, value, flaws, piece, document.before)
+    inexact = _UNUSUAL_NUMBER.search(piece) is not None
+    return Document(document.index, document.line, value, flaws, piece, document.before, inexact)
 
 
 def _depth(value: Any) -> int:

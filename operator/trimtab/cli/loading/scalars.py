@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 PREFIX = "tag:yaml.org,2002:"
 TAGS = frozenset(PREFIX + name for name in ("str", "bool", "int", "float", "null", "timestamp", "binary"))
@@ -124,3 +124,21 @@ def number(value: float | int) -> float | int:
         return value
     whole = int(Decimal(repr(value)))  # JSON has the shortest digits that mean the float
     return whole if whole in _INT64 else value
+
+
+def is_exact(text: str, value: Scalar) -> bool:
+    """Whether a plain scalar's value says all that its text says. ``07030`` is read as 3608 and ``no`` as false, and a
+    float keeps some 17 digits."""
+    if isinstance(value, bool):
+        return text in ("true", "false")
+    if isinstance(value, int):
+        return text == str(value)
+    return not isinstance(value, float) or keeps_digits(text, value)
+
+
+def keeps_digits(text: str, value: float | int) -> bool:
+    """Whether the number has every digit that was written, in whatever base."""
+    try:
+        return Decimal(text.replace("_", "")) == Decimal(repr(value))
+    except InvalidOperation:
+        return True  # of another base, which whole numbers keep

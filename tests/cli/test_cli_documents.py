@@ -174,7 +174,7 @@ def test_a_stream_is_cut_as_kubectl_cuts_it(text: str, values: list[Any]) -> Non
 
 def test_every_key_and_value_has_its_place() -> None:
     (document,) = read("# c\na:\n  b: 1\n  c: [x, {d: 2}]\n")
-    assert document.spot(("a", "b")) == (3, 3, 3, 6)
-    assert document.spot(("a", "c", 1, "d")) == (4, 11, 4, 14)
-    assert document.spot(("a", "gone", "deeper")) == document.spot(("a",)) == (2, 1, 3, 3)
-    assert document.spot(("gone",)) == (2, 1, 2, 1)
+    assert document.spot(("a", "b")) == (3, 3, 3, 6, "")
+    assert document.spot(("a", "c", 1, "d")) == (4, 11, 4, 14, "")
+    assert document.spot(("a", "gone", "deeper")) == document.spot(("a",)) == (2, 1, 3, 3, "")
+    assert document.spot(("gone",)) == (2, 1, 2, 1, "")

@@ -14,7 +14,7 @@ SHORT_KEYS = [key for key in KEYS if key["name"] != "session.greeting"]
 BROKEN: dict[str, tuple[Body, tuple[str, ...]]] = {
     "default of the wrong type": (
         {"keys": [{"name": "a", "type": "Integer", "default": "many"}]},
-        ("a:", "Integer", "'many'"),
+        ("a:", "Integer", '"many"'),
     ),
     "limit that does not apply": (
         {"keys": [{"name": "a", "type": "Boolean", "minimum": 1}]},

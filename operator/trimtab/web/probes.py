@@ -11,8 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from trimtab.web.listener import Listener, listen
 
-METRICS_SECONDS = 0.2
-"""How long a page of metrics is shown again: it takes some milliseconds to make, and anybody may ask for it."""
+METRICS_SHARE = 10
+"""A page of metrics is shown again for so many times as long as it took to make: anyone may ask for it, and all who do
+cost a tenth of the event loop together at most."""
 LINE = 4096
 """Bytes of a request's line, and of one of its header fields."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,14 +32,16 @@ def application(healthy: Check, ready: Check, collect: Callable[[], None]) -> we
 
         return answer
 
-    page, made = b"", -METRICS_SECONDS
+    page, until = b"", float("-inf")
 
     async def metrics(_: web.Request) -> web.Response:
-        nonlocal page, made
-        now = asyncio.get_running_loop().time()
-        if now - made >= METRICS_SECONDS:
+        nonlocal page, until
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if began >= until:
             collect()
-            page, made = generate_latest(), now
+            page = generate_latest()
+            until = clock() + METRICS_SHARE * (clock() - began)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

@@ -14,7 +14,7 @@ from trimtab.core import nearest as nearness
 from trimtab.core.problems import REPORTED, RejectedError, Violation, bounded, summary
 from trimtab.core.resolve import group_view
 from trimtab.core.schema import compile_template
-from trimtab.core.status import refused, violation_fields
+from trimtab.core.status import conditions, refused, violation_fields
 from trimtab.core.text import invisible, visible
 
 _PYTHON = re.compile(
@@ -92,3 +92,9 @@ def test_the_last_of_many_violations_counts_the_others() -> None:
     found = tuple(Violation(str(n), "user", "type", "is wrong") for n in range(50))
 
     assert str(bounded(found)[-1]) == "*: and 31 more violations"
+
+
+@given(st.text(max_size=40))
+def test_a_condition_shows_nothing_invisible(text: str) -> None:
+    made = conditions(refused("WriteFailed", f"webhook said {text}"), 1, "", ())
+    assert all(invisible(condition["message"]) == "" for condition in made)

@@ -9,6 +9,7 @@ from typing import Any
 
 from trimtab.core import reasons
 from trimtab.core.problems import Notice, Violation, bounded
+from trimtab.core.text import visible
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
@@ -61,7 +62,7 @@ def conditions(verdict: Verdict, generation: int, now: str, before: Sequence[Any
                 "type": kind,
                 "status": status,
                 "reason": reason,
-                "message": message[:MESSAGE_LENGTH],
+                "message": visible(message[:MESSAGE_LENGTH])[:MESSAGE_LENGTH],
                 "observedGeneration": generation,
                 "lastTransitionTime": since or now,
             }

@@ -103,6 +103,16 @@ def test_a_number_keeps_every_digit_or_is_refused(
     assert (answer.code, f"YAML reads {written} as" in answer.out) == (int(refused), refused)
 
 
+@pytest.mark.parametrize("field", ["minimum", "maximum"])
+def test_limits_are_looked_at_too(trimtab: Call, write: Write, field: str) -> None:
+    digits = "0.1000000000000000055511151231257827"
+    key = f"  - {{name: more, type: Number, {field}: {digits}}}\n"
+    limit = of("PolicyRollout", f"policy: {{constraints: [{{key: number, {field}: {digits}}}]}}")
+    answer = trimtab("validate", "-f", write(template(more=key), limit))
+    assert answer.code == 1
+    assert answer.out.count(f"YAML reads {digits} as 0.1 -> ") == 2
+
+
 def test_a_sensitive_value_is_not_shown(trimtab: Call, write: Write) -> None:
     answer = trimtab("validate", "-f", write(template("{pin: 047110}")))
     assert answer.code == 1

@@ -51,6 +51,8 @@ def _setting(body: Body, path: Path) -> tuple[str, str] | None:
     match path:
         case ("spec", "keys", int(), "default" | "enum" as where, *_):
             return str(_at(body, (*path[:3], "name"))), "default" if where == "default" else "template"
+        case ("spec", "keys", int(), "minimum" | "maximum") | ("spec", "keys", int(), "items", *_):
+            return str(_at(body, (*path[:3], "name"))), "template"
         case ("spec", "profiles" | "groups" as layers, int(), "values", str(key), *_):
             return key, f"{layers[:-1]}/{_at(body, (*path[:3], 'name'))}"
         case ("spec", "values", str(key), *_):
@@ -59,7 +61,7 @@ def _setting(body: Body, path: Path) -> tuple[str, str] | None:
             return key, f"policy/{body['metadata']['name']}"
         case ("spec", "policy", "enforced", int(), "value", *_):
             return str(_at(body, (*path[:4], "key"))), f"enforced/{body['metadata']['name']}"
-        case ("spec", "policy", "constraints", int(), "enum", *_):
+        case ("spec", "policy", "constraints", int(), "enum" | "minimum" | "maximum", *_):
             return str(_at(body, (*path[:4], "key"))), f"policy/{body['metadata']['name']}"
     return None
 

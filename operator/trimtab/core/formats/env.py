@@ -43,7 +43,20 @@ _SPECIAL = re.compile(r'["\\$`]')
 SHELL_NAMES = frozenset(
     {"BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS"}
     | {"EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO", "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS"}
-    | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID", "BASH_COMMAND", "BASH_SUBSHELL"}
+    | {"SHELLOPTS", "SHLVL", "SRANDOM", "UID", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_ARGC", "BASH_ARGV"}
+    | {"BASH_LINENO", "BASH_SOURCE", "BASH_COMPAT", "BASH_XTRACEFD", "OLDPWD", "PWD", "CDPATH", "GLOBIGNORE"}
+    | {
+        "LC_ALL",
+        "LC_COLLATE",
+        "LC_CTYPE",
+        "LC_MESSAGES",
+        "LC_NUMERIC",
+        "LC_TIME",
+        "LANG",
+        "TMOUT",
+        "FUNCNEST",
+    }
+    | {"EXECIGNORE", "POSIXLY_CORRECT", "PS0", "PS1", "PS2", "_"}
     | {"PATH", "IFS", "HOME", "ENV", "BASH_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "PS4", "PROMPT_COMMAND"}
 )
 """Variables that sh or bash keep for themselves, where an assignment fails or does not stay, or that change what they

@@ -65,7 +65,7 @@ class Statuses:
         self._yielding = asyncio.Semaphore(WHILE_BUSY)
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._running) + len(self._delayed)
+        return len(self._waiting) + len(self._running)
 
     def offer(self, target: Target, make: Make) -> None:
         """Ask for a write; a later offer for the same object replaces one that still waits."""

@@ -69,7 +69,7 @@ def test_a_leader_that_is_killed_is_replaced_when_its_lease_has_run_out(
     assert place.outputs()["ConfigMap", "app-free"] == before["ConfigMap", "app-free"]
 
 
-def test_a_leader_that_slept_past_its_lease_writes_nothing(
+def test_a_leader_that_slept_past_its_lease_changes_nothing(
     operators: Arena, proxy: FaultProxy, place: Place
 ) -> None:
     first = operators.operator("sleeper", *SHORT, kubeconfig=proxy.kubeconfig).start().acting()
@@ -93,7 +93,8 @@ def test_a_leader_that_slept_past_its_lease_writes_nothing(
     place.wait_user("user-3", {"session.minutes": 3})
     wait_for(lambda: "extra" not in place.data("app-free"), "the new leader works")
     second.quiet()
-    assert [(e.verb, e.plural, e.name) for e in proxy.writes(since)] == []
+    # One that was on its way when it fell asleep may still arrive: it is over an older version, and refused.
+    assert [(e.verb, e.plural, e.name, e.status) for e in proxy.writes(since) if e.status != 409] == []
     assert _holder(operators) == _identity(second)
     second.stop()
     wait_for(lambda: first.metrics()["trimtab_leader"] == 1, "it leads again when it is its turn")

@@ -9,7 +9,8 @@ import pytest
 from trimtab.api.meta import Condition, LabelSelector, StatusWarning
 from trimtab.api.meta import Violation as ViolationModel
 from trimtab.core import naming, reasons, snapshot
-from trimtab.core.problems import REPORTED, Notice, RejectedError, Violation, bounded, nearest, summary
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import REPORTED, Notice, RejectedError, Violation, bounded, summary
 from trimtab.core.selector import selects
 from trimtab.core.status import (
     FALSE,

@@ -16,7 +16,8 @@ from trimtab.core import snapshot
 from trimtab.core.coerce import lossless
 from trimtab.core.durations import nanoseconds
 from trimtab.core.keys import check, compile_key
-from trimtab.core.problems import RejectedError, nearest
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import RejectedError
 from trimtab.core.render import render_group, render_user
 from trimtab.core.resolve import trace
 from trimtab.core.schema import compile_template

@@ -74,7 +74,7 @@ def explain(
 
 def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Trial, TemplateKey, list[str]]:
     from trimtab.cli.files import examine
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
     from trimtab.engine.preferences import TemplateKey
 
     done = examine(paths, namespace)
@@ -101,7 +101,7 @@ def _from_cluster(
     from trimtab.cli.cluster import Cluster, with_cluster
     from trimtab.cli.live import gather
     from trimtab.cli.offline import Trial
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
     from trimtab.engine.preferences import TemplateKey
     from trimtab.kube.resources import CONFIG_TEMPLATES
 
@@ -124,7 +124,7 @@ def _from_cluster(
 
 def _of_user(trial: Trial, template: TemplateKey, user: str) -> Explained:
     from trimtab.cli.explained import of_user
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
 
     claims = trial.claimants(template, user)
     if not claims:
@@ -147,7 +147,7 @@ def _of_user(trial: Trial, template: TemplateKey, user: str) -> Explained:
 
 def _of_group(trial: Trial, template: TemplateKey, group: str) -> Explained:
     from trimtab.cli.explained import of_group
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
     from trimtab.engine.preferences import GroupKey
 
     what = of_group(trial, GroupKey(*template, group))
@@ -165,7 +165,7 @@ def _of_group(trial: Trial, template: TemplateKey, group: str) -> Explained:
 
 
 def _chosen(what: Explained, key: str | None, *, grouped: bool) -> list[str]:
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
 
     keys = what.view.schema.keys
     if key is None:

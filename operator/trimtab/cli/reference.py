@@ -138,7 +138,7 @@ async def find(cluster: Cluster, namespace: str, wanted: Reference) -> Found:
 
 
 async def _absent(cluster: Cluster, namespace: str, wanted: Reference) -> str:
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
     from trimtab.kube import errors
 
     names: list[str] = []

@@ -13,7 +13,8 @@ from trimtab.cli.loading.composer import Spot
 from trimtab.cli.loading.manifests import Manifest, Place
 from trimtab.core import reasons
 from trimtab.core.formats import FORMATS
-from trimtab.core.problems import RejectedError, Violation, nearest
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import RejectedError, Violation
 from trimtab.core.status import FALSE
 from trimtab.engine.preferences import TemplateKey
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from trimtab.cli.failure import Failure
 from trimtab.core import masked, naming
 from trimtab.core.diff import Contents
-from trimtab.core.problems import RejectedError, nearest
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import RejectedError
 from trimtab.core.resolve import GroupView, group_view
 from trimtab.core.schema import compile_template
 from trimtab.kube import errors

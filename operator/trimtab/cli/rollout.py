@@ -92,7 +92,7 @@ def watch(
 
 def _phase(text: str) -> str:
     from trimtab.api.rollout_status import Phase
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
 
     phases = {phase.lower(): phase for phase in get_args(Phase)}
     found: str | None = phases.get(text.lower())

@@ -10,7 +10,7 @@ import msgspec
 from trimtab.cli.cluster import Cluster
 from trimtab.cli.failure import Failure
 from trimtab.cli.status import Object, Standing
-from trimtab.core.problems import nearest
+from trimtab.core.nearest import nearest
 from trimtab.kube import errors
 from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES

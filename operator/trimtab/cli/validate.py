@@ -73,7 +73,7 @@ def refused_as_strict(entries: Iterable[Entry], *, strict: bool) -> bool:
 def _about(done: Examined, entries: list[Entry], key: str) -> list[Entry]:
     """The entries with what concerns one key, and what keeps the object from being judged at all."""
     from trimtab.cli.report import Entry
-    from trimtab.core.problems import nearest
+    from trimtab.core.nearest import nearest
 
     known = _known_keys(done)
     mentioned = {f.key for entry in entries for f in entry.findings}

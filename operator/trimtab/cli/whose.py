@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trimtab.cli.failure import Failure
-from trimtab.core.problems import nearest
+from trimtab.core.nearest import nearest
 from trimtab.kube import errors
 from trimtab.kube.resources import USER_PREFERENCES
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from trimtab.core.nearest import Guess
-from trimtab.core.nearest import nearest as nearest
 from trimtab.core.text import visible
 
 REPORTED = 20

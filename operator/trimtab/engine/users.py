@@ -9,7 +9,8 @@ import msgspec
 
 from trimtab.core import naming, reasons
 from trimtab.core.effects import outgrown
-from trimtab.core.problems import Violation, nearest, summary
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import Violation, summary
 from trimtab.core.render import Entries, Rendered, render_user
 from trimtab.core.resolve import GroupView, Resolution, group_view
 from trimtab.core.schema import TOO_LARGE, USER

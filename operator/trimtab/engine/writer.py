@@ -224,11 +224,6 @@ class Writer:
         return body
 
 
-def is_personal(item: Desired | Observed) -> bool:
-    """Whether the object is one user's own (delivery PerUser)."""
-    return naming.ANNOTATION_USER in item.annotations
-
-
 def _ref(write: Write) -> Ref:
     return write.desired.ref if isinstance(write, Apply) else write.observed.ref
 

@@ -14,7 +14,8 @@ from trimtab.cli.loading.documents import Document, read
 from trimtab.cli.loading.location import path_of
 from trimtab.cli.loading.scalars import MalformedError
 from trimtab.cli.loading.sources import Source
-from trimtab.core.problems import Violation, nearest
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import Violation
 
 _SERVED = ("ConfigTemplate", "UserPreference", "PolicyRollout", "RenderedGroup", "RolloutAction")
 

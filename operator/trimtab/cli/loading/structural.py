@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from trimtab.core.problems import Violation, nearest
+from trimtab.core.nearest import nearest
+from trimtab.core.problems import Violation
 from trimtab.core.text import short
 
 JsonSchema = dict[str, Any]

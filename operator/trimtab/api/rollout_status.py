@@ -108,8 +108,8 @@ class Halt(StatusModel):
     """Why the rollout stands still until somebody, or a gate's evidence, lets it go on."""
 
     reason: Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"] = Field(
-        description="Action: a RolloutAction paused it; Failed: a failure with onFailure Pause; ChangedBack: others keep "
-        "changing a workload's pod template back; else a gate without evidence."
+        description="Action: a RolloutAction paused it; Failed: a failure with onFailure Pause; ChangedBack: "
+        "others keep changing a workload's pod template back; else a gate without evidence."
     )
     message: SaidText | None = Field(default=None, description="Why, for people.")
     by: SaidName | None = Field(default=None, description="Who paused it, or the gate.")

@@ -200,9 +200,10 @@ def test_a_verdict_is_written_without_join_and_moves_nobody(place: Place, hire: 
     ann = hire()
     ann.grant(may("userpreferences/status", "patch", "update"))
     before = place.preference("alice")
-    change = {"spec": {"group": "pro"}, "status": {"observedGeneration": 1}}
+    # a generation that no operator writes: one of a neighbouring test may have judged the preference already
+    change = {"spec": {"group": "pro"}, "status": {"observedGeneration": 1000}}
     after = ann.api.patch("UserPreference", place.name, "alice", change, subresource="status")
-    assert (after["spec"], after["status"]) == (before["spec"], {"observedGeneration": 1})
+    assert (after["spec"], after["status"]["observedGeneration"]) == (before["spec"], 1000)
 
 
 def test_a_preference_never_changes_its_user_for_anybody(place: Place, member: Person) -> None:

@@ -268,7 +268,9 @@ def new_namespace(arena: Arena, about: str = "t", **metadata: Any) -> str:
 
 @pytest.fixture
 def place(arena: Arena, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A new namespace for this test alone."""
+    """A new namespace for this test alone. A test that asked for no operator has none that acts in it."""
+    if arena.shared.running and not {"operator", "operators"} & set(request.fixturenames):
+        arena.shared.stop()
     about = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
     made = Place(arena, new_namespace(arena, about))
     yield made

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_cluster import FakeCluster
-from kept import keep, preference, rendered, spec
+from kept import KEYS, keep, preference, rendered, spec
 from written import Call
 
 from trimtab.kube.resources import CONTROLLER_REVISIONS, RENDERED_GROUPS, USER_PREFERENCES
@@ -158,6 +158,34 @@ def test_a_user_is_compared_on_what_their_group_is_served(revisions: FakeCluster
         "How it is made\n"
         "  schemaVersion  (unset) -> 2\n"
     )
+
+
+@pytest.mark.parametrize("set_by", ["User", "Group"])
+@pytest.mark.parametrize("where", ["default", "profile", "group"])
+def test_a_sensitive_key_that_is_required_is_no_obstacle(
+    cluster: FakeCluster, trimtab: Call, set_by: str, where: str
+) -> None:
+    token: Body = {"name": "api.token", "type": "String", "sensitive": True, "required": True, "setBy": set_by}
+    made = spec(token="hunter2")
+    group: Body = {"name": "free", "values": {"session.minutes": 20}}
+    given: Body = {"groups": [group]}
+    if where == "default":
+        token["default"] = "hunter2"
+    elif where == "profile":
+        group["profile"] = "calm"
+        given["profiles"] = [{"name": "calm", "values": {"api.token": "hunter2"}}]
+    else:
+        group["values"]["api.token"] = "hunter2"
+    cluster.put(RENDERED_GROUPS, rendered())
+    keep(cluster, "app-bb", {**made, **given, "keys": [*KEYS[:2], token]})
+    keep(cluster, "app-aa", {**made, **given, "keys": [*KEYS[:2], token]}, digests=False)
+    cluster.put(USER_PREFERENCES, preference())
+
+    of_user, of_group = trimtab("diff", "--user", "alice"), trimtab("diff", "app", "free", "1", "3")
+
+    assert (of_user.code, of_group.code) == (1, 0)
+    assert "session.minutes  7 (user) -> 9 (user)" in of_user.out
+    assert "hunter2" not in of_user.out + of_group.out
 
 
 def test_what_the_template_does_not_know_any_more_is_told_as_it_was_written(

@@ -123,7 +123,8 @@ def _readable(data: _Any, kinds: dict[str, str]) -> _Any:
     """A snapshot's data with something in the place of what is sealed, so that it compiles without the key."""
     try:
         if "spec" in data:
-            spec = masked.compilable(masked.template(data).content)
+            known = masked.template(data)
+            spec = masked.compilable(known.content, blind=known.blind)
             return {"spec": spec.model_dump(by_alias=True, exclude_none=True)}
         policy = masked.compilable_policy(masked.policy(data).content, kinds)
         return {"policy": policy.model_dump(by_alias=True, exclude_none=True)}

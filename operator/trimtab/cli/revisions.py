@@ -125,7 +125,7 @@ class Revision:
 
         logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # what does not fit is no news here
         try:
-            schema = compile_template(template, masked.compilable(self.contents.template))
+            schema = compile_template(template, masked.compilable(self.contents.template, blind=self.blind))
             kinds = masked.sensitive(self.contents.template)
             found = [
                 fitted(name, masked.compilable_policy(content, kinds), schema)

@@ -79,14 +79,18 @@ def _digests(data: Mapping[str, Any]) -> Mapping[str, str]:
     return {} if any(map(naming.is_unbound, digests.values())) else digests
 
 
-def compilable(content: Spec) -> ConfigTemplateSpec:
-    """The content as a spec: each sensitive key takes any text, and its values are their digests."""
+def compilable(content: Spec, *, blind: bool = False) -> ConfigTemplateSpec:
+    """The content as a spec: each sensitive key takes any text, and its values are their digests.
+
+    Of ``blind`` content nothing says whether a sensitive key has a value, so none is required.
+    """
+    judged = _LIMITS | {"required"} if blind else _LIMITS
     kinds = sensitive(content)
     keys = []
     for key in content.get("keys") or ():
         kind = kinds.get(key["name"])
         if kind is not None:
-            key = {name: value for name, value in key.items() if name not in _LIMITS} | {"type": kind}
+            key = {name: value for name, value in key.items() if name not in judged} | {"type": kind}
             if "default" in key:
                 key["default"] = stand_in(kind, key["default"])
         keys.append(key)

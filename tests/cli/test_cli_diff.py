@@ -165,7 +165,13 @@ def test_a_user_is_compared_on_what_their_group_is_served(revisions: FakeCluster
 def test_a_sensitive_key_that_is_required_is_no_obstacle(
     cluster: FakeCluster, trimtab: Call, set_by: str, where: str
 ) -> None:
-    token: Body = {"name": "api.token", "type": "String", "sensitive": True, "required": True, "setBy": set_by}
+    token: Body = {
+        "name": "api.token",
+        "type": "String",
+        "sensitive": True,
+        "required": True,
+        "setBy": set_by,
+    }
     made = spec(token="hunter2")
     group: Body = {"name": "free", "values": {"session.minutes": 20}}
     given: Body = {"groups": [group]}

@@ -171,6 +171,44 @@ async def test_an_abort_gets_through_where_others_reset_a_workload_all_the_time(
         assert stage.status()["phase"] == "RolledBack"
 
 
+# Groups that begin or end to list a workload, wave by wave.
+
+
+def listed(voice: str, by: list[str]) -> Body:
+    waves = [{"name": name, "groups": [name], "soak": "1m"} for name in ("free", "paid")]
+    workloads = [{"kind": "Deployment", "name": "web"}]
+    groups = [{"name": name, "workloads": workloads if name in by else []} for name in ("free", "paid")]
+    return {**said(voice), "groups": groups, "strategy": {"waves": waves}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "restarts"),
+    [
+        ("paid", "free paid", 2),
+        ("free", "free paid", 2),
+        ("free paid", "free", 1),
+        ("free paid", "paid", 1),
+        ("paid", "free", 1),
+        ("free", "paid", 1),
+    ],
+)
+async def test_groups_in_different_waves_do_not_restart_a_workload_against_each_other(
+    stage: Stage, before: str, after: str, restarts: int
+) -> None:
+    stage.cluster.template(listed("calm", before.split()))
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        await operator.quiet()
+        stage.controllers.rolled.clear()
+        stage.cluster.template(listed("loud", after.split()))
+        await until(operator, stage.cluster, "Soaking", *APP)
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        await operator.quiet()
+
+        assert len(stage.controllers.rolled) == restarts
+        assert "workloadNotes" not in stage.status()
+
+
 # Two templates that list one workload.
 
 

@@ -55,16 +55,28 @@ class _Stamp:
 @dataclass(slots=True)
 class Stamps:
     _of: dict[GroupKey, dict[WorkloadKey, _Stamp]] = field(default_factory=dict)
+    _by: dict[WorkloadKey, set[GroupKey]] = field(default_factory=dict)
+    """The groups that list a workload"""
 
     def keep(self, group: GroupKey, keys: Collection[WorkloadKey]) -> None:
         """Forget the workloads that the group does not list any more."""
-        known = {key: stamp for key, stamp in self._of.get(group, {}).items() if key in keys}
-        self._of.pop(group, None)
+        known = self._of.pop(group, {})
+        for key in known.keys() - set(keys):
+            self._by[key].discard(group)
+            if not self._by[key]:
+                del self._by[key]
+            del known[key]
         if known:
             self._of[group] = known
 
     def clear(self) -> None:
         self._of.clear()
+        self._by.clear()
+
+    def others(self, group: GroupKey, key: WorkloadKey) -> list[str]:
+        """What the other groups of its template ask of the workload that serve a revision which lists it."""
+        found = self._by.get(key, set()) - {group}
+        return [self._of[each][key].mark for each in found if each.template_key == group.template_key]
 
     def forgive(self, group: GroupKey) -> None:
         """A person resumes: stamp again what was given up."""
@@ -114,6 +126,7 @@ class Stamps:
         mine = self._of.setdefault(group, {})
         if key not in mine or mine[key].mark != mark:
             mine[key] = _Stamp(mark)
+            self._by.setdefault(key, set()).add(group)
         return mine[key]
 
 

@@ -56,6 +56,8 @@ class _Ask(NamedTuple):
     mark: str
     claim: Claim
     group: GroupKey | None
+    shared: bool
+    """Whether other groups of the template list it, as the group's revision has it"""
 
 
 class _Restarting(NamedTuple):
@@ -96,8 +98,8 @@ class Workloads:
 
     def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
         """What the pods of these workloads of the group carry."""
-        digest, group, shared = self.digest(view), view.group.spec.name, view.schema.shared
-        return {key: mark(digest, group, shared=key in shared) for key in keys}
+        wanted = mark(self.digest(view), view.group.spec.name)
+        return dict.fromkeys(keys, wanted)
 
     async def restart(
         self,
@@ -128,7 +130,8 @@ class Workloads:
         claim = Claim(owner, back)
         try:
             marks = self.marks_of(view, keys)
-            asks = [_Ask(key, marks[key], claim, group) for key in keys]
+            shared = view.schema.shared
+            asks = [_Ask(key, marks[key], claim, group, key in shared) for key in keys]
             outcomes = await asyncio.gather(*(self._stamp(ask) for ask in asks))
         finally:
             self._call_next()
@@ -168,7 +171,7 @@ class Workloads:
         return f"{ask.key} keeps changing; it will be restarted later"
 
     async def _stamp_once(self, ask: _Ask) -> str | None:
-        key, digest, claim, group = ask
+        key, digest, claim, group, shared = ask
         resource = WORKLOADS[key.kind]
         try:
             found = await self.api.get(resource, key.namespace, key.name)
@@ -184,17 +187,15 @@ class Workloads:
                 return why
             if not self._take_turn(key, digest, claim):
                 return None
+            others = self.stamps.others(group, key) if group is not None else []
+            value = marked(before, digest, others, shared=shared or bool(others))
             body = {
                 "metadata": {
                     "name": key.name,
                     "namespace": key.namespace,
                     "resourceVersion": found["metadata"]["resourceVersion"],
                 },
-                "spec": {
-                    "template": {
-                        "metadata": {"annotations": {naming.ANNOTATION_DIGEST: marked(before, digest)}}
-                    }
-                },
+                "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: value}}}},
             }
             answer = await self.api.apply(resource, body)
             if group is not None:

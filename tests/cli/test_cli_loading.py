@@ -116,6 +116,72 @@ class TestFolders:
         write("apiVersion: trimtab.dev/v1alpha1\na: [", name="d/broken.yaml")
         assert trimtab("validate", tmp_path / "d").code == 2
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# rendered from {{ .Values.keys }}\nspec:\n  keys: [\n",
+            "# {{ an open action\nspec: {a: {b: c}}\nd: [\n",
+            "spec:\n  greeting: 'Hello {{ name }}'\n  mood: 'open\n",
+            "spec:\n  note: |\n    {{ if .x }}\n  keys:\n  - a\n b: c\n",
+            "spec:\n  keys: [a, b\n  groups: {{ .Values.groups }}\n",
+            "spec:\n\tkeys: {{ .Values.keys }}\n",
+            "spec: {}\n---\n# {{ x }}\na: [\n",
+        ],
+    )
+    def test_a_broken_file_is_no_helm_template_for_the_braces_in_it(
+        self, trimtab: Call, write: Write, tmp_path: Path, text: str
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        write(f"apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\n{text}", name="d/broken.yaml")
+
+        answer = trimtab("validate", tmp_path / "d")
+
+        assert (answer.code, "broken.yaml: line" in answer.err) == (2, True)
+
+    def test_a_file_of_this_group_that_is_not_utf_8_is_no_others(
+        self, trimtab: Call, write: Write, tmp_path: Path
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        for encoding in ("latin-1", "utf-16"):
+            (tmp_path / "d" / "broken.yaml").write_bytes(f"{TEMPLATE}# f\u00fcr\n".encode(encoding))
+            assert trimtab("validate", tmp_path / "d").code == 2
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{{- if .Values.on }}\nspec: {}\n{{- end }}\n",
+            "spec: {{ .Values.spec }}\n",
+            'spec: {schemaVersion: {{ .Values.version | default "1" }}}\n',
+            'spec:\n  mood: "{{ include "mood" . }}"\n',
+            "spec:\n  {{- toYaml .Values.spec | nindent 2 }}\n  coercion: Strict\n",
+            "spec:\n  labels: {{ toYaml .Values.labels | nindent 4 }}\n    a: b\n",
+            "{{/* a comment\n  over two lines */}}\nspec:\n{{ range .Values.keys }}\n  {{ . }}: 1\n{{ end }}\n",
+            'spec:\n  {{ include "x" (dict\n    "a" 1) }}: {{ .Values.x }}\n',
+            "spec: {}\n---\nmetadata: {{ .Values.meta }}\n",
+        ],
+    )
+    def test_a_helm_template_is_skipped_whole_and_strict_counts_it(
+        self, trimtab: Call, write: Write, tmp_path: Path, text: str
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        path = write(f"apiVersion: trimtab.dev/v1alpha1\nkind: ConfigTemplate\n{text}", name="d/helm.yaml")
+
+        answer, strict = trimtab("validate", tmp_path / "d"), trimtab("validate", "--strict", tmp_path / "d")
+
+        assert (answer.code, strict.code, answer.out.splitlines()[-1]) == (0, 1, "1 object valid")
+        assert "looks like a Helm template; render it first (helm template)" in answer.err
+        assert "1 warning and 1 skipped file, and --strict takes none" in strict.err
+        named = trimtab("validate", path)
+        assert (named.code, "looks like a Helm template" in named.err) == (2, True)
+
+    def test_strict_counts_no_files_of_other_programs(
+        self, trimtab: Call, write: Write, tmp_path: Path
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        write("kind: {{ .Values.kind }}\n", name="d/helm.yaml")
+        plain = trimtab("validate", tmp_path / "d" / "template.yaml", "--strict")
+        assert trimtab("validate", "--strict", tmp_path / "d").code == plain.code
+
     def test_a_file_that_is_named_is_meant(self, trimtab: Call, write: Write) -> None:
         assert trimtab("validate", write("replicas: 1\n")).code == 1
         assert trimtab("validate", write("{{- if .x }}\n")).code == 2

@@ -19,7 +19,9 @@ Files = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--filename", "-f", metavar="PATH", help="The same, as kubectl takes it; repeatable."),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Warnings count as violations: exit code 1.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Warnings and skipped files count as violations: exit code 1.")
+]
 
 
 def named(paths: list[str] | None, filename: list[str] | None) -> list[str]:

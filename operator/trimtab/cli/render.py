@@ -67,7 +67,9 @@ def render(
     for entry in entries:
         for line in entry.lines():
             say(f"refused: {line.replace(': error: ', f': {entry.subject}: ', 1)}", stderr=True, style="red")
-    if refused_as_strict(entries, strict=strict) or any(entry.findings for entry in entries):
+    if refused_as_strict(entries, done.read.skipped, strict=strict) or any(
+        entry.findings for entry in entries
+    ):
         raise typer.Exit(1)
 
 

@@ -48,6 +48,7 @@ def validate(
     done = examine(named(paths, filename), namespace)
     entries = report(done)
     if not entries:
+        notes(done.notes)
         raise Failure("no object of trimtab.dev in these files; name other files", 2)
     if key is not None:
         entries = _about(done, entries, key)
@@ -58,16 +59,17 @@ def validate(
     }
     show(content, output, lambda: _people(entries))
     notes([*(done.notes if output is Format.TABLE else ()), *(done.read.ignored if verbose else ())])
-    if not content["valid"] or refused_as_strict(entries, strict=strict):
+    if not content["valid"] or refused_as_strict(entries, done.read.skipped, strict=strict):
         raise typer.Exit(1)
 
 
-def refused_as_strict(entries: Iterable[Entry], *, strict: bool) -> bool:
-    """Whether warnings count as violations and there are some: then it is said."""
+def refused_as_strict(entries: Iterable[Entry], skipped: int, *, strict: bool) -> bool:
+    """Whether warnings and skipped files count as violations and there are some: then it is said."""
     count = sum(len(entry.warnings) for entry in entries)
-    if strict and count:
-        say(f"error: {_some(count, 'warning')}, and --strict takes none", stderr=True, style="bold red")
-    return strict and count > 0
+    found = [_some(n, what) for n, what in ((count, "warning"), (skipped, "skipped file")) if n]
+    if strict and found:
+        say(f"error: {' and '.join(found)}, and --strict takes none", stderr=True, style="bold red")
+    return strict and bool(found)
 
 
 def _about(done: Examined, entries: list[Entry], key: str) -> list[Entry]:

@@ -268,8 +268,6 @@ class Composer:
         here = self.text.split("\n")[mark.line : mark.line + 1]
         if here and "\t" in here[0][: mark.column + 1]:
             return "; indent by spaces, not tabs"
-        if here and "{{" in here[0]:
-            return "; this looks like a template, as of Helm: render it first"
         if "expected <document start>" in str(error.problem):
             return "; put a line of --- between two objects"
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.api import API_VERSION, GROUP
 from trimtab.cli.failure import Failure
-from trimtab.cli.loading import metadata, sources
+from trimtab.cli.loading import helm, metadata, sources
 from trimtab.cli.loading.composer import Spot
 from trimtab.cli.loading.documents import Document, read
 from trimtab.cli.loading.location import path_of
@@ -79,6 +79,8 @@ class Manifests:
     flaws: list[Flaw] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    skipped: int = 0
+    """Files that speak of Trimtab and were left out all the same: Helm templates."""
 
     def of(self, kind: str) -> list[Manifest]:
         return [manifest for manifest in self.ours if manifest.kind == kind]
@@ -97,17 +99,10 @@ def load(paths: Sequence[str], namespace: str) -> Manifests:
     problems: list[str] = []
     for source in sources.sources(paths, problems):
         found.sources.append(source.shown)
-        text = ""
         try:
-            text = sources.text(source)
-            for document in read(text):
+            content = sources.content(source)
+            for document in _documents(found, source, content, problems):
                 _Reading(found, source, document, namespace).sort()
-        except MalformedError as error:
-            said = f"{source.shown}: {error}"
-            if source.found and (f"{GROUP}/" not in text or "{{" in text):
-                found.notes.append(f"{said}; ignored")
-            else:
-                problems.append(said)
         except OSError as error:
             problems.append(f"{source.shown}: {error.strerror or error}")
         except ValueError as error:  # a path that no system takes
@@ -116,6 +111,29 @@ def load(paths: Sequence[str], namespace: str) -> Manifests:
         raise Failure("\n".join(problems), 2)
     _refuse_doubles(found)
     return found
+
+
+def _documents(found: Manifests, source: Source, content: bytes, problems: list[str]) -> list[Document]:
+    """All documents of a file, or none: then a note or a problem tells why."""
+    text = ""
+    try:
+        text = sources.text(content)
+        return list(read(text))
+    except MalformedError as error:
+        said = f"{source.shown}: {error}"
+        ours = f"{GROUP}/".encode() in content.replace(b"\0", b"")  # which UTF-16 has between its letters
+        if helm.is_template(text, error):
+            line = helm.line_of(error)
+            said = f"{source.shown}: {f'line {line} ' if line else ''}{helm.ADVICE}"
+            found.skipped += ours and source.found
+        elif ours or not source.found:
+            problems.append(said)
+            return []
+    if source.found:
+        found.notes.append(f"{said}; skipped")
+    else:
+        problems.append(said)
+    return []
 
 
 @dataclass(slots=True)

@@ -55,16 +55,19 @@ def _walk(folder: str) -> list[str]:
     return sorted(found, key=lambda file: Path(file).parts)
 
 
-def text(source: Source) -> str:
-    """What the file holds.
+def content(source: Source) -> bytes:
+    """What the file holds, or one byte more than it may."""
+    if source.path == STDIN:
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with Path(source.path).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def text(content: bytes) -> str:
+    """What was read, as text.
 
     :raises MalformedError: it is too large, or not UTF-8.
     """
-    if source.path == STDIN:
-        content = sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        with Path(source.path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise MalformedError(f"larger than {MAX_BYTES // 2**20} MiB; split it into several files")
     try:

@@ -89,7 +89,10 @@ def test_a_gate_is_measured_from_the_waves_start_on_its_interval() -> None:
     clockwork.run(scene())
 
 
-@pytest.mark.parametrize(("ahead", "first"), [(0.0, 60.0), (45.0, 60.0), (500.0, 500.0)])
+@pytest.mark.parametrize(
+    ("ahead", "first"),
+    [(0.0, 60.0), (45.0, 60.0), (500.0, 500.0), pytest.param(-3600.0, -3540.0, id="clocks went back")],
+)
 def test_the_initial_delay_counts_from_the_waves_start_whenever_we_began_to_look(
     ahead: float, first: float
 ) -> None:

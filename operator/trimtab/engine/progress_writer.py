@@ -48,8 +48,8 @@ class ProgressWriter:
         meta, said = source.item.metadata, source.item.status.get("observedGeneration")
         if made.progress == source.progress or (source.kind == POLICY and said != meta.generation):
             return None
-        at = self._written.get(source.uid, 0.0) + SETTLE_SECONDS
-        return at if at > self.clock() else None
+        at = self._written.get(source.uid, 0.0)
+        return at + SETTLE_SECONDS if 0 <= self.clock() - at < SETTLE_SECONDS else None
 
     async def write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
         """Put it into status, over the object that was looked at.

@@ -157,7 +157,8 @@ class Runner:
 
     async def _follow(self, subject: Subject, gate: Gate) -> None:
         loop = asyncio.get_running_loop()
-        delay = subject.started_at + gate.initial_delay - self._clock()
+        since = max(self._clock() - subject.started_at, 0.0)  # less than nothing: clocks went back
+        delay = gate.initial_delay - since
         due = loop.time() + max(delay, 0.0) + _spread(subject, gate)
         measurement, begun = Measurement("Pending"), self._clock()
         while True:

@@ -16,7 +16,17 @@ DENIED = errors.InvalidError(
 QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: q, requested: configmaps=1")
 TOO_LARGE = errors.of(413, "RequestEntityTooLarge", "limit is 3145728")
 BROKEN = errors.of(500, "InternalError", "failed calling webhook: EOF")
-REFUSALS = (DENIED, QUOTA, TOO_LARGE, BROKEN, errors.InvalidError(400, "BadRequest", "denied by a webhook"))
+WEBHOOK = "admission webhook 'scanner' denied the request: looks like a secret"
+SILENT = errors.of(0, "NoAnswer", "TimeoutError: a webhook took longer than a write may")
+REFUSALS = (
+    DENIED,
+    QUOTA,
+    TOO_LARGE,
+    BROKEN,
+    *(errors.of(code, "", WEBHOOK) for code in (400, 401, 404, 405, 409, 410, 418, 429, 503, 504)),
+    SILENT,
+)
+"""A webhook denies with any code that it likes, or answers too late."""
 
 Rule = Callable[[str, Body | None, dict[str, str]], errors.ApiError | None]
 """Of an object's name, what is there and what would be."""

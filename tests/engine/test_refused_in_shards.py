@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from refusing import BROKEN, DENIED, REFUSALS, Refusing, named, new_objects, word
+from refusing import BROKEN, DENIED, REFUSALS, SILENT, Refusing, named, new_objects, word
 from simulation import HOME, Cluster, Operator, settled
 from trimtab.engine.delivery import MOST_TRIES
 from trimtab.kube import errors
@@ -77,6 +77,29 @@ async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> 
             await asyncio.sleep(0.1)
             assert minutes(cluster, "user-1") == number
             assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "WriteFailed")
+
+
+async def test_an_api_server_that_answers_nothing_blames_no_user(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, named("app-free-users-0", SILENT))
+
+    async def silence(*_: object) -> Body:
+        raise SILENT
+
+    async with Operator(cluster, api) as operator:
+        monkeypatch.setattr(api, "get", silence)
+        for number in range(8):
+            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        await asyncio.sleep(120)
+        assert {cluster.ready(USER_PREFERENCES, f"user-{number}") for number in range(8)} == {("", "")}
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
+
+        monkeypatch.undo()
+        api.rules.clear()
+        await operator.quiet()
+        assert [minutes(cluster, f"user-{number}") for number in range(8)] == [9] * 8
 
 
 async def test_few_tries_find_who_is_refused(cluster: Cluster) -> None:

@@ -80,6 +80,7 @@ def cluster() -> Cluster:
         QUOTA,
         errors.NotFoundError(404, "NotFound", "namespaces tenant not found"),
         errors.InvalidError(422, "Invalid", "denied by a policy"),
+        errors.ConflictError(409, "Conflict", "denied by a webhook"),
         errors.UnavailableError(500, "InternalError", "failed calling webhook"),
         BUSY,
     ],

@@ -176,11 +176,11 @@ class Delivery:
                     self._admitted(parcel.ref, user)
                 continue
             rest = [user for part in (some, *stack) for user in part]
-            if not self._is_final(parcel, failure, suspected=suspected):
+            if not await self._is_final(parcel, failure, suspected=suspected):
                 return self._wait(parcel, rest, failure)
             if not probed:
                 probed = True
-                if _is_of_the_object(failure) or not await self._takes(parcel, some, out):
+                if failure.reason == reasons.CONFLICT or not await self._takes(parcel, some, out):
                     return self._refuse(parcel, rest or [GROUP], failure)
                 some = [user for user in some if user in out]
             if len(some) == 1:
@@ -205,13 +205,17 @@ class Delivery:
                 return True
         return False
 
-    def _is_final(self, parcel: Parcel, failure: Failure, *, suspected: bool) -> bool:
-        """Whether nothing but another content, or somebody's help, will get it written."""
-        ref = parcel.ref
+    async def _is_final(self, parcel: Parcel, failure: Failure, *, suspected: bool) -> bool:
+        """Whether nothing but another content, or somebody's help, will get it written. An API server that answers
+        nothing else either is no user's matter, nor is one who keeps writing over a shard."""
+        ref, own = parcel.ref, parcel.ref in self.state.own_refs
         if failure.reason == reasons.CONFLICT:
-            return ref in self.state.own_refs
-        patient = not suspected and self.state.tries[ref] < PATIENCE - 1
-        return not failure.again or (not patient and (failure.status > 0 or ref in self.state.own_refs))
+            return own
+        if not failure.again:
+            return True
+        if not suspected and self.state.tries[ref] < PATIENCE - 1:
+            return False
+        return own or (not failure.raced and (failure.status > 0 or await self.writer.answers(ref)))
 
     # One write.
 
@@ -291,11 +295,6 @@ class Delivery:
     def _lacks(self, user: str, beside: Ref) -> bool:
         """Whether the user, or the group, lacks an entry in another object."""
         return any(user in users for ref, users in self.state.lacking.items() if ref != beside)
-
-
-def _is_of_the_object(failure: Failure) -> bool:
-    """Whether other content would be refused as well: there is no such namespace, or another's object is there."""
-    return failure.status == 404 or failure.reason == reasons.CONFLICT
 
 
 async def _all(works: Iterable[Awaitable[None]]) -> None:

@@ -33,13 +33,14 @@ _PASSING = (401, 408, 409, 410, 429)
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A write that did not happen. ``again`` says whether the same write may succeed by itself soon, ``status`` is the
-    API server's answer as an HTTP code (0: there was none)."""
+    API server's answer as an HTTP code (0: there was none), ``raced`` that another write came first."""
 
     write: Write
     reason: str
     message: str
     again: bool
     status: int = 0
+    raced: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -65,8 +66,8 @@ class Writer:
                     await self._delete(write.observed)
                     return None
                 return await self._apply(write)
-            except errors.ConflictError:
-                return await self._refresh(write)
+            except errors.ConflictError as error:
+                return await self._refresh(write, error)
             except errors.ApiError as error:
                 return _failure(write, error)
 
@@ -181,28 +182,38 @@ class Writer:
         await asyncio.gather(*(look(ref) for ref in recorded))
         return found
 
-    async def _refresh(self, write: Write) -> Failure | None:
-        """Somebody wrote first. Look at what is there now; the next plan decides anew."""
-        ref = _ref(write)
+    async def _refresh(self, write: Write, refused: errors.ConflictError) -> Failure:
+        """Look at what is there now. If it has changed, the next plan decides anew; else it is not the object that is
+        in conflict: a webhook denies with any code, and quotas have races of their own."""
+        ref, before = _ref(write), write.observed
         try:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
         except errors.NotFoundError:
-            if write.observed is not None:
-                self._outputs.forget(write.observed)
+            if before is None:
+                return _failure(write, refused)
+            self._outputs.forget(before)
         except errors.ApiError as error:
             return replace(_failure(write, error), again=True)
         else:
-            labels = body["metadata"].get("labels") or {}
-            if group_of(labels) is not None:
+            metadata = body["metadata"]
+            if before is not None and metadata["resourceVersion"] == str(before.version):
+                return _failure(write, refused)
+            if group_of(metadata.get("labels") or {}) is not None:
                 self._outputs.wrote(ref.kind, body)
-            elif write.observed is not None:
-                self._outputs.forget(write.observed)
-        return Failure(
-            write,
-            reasons.WRITE_FAILED,
-            f"{ref}: changed by somebody else meanwhile; trying again",
-            again=True,
-        )
+            elif before is not None:
+                self._outputs.forget(before)
+        message = f"{ref}: changed by somebody else meanwhile; trying again"
+        return Failure(write, reasons.WRITE_FAILED, message, again=True, raced=True)
+
+    async def answers(self, ref: Ref) -> bool:
+        """Whether the API server answers at all: reads of the same place, if not writes."""
+        try:
+            await self.live(ref)
+        except errors.UnavailableError as error:
+            return error.status > 0
+        except errors.ApiError:
+            return True
+        return True
 
     def _body(self, desired: Desired, have: Observed | None) -> Body:
         ref = desired.ref

@@ -38,7 +38,8 @@ from trimtab.engine.world import World
 class Case:
     """``source`` is as it was looked at. ``target`` and ``strategy`` are None while it is refused. ``scope`` are the
     groups that it is, or was, for, in the template's order; ``unprotected`` says that nothing is served yet. ``basis``
-    is a hash of what its effects follow from besides users: another one is another preview."""
+    is a hash of what its effects follow from besides users: another one is another preview. After ``again`` seconds it
+    is looked at again."""
 
     source: Source
     target: Content | None = None
@@ -48,6 +49,7 @@ class Case:
     scope: tuple[str, ...] = ()
     unprotected: bool = False
     basis: str = ""
+    again: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Cases:
             return await self._policy(key, source, judgement)
         except RefusedError as error:
             verdict = refused(error.reason, error.message, error.violations)
-            return Case(source, refusal=verdict, scope=tuple(planned(source.progress)))
+            return Case(source, refusal=verdict, scope=tuple(planned(source.progress)), again=error.seconds)
 
     def _recovered(self, key: TemplateKey, source: Source) -> Source:
         """The source with what its status has lost, as far as groups can tell: somebody wiped it, or a strategy was

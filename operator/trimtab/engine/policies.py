@@ -22,7 +22,7 @@ from trimtab.engine.observed import AnyObject
 from trimtab.engine.preferences import TemplateKey
 from trimtab.engine.snapshots import Snapshots, template_labels
 from trimtab.engine.templates import unsupported_message
-from trimtab.engine.vault import TooLargeError
+from trimtab.engine.vault import NotStoredError, TooLargeError
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,18 @@ COMPILED = 4
 
 
 class RefusedError(ValueError):
-    """A policy or its strategy that cannot be rolled out."""
+    """A policy or its strategy that cannot be rolled out; after ``seconds`` it is looked at again without an edit."""
 
-    def __init__(self, reason: str, message: str, violations: Sequence[Violation] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        violations: Sequence[Violation] = (),
+        seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason, self.message, self.violations = reason, message, tuple(violations)
+        self.seconds = seconds
 
     @classmethod
     def by(cls, violations: Sequence[Violation]) -> RefusedError:
@@ -80,8 +87,8 @@ class Policies:
     async def keep(self, item: AnyObject, schema: Schema) -> None:
         """Make sure that the content's snapshot exists.
 
-        :raises trimtab.kube.errors.ApiError: it could not be stored.
-        :raises RefusedError: it never can be.
+        :raises trimtab.kube.errors.ApiError: it could not be stored, and that may pass.
+        :raises RefusedError: the API server refuses it, or it is too large.
         """
         meta = item.metadata
         place = TemplateKey(meta.namespace, self.content(item).snapshot or "")
@@ -93,6 +100,8 @@ class Policies:
         except TooLargeError as error:
             message = f"{error}; shorten its values or split the policy"
             raise RefusedError.by([Violation("spec", "policy", "size", message)]) from None
+        except NotStoredError as error:
+            raise RefusedError(reasons.WRITE_FAILED, str(error), seconds=error.seconds) from None
 
     async def spec(self, place: TemplateKey) -> PolicyRolloutSpec | None:
         """A stored policy's content, or None if it is gone or unreadable (which is logged).

@@ -140,7 +140,8 @@ class Rollouts:
         self.watching.follow(key, source, case, measure=made.measure)
         await self.answers.tell(made.answers)
         await self.audit.tell(source, source.progress.transitions, self.clock())
-        return [at for at in (made.wake_at, delayed) if at is not None]
+        again = self.clock() + case.again if case.again is not None else None
+        return [at for at in (made.wake_at, delayed, again) if at is not None]
 
     # Seeing.
 

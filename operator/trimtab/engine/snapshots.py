@@ -19,9 +19,10 @@ import msgspec
 from trimtab.core import naming
 from trimtab.core.snapshot import Part, Spec, Taken
 from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine.backoff import LASTING_SECONDS, doubled
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
 from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.vault import Content, TooLargeError, Vault
+from trimtab.engine.vault import Content, NotStoredError, TooLargeError, Vault
 from trimtab.engine.world import World
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body, MetaOnly
@@ -32,8 +33,21 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 20.0
 UNREAD_SECONDS = 30.0
 """How long a snapshot that could not be read is not asked for again."""
+PATIENCE_SECONDS = 10.0
+"""How long what may pass keeps a snapshot from being stored before whoever asks for it is refused."""
 SEEN_SECONDS = 600.0
 """How long the word of a look at a stored snapshot is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A snapshot that could not be stored ``tries`` times in a row, the first time at ``since``, and is not tried
+    before ``due``."""
+
+    said: str
+    tries: int
+    since: float
+    due: float
 
 
 @dataclass(slots=True)
@@ -57,6 +71,8 @@ class Snapshots:
     """Those that could not be read: when, and whether they were there."""
     _foreign: dict[TemplateKey, str] = field(default_factory=dict)
     """The uid of those with Trimtab's labels that Trimtab did not make."""
+    _refused: dict[TemplateKey, _Refused] = field(default_factory=dict)
+    """Those that the API server refuses to store."""
     _leaving: set[TemplateKey] = field(default_factory=set)
     """Snapshots whose deletion is under way."""
 
@@ -91,7 +107,8 @@ class Snapshots:
 
         For :data:`FRESH_SECONDS` it is not pruned: whoever asks for it still has to write down that it is needed.
 
-        :raises trimtab.kube.errors.ApiError: it could not be stored.
+        :raises trimtab.kube.errors.ApiError: it could not be stored, and that may pass.
+        :raises NotStoredError: the API server refuses it.
         :raises TooLargeError: it never can be.
         """
         self._fresh[place.name] = _now()
@@ -105,10 +122,28 @@ class Snapshots:
         same = known is not None and known.sealed == wanted.sealed
         if same and _now() - at < SEEN_SECONDS and self.has(place) and self._uid(place) in (uid, ""):
             return
-        await self._ensure(place, wanted)
+        refused = self._refused.get(place)
+        if refused is not None and refused.due > _now():
+            raise NotStoredError(place, refused.said, refused.due - _now())
+        try:
+            await self._ensure(place, wanted)
+        except errors.ApiError as error:
+            self._refuse(place, error)
+            raise
+        self._refused.pop(place, None)
         if self._unread.pop(place, None) is not None:  # groups may have waited for it
             for group in self.world.groups_of(TemplateKey(place.namespace, wanted.owner)):
                 self.world.enqueue_group(group)
+
+    def _refuse(self, place: TemplateKey, error: errors.ApiError) -> None:
+        """:raises NotStoredError: it is refused for good, or has been for long."""
+        before, now = self._refused.get(place), _now()
+        tries, since = (before.tries + 1, before.since) if before is not None else (0, now)
+        lasts = errors.lasts(error) or now - since > PATIENCE_SECONDS
+        delay = doubled(1.0, tries, LASTING_SECONDS) if lasts else 0.0
+        self._refused[place] = _Refused(str(error), tries if lasts else 0, since, now + delay)
+        if lasts:
+            raise NotStoredError(place, str(error), delay) from None
 
     async def restore(self, key: TemplateKey, needed: Container[str]) -> None:
         """Write back what is needed of a template and was deleted or replaced, as far as its content is known here.
@@ -284,6 +319,9 @@ class Snapshots:
         self._fresh = {name: at for name, at in self._fresh.items() if now - at < FRESH_SECONDS}
         self._unread = {
             place: tried for place, tried in self._unread.items() if now - tried[0] < UNREAD_SECONDS
+        }
+        self._refused = {
+            p: refused for p, refused in self._refused.items() if now - refused.due < FRESH_SECONDS
         }
         self._foreign = {place: uid for place, uid in self._foreign.items() if self._uid(place) == uid}
         for place, content in list(self._known.items()):

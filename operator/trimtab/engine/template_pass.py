@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
@@ -13,6 +14,7 @@ from trimtab.engine.listings import told
 from trimtab.engine.pointers import Listed
 from trimtab.engine.policies import Policies
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.refusals import NEVER
 from trimtab.engine.snapshots import FRESH_SECONDS, Snapshots
 from trimtab.engine.sources import Sources
 from trimtab.engine.templates import Judgement, Templates, ready_verdict, rollout_verdict
@@ -51,6 +53,9 @@ class TemplatePass:
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
         judgement = await self.templates.judge(key)
+        if judgement is not None and judgement.until < NEVER:
+            delay = max(judgement.until - asyncio.get_running_loop().time(), 0.0)
+            self.world.queue.add_after(Work("template", key), key.namespace, delay)
         changed = self._seen.get(key) != _content(judgement)
         if changed:
             self._collisions_again(key)
@@ -59,13 +64,13 @@ class TemplatePass:
         wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
         unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
         self._send(key, judgement, wanted, unserved, changed=changed)
-        await self.snapshots.restore(key, self._needed(key))
-        await self._prune(key, gone=judgement is None)
         if judgement is not None:
             self._seen[key] = _content(judgement)
             self._say(key, judgement, wanted)
         else:
             self._seen.pop(key, None)
+        await self.snapshots.restore(key, self._needed(key))
+        await self._prune(key, gone=judgement is None)
 
     def _send(
         self,

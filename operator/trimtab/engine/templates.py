@@ -32,9 +32,10 @@ from trimtab.core.steps import Steps, finished
 from trimtab.core.strategy import compile_strategy
 from trimtab.engine.observed import AnyObject, group_of
 from trimtab.engine.preferences import GroupKey, TemplateKey
+from trimtab.engine.refusals import NEVER
 from trimtab.engine.slices import Slices
 from trimtab.engine.snapshots import Snapshots, template_labels
-from trimtab.engine.vault import TooLargeError
+from trimtab.engine.vault import NotStoredError, TooLargeError
 from trimtab.engine.world import World, lets_in
 from trimtab.kube.resources import OUTPUTS
 
@@ -85,13 +86,14 @@ Beside = tuple[tuple[str, PolicyRolloutSpec], ...]
 @dataclass(slots=True)
 class Judgement:
     """What a template's present spec comes to; ``accepted`` is None while it is refused, ``beside`` are the policies
-    in force if that is because of them."""
+    in force if that is because of them. ``until``: when it is judged again without an edit (the event loop's time)."""
 
     uid: str
     generation: int
     verdict: Verdict
     accepted: Served | None
     beside: Beside | None = None
+    until: float = NEVER
 
 
 async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
@@ -138,6 +140,7 @@ class Templates:
             item is not None
             and (known.uid, known.generation) == (item.metadata.uid, item.metadata.generation)
             and not self.collided(known)
+            and asyncio.get_running_loop().time() < known.until
             and (known.beside is None or known.beside == await self._beside(key))
             and (
                 known.accepted is None
@@ -149,6 +152,7 @@ class Templates:
         meta = item.metadata
         verdict, schema = await self._examine(item)
         accepted = beside = None
+        until = NEVER
         if schema is not None:
             name = self._name(item)
             if (
@@ -163,10 +167,15 @@ class Templates:
                     await self._store(key, name, item.spec, meta.generation)
                 except TooLargeError as error:
                     verdict = _too_large(error)
+                except NotStoredError as error:
+                    verdict = refused(
+                        reasons.WRITE_FAILED, f"{error}; what was accepted before stays in force"
+                    )
+                    until = asyncio.get_running_loop().time() + error.seconds
                 else:
                     accepted = Served(schema, name)
                     self._remember(key, name, schema)
-        judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside)
+        judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside, until)
         self.judged[key] = judgement
         if verdict.ready == FALSE:
             log.warning("template refused", extra={"template": str(key), "reason": verdict.reason})

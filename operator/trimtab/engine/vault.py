@@ -29,6 +29,14 @@ class TooLargeError(ValueError):
     """Content that the API server cannot store."""
 
 
+class NotStoredError(ValueError):
+    """Content that the API server refuses to store; it is tried again after ``seconds``."""
+
+    def __init__(self, place: TemplateKey, said: str, seconds: float) -> None:
+        super().__init__(f"its content could not be stored as ControllerRevision {place}: {said}")
+        self.seconds = max(seconds, 0.05)
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What one snapshot holds: its public half, what is sensitive by path, and what is written beside them."""

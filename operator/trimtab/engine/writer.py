@@ -27,7 +27,6 @@ from trimtab.kube.resources import OUTPUTS
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
-_PASSING = (401, 408, 409, 410, 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +238,6 @@ def _ref(write: Write) -> Ref:
     return write.desired.ref if isinstance(write, Apply) else write.observed.ref
 
 
-def _lasts(error: errors.ApiError) -> bool:
-    """Whether a refusal is of this object (quota, policy, a namespace that goes or is gone) and stays until somebody
-    does something. What is asked of everybody, or of nobody a moment later, passes."""
-    return 400 <= error.status < 500 and error.status not in _PASSING
-
-
 def _others(body: Body) -> bool:
     """Whether anything but Trimtab's own apply has set a field of the object."""
     managers = body["metadata"].get("managedFields") or ()
@@ -268,4 +261,4 @@ def _failure(write: Write, error: errors.ApiError) -> Failure:
     # The API server's text for a rejected Secret may quote data; only its code and reason are repeated.
     detail = f"{error.status} {error.reason}" if ref.kind == "Secret" else str(error)
     message = f"{ref}: the API server refused the write: {detail}"
-    return Failure(write, reasons.WRITE_FAILED, message, again=not _lasts(error), status=error.status)
+    return Failure(write, reasons.WRITE_FAILED, message, again=not errors.lasts(error), status=error.status)

@@ -50,6 +50,15 @@ class ForeignError(UnavailableError):
     """A success that is not an API server's: no JSON, or not what was asked for. Something else answers there."""
 
 
+_PASSING = (401, 408, 409, 410, 429)
+
+
+def lasts(error: ApiError) -> bool:
+    """Whether a refusal is of this object (quota, policy, a namespace that goes or is gone) and stays until somebody
+    does something. What is asked of everybody, or of nobody a moment later, passes."""
+    return 400 <= error.status < 500 and error.status not in _PASSING
+
+
 _TOO_LARGE = ("request is too large", "trying to send message larger than max")
 """What etcd, and the client of it in an API server, say."""
 

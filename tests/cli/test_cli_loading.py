@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from written import TEMPLATE, Call, Write, preference
 
 from trimtab import crd
 from trimtab.api import KINDS
 from trimtab.cli.loading.structural import RULES
+from trimtab.cli.loading.times import is_time
 
 
 @pytest.mark.parametrize(
@@ -24,8 +28,14 @@ from trimtab.cli.loading.structural import RULES
         ("namespace: team}", 'labels: {a: "b c"}}', "metadata.labels.a: must be letters"),
         ("namespace: team}", "labels: {-a: b}}", "metadata.labels.-a: is no key"),
         ("namespace: team}", "annotations: {a: 1}}", "metadata.annotations.a: must be text, got 1 -> quote it"),
-        ("namespace: team}", "creationTimestamp: yesterday}", "metadata.creationTimestamp: must match"),
-        ("namespace: team}", "finalizers: [a b]}", "metadata.finalizers[0]: is no name"),
+        ("namespace: team}", "creationTimestamp: yesterday}", "metadata.creationTimestamp: must be a time, as 2026-01-31T12:00:00Z, got \"yesterday\" -> correct it"),
+        ("namespace: team}", "creationTimestamp: '2026-02-30T00:00:00Z'}", "metadata.creationTimestamp: must be a time"),
+        ("namespace: team}", "finalizers: [a b]}", 'metadata.finalizers[0]: "a b" is no key'),
+        ("namespace: team}", "generateName: A_b-}", 'metadata.generateName: must be lower-case letters, digits, - and . (at most 253), a letter or digit first and last, got "A_b-"'),
+        ("namespace: team}", "managedFields: [1]}", "metadata.managedFields[0]: must be an object, got 1"),
+        ("namespace: team}", "managedFields: [{Manager: x}]}", "metadata.managedFields[0].Manager: is not a field -> remove it or correct its name; did you mean manager?"),
+        ("namespace: team}", "ownerReferences: [{apiVersion: v1, kind: Pod, name: '', uid: u}]}", "metadata.ownerReferences[0].name: must have at least 1 character"),
+        ("namespace: team}", "ownerReferences: [{apiVersion: a/b/c, kind: Pod, name: p, uid: u}]}", "metadata.ownerReferences[0].apiVersion: must be a version, or a group and a version (apps/v1), got \"a/b/c\""),
         ("spec:\n", "Spec: {}\nspec:\n", "Spec: is not a field"),
         ("{name: pro}", "{name: no}", "spec.groups[1].name: must be text, got false -> quote it"),
         ("{name: pro}", "pro", "spec.groups[1]: must be an object with name, got text"),
@@ -49,6 +59,23 @@ def test_a_null_is_a_field_that_is_not_there(trimtab: Call, write: Write) -> Non
         TEMPLATE.replace("namespace: team}", "namespace: team, labels: null, creationTimestamp: null}")
     )
     assert trimtab("validate", path).code == 0
+
+
+def test_an_object_may_leave_its_name_to_the_cluster(trimtab: Call, write: Write) -> None:
+    unnamed = preference("ann", more=", user: ann").replace("{name: ann", "{generateName: prefs-")
+    other = preference("bob", more=", user: bob").replace("{name: bob", "{generateName: prefs-")
+
+    answer = trimtab("validate", write(TEMPLATE, unnamed, other))
+
+    assert answer.code == 0
+    assert "UserPreference prefs-00001: a cluster completes generateName by other characters" in answer.err
+
+
+@given(st.datetimes(), st.sampled_from(["Z", "+01:00", "-24:00"]))
+def test_every_time_as_written_by_programs_is_taken(when: datetime, zone: str) -> None:
+    assert is_time(when.isoformat() + zone)
+    assert not is_time(when.isoformat(" ") + zone)
+    assert not is_time(when.isoformat() + zone.lower()) or zone != "Z"
 
 
 def test_every_rule_of_the_crds_on_one_object_is_checked_offline() -> None:

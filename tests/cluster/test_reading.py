@@ -151,6 +151,12 @@ CHANGES: list[tuple[str, Any]] = [
     ("metadata.namspace", "x"), ("metadata.uid", 1), ("metadata.generation", "x"), ("metadata.creationTimestamp", None),
     ("metadata.creationTimestamp", "yesterday"), ("metadata.creationTimestamp", "2020-01-01T00:00:00Z"), ("metadata.finalizers", ["a b"]),
     ("metadata.finalizers", ["x.io/a"]), ("metadata.ownerReferences", [{"name": "x"}]), ("metadata.labels", []), ("metadata", []),
+    *(("metadata.creationTimestamp", f"2020-{rest}") for rest in ("02-30T00:00:00Z", "01-01t00:00:00z", "01-01T24:00:00Z", "01-01T0:00:00,5+24:00")),
+    *(("metadata.generateName", name) for name in ("a-", "-", "A", "a.-", "a" * 254, 1)), ("metadata", {"generateName": "a-"}),
+    ("metadata.managedFields", [1]), ("metadata.managedFields", [{"bogus": 1}]), ("metadata.managedFields", [{"time": "x"}]),
+    *(("metadata.ownerReferences", [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u", **more}])
+      for more in ({}, {"name": ""}, {"apiVersion": "a/b/c"}, {"apiVersion": "a/"}, {"kind": "Event"}, {"controller": 1})),
+    ("metadata.ownerReferences", [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": uid, "controller": True} for uid in "uv"]),
     ("Spec", {}), ("data", {}), ("spec", None), ("spec", []), ("spec.keys", None), ("spec.keys", {}), ("spec.groups", [None]),
     ("spec.groups", [{"name": "a", "max_users": 1}]), ("spec.groups", [{"name": "a", "maxUsers": 1.5}]),
     *(("spec.groups", [{"name": "a", "maxUsers": number}]) for number in (0, -1, 1, 2**31 - 1, 2**31, 2**63, "1", True, None, 1.0)),

@@ -203,16 +203,16 @@ class _Reading:
         kind, meta = str(body["kind"]), body.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else None
         subject = f"{kind} {name[:253]}" if isinstance(name, str) else kind
-        if isinstance(meta, dict) and kind == "RolloutAction" and not name and meta.get("generateName"):
-            # As the API server would, so that several of them are no doubles.
-            meta = meta | {"name": f"{meta['generateName']}{len(self.found.ours)}"}
         wrong = [*(_header_problems(body) if ours else ())] or list(metadata.problems(meta))
         self._flawed(place, subject)
         for violation in wrong:
             self._refuse(place, subject, body, violation)
         if wrong or self.document.flaws or not isinstance(meta, dict):
             return
-        kept = metadata.stored(meta)
+        kept = metadata.stored(metadata.named(meta, len(self.found.ours)))
+        if ours and not name and kind != "RolloutAction":
+            message = f"{kind} {kept['name']}: a cluster completes generateName by other characters"
+            self.found.notes.append(f"{place}: {message}")
         if ours:
             kept["namespace"] = meta.get("namespace") or self.namespace
         home = kept["namespace"] if ours else ""

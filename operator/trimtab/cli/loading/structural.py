@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from trimtab.cli.loading.times import is_time
 from trimtab.core.nearest import nearest
 from trimtab.core.problems import Violation
 from trimtab.core.text import short
@@ -143,6 +144,8 @@ def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation
 def _text(value: str, schema: JsonSchema, path: str) -> Iterator[Violation]:
     long = list(_bounds(len(value), schema, path, "Length", "characters"))
     yield from long
+    if schema.get("format") == "time" and not is_time(value):
+        yield _wrong(path, "time", f"must be a time, as 2026-01-31T12:00:00Z, got {short(value)}; correct it")
     pattern = schema.get("pattern")
     if pattern is not None and not long and _pattern(pattern).search(value) is None:
         yield _wrong(

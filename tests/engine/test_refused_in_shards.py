@@ -52,6 +52,10 @@ async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, err
         for name in ("user-0", "new-evil"):
             assert cluster.ready(USER_PREFERENCES, name) == ("False", "WriteFailed")
             assert error.message in cluster.message(USER_PREFERENCES, name)
+        assert "the values of generation 1 stay in force" in cluster.message(USER_PREFERENCES, "user-0")
+        assert cluster.find_status("user-0")["accepted"]["values"] == {"session.minutes": 5}
+        assert "nothing is written for this user yet" in cluster.message(USER_PREFERENCES, "new-evil")
+        assert "accepted" not in cluster.find_status("new-evil")
         for name in ("user-1", "new-good", "user-3"):
             assert cluster.ready(USER_PREFERENCES, name) == ("True", "Accepted")
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
@@ -64,6 +68,37 @@ async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, err
         assert minutes(cluster, "new-evil") == 20
         assert cluster.ready(USER_PREFERENCES, "new-evil") == ("True", "Accepted")
         assert cluster.ready(USER_PREFERENCES, "user-0") == ("True", "Accepted")
+
+
+async def test_what_was_refused_is_not_what_was_accepted_last(cluster: Cluster) -> None:
+    """A preference that is not valid after one that was refused, and an operator that starts anew: the last good file
+    stays, and history never lists what was refused."""
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:
+        cluster.preference("user-0", EVIL)
+        await operator.quiet()
+        cluster.preference("user-0", {"session.minutes": 0})
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "Invalid")
+        assert minutes(cluster, "user-0") == 5
+    await settled(cluster)
+    assert minutes(cluster, "user-0") == 5
+    cluster.preference("user-0", {"session.minutes": 6})
+    await settled(cluster)
+    status = cluster.find_status("user-0")
+    assert [entry["values"] for entry in (status["accepted"], *status["history"])] == [
+        {"session.minutes": 6},
+        {"session.minutes": 5},
+    ]
+
+
+async def test_a_user_who_has_the_group_s_values_and_is_refused_is_told_that_they_stay(cluster: Cluster) -> None:
+    cluster.preference("new", {"session.minutes": 0})
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:
+        cluster.preference("new", EVIL)
+        await operator.quiet()
+        assert "what was written last for this user stays" in cluster.message(USER_PREFERENCES, "new")
 
 
 async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> None:

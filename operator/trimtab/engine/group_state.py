@@ -390,6 +390,17 @@ class GroupState:
             for kind in KINDS:
                 yield Ref(kind, own.namespace, own.name)
 
+    def has_files(self, user: str, observed: Callable[[Ref], Observed | None]) -> bool:
+        """Whether files of the user's, of whatever age, are where they belong."""
+        for ref in self.refs_of(user):
+            written, have = self.written.get(ref), observed(ref)
+            if written is None and (have is None or not self.owns(have)):
+                continue
+            data = written.data if written is not None else have.data if have is not None else {}
+            if any(ref in self.own_refs or in_shard(entry) == user for entry in data):
+                return True
+        return False
+
     def _desired_users(self, ref: Ref) -> Desired | None:
         user = self.own_refs.get(ref)
         if user is not None:

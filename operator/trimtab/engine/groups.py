@@ -191,7 +191,6 @@ class Groups:
             outcome = users.judge(view, preference, holds or preference, rules, rendered=rendered)
             if preference is holds:
                 state.set_user(preference, outcome)
-            accept(preference, outcome, view.schema.spec.users.history_limit)
             (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(preference.key)
             judged.append((preference, outcome))
         return judged
@@ -202,7 +201,7 @@ class Groups:
         """Make the touched objects as they should be; then say so."""
         barred = barred_from(self.world, state)
         if barred is not None:
-            told = [(p, users.blocked(o, reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
+            told = [(p, o.blocked(reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
             return
         refs, state.touched = state.touched, set()
@@ -357,13 +356,16 @@ class Groups:
         if not state.failed and not state.refusals:
             return judged
         told: Judged = []
+        leaving: set[str] = set().union(*state.surplus.values())
         for preference, outcome in judged:
             waits, failure = _waits(state, preference.user), state.refusals.of(preference.user)
             if waits is not None:  # judged again with the retry
                 state.later[preference.user] = preference.namespace
                 failure = failure or (None if waits.again else waits)
             if failure is not None and outcome.verdict.ready != FALSE:
-                told.append((preference, users.blocked(outcome, failure.reason, failure.message)))
+                has = preference.user in leaving or state.has_files(preference.user, self.world.outputs.get)
+                message = users.unwritten(preference, failure.message, has=has)
+                told.append((preference, outcome.blocked(failure.reason, message)))
             elif waits is None or outcome.verdict.ready == FALSE:
                 told.append((preference, outcome))
         return told
@@ -383,10 +385,12 @@ class Groups:
         return Verdict(FALSE, first.reason, first.message)
 
     async def _say(self, state: GroupState, verdict: Verdict | None, told: Judged) -> None:
-        """Offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
+        """Take into force what was written, and offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
         key = state.key
         async with self.slices.turn() as turn:
             for preference, outcome in told:
+                limit = state.view_of(preference.user).schema.spec.users.history_limit
+                accept(self.world.preferences.get(*preference.key), preference, outcome, limit)
                 self.verdicts.offer(preference, outcome)
                 await turn.over()
         if verdict is None:

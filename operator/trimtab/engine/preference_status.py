@@ -16,10 +16,16 @@ STORED_BYTES = 1024 * 1024
 object, with a third of what etcd takes left for metadata and messages."""
 
 
-def accept(preference: Preference, outcome: Outcome, history_limit: int) -> None:
-    """Take the outcome's inputs into force; what they supersede becomes history."""
-    new, old = outcome.inputs, preference.accepted
-    if new is None:
+def accept(preference: Preference | None, judged: Preference, outcome: Outcome, history_limit: int) -> None:
+    """Take the outcome's inputs, which were written, into force; what they supersede becomes history.
+
+    ``preference`` is what is known now of the one that was judged: perhaps it was edited while its files were written.
+    """
+    new = outcome.inputs
+    if new is None or preference is None or preference.uid != judged.uid:
+        return
+    old = preference.accepted
+    if old is not None and old.generation > new.generation:
         return
     if old is not None and (old.values, old.schema_version, old.group) == (
         new.values,

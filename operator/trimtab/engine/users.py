@@ -31,10 +31,9 @@ class Outcome:
     outside: bool = False
     inputs: Accepted | None = None
 
-
-def blocked(outcome: Outcome, reason: str, message: str) -> Outcome:
-    """The same outcome, told truthfully when its files could not be written."""
-    return replace(outcome, verdict=refused(reason, message))
+    def blocked(self, reason: str, message: str) -> Outcome:
+        """The same outcome where its files could not be written: its inputs are not in force."""
+        return replace(self, verdict=refused(reason, message), inputs=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +168,18 @@ def _kept(preference: Preference, problem: str) -> str:
         "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
     )
     return f"{problem} ({kept})"[:2048]
+
+
+def unwritten(preference: Preference, problem: str, *, has: bool) -> str:
+    """Why the user's files were not written, what the user has meanwhile, and what to do. ``has``: files are there."""
+    accepted = preference.accepted
+    if not has:
+        kept = "nothing is written for this user yet"
+    elif accepted is not None and accepted.generation != preference.generation:
+        kept = f"the values of generation {accepted.generation} stay in force"
+    else:
+        kept = "what was written last for this user stays"
+    return f"{problem}; {kept}. Change the values, or what refuses the write: it is tried again by itself"
 
 
 def in_force(view: GroupView, preference: Preference) -> Resolution:

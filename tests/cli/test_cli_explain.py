@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from written import TEMPLATE, Call, Write, preference
+import yaml
+from fake_cluster import FakeCluster
+from written import TEMPLATE, Answer, Call, Write, preference
+
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, USER_PREFERENCES
 
 
 def _keys(answer: object) -> dict[str, dict[str, object]]:
@@ -114,3 +120,72 @@ def test_a_template_that_is_refused_says_why(trimtab: Call, write: Write) -> Non
         answer = trimtab("explain", "app", *args, "-f", path, "-n", "team")
         assert answer.code == 1
         assert "error: " in answer.err
+
+
+# What a cluster's operator says counts, whatever it looks like from here.
+
+BEFORE = {"generation": 1, "group": "free", "values": {"session.minutes": 5}}
+
+
+def _said(status: str, reason: str, generation: int = 2) -> dict[str, Any]:
+    said = {"type": "Ready", "status": status, "reason": reason, "message": f"it is {reason}"}
+    return {"observedGeneration": generation, "conditions": [{**said, "observedGeneration": generation}]}
+
+
+def _live(cluster: FakeCluster, trimtab: Call, *args: str, status: Any, **spec: Any) -> Answer:
+    """Explain ann, whose spec (generation 2) sets 9 minutes, in a cluster whose operator has said that."""
+    cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
+    cluster.put(CONFIG_TEMPLATES, yaml.safe_load(TEMPLATE))
+    body = yaml.safe_load(preference("ann", "{session.minutes: 9}"))
+    body["metadata"]["generation"] = 2
+    body["spec"] |= spec
+    cluster.put(USER_PREFERENCES, {**body, "status": status})
+    return trimtab("explain", "app", "ann", "-n", "team", *args)
+
+
+@pytest.mark.parametrize("reason", ["WriteFailed", "Conflict", "TargetNotAllowed", "ContentUnreadable"])
+def test_while_a_write_is_refused_what_was_accepted_is_in_force_and_the_spec_waits(
+    cluster: FakeCluster, trimtab: Call, reason: str
+) -> None:
+    status = {**_said("False", reason), "accepted": BEFORE}
+    answer = _live(cluster, trimtab, "-o", "json", status=status)
+    told, minutes = answer.json, _keys(answer)["session.minutes"]
+    assert told["ready"] == {"status": "False", "reason": reason, "message": f"it is {reason}"}
+    assert (told["inForce"], told["acceptedGeneration"], told["waits"]) == ("accepted", 1, True)
+    assert (minutes["value"], minutes["waits"]) == (5, 9)
+
+    text = _live(cluster, trimtab, status=status).out
+    assert f"Ready=False ({reason}): it is {reason}" in text
+    assert "in force: what was accepted from generation 1; generation 2 waits" in text
+    assert "waits: 9" in text
+
+
+def test_a_newcomer_whose_write_is_refused_has_the_group_s_values(cluster: FakeCluster, trimtab: Call) -> None:
+    answer = _live(cluster, trimtab, "-o", "json", status=_said("False", "WriteFailed"))
+    assert (answer.json["inForce"], answer.json["waits"]) == ("group", True)
+    assert (_keys(answer)["session.minutes"]["value"], _keys(answer)["session.minutes"]["waits"]) == (20, 9)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [({}, "NotObserved"), ({**_said("True", "Accepted", 1), "accepted": BEFORE}, "Stale")],
+)
+def test_what_no_operator_has_looked_at_is_not_in_force(
+    cluster: FakeCluster, trimtab: Call, status: Any, reason: str
+) -> None:
+    answer = _live(cluster, trimtab, "-o", "json", status=status)
+    assert (answer.json["ready"]["status"], answer.json["ready"]["reason"]) == ("Unknown", reason)
+    assert _keys(answer)["session.minutes"]["value"] == (5 if status else 20)
+    assert _keys(answer)["session.minutes"]["waits"] == 9
+
+
+def test_what_the_operator_has_accepted_is_in_force(cluster: FakeCluster, trimtab: Call) -> None:
+    answer = _live(cluster, trimtab, "-o", "json", status=_said("True", "Accepted"))
+    assert (answer.json["inForce"], answer.json["waits"]) == ("spec", False)
+    assert _keys(answer)["session.minutes"]["value"] == 9
+
+
+def test_what_a_suspended_preference_would_change_waits(cluster: FakeCluster, trimtab: Call) -> None:
+    status = {**_said("True", "Suspended"), "accepted": BEFORE}
+    answer = _live(cluster, trimtab, "-o", "json", status=status, suspend=True)
+    assert (_keys(answer)["session.minutes"]["value"], _keys(answer)["session.minutes"]["waits"]) == (5, 9)

@@ -13,12 +13,12 @@ from written import TEMPLATE
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.cli.explain import _people
-from trimtab.cli.explained import Explained, to_dict
+from trimtab.cli.explained import Explained, of_preference, to_dict
 from trimtab.core.policy import compile_policy
-from trimtab.core.resolve import group_view, trace
+from trimtab.core.resolve import group_view
 from trimtab.core.schema import compile_template
-from trimtab.core.status import accepted, conditions
-from trimtab.engine.preferences import Preference, TemplateKey
+from trimtab.engine.preferences import PreferenceObject, read
+from trimtab.kube.port import ObjectMeta
 
 CALM = {
     "values": {"plugins": ["p"]},
@@ -39,14 +39,13 @@ def explained(values: dict[str, Any]) -> Explained:
     schema = compile_template("app", spec)
     said = PolicyRolloutSpec.model_validate({"templateRef": {"name": "app"}, "policy": CALM})
     view = group_view(schema, "free", [compile_policy("calm", said, schema)])
-    raw = msgspec.json.encode(values)
-    made = view.resolve(raw)
-    preference = Preference(
-        "team", "ann", "u1", 1, 1, "", TemplateKey("team", "app"), "free", "ann", None, raw, False
+    preference = read(
+        PreferenceObject(
+            ObjectMeta(name="ann", namespace="team"),
+            msgspec.Raw(msgspec.json.encode({"templateRef": {"name": "app"}, "group": "free", "values": values})),
+        )
     )
-    status = {"conditions": conditions(accepted(made.notices), 1, "2024-01-01T00:00:00Z", ())}
-    template = TemplateKey("team", "app")
-    return Explained(template, "free", view, preference, (), status, made, (), trace(view, made.own))
+    return of_preference(view, preference, {"ready": "True", "reason": "Accepted", "message": "fine"}, None)
 
 
 def told(what: Explained, key: str) -> Any:
@@ -147,6 +146,6 @@ def test_a_sensitive_value_that_is_locked_is_never_shown(capsys: pytest.CaptureF
 def test_whoever_is_in_conflict_has_the_group_s_values() -> None:
     what = explained({"plugins": ["u", "v"]})
 
-    assert [notice.reason for notice in what.resolution.notices] == ["PolicyConflict"]
+    assert not what.waits
     assert to_dict(what, ["plugins"])["inForce"] == "group"
     assert told(what, "plugins")["value"] == ["a", "p"]

@@ -137,11 +137,8 @@ def _of_user(trial: Trial, template: TemplateKey, user: str) -> Explained:
         )
     what = of_user(trial, claims[0], tuple(claims[1:]))
     if what is None:
-        status = trial.preference_status(*claims[0].key)
-        ready: dict[str, str] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
-        raise Failure(
-            f"{claims[0].namespace}/{claims[0].name}: {ready.get('message') or 'its group is not served'}"
-        )
+        message = trial.verdict(claims[0])["message"] or "its group is not served"
+        raise Failure(f"{claims[0].namespace}/{claims[0].name}: {message}")
     return what
 
 
@@ -192,7 +189,7 @@ def _people(what: Explained, names: list[str], *, detailed: bool) -> None:
     for violation in what.violations:
         if not detailed or violation.key == names[0]:
             say(f"refused: {finding(violation)}", style="red")
-    for warning in what.status.get("warnings", []):
+    for warning in what.warnings:
         if not detailed or warning.get("key") == names[0]:
             say(f"warning: {warning.get('key', '')}: {warning['message']}", style="yellow")
 
@@ -206,14 +203,12 @@ def _head(what: Explained) -> None:
         say(f"users without a preference: {where}")
     else:
         say(f"user {preference.user}: {where}, UserPreference {preference.namespace}/{preference.name}")
-        ready = what.ready
-        say(
-            f"Ready={ready.get('status', 'Unknown')} ({ready.get('reason', 'NotJudged')}): {ready.get('message', '')}"
-        )
-        if what.in_force == "accepted" and preference.accepted is not None:
-            say(f"in force: what was accepted from generation {preference.accepted.generation}")
+        say("Ready={ready} ({reason}): {message}".format(**what.ready))
+        waits = f"; generation {preference.generation} waits, see the notes" if what.waits else ""
+        if what.in_force == "accepted" and what.accepted is not None:
+            say(f"in force: what was accepted from generation {what.accepted.generation}{waits}")
         elif what.in_force == "group":
-            say("in force: the group's values")
+            say(f"in force: the group's values{waits}")
         for rival in what.rivals:
             say(
                 f"also claimed by UserPreference {rival.namespace}/{rival.name}, which is younger and does not count"
@@ -228,6 +223,7 @@ def _cells(what: Explained, name: str) -> tuple[str, ...]:
     if told.get("combined"):
         remarks.append("combined")
     remarks += _rules(told)
+    remarks += [f"waits: {_cut(_text(told['waits']))}"] if "waits" in told else []
     remarks += [f"{t}: {told[t]}" for t in ("merge", "setBy", "deprecated") if told.get(t)]
     remarks += [t for t in ("required", "sensitive") if told.get(t)]
     value = _text(told["value"]) if "value" in told else "-"
@@ -243,6 +239,8 @@ def _detail(what: Explained, name: str) -> None:
     row(made, "value", _text(told["value"]) if "value" in told else "unset")
     if "layer" in told:
         row(made, "set by", f"{told['layer']}: {told['object']}")
+    if "waits" in told:
+        row(made, "waits", _text(told["waits"]))
     for shadow in told.get("shadowed", ()):
         verb = "combined with" if told.get("combined") else "shadows"
         row(made, verb, f"{_text(shadow['value'])} from {shadow['layer']}: {shadow['object']}")

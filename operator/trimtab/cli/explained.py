@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from trimtab.core.effects import CONFLICT
 from trimtab.core.keys import Key
@@ -12,7 +14,7 @@ from trimtab.core.problems import Violation
 from trimtab.core.resolve import GroupView, Resolution, Trace, trace
 from trimtab.core.status import violation_fields
 from trimtab.engine import users
-from trimtab.engine.preferences import GroupKey, Preference, TemplateKey
+from trimtab.engine.preferences import Accepted, GroupKey, Preference, TemplateKey
 
 if TYPE_CHECKING:
     from trimtab.cli.offline import Trial
@@ -29,30 +31,27 @@ class Explained:
     group: str
     view: GroupView
     preference: Preference | None
-    rivals: tuple[Preference, ...]
-    status: dict[str, Any]
-    resolution: Resolution
-    violations: tuple[Violation, ...]
+    rivals: tuple[Preference, ...] = ()
+    warnings: tuple[dict[str, str], ...] = ()
+    violations: tuple[Violation, ...] = ()
     traces: dict[str, Trace] = field(default_factory=dict)
+    ready: dict[str, str] = field(default_factory=dict)
+    """The verdict on the preference: ready, reason, message. In a cluster it is what its operator says."""
+    in_force: str = "group"
+    """Whose values the user's own are: the ``spec``'s, those ``accepted`` before, or none but the ``group``'s."""
+    accepted: Accepted | None = None
+    """What was in force last of the preference."""
+    waiting: dict[str, Trace] = field(default_factory=dict)
+    """Keys of which the spec, which is not in force, makes something else."""
     refusal: str = ""
     """Why the template's present spec is refused, if it is: what was accepted before is served."""
     sealed: bool = False
     """Whether sensitive values of the template are not known here."""
 
     @property
-    def ready(self) -> dict[str, str]:
-        """The verdict on the preference: status, reason, message."""
-        return next((c for c in self.status.get("conditions", ()) if c["type"] == "Ready"), {})
-
-    @property
-    def in_force(self) -> str:
-        """Whose values the user's own are: the spec's, those accepted before, or none at all."""
-        if self.preference is None or self.ready.get("reason") in _OUTSIDE:
-            return "group"
-        if self.ready.get("status") == "True" and not self.preference.suspend:
-            conflict = any(notice.reason == CONFLICT for notice in self.resolution.notices)
-            return "group" if conflict else "spec"
-        return "accepted" if self.preference.accepted is not None else "group"
+    def waits(self) -> bool:
+        """Whether the spec would make something else of some key, and is not in force yet."""
+        return bool(self.waiting)
 
     def setter(self, layer: str) -> str:
         """The object that a layer stands for, with the place in it."""
@@ -92,6 +91,8 @@ class Explained:
             made["shadowed"] = self._setters(key, found.shadowed)
             if found.combined:
                 made["combined"] = True
+        if name in self.waiting:
+            made["waits"] = shown(key, self.waiting[name].value)
         made |= self._rule(key, found)
         made |= traits(key)
         return made
@@ -161,34 +162,60 @@ def traits(key: Key) -> dict[str, Any]:
 
 def of_user(trial: Trial, holder: Preference, rivals: tuple[Preference, ...]) -> Explained | None:
     """The user whom ``holder`` holds; None if their group is not served."""
-    key = holder.group_key
-    view = trial.view(key)
+    view = trial.view(holder.group_key)
     if view is None:
         return None
-    status = trial.preference_status(*holder.key)
-    ready: dict[str, str] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
-    if ready.get("reason") in _OUTSIDE:
-        resolution = Resolution(view.values, {})
-    elif ready.get("status") == "True" and not holder.suspend:
-        resolution = view.resolve(holder.values)
-    else:
-        resolution = users.in_force(view, holder)
-    own = resolution.own
-    wrong = () if holder.problem or holder.oversize else view.resolve(holder.values).violations
     refusal = _refusal(trial, holder.template)
+    return replace(
+        of_preference(view, holder, trial.verdict(holder), trial.accepted(holder)),
+        rivals=rivals,
+        warnings=tuple(trial.preference_status(*holder.key).get("warnings", ())),
+        refusal=refusal,
+        sealed=trial.sealed and bool(refusal),
+    )
+
+
+def of_preference(
+    view: GroupView, holder: Preference, ready: dict[str, str], accepted: Accepted | None
+) -> Explained:
+    """The user by the verdict on the preference that holds them, and what was accepted last of it."""
+    wanted = view.resolve(holder.values)
+    wrong = () if holder.problem or holder.oversize else wanted.violations
+    force = _in_force(ready, holder, accepted, wanted)
+    if force == "spec":
+        resolution = wanted
+    elif force == "accepted":
+        resolution = users.in_force(view, msgspec.structs.replace(holder, accepted=accepted))
+    else:
+        resolution = Resolution(view.values, {})
+    traces = trace(view, resolution.own)
+    settled = wrong or ready["reason"] in _OUTSIDE or (ready["ready"] == "True" and not holder.suspend)
     return Explained(
         holder.template,
         holder.group,
         view,
         holder,
-        rivals,
-        status,
-        resolution,
-        wrong,
-        trace(view, own),
-        refusal,
-        trial.sealed and bool(refusal),
+        traces=traces,
+        violations=wrong,
+        ready=ready,
+        in_force=force,
+        accepted=accepted,
+        waiting={} if settled else _differing(traces, trace(view, wanted.own)),
     )
+
+
+def _in_force(
+    ready: dict[str, str], preference: Preference, accepted: Accepted | None, wanted: Resolution
+) -> str:
+    if ready["reason"] in _OUTSIDE:
+        return "group"
+    if ready["ready"] == "True" and not preference.suspend:
+        return "group" if any(notice.reason == CONFLICT for notice in wanted.notices) else "spec"
+    return "accepted" if accepted is not None else "group"
+
+
+def _differing(now: dict[str, Trace], then: dict[str, Trace]) -> dict[str, Trace]:
+    return {name: found for name, found in then.items() if found.value != now[name].value}
 
 
 def of_group(trial: Trial, key: GroupKey) -> Explained | None:
@@ -196,10 +223,16 @@ def of_group(trial: Trial, key: GroupKey) -> Explained | None:
     view = trial.view(key)
     if view is None:
         return None
-    resolution = Resolution(view.values, {})
-    refusal, traces = _refusal(trial, key.template_key), trace(view, {})
-    sealed = trial.sealed and bool(refusal)
-    return Explained(key.template_key, key.group, view, None, (), {}, resolution, (), traces, refusal, sealed)
+    refusal = _refusal(trial, key.template_key)
+    return Explained(
+        key.template_key,
+        key.group,
+        view,
+        None,
+        traces=trace(view, {}),
+        refusal=refusal,
+        sealed=trial.sealed and bool(refusal),
+    )
 
 
 def _refusal(trial: Trial, template: TemplateKey) -> str:
@@ -218,18 +251,19 @@ def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
         **({"templateRefused": what.refusal} if what.refusal else {}),
     }
     if preference is not None:
-        ready = what.ready
+        ready = {"status": what.ready["ready"], "reason": what.ready["reason"], "message": what.ready["message"]}
         made |= {
             "user": preference.user,
             "preference": {"namespace": preference.namespace, "name": preference.name},
-            "ready": {name: ready[name] for name in ("status", "reason", "message") if ready.get(name)},
+            "ready": {name: text for name, text in ready.items() if text},
             "inForce": what.in_force,
+            "waits": what.waits,
             "violations": violation_fields([v for v in what.violations if v.key in names or len(names) != 1]),
-            "warnings": what.status.get("warnings", []),
+            "warnings": list(what.warnings),
             "otherClaims": [{"namespace": r.namespace, "name": r.name} for r in what.rivals],
         }
-        if preference.accepted is not None:
-            made["acceptedGeneration"] = preference.accepted.generation
+        if what.accepted is not None:
+            made["acceptedGeneration"] = what.accepted.generation
         made["suspended"] = preference.suspend
     made["keys"] = [what.key(name) for name in names]
     return made

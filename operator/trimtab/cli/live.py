@@ -24,6 +24,7 @@ _Any = dict[str, Any]
 async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | None) -> list[str]:
     """Put what the cluster holds into the trial; notes on what could not be read."""
     notes: list[str] = []
+    trial.live = True
     meta = template["metadata"]
     home, name = meta["namespace"], meta["name"]
     await _rivals(cluster, trial, template, notes)

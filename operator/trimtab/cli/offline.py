@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.cli import ready
 from trimtab.core.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
@@ -23,7 +24,14 @@ from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.membership import holder
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.pointers import components_of
-from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, TemplateKey
+from trimtab.engine.preferences import (
+    Accepted,
+    GroupKey,
+    Preference,
+    PreferenceObject,
+    TemplateKey,
+    read,
+)
 from trimtab.engine.sources import POLICY, TEMPLATE
 from trimtab.engine.statuses import Make, Statuses, Target
 from trimtab.engine.templates import Judgement, Served, ready_verdict
@@ -83,9 +91,13 @@ class Trial:
     """Groups serve what their RenderedGroups point to: how far rollouts are is not worked out here."""
     sealed: bool = False
     """What groups serve is known without its sensitive values."""
+    live: bool = False
+    """The objects are a cluster's: what its operator says of them counts, and this only says what is to be expected."""
     _engine: Engine = field(init=False)
     _said: _Said = field(default_factory=_Said)
     _given: dict[tuple[str, str], Body] = field(default_factory=dict)
+    _accepted: dict[tuple[str, str], Accepted | None] = field(default_factory=dict)
+    """What was in force of preferences as they were given"""
     _count: int = 0
 
     def __post_init__(self) -> None:
@@ -105,7 +117,9 @@ class Trial:
         if resource is USER_PREFERENCES:
             status = body.get("status")
             self._given[meta["namespace"], meta["name"]] = status if isinstance(status, dict) else {}
-            world.preferences.put(_as(kept, PreferenceObject))
+            item = _as(kept, PreferenceObject)
+            self._accepted[meta["namespace"], meta["name"]] = read(item).accepted
+            world.preferences.put(item)
         elif resource is CONFIG_TEMPLATES:
             world.templates.put(_as({**kept, "status": {}}, AnyObject))  # its verdict is worked out anew
         elif resource is POLICY_ROLLOUTS:
@@ -211,6 +225,16 @@ class Trial:
         if said is not None:
             return said
         return self._given[namespace, name]  # it says that already
+
+    def verdict(self, preference: Preference) -> dict[str, str]:
+        """``ready``, ``reason`` and ``message``: by the cluster's operator, or as it would say them."""
+        meta = {"generation": preference.generation if self.live else 0}
+        given = self._given[preference.key] if self.live else self.preference_status(*preference.key)
+        return ready.verdict(meta, given)
+
+    def accepted(self, preference: Preference) -> Accepted | None:
+        """What is in force of the preference while its spec is not."""
+        return self._accepted[preference.key] if self.live else preference.accepted
 
     def preference(self, namespace: str, name: str) -> Preference | None:
         """The preference as it is now, with what is in force."""

@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.cli.cluster import Cluster
 from trimtab.cli.failure import Failure
+from trimtab.cli.ready import verdict
 from trimtab.cli.status import Object, Standing
 from trimtab.core.nearest import nearest
 from trimtab.kube import errors
@@ -16,8 +17,6 @@ from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES
 
 MESSAGE = 300
-_UNSEEN = "no operator has looked at it yet; is `trimtab run` running?"
-_STALE = "the operator has not looked at its latest generation yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,9 @@ async def _rollouts(cluster: Cluster, scope: Scope, found: Standing) -> None:
             meta, status = body["metadata"], body.get("status") or {}
             name = ((body.get("spec") or {}).get("templateRef") or {}).get("name", "")
             if scope.template in (None, name):
-                verdict = _verdict(meta, status) | _progress(status)
+                told = _verdict(meta, status) | _progress(status)
                 place = {"namespace": meta["namespace"], "name": meta["name"], "template": name}
-                found.rollouts.append(place | verdict)
+                found.rollouts.append(place | told)
     except errors.ForbiddenError:
         found.notes.append("you may not list PolicyRollouts: they are left out")
 
@@ -129,8 +128,8 @@ def _user(scope: Scope, item: _Preference, troubled: set[tuple[str, str]], found
         return
     status = {"conditions": _decoded(item.status.get("conditions")) or []}
     status["observedGeneration"] = _decoded(item.status.get("observedGeneration")) or 0
-    verdict = _verdict({"generation": meta.generation}, status)
-    if verdict["ready"] == "True":
+    told = _verdict({"generation": meta.generation}, status)
+    if told["ready"] == "True":
         return
     found.users.append(
         {
@@ -139,7 +138,7 @@ def _user(scope: Scope, item: _Preference, troubled: set[tuple[str, str]], found
             "user": _decoded(item.spec.get("user")) or meta.name,
             "template": "/".join(template),
             "group": _decoded(item.spec.get("group")) or "",
-            **verdict,
+            **told,
         }
     )
 
@@ -154,14 +153,5 @@ def _decoded(raw: msgspec.Raw | None) -> Any:
 
 
 def _verdict(meta: Object, status: Object) -> Object:
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
-    if ready is None:
-        return {"ready": "Unknown", "reason": "NotObserved", "message": _UNSEEN}
-    seen = ready.get("observedGeneration", status.get("observedGeneration", 0))
-    if seen < meta.get("generation", 0):
-        return {"ready": "Unknown", "reason": "Stale", "message": _STALE}
-    return {
-        "ready": ready["status"],
-        "reason": ready["reason"],
-        "message": ready.get("message", "")[:MESSAGE],
-    }
+    found = verdict(meta, status)
+    return {**found, "message": found["message"][:MESSAGE]}

@@ -385,7 +385,8 @@ class Groups:
         return Verdict(FALSE, first.reason, first.message)
 
     async def _say(self, state: GroupState, verdict: Verdict | None, told: Judged) -> None:
-        """Take into force what was written, and offer the verdicts; the group's is None while nothing is known yet that its status does not say."""
+        """Take into force what was written, and offer the verdicts. The group's is None while nothing is known yet that
+        its status does not say."""
         key = state.key
         async with self.slices.turn() as turn:
             for preference, outcome in told:

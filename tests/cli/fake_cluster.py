@@ -100,7 +100,9 @@ class FakeCluster(Memory):
             return json.dumps({"status": {"userInfo": {"username": WHO}}}).encode()
         parts = path.split("/")
         if "namespaces" not in parts:
-            raise errors.InvalidError(400, "BadRequest", "field label not supported")  # as of servers before 1.31
+            raise errors.InvalidError(
+                400, "BadRequest", "field label not supported"
+            )  # as of servers before 1.31
         namespace = parts[parts.index("namespaces") + 1]
         plural, *name = parts[parts.index("namespaces") + 2 :]
         resource = _BY_PLURAL[plural]

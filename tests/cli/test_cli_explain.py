@@ -160,7 +160,9 @@ def test_while_a_write_is_refused_what_was_accepted_is_in_force_and_the_spec_wai
     assert "waits: 9" in text
 
 
-def test_a_newcomer_whose_write_is_refused_has_the_group_s_values(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_newcomer_whose_write_is_refused_has_the_group_s_values(
+    cluster: FakeCluster, trimtab: Call
+) -> None:
     answer = _live(cluster, trimtab, "-o", "json", status=_said("False", "WriteFailed"))
     assert (answer.json["inForce"], answer.json["waits"]) == ("group", True)
     assert (_keys(answer)["session.minutes"]["value"], _keys(answer)["session.minutes"]["waits"]) == (20, 9)

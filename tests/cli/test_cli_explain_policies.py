@@ -42,7 +42,9 @@ def explained(values: dict[str, Any]) -> Explained:
     preference = read(
         PreferenceObject(
             ObjectMeta(name="ann", namespace="team"),
-            msgspec.Raw(msgspec.json.encode({"templateRef": {"name": "app"}, "group": "free", "values": values})),
+            msgspec.Raw(
+                msgspec.json.encode({"templateRef": {"name": "app"}, "group": "free", "values": values})
+            ),
         )
     )
     return of_preference(view, preference, {"ready": "True", "reason": "Accepted", "message": "fine"}, None)

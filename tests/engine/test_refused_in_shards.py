@@ -92,7 +92,9 @@ async def test_what_was_refused_is_not_what_was_accepted_last(cluster: Cluster) 
     ]
 
 
-async def test_a_user_who_has_the_group_s_values_and_is_refused_is_told_that_they_stay(cluster: Cluster) -> None:
+async def test_a_user_who_has_the_group_s_values_and_is_refused_is_told_that_they_stay(
+    cluster: Cluster,
+) -> None:
     cluster.preference("new", {"session.minutes": 0})
     await settled(cluster)
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:

@@ -99,7 +99,9 @@ def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries:
                 verdict = ("False", "WriteFailed") if user in refused else ("True", "Accepted")
                 assert cluster.ready(USER_PREFERENCES, user) == verdict, user
                 status = cluster.find_status(user)
-                assert BAD not in str([status.get("accepted"), status.get("history")]), "it was never in force"
+                assert BAD not in str([status.get("accepted"), status.get("history")]), (
+                    "it was never in force"
+                )
 
             # an object is in the way for a while: who has a file keeps one
             api.rules = [content, *obstacle(chance)]

@@ -251,7 +251,11 @@ def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
         **({"templateRefused": what.refusal} if what.refusal else {}),
     }
     if preference is not None:
-        ready = {"status": what.ready["ready"], "reason": what.ready["reason"], "message": what.ready["message"]}
+        ready = {
+            "status": what.ready["ready"],
+            "reason": what.ready["reason"],
+            "message": what.ready["message"],
+        }
         made |= {
             "user": preference.user,
             "preference": {"namespace": preference.namespace, "name": preference.name},

@@ -40,6 +40,7 @@ class Group:
     waits: str = ""
     notes: tuple[WorkloadNote, ...] = ()
     contested: str = ""
+    by_others: bool = False
     looked_at: bool = True
 
     def serves(self, name: str) -> int:
@@ -115,6 +116,7 @@ class Place:
                 waits=group.waits,
                 notes=group.notes,
                 contested=group.contested,
+                by_others=group.by_others,
                 intent=wanted.get(name),
             )
             for name, group in self.groups.items()

@@ -65,6 +65,7 @@ CHOICES: tuple[tuple[int, tuple[tuple[Any, ...], ...]], ...] = (
     (2, (("health",), NAMES, ("Healthy", "Progressing", "Failed"))),
     (2, (("note",), NAMES, ("ChangedBack", "OnDelete", ""), (1, 2))),
     (1, (("contested",), NAMES, ("", "", "changed back 5 times in a row"))),
+    (1, (("by_others",), NAMES, (True, False))),
     (2, (("problem",), NAMES, ("", "the quota is exceeded"))),
     (1, (("exists",), NAMES, (True, True, False))),
     (1, (("looked_at",), NAMES, (True, True, False))),
@@ -208,7 +209,7 @@ class Story(Place):
             self.now += seconds
             for found in self.groups.values():
                 found.health, found.problem = "Healthy", ""
-                found.notes, found.contested = (), ""
+                found.notes, found.contested, found.by_others = (), "", False
             self.follow()
             self.measure("Successful")
             if look < looks - 1:
@@ -241,6 +242,9 @@ class Story(Place):
 
     def on_contested(self, name: str, contested: str) -> None:
         self.groups[name].contested = contested
+
+    def on_by_others(self, name: str, by_others: bool) -> None:
+        self.groups[name].by_others = by_others
 
     def on_exists(self, name: str, exists: bool) -> None:
         self.groups[name].exists = exists

@@ -72,9 +72,9 @@ def test_resume_goes_on_until_the_workload_is_looked_at_anew() -> None:
     assert place.phase == "Progressing"
 
 
-def test_a_deadline_that_passes_as_others_changed_workloads_back_pauses() -> None:
+def test_a_deadline_that_passes_as_others_changed_workloads_pauses() -> None:
     place = canary()
-    place.groups["a"].notes = (changed_back(1),)
+    place.groups["a"].by_others = True
     place.groups["a"].health = "Progressing"
     for _ in range(11):
         place.pass_time(60)
@@ -86,7 +86,7 @@ def test_a_deadline_that_passes_as_others_changed_workloads_back_pauses() -> Non
 
 def test_a_deadline_that_passes_for_another_reason_as_well_rolls_back() -> None:
     place = second()
-    place.groups["b"].notes = (changed_back(1),)
+    place.groups["b"].by_others = True
     place.groups["b"].health = place.groups["c"].health = "Progressing"
     for _ in range(11):
         place.pass_time(60)

@@ -134,6 +134,40 @@ async def test_a_workload_that_is_changed_back_is_restarted_again_told_and_not_q
     assert "quarantine" not in stage.status()
 
 
+@pytest.mark.parametrize("what", ["deleted", "recreated late", "missing", "paused"])
+async def test_a_deadline_that_passes_as_others_took_a_workload_away_pauses_and_quarantines_nothing(
+    stage: Stage, what: str
+) -> None:
+    async with Operator(stage.cluster) as operator:
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        if what == "missing":
+            stage.remove()
+            stage.cluster.template(said("loud", progressDeadline="1m"))
+            await asyncio.sleep(60)
+        elif what == "paused":
+            stage.controllers.seconds = 1e6
+            body = stage.body() or {}
+            stage.memory.put(WORKLOADS["Deployment"], {**body, "spec": {**body["spec"], "paused": True}})
+            stage.cluster.template(said("loud", progressDeadline="1m"))
+        else:
+            stage.cluster.template(said("loud", progressDeadline="1m"))
+            await until(operator, stage.cluster, "Soaking", *APP)
+            stage.remove()
+            await asyncio.sleep(50)
+        if what == "recreated late":
+            stage.controllers.seconds = 20
+            stage.create()
+        status = await until(operator, stage.cluster, "Paused", *APP)
+        assert (status["halt"]["reason"], status.get("quarantine")) == ("ChangedBack", None)
+        assert "Deployment music/web" in status["message"]
+
+        stage.controllers.seconds = 5
+        stage.create()
+        stage.cluster.act("Resume", "app", kind="ConfigTemplate")
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        assert stage.digest() is not None
+
+
 async def test_whoever_resets_a_workload_all_the_time_pauses_the_rollout_and_resume_tries_again(
     stage: Stage,
 ) -> None:

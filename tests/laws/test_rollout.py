@@ -202,7 +202,8 @@ def test_from_every_state_quiet_good_evidence_leads_to_an_end(scene: Any) -> Non
     assert story.phase in ENDS
     if story.phase == "Paused":
         halt = story.progress.halt
-        assert (story.strategy and story.strategy.paused) or (halt and halt.reason in ("Action", "Failed"))
+        by_people = halt and halt.reason in ("Action", "Failed", "ChangedBack")
+        assert by_people or (story.strategy and story.strategy.paused)
     if story.phase == "AwaitingApproval":
         assert any(wave.approval for wave in story.progress.waves)
     if story.phase in ("Succeeded", "RolledBack"):

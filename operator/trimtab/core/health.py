@@ -43,6 +43,8 @@ class Health:
     seen_at: float = 0.0
     note: str = ""
     """What people have to do themselves."""
+    by_others: bool = False
+    """Whether it is not well because somebody deleted or paused it, which says nothing of the revision."""
 
 
 def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
@@ -53,12 +55,12 @@ def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) 
     :func:`trimtab.core.pods.troubled` ones among them. Messages name pods, containers and reasons, never values.
     """
     if not found:
-        return Health("Progressing", "does not exist")
+        return Health("Progressing", "does not exist", by_others=True)
     meta = found["metadata"]
     generation = meta.get("generation") or 0
     status = found.get("status") or {}
     if meta.get("deletionTimestamp"):
-        return Health("Progressing", "is being deleted", generation)
+        return Health("Progressing", "is being deleted", generation, by_others=True)
     if digest is not None and not carries(digest_in(_spec(found).get("template") or {}), digest):
         return Health("Progressing", "its pod template is not of this revision yet", generation)
     if (status.get("observedGeneration") or 0) < generation:
@@ -73,9 +75,10 @@ def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) 
     given_up = _given_up(found)
     if given_up:
         return Health("Failed", given_up, generation)
-    hints = ["is paused (spec.paused), so its pods do not change"] if _spec(found).get("paused") else []
+    paused = bool(_spec(found).get("paused"))
+    hints = ["is paused (spec.paused), so its pods do not change"] if paused else []
     hints += [progress.message, *([trouble.message] if trouble else [])]
-    return Health("Progressing", "; ".join(hints), generation)
+    return Health("Progressing", "; ".join(hints), generation, by_others=paused)
 
 
 class _Progress(NamedTuple):

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -103,7 +104,7 @@ class HealthWatch:
                 seen_at = entry.pods_at if by_pods.state != verdict.state else seen_at
                 verdict = by_pods
         message = "; ".join(filter(None, (verdict.message, entry.refused)))
-        return Health(verdict.state, message, verdict.generation, True, seen_at, verdict.note)
+        return replace(verdict, message=message, seen_at=seen_at)
 
     def lacks(self, key: WorkloadKey, mark: str, after: int) -> int | None:
         """The version of the workload that is seen, if it is newer than ``after`` and does not carry the mark."""

@@ -81,10 +81,11 @@ class Sightings:
         if state is not None:
             problem = problem or next(iter(state.workload_problems), "")
         health: State = "Healthy"
-        message, noted = "", list[WorkloadNote]()
+        message, noted, stamps = "", list[WorkloadNote](), self.groups.workloads.stamps
+        by_others = state is not None and 0 < len(state.workload_problems) <= len(stamps.disturbed(key))
         if settled and state is not None and forward:
-            health, message, noted = self.watching.health(state)
-        lost = list(self.groups.workloads.stamps.lost(key)) if forward else []
+            health, message, noted, by_others = self.watching.health(state)
+        lost = list(stamps.lost(key)) if forward else []
         return GroupSeen(
             epoch=epoch,
             settled=settled,
@@ -94,6 +95,7 @@ class Sightings:
             waits=state.turn if state is not None else "",
             notes=(*notes(lost), *noted),
             contested=next((each.message for each in lost if each.given_up), ""),
+            by_others=by_others,
             intent=intent,
         )
 

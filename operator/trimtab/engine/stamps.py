@@ -49,6 +49,7 @@ class _Stamp:
     at: float = 0.0
     times: int = 0
     recreated: bool = False
+    missing: bool = False
     by: str = ""
 
 
@@ -94,7 +95,15 @@ class Stamps:
             if stamp.times > stamp.recreated:
                 yield Lost(key, _said(key, stamp), stamp.times > RESTAMPS)
 
+    def disturbed(self, group: GroupKey) -> set[WorkloadKey]:
+        """The group's workloads that are not there, or that others have recreated or changed back."""
+        return {key for key, stamp in self._of.get(group, {}).items() if stamp.missing or stamp.times}
+
     # One workload, as it was just read or written.
+
+    def gone(self, group: GroupKey, key: WorkloadKey, mark: str) -> None:
+        """It does not exist."""
+        self._stamp(group, key, mark).missing = True
 
     def saw(self, group: GroupKey, key: WorkloadKey, mark: str, version: int) -> None:
         """This version, as the watch has it, is dealt with."""
@@ -104,7 +113,7 @@ class Stamps:
     def holds(self, group: GroupKey, key: WorkloadKey, mark: str, found: Body) -> None:
         """It carries the mark."""
         stamp = self._stamp(group, key, mark)
-        stamp.uid, stamp.version, stamp.held = _uid(found), _version(found), True
+        stamp.uid, stamp.version, stamp.held, stamp.missing = _uid(found), _version(found), True, False
 
     def stamped(self, group: GroupKey, key: WorkloadKey, mark: str, answer: Body, now: float) -> None:
         self.holds(group, key, mark, answer)
@@ -118,7 +127,7 @@ class Stamps:
                 stamp.times = 0
             stamp.held, stamp.times, stamp.by = False, stamp.times + 1, _changed_by(found)
             stamp.recreated = stamp.times == 1 and stamp.uid != _uid(found)
-        stamp.version = max(stamp.version, _version(found))
+        stamp.version, stamp.missing = max(stamp.version, _version(found)), False
         early = now - stamp.at < PAUSE_SECONDS * (stamp.times - 1)
         return _said(key, stamp) if stamp.times > RESTAMPS or early else ""
 

@@ -45,10 +45,12 @@ class Watching:
 
     # Health.
 
-    def health(self, state: GroupState) -> tuple[State, str, list[WorkloadNote]]:
-        """The group's workloads on what it serves now: the worst of them, and what to know of them."""
+    def health(self, state: GroupState) -> tuple[State, str, list[WorkloadNote], bool]:
+        """The group's workloads on what it serves now: the worst of them, what to know of them, and whether all that
+        are not well are so by others' doing."""
         worst: tuple[State, str] = ("Healthy", "")
         notes = []
+        disturbed, by_others = self.workloads.stamps.disturbed(state.key), True
         for key, mark in self._marks(state).items():
             found = self._fresh(key, mark)
             if found.note:
@@ -56,8 +58,10 @@ class Watching:
                     WorkloadNote(workload=str(key), reason="OnDelete", message=f"{key}: {found.note}")
                 )
             if _WORST[found.state] < _WORST[worst[0]]:
-                worst = (found.state, found.message)
-        return (*worst, notes)
+                worst = (found.state, f"{key}: {found.message}")
+            if found.state != "Healthy":
+                by_others = by_others and (found.by_others or key in disturbed)
+        return (*worst, notes, by_others and worst[0] != "Healthy")
 
     def lost_stamp(self, state: GroupState) -> bool:
         """Whether a workload of the group is seen without its stamp: it has come back, or others changed it. Each

@@ -202,6 +202,8 @@ class Workloads:
                 self.stamps.stamped(group, key, digest, answer, _now())
         except errors.NotFoundError:
             self._restarting.pop(key, None)
+            if group is not None:
+                self.stamps.gone(group, key, digest)
             return f"{key} does not exist"
         except (errors.ForbiddenError, errors.InvalidError) as error:
             self._restarting.pop(key, None)

@@ -43,10 +43,10 @@ def halt(run: Run) -> bool:
     return False
 
 
-def changed_back(run: Run, name: str) -> bool:
-    """Whether others have changed a workload of the group back in this attempt."""
+def by_others(run: Run, name: str) -> bool:
+    """Whether the group is not well as others changed its workloads."""
     group = run.group(name)
-    return group is not None and any(note.reason == "ChangedBack" for note in group.notes)
+    return group is not None and group.by_others
 
 
 def _key(note: WorkloadNote) -> tuple[str, str]:

@@ -45,6 +45,9 @@ class GroupSeen:
     """What to know about its workloads."""
     contested: str = ""
     """Why a workload of it is not restarted any more: others keep changing its pod template back."""
+    by_others: bool = False
+    """Whether all that keeps it from being well is what others did to its workloads: they deleted, recreated or paused
+    them, or changed them back."""
     intent: Intent | None = None
     """What was wanted of it when it was looked at: to have settled there says nothing of another intent."""
 

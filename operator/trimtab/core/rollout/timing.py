@@ -109,7 +109,7 @@ def soak(run: Run) -> bool:
 
 def deadline(run: Run) -> bool:
     """A wave that is not well in time has failed, unless all that it lacks is a gate's word, or workloads that others
-    changed back: that pauses. A rollback that is late goes on."""
+    deleted, recreated, paused or changed back: that pauses. A rollback that is late goes on."""
     progress = run.progress
     if run.since(progress.moving_since) < run.deadline:
         return False
@@ -124,7 +124,7 @@ def deadline(run: Run) -> bool:
         run.change(moving_since=run.text)
         return True
     lacking = [*open_, *ill(run)]
-    if lacking and all(notes.changed_back(run, name) for name in lacking):
+    if lacking and all(notes.by_others(run, name) for name in lacking):
         run.halt("ChangedBack", words.late(run))
         return True
     silent = [status for status in waited if status.result != "Failed"]

@@ -58,7 +58,8 @@ class Watching:
                     WorkloadNote(workload=str(key), reason="OnDelete", message=f"{key}: {found.note}")
                 )
             if _WORST[found.state] < _WORST[worst[0]]:
-                worst = (found.state, f"{key}: {found.message}")
+                named = found.message.startswith("pod ")
+                worst = (found.state, found.message if named else f"{key}: {found.message}")
             if found.state != "Healthy":
                 by_others = by_others and (found.by_others or key in disturbed)
         return (*worst, notes, by_others and worst[0] != "Healthy")

@@ -18,10 +18,11 @@ STEPS = 1_500_000
 TOTAL_STEPS = 5 * STEPS
 """The same of all values of one layer of one document together, which are matched in one go."""
 
-_REPEAT = re.compile(r"\{\s*(\d{1,9})\s*(,\s*(\d{1,9})?\s*)?\}")
+_REPEAT = re.compile(r"\{\s*(\d+)\s*(,\s*(\d+)?\s*)?\}")
 _FLAGS = re.compile(r"\?([A-Za-z-]*)([:)])")
 _NAME = re.compile(r"\?P?<[^>]*>")
 _ESCAPE = re.compile(r"\\(?:[xuU]\{[^}]*\}|[pP](?:\{[^}]*\}|.)|.)", re.DOTALL)
+_POSIX = re.compile(r"\[:\^?[a-z]+:\]")
 _ENOUGH = MAX_STATES * 1_000
 _ANY, _SOME_OF_UNICODE, _MUCH_OF_UNICODE = 6, 20, 50
 _CASELESS = 3
@@ -97,10 +98,9 @@ def _class(pattern: str, at: int) -> tuple[int, int]:
     depth, size, ranges = 0, 1, 0
     while at < len(pattern):
         char = pattern[at]
-        if char == "[" and pattern[at + 1 : at + 2] == ":" and depth:
-            char, step = ":", 2  # as in [:alpha:], whose end then closes nothing that was opened
-            end = pattern.find(":]", at + 2)
-            step = end + 2 - at if end >= 0 else 2
+        posix = _POSIX.match(pattern, at) if depth else None
+        if posix:
+            step = len(posix[0])
         elif char == "[":
             depth, step = depth + 1, 1
             if pattern[at + 1 : at + 2] == "^":

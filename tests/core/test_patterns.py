@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from trimtab.api.config_template import ConfigTemplateSpec, KeySpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core import patterns
 from trimtab.core.keys import check, compile_key
+from trimtab.core.matchers import matcher
 from trimtab.core.policy import compile_policy
 from trimtab.core.problems import RejectedError, Violation
 from trimtab.core.resolve import group_view
@@ -189,3 +192,47 @@ def test_a_policy_whose_patterns_cannot_check_the_groups_values_in_time_is_rejec
     with pytest.raises(RejectedError) as refused:
         compile_policy("p", policy(*limits), schema(*FREE, values=MUCH))
     assert [v.rule for v in refused.value.violations] == ["tooLarge"]
+
+
+UNICODE = r"\w{110}"
+
+
+def test_the_patterns_of_a_template_have_a_budget_together() -> None:
+    keys = [{"name": f"k{n}", "type": "String", "pattern": f"{UNICODE}{n}"} for n in range(30)]
+    with pytest.raises(RejectedError) as refused:
+        schema(*keys)
+    [found] = refused.value.violations
+    assert (found.key, found.rule) == ("k10", "tooLarge")
+    assert f"{patterns.TEMPLATE_STATES:,}" in found.message
+
+
+def test_the_patterns_of_items_are_counted_too() -> None:
+    keys = [{"name": f"k{n}", "type": "StringMap", "items": {"pattern": f"{UNICODE}{n}"}} for n in range(30)]
+    with pytest.raises(RejectedError):
+        schema(*keys)
+
+
+def test_a_pattern_that_many_keys_share_counts_and_compiles_once() -> None:
+    made = schema(*({"name": f"k{n}", "type": "String", "pattern": UNICODE} for n in range(300)))
+
+    assert matcher(UNICODE) is matcher(UNICODE)
+    assert not group_view(made, "g").resolve({"k7": "a" * 110}).violations
+    assert [v.rule for v in group_view(made, "g").resolve({"k7": "a"}).violations] == ["pattern"]
+
+
+def test_a_compiled_pattern_goes_with_what_uses_it() -> None:
+    made = [matcher("only[ ]here")]
+    known = weakref.ref(made[0])
+    made.clear()
+    gc.collect()
+    assert known() is None
+
+
+@pytest.mark.parametrize("field", ["pattern", "notPattern"])
+def test_the_patterns_of_a_policy_have_a_budget_together(field: str) -> None:
+    limits = [{"key": f"k{n}", field: f"{UNICODE}{n}"} for n in range(5)]
+    with pytest.raises(RejectedError) as refused:
+        compile_policy("p", policy(*limits), schema(*FREE))
+    [found] = refused.value.violations
+    assert (found.key, found.rule) == ("k2", "tooLarge")
+    assert f"{patterns.POLICY_STATES:,}" in found.message

@@ -24,12 +24,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import SchemaError, SchemaValidator
-from pydantic_core import core_schema as cs
+from pydantic_core import SchemaError
 
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.core import durations, patterns
 from trimtab.core.keys import INT64, Key, Value, camel, element
+from trimtab.core.matchers import Matcher, matcher
 from trimtab.core.nearest import Guess
 from trimtab.core.problems import Notice, Violation, invalid
 from trimtab.core.schema import check_value
@@ -69,8 +69,8 @@ class Constraint:
     low: Bound | None
     high: Bound | None
     members: frozenset[Value] | None
-    matches: SchemaValidator | None
-    excludes: SchemaValidator | None
+    matches: Matcher | None
+    excludes: Matcher | None
     max_items: int | None
     drops: bool
     reason: str
@@ -99,9 +99,9 @@ class Constraint:
             return False
         if self.members is not None and item not in self.members:
             return False
-        if self.matches is not None and not self.matches.isinstance_python(item):
+        if self.matches is not None and not self.matches.validator.isinstance_python(item):
             return False
-        return self.excludes is None or not self.excludes.isinstance_python(item)
+        return self.excludes is None or not self.excludes.validator.isinstance_python(item)
 
 
 def measure(kind: str, value: Any) -> int | float:
@@ -265,7 +265,7 @@ class _Draft:
         problem = f"the key can never have the member {short(member)} of enum: {why.problem}"
         return self.wrong("enum", problem, "correct or remove it", Guess(str(member), known))
 
-    def regex(self, name: str) -> tuple[SchemaValidator | None, list[Violation]]:
+    def regex(self, name: str) -> tuple[Matcher | None, list[Violation]]:
         pattern = getattr(self.spec, name)
         if pattern is None:
             return None, []
@@ -275,7 +275,7 @@ class _Draft:
             shown = "" if self.key.sensitive else f": {short(pattern)}"
             return None, [self.wrong(name, problem + shown, remedy)]
         try:
-            return SchemaValidator(cs.str_schema(pattern=pattern, regex_engine="rust-regex")), []
+            return matcher(pattern), []
         except SchemaError as error:
             return None, [
                 self.wrong(name, *uncompiled(camel(name), pattern, error, hidden=self.key.sensitive))

@@ -29,6 +29,7 @@ from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ItemsSpec, KeySpec
 from trimtab.core import durations, patterns
+from trimtab.core.matchers import matcher
 from trimtab.core.problems import Violation, invalid
 from trimtab.core.text import short
 from trimtab.core.wording import EXACT, ITEM_TYPES, MAPS, inexact, longest, uncompiled, violation
@@ -141,12 +142,9 @@ def _scalar_schema(kind: str, limits: KeySpec | ItemsSpec, *, exact: bool = Fals
     if kind == "String":
         if limits.enum and all(isinstance(v, str) for v in limits.enum):
             return cs.literal_schema(list(limits.enum))
-        return cs.str_schema(
-            strict=True,
-            min_length=limits.min_length,
-            max_length=longest(limits),
-            pattern=limits.pattern,
-            regex_engine="rust-regex",
+        schema = cs.str_schema(strict=True, min_length=limits.min_length, max_length=longest(limits))
+        return (
+            cs.no_info_after_validator_function(matcher(limits.pattern), schema) if limits.pattern else schema
         )
     if kind == "Boolean":
         return cs.bool_schema(strict=True)

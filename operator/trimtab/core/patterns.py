@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 MAX_STATES = 6_000
 """Compiling that many takes about 25 ms at worst (Unicode classes), a value of 250 characters can still be matched."""
@@ -17,6 +19,12 @@ STEPS = 1_500_000
 """States times characters of one match; a step is 7 ns at worst, so a match is about 10 ms at worst."""
 TOTAL_STEPS = 5 * STEPS
 """The same of all values of one layer of one document together, which are matched in one go."""
+TEMPLATE_STATES = 60_000
+"""Of all patterns of a template together, which are compiled one a step: about 60 MiB at worst."""
+POLICY_STATES = 12_000
+"""The same of a policy, which is compiled in one go."""
+EACH = 100
+"""States that each pattern counts beside its own: what matching it keeps in memory is 400 KiB at worst."""
 
 _REPEAT = re.compile(r"\{\s*(\d+)\s*(,\s*(\d+)?\s*)?\}")
 _FLAGS = re.compile(r"\?([A-Za-z-]*)([:)])")
@@ -44,6 +52,7 @@ class _Sequence:
         return min(_ENOUGH, self.around + self.before + self.last)
 
 
+@lru_cache(maxsize=2048)
 def states(pattern: str) -> int:
     """About how many states the pattern has, never far too few. What does not parse may have any number."""
     stack = [_Sequence(1)]
@@ -159,6 +168,29 @@ def problem(pattern: str, max_length: int | None) -> tuple[str, str] | None:
             "lower maxLength or simplify the pattern",
         )
     return None
+
+
+@dataclass(slots=True)
+class Budget:
+    """The states of all patterns of one object together; of equal ones the first alone counts."""
+
+    limit: int
+    known: dict[str, int] = field(default_factory=dict)
+
+    def problem(self, pattern: str | None) -> tuple[str, str] | None:
+        """Why there is no room for one more pattern, and what to do; None if there is, and then it has been counted.
+        One that is too large by itself is never compiled and does not count."""
+        if pattern is None or pattern in self.known or states(pattern) > MAX_STATES:
+            return None
+        self.known[pattern] = states(pattern) + EACH
+        total = sum(self.known.values())
+        if total <= self.limit:
+            return None
+        return (
+            f"the patterns up to this one have {total:,} states together ({EACH} more for each of the "
+            f"{len(self.known)} different ones), the limit is {self.limit:,}",
+            "simplify patterns, or use the same one for several keys",
+        )
 
 
 def characters(value: object) -> int:

@@ -13,12 +13,12 @@ from typing import Any
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.api.policy_rollout import EnforcedValue, PolicyRolloutSpec
+from trimtab.core import patterns
 from trimtab.core.constraint import Constraint, compile_constraint
 from trimtab.core.keys import Key
 from trimtab.core.nearest import Guess
-from trimtab.core.patterns import characters
 from trimtab.core.problems import Notice, RejectedError, Violation
-from trimtab.core.schema import Layer, Schema, check_layer, in_clear, too_costly
+from trimtab.core.schema import TOO_LARGE, Layer, Schema, check_layer, in_clear, too_costly
 from trimtab.core.selector import selects
 from trimtab.core.wording import unknown_key
 
@@ -181,7 +181,13 @@ def _constraints(
     constraints: dict[str, Constraint] = {}
     found = _twice([entry.key for entry in entries], layer, "constraints")
     notices: list[Notice] = []
+    budget = patterns.Budget(patterns.POLICY_STATES)
     for entry in entries:
+        costly = budget.problem(entry.pattern) or budget.problem(entry.not_pattern)
+        if costly:
+            problem, remedy = costly
+            found.append(Violation(entry.key, layer, TOO_LARGE, f"constraint: {problem}", remedy=remedy))
+            break
         key: Key | None = schema.keys.get(entry.key)
         if key is None:
             unknown = unknown_key(schema.keys, entry.key, layer)
@@ -204,7 +210,7 @@ def _too_costly(
     lengths = {}
     for name, constraint in constraints.items():
         if constraint.states:
-            own = sum(characters(said.values.get(name)) for said in layers)
+            own = sum(patterns.characters(said.values.get(name)) for said in layers)
             lengths[name] = own + schema.lengths.get(name, 0)
     return too_costly({name: constraints[name].states for name in lengths}, layer, lengths)
 

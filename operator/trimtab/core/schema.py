@@ -161,8 +161,15 @@ def _keys(spec: ConfigTemplateSpec) -> Steps[tuple[dict[str, Key], list[Violatio
     found: list[Violation] = []
     declared = {key.name: None for key in spec.keys or []}
     seen: set[str] = set()
+    budget = patterns.Budget(patterns.TEMPLATE_STATES)
     for declaration in spec.keys or []:
         yield
+        items = declaration.items.pattern if declaration.items else None
+        costly = budget.problem(declaration.pattern) or budget.problem(items)
+        if costly:
+            problem, remedy = costly
+            found.append(Violation(declaration.name, "template", TOO_LARGE, problem, remedy=remedy))
+            break
         name = declaration.name
         if name in seen:
             problem = "this key is declared twice"

@@ -218,8 +218,7 @@ class Templates:
         """Why the template cannot go together with the policies in force, if it cannot."""
         try:
             if policies:
-                compiled = [compile_policy(n, within(said, schema), schema) for n, said in policies]
-                await self.slices.run(rendering(schema, compiled, self.max_output))
+                await self.slices.run(_rendering_beside(schema, policies, self.max_output))
         except RejectedError as error:
             return refused(reasons.REJECTED, summary(error.violations), error.violations)
         return None
@@ -373,6 +372,15 @@ def rendering(
     if found:
         raise RejectedError(found)
     return tuple(notices)
+
+
+def _rendering_beside(schema: Schema, policies: Beside, max_output: int) -> Steps[None]:
+    """:func:`rendering` under policies that are not compiled yet."""
+    compiled = []
+    for name, said in policies:
+        compiled.append(compile_policy(name, within(said, schema), schema))
+        yield
+    yield from rendering(schema, compiled, max_output)
 
 
 READY_IN = {"Succeeded": TRUE, "Rejected": FALSE, "RolledBack": FALSE, "RollbackFailed": FALSE}

@@ -179,6 +179,38 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_shard_that_a_new_policy_forbids_is_mended_beside_a_user_who_is_refused(
+    cluster: Cluster, restarted: bool
+) -> None:
+    """Two users hold what is forbidden since, and correct it, while another's new entry is refused all the time."""
+    for number in (2, 4):
+        cluster.preference(f"user-{number}", {"agent.voice": "ONCE FINE"})
+    await settled(cluster)
+
+    def correct(number: int) -> None:
+        cluster.preference(f"user-{number}", {"agent.voice": "fine"})
+
+    if restarted:
+        cluster.preference("user-3", EVIL)
+        correct(2)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"), word("ONCE FINE"))):
+        correct(2)
+        cluster.preference("user-3", EVIL)
+        cluster.preference("user-1", {"session.minutes": 9})
+        await asyncio.sleep(30)
+        assert cluster.ready(USER_PREFERENCES, "user-1") == ("False", "WriteFailed")
+        correct(4)
+        await asyncio.sleep(300)
+
+        for number in (2, 4):
+            assert '"fine"' in str(cluster.file(f"user-{number}"))
+        assert minutes(cluster, "user-1") == 9
+        for number in (1, 2, 4):
+            assert cluster.ready(USER_PREFERENCES, f"user-{number}") == ("True", "Accepted")
+        assert cluster.ready(USER_PREFERENCES, "user-3") == ("False", "WriteFailed")
+
+
 async def test_a_quota_stops_newcomers_alone(cluster: Cluster) -> None:
     """A new shard is refused: edits, removals, rollouts and rollbacks go on."""
     keys = [*groups()["keys"], {"name": "agent.note", "type": "String", "default": ""}]

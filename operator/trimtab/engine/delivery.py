@@ -43,6 +43,7 @@ class Parcel:
     wanted: bool
     staying: Collection[str] = ()
     tries: int = 0
+    turn: int = 0
 
     @property
     def ref(self) -> Ref:
@@ -160,9 +161,15 @@ class Delivery:
         out = set(candidates)
         if fresh or GROUP not in known or is_due(known[GROUP], self.now):
             await self._admit(parcel, fresh, out, suspected=False)
+        if any(known[user].whole for user in suspects if user in known):
+            # whose entry is what the object is refused for, and whose would mend it, shows only together
+            suspects = [
+                user for user in candidates if user in suspects or (user in known and known[user].whole)
+            ]
         if suspects and ref not in self.state.failed:
-            turn = known[suspects[0]].tries % len(suspects) if suspects[0] in known else 0
-            await self._admit(parcel, suspects[turn:] + suspects[:turn], out, suspected=True)
+            parcel.turn = known[suspects[0]].tries if suspects[0] in known else 0
+            first = parcel.turn // 2 % len(suspects)
+            await self._admit(parcel, suspects[first:] + suspects[:first], out, suspected=True)
 
     async def _admit(self, parcel: Parcel, users: list[str], out: set[str], *, suspected: bool) -> None:
         """Write these users' entries too, but for those that the API server refuses; ``out`` are those not written."""
@@ -181,7 +188,7 @@ class Delivery:
             if not probed:
                 probed = True
                 if failure.reason == reasons.CONFLICT or not await self._takes(parcel, some, out):
-                    return self._refuse(parcel, rest or [GROUP], failure)
+                    return self._refuse(parcel, rest or [GROUP], failure, whole=True)
                 some = [user for user in some if user in out]
             if len(some) == 1:
                 self._refuse(parcel, some, failure)
@@ -193,15 +200,24 @@ class Delivery:
         return None
 
     async def _takes(self, parcel: Parcel, some: Sequence[str], out: set[str]) -> bool:
-        """Whether the object is not refused whatever it holds. What is not new is written by that, such as removals."""
+        """Whether the object is not refused whatever it holds. What is not new is written by that, such as removals.
+
+        Where that is refused as well, or nothing is there yet, a few others are tried: one of them may mend what is
+        there, but not together with one who is refused. They are others at each turn.
+        """
         if not some:
             return False
+        half = len(some) // 2
+        parts = [some[:1], some[-1:], some[half : half + 1]]
         if self.observed(parcel.ref, True) is not None or self._good(parcel.ref):
-            return await self._write(parcel, out, forced=len(some) > 1) is None
-        for user in dict.fromkeys((some[0], some[-1], some[len(some) // 2])) if len(some) > 1 else ():
-            if await self._write(parcel, out - {user}) is None:
-                out.discard(user)
-                self._admitted(parcel.ref, user)
+            if await self._write(parcel, out, forced=len(some) > 1) is None:
+                return True
+            parts = [some[:1], some[1:] if parcel.turn % 2 else some[half:]]
+        for part in parts if len(some) > 1 else ():
+            if await self._write(parcel, out - set(part)) is None:
+                out.difference_update(part)
+                for user in part:
+                    self._admitted(parcel.ref, user)
                 return True
         return False
 
@@ -257,7 +273,7 @@ class Delivery:
         if self.state.refusals.drop(ref, user):
             self.report.news.add(user)
 
-    def _refuse(self, parcel: Parcel, users: Iterable[str], failure: Failure) -> None:
+    def _refuse(self, parcel: Parcel, users: Iterable[str], failure: Failure, *, whole: bool = False) -> None:
         """These users' entries wait until they change, or for their time."""
         WRITE_FAILURES.labels(failure.reason).inc()
         failure = replace(failure, again=False)
@@ -266,7 +282,7 @@ class Delivery:
             if unmade:
                 self._unmade.append((parcel.ref, user))
             entries = of_user(parcel.want.data, parcel.owner_of, user)
-            if self.state.refusals.add(parcel.ref, user, entries, failure, self.now):
+            if self.state.refusals.add(parcel.ref, user, entries, failure, self.now, whole=whole):
                 self.report.news.add(user)
 
     def _wait(self, parcel: Parcel, users: Iterable[str], failure: Failure) -> None:

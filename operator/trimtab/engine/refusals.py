@@ -19,12 +19,14 @@ NEVER = float("inf")
 @dataclass(slots=True)
 class Refusal:
     """``entries`` is what was refused, ``tries`` how often in a row something of the user was refused before, ``due``
-    when it is tried again (the event loop's time)."""
+    when it is tried again (the event loop's time). ``whole``: the object was refused as it is, too, so that no user was
+    found to be the one."""
 
     entries: Mapping[str, str]
     failure: Failure
     tries: int
     due: float
+    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -49,12 +51,21 @@ class Refusals:
         """What a user is refused by."""
         return next((refusal.failure for refusal in self._by_user.get(user, {}).values()), None)
 
-    def add(self, ref: Ref, user: str, entries: Mapping[str, str], failure: Failure, now: float) -> bool:
+    def add(
+        self,
+        ref: Ref,
+        user: str,
+        entries: Mapping[str, str],
+        failure: Failure,
+        now: float,
+        *,
+        whole: bool = False,
+    ) -> bool:
         """Remember a refusal; whether it says anything new."""
         before = self.at(ref).get(user)
         tries = before.tries + 1 if before is not None else 0
         longest = max(LONGEST_SECONDS, SECONDS_EACH * len(self._by_user))
-        refusal = Refusal(entries, failure, tries, now + doubled(FIRST_SECONDS, tries, longest))
+        refusal = Refusal(entries, failure, tries, now + doubled(FIRST_SECONDS, tries, longest), whole)
         self._by_ref.setdefault(ref, {})[user] = refusal
         self._by_user.setdefault(user, {})[ref] = refusal
         return before is None or before.failure.message != failure.message

@@ -426,9 +426,10 @@ class Groups:
         """No such template or group (any more), or one that was never valid."""
         judgement = self.templates.judged.get(key.template_key)
         refused = judgement is not None and judgement.accepted is None
+        left = None
         if not refused:
             removal = Removal(self.api, self.world, self.pointers, self.writer, self.origins)
-            await removal.clean_up(key, judgement)
+            left = await removal.clean_up(key, judgement)
         never_valid = refused and not self.world.rendered(key.template_key)
         dirt = self.world.dirt.pop(key, Dirt())
         served_till_now = self.states.pop(key, None) is not None
@@ -445,6 +446,10 @@ class Groups:
                     )
                     self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()
+        if left is not None:
+            message = f"the group is gone, but not all that was rendered for it yet: {left.message}"
+            self.verdicts.unrendered(key, Verdict(FALSE, reasons.WRITE_FAILED, message))
+            raise left
 
 
 def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:

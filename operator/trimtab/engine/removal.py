@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from trimtab.core import naming
-from trimtab.core.plan import Delete
+from trimtab.core.plan import Delete, Observed
 from trimtab.engine.observed import AnyObject
 from trimtab.engine.origins import Origins
 from trimtab.engine.pointers import Pointers
@@ -36,40 +36,54 @@ class Removal:
     writer: Writer
     origins: Origins
 
-    async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> None:
-        """Remove what was rendered; what a deleted template said to Retain is let go instead.
+    async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> errors.ApiError | None:
+        """Remove what was rendered; what a deleted template said to Retain is let go instead. What the API server
+        refuses keeps nothing else from going: it is still marked, so the next pass finds it.
 
         ``judgement`` is what the group is missing from: None if its template is gone. Nothing is removed while nothing
         says that a person deleted it.
 
-        :raises trimtab.kube.errors.ApiError: something is left; it is still marked, so the next pass finds it.
+        :raises trimtab.kube.errors.ApiError: nothing is decided; the API server could not be asked.
         """
         outputs = self.origins.proved(key)
         if self.pointers.rendered_group(key) is None and not outputs:
-            return
+            return None
         if judgement is None and key.template_key in self.world.kept.templates:
-            return
+            return None
         await self._look_again(key.template_key, judgement)
         kept = [
             o for o in outputs if judgement is None and o.labels.get(naming.LABEL_DELETION_POLICY) == RETAIN
         ]
-        for observed in kept:
-            try:
-                await self.writer.release(observed)
-            except errors.NotFoundError:
-                self.world.outputs.forget(observed)
         surplus = [o for o in outputs if o not in kept]
-        results = await asyncio.gather(
-            *(self.writer.write(Delete(o)) for o in surplus), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            if result is not None:
-                raise errors.UnavailableError(0, result.reason, result.message)
-        await self.pointers.remove(key)
+        works = [*map(self._release, kept), *map(self._delete, surplus)]
+        results = await asyncio.gather(*works, return_exceptions=True)
+        left = [result for result in results if result is not None]
+        for result in sorted(left, key=lambda result: isinstance(result, errors.ApiError)):
+            if isinstance(result, errors.ApiError):
+                return result
+            raise result
+        try:
+            await self.pointers.remove(key)
+        except errors.ApiError as error:
+            return error
         log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
         self.world.report(key.template_key)
+        return None
+
+    async def _release(self, observed: Observed) -> None:
+        try:
+            await self.writer.release(observed)
+        except errors.NotFoundError:
+            self.world.outputs.forget(observed)
+        except errors.ApiError as error:  # of a Secret it may quote data
+            said = f"{error.status} {error.reason}" if observed.ref.kind == "Secret" else str(error)
+            message = f"{observed.ref}: the API server refused to let it go: {said}"
+            raise errors.UnavailableError(0, error.reason, message) from None
+
+    async def _delete(self, observed: Observed) -> None:
+        failure = await self.writer.write(Delete(observed))
+        if failure is not None:
+            raise errors.UnavailableError(0, failure.reason, failure.message)
 
     async def _look_again(self, key: TemplateKey, judgement: Judgement | None) -> None:
         """Ask the API server itself before anything is removed: the store may be behind.

@@ -1,0 +1,79 @@
+"""Groups that are no more, where the API server refuses to let some of their objects go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from refusing import DENIED
+from simulation import Cluster, Operator, settled
+from trimtab.engine.fence import Fence
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from waving import groups
+
+HELD = "app-u-ann"
+
+
+class Holding(Fence):
+    """Refuses to delete one ConfigMap, and to change it."""
+
+    holds = True
+
+    def _refuse(self, resource: Resource, name: str) -> None:
+        if self.holds and resource is CONFIG_MAPS and name == HELD:
+            raise DENIED
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
+    ) -> Body:
+        self._refuse(resource, name)
+        return await super().merge_patch(resource, namespace, name, patch, subresource=subresource)
+
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
+    ) -> None:
+        self._refuse(resource, name)
+        await super().delete(resource, namespace, name, uid=uid, version=version)
+
+
+def outputs(cluster: Cluster) -> set[str]:
+    return {body["metadata"]["name"] for body in cluster.outputs()}
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+@pytest.mark.parametrize("whole", [False, True], ids=["group", "template"])
+async def test_one_object_that_may_not_go_keeps_no_other(policy: str, whole: bool) -> None:
+    cluster = Cluster()
+    template = groups(users={"delivery": "PerUser"}, deletionPolicy=policy)
+    cluster.template(template)
+    for user in ("ann", "bob", "cid"):
+        cluster.preference(user)
+    await settled(cluster)
+    api = Holding(cluster.memory, lambda: True)
+    async with Operator(cluster, api) as operator:
+        if whole:
+            cluster.remove(CONFIG_TEMPLATES, "app")
+        else:
+            cluster.template({**template, "groups": template["groups"][1:]})
+        await asyncio.sleep(5)
+        assert outputs(cluster) == {HELD} | (set() if whole else {"app-paid"})
+        reason = "TemplateNotFound" if whole else "GroupNotFound"
+        for user in ("ann", "bob"):
+            assert cluster.ready(USER_PREFERENCES, user) == ("False", reason)
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
+        assert HELD in cluster.message(RENDERED_GROUPS, "app-free")
+
+        api.holds = False
+        await operator.quiet()
+        assert outputs(cluster) == (set() if whole else {"app-paid"})
+        assert cluster.find(RENDERED_GROUPS, "app-free") is None

@@ -40,6 +40,7 @@ from trimtab.cli.loading.times import is_time
         ("{name: pro}", "{name: no}", "spec.groups[1].name: must be text, got false -> quote it"),
         ("{name: pro}", "pro", "spec.groups[1]: must be an object with name, got text"),
         ("{name: pro}", "{name: pro, maxUsers: 1.5}", "spec.groups[1].maxUsers: must be a whole number, got 1.5"),
+        ("default: 30, minimum: 1}", "default: 30, minimum: true}", "spec.keys[2].minimum: must be a number or text -> write one of these"),
         ("format: YAML", "format: Yaml", "did you mean YAML?"),
     ],
 )  # fmt: skip
@@ -59,6 +60,21 @@ def test_a_null_is_a_field_that_is_not_there(trimtab: Call, write: Write) -> Non
         TEMPLATE.replace("namespace: team}", "namespace: team, labels: null, creationTimestamp: null}")
     )
     assert trimtab("validate", path).code == 0
+
+
+def test_nulls_are_dropped_where_the_api_server_drops_them(trimtab: Call, write: Write) -> None:
+    group = "{name: pro, labels: {a: null}, values: {session.minutes: null}, preferenceNamespaceSelector: {matchLabels: {b: ~}}}"
+    assert trimtab("validate", write(TEMPLATE.replace("{name: pro}", group))).code == 0
+
+
+def test_a_policy_names_each_group_once(trimtab: Call, write: Write) -> None:
+    policy = "apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: p, namespace: team}\n"
+    answer = trimtab(
+        "validate",
+        write(TEMPLATE, policy + "spec: {templateRef: {name: app}, groups: [free, free], policy: {}}\n"),
+    )
+    assert answer.code == 1
+    assert "spec.groups[1]: another entry is there -> remove one" in answer.out
 
 
 def test_an_object_may_leave_its_name_to_the_cluster(trimtab: Call, write: Write) -> None:

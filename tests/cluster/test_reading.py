@@ -165,6 +165,8 @@ CHANGES: list[tuple[str, Any]] = [
     *(("spec.keys", [{"name": "a", "type": "Number", field: value}]) for field in ("minimum", "default", "enum", "maxLength", "pattern", "sensitive", "set_by", "Default")
       for value in (1, "x", None, -1)),
     ("spec.outputs", [{"name": "o", "format": "yaml"}]), ("spec.outputs", [{"name": "o", "format": "JSON", "include": ["a", "a"]}]),
+    ("spec.migrations", [{"from": 1, "steps": [{}]}]), ("spec.groups", [{"name": "a", "labels": {"a": None}, "values": {"a": None}}]),
+    ("spec.strategy", {"waves": [{"name": "w", "groups": ["a", "a"]}]}),
     ("spec.strategy", {"waves": [{"name": "w", "groups": ["a"], "groupSelector": {}}]}), ("spec.strategy", {"waves": []}), ("spec.strategy", {}),
     ("spec.strategy", {"gates": [{"name": "g"}]}),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from trimtab.core.nearest import Guess
 from trimtab.core.problems import Violation
@@ -47,13 +48,42 @@ _PATTERNS = {
 }
 
 
-def shape_violations(error: ValidationError, layer: str = "template") -> tuple[Violation, ...]:
-    """Every field that is wrong, once: the members of a union all complain of the same one."""
-    found: dict[str, Violation] = {}
+def shape_violations(error: ValidationError, body: Any, layer: str = "template") -> tuple[Violation, ...]:
+    """Every field of ``body`` that is wrong, once: the members of a union all complain of the same one."""
+    found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        path = path_of(detail["loc"])
-        found.setdefault(path, shape_violation(path or "spec", detail, layer))
-    return tuple(found.values())
+        found.setdefault(_within(body, detail), []).append(detail)
+    return tuple(_of_field(path_of(loc) or "spec", details, layer) for loc, details in found.items())
+
+
+def _within(body: Any, detail: ErrorDetails) -> tuple[int | str, ...]:
+    """The location without what only names a union's member."""
+    *above, last = detail["loc"] or ("",)
+    path: list[int | str] = []
+    for part in above:
+        if _has(body, part):
+            path.append(part)
+            body = body[part]
+    return (*path, last) if last and (detail["type"] == "missing" or _has(body, last)) else tuple(path)
+
+
+def _has(node: Any, part: int | str) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, Mapping) and part in node
+
+
+def _of_field(path: str, details: list[ErrorDetails], layer: str) -> Violation:
+    """Of a union the member is meant whose type is right; if none is, any of their types will do."""
+    fits = [each for each in details if not each["type"].endswith("_type")]
+    types = {stem: each for each in details if (stem := each["type"].removesuffix("_type")) in _TYPES}
+    if "float" in types:
+        types.pop("int", None)
+    if fits or len(types) < 2:
+        return shape_violation(path, [*fits, *types.values(), *details][0], layer)
+    *words, last = (_TYPES[each][0] for each in types)
+    problem = f"must be {', '.join(words)} or {last}{_got(details[0])}"
+    return Violation(path, layer, "shape", problem, remedy="write one of these")
 
 
 def path_of(loc: Iterable[int | str]) -> str:
@@ -68,8 +98,7 @@ def shape_violation(
     """One of pydantic's errors. ``known`` are the fields beside one that is unknown; ``fields`` are those that an
     object must have where there is something else."""
     kind, context, loc = detail["type"], detail.get("ctx") or {}, detail["loc"]
-    given = detail.get("input")
-    got = "" if _SECRET.intersection(map(str, loc)) else _given(given)
+    given, got = detail.get("input"), _got(detail)
     if kind == "extra_forbidden":
         guess, remedy = Guess(str(loc[-1]), list(known)), "remove it or correct its name"
         return Violation(path, layer, "unknown", "is not a field", remedy=remedy, suggestion=guess)
@@ -99,6 +128,10 @@ def shape_violation(
         return Violation(path, layer, "shape", f"must be {wanted}{got}", remedy=remedy)
     said = str(detail["msg"]).removeprefix("Value error, ").replace("Input should", "must")
     return Violation(path, layer, "shape", said[:1].lower() + said[1:], remedy="correct it")
+
+
+def _got(detail: Mapping[str, Any]) -> str:
+    return "" if _SECRET.intersection(map(str, detail["loc"])) else _given(detail.get("input"))
 
 
 def _given(value: Any) -> str:

@@ -67,7 +67,7 @@ class Policies:
         try:
             spec = PolicyRolloutSpec.model_validate(item.spec)
         except ValidationError as error:
-            raise RefusedError.by(shape_violations(error)) from None
+            raise RefusedError.by(shape_violations(error, item.spec)) from None
         unsupported = not_supported(spec)
         if unsupported:
             raise RefusedError(reasons.NOT_SUPPORTED, unsupported_message(unsupported))

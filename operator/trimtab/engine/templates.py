@@ -194,7 +194,7 @@ class Templates:
         try:
             spec = ConfigTemplateSpec.model_validate(item.spec)
         except ValidationError as error:
-            found = shape_violations(error)
+            found = shape_violations(error, item.spec)
             return refused(reasons.REJECTED, summary(found), found), None
         unsupported = not_supported(spec)
         if unsupported:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,12 +12,13 @@ from trimtab.api import KINDS, Resource
 from trimtab.cli.loading import metadata, structural
 from trimtab.cli.loading.manifests import Manifest
 from trimtab.core.problems import Violation
+from trimtab.core.shapes import shape_violations
 
 OBJECT_BYTES = 1_500_000
 """About what etcd takes in one request, so no object is larger."""
 _MODELS: dict[str, type[Resource]] = {model.info.kind: model for model in KINDS}
 _JUDGED = ("spec.keys[", "spec.groups[", "spec.profiles[", "spec.outputs[")
-"""Lists whose doubles compiling the template names, with everything else that is wrong."""
+"""A template's lists whose doubles compiling the template names, with everything else that is wrong."""
 
 
 def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
@@ -32,13 +32,17 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
         message = f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores; shorten its values"
         return None, [Violation("", "object", "tooLarge", message)]
     model = _MODELS[manifest.kind]
-    found = [each for each in structural.check(body, _schema(model), "") if not _is_judged(each)]
+    schema = _schema(model)
+    found = list(structural.check(body, schema, ""))
+    if manifest.kind == "ConfigTemplate":
+        found = [each for each in found if not _is_judged(each)]
     if found:
         return None, found
+    body = structural.stored(body, schema)
     try:
         return model.model_validate(body), []
     except ValidationError as error:
-        return None, list(_violations(error, body))
+        return None, list(shape_violations(error, body, "object"))
 
 
 def _is_judged(violation: Violation) -> bool:
@@ -53,25 +57,3 @@ def _schema(model: type[Resource]) -> dict[str, Any]:
     made = crd.structural(model)
     fields = {name: part for name, part in made["properties"].items() if name != "status"}
     return made | {"properties": fields | {"metadata": metadata.SCHEMA}}
-
-
-def _violations(error: ValidationError, body: Any) -> Iterator[Violation]:
-    """What only the models say."""
-    said: dict[str, Violation] = {}
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        path = ""
-        node: Any = body
-        for part in detail["loc"]:
-            if not _has(node, part):  # what only names a union's member
-                break
-            node = node[part]
-            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-        text = detail["msg"].replace("Input should", "must").removeprefix("Value error, ")
-        said.setdefault(path, Violation(path[:256], "object", "shape", text[:1].lower() + text[1:]))
-    return iter(said.values())
-
-
-def _has(node: Any, part: int | str) -> bool:
-    if isinstance(node, list):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, dict) and part in node

@@ -67,6 +67,23 @@ def check(value: Any, schema: JsonSchema, path: str) -> Iterator[Violation]:
         yield from _number(value, schema, path)
 
 
+def stored(value: Any, schema: JsonSchema) -> Any:
+    """A value that was checked, as the API server keeps it: without the nulls of fields and maps that have a schema."""
+    if isinstance(value, list) and "items" in schema:
+        return [stored(each, schema["items"]) for each in value]
+    if not isinstance(value, dict):
+        return value
+    fields, others = schema.get("properties", {}), schema.get("additionalProperties")
+    kept = {}
+    for name, below in value.items():
+        inner = fields.get(name, others)
+        if isinstance(inner, dict) and below is not None:
+            kept[name] = stored(below, inner)
+        elif not isinstance(inner, dict):
+            kept[name] = below
+    return kept
+
+
 def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _KINDS[kind][1]) and (kind == "boolean" or not isinstance(value, bool))
 
@@ -89,8 +106,7 @@ def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Vi
     others = schema.get("additionalProperties")
     free = (not fields and others is None) or schema.get("x-kubernetes-preserve-unknown-fields", False)
     there = {name: below for name, below in value.items() if below is not None}
-    if not isinstance(others, bool) and others is not None:
-        yield from _bounds(len(there), schema, path, "Properties", "entries")
+    yield from _bounds(len(there), schema, path, "Properties", "entries")
     wrong = [*_fields(value, schema, path, free=free)]
     yield from wrong
     before = path + "." if path else ""

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from live import KINDS, Api, Body, RefusedError, wait_for
-from manifests import PREFS, SECRET_KEY
+from manifests import PREFS, SECRET_KEY, workload
 from people import refused, token_kubeconfig
 from place import Arena, Place
 from running import SYSTEM, Operator
 
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 INSTALL = Path(__file__).parents[2] / "deploy" / "install.yaml"
 TOKEN_OUTPUT: dict[str, Any] = {
     "name": "token",
@@ -65,27 +66,34 @@ def test_a_templates_whole_life_under_the_installed_roles(
     place.api.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other, "annotations": annotations}}
     )
-    place.arena.kubectl("create", "deployment", "web", "--image=web", "-n", place.name)
+    for kind in WORKLOADS:
+        place.api.create(workload(kind, place.name, "web"))
     keys = [{"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1}, SECRET_KEY]
     away = {"name": "away", "targetNamespace": other}
     home = {
         "name": "free",
         "values": {"api.token": "t0ken"},
-        "workloads": [{"kind": "Deployment", "name": "web"}],
+        "workloads": [{"kind": kind, "name": "web"} for kind in WORKLOADS],
     }
     place.template(keys=keys, groups=[home, away], outputs=[PREFS, TOKEN_OUTPUT])
     place.preference("alice", {"session.minutes": 5})
     place.preference("bob", {"session.minutes": 0})
 
-    # then: it is rendered, the workload is told, and everybody has a verdict
+    # then: it is rendered, the workloads are told, and everybody has a verdict
     place.rendered()
     place.accepted("alice")
     place.invalid("bob")
     place.wait_user("alice", {"session.minutes": 5})
     assert place.data("app-free", "Secret")["token.json"]
     assert {kind for kind, _ in place.outputs(other)} == {"ConfigMap", "Secret"}
-    web = place.arena.kubectl("get", "deployment", "web", "-n", place.name, "-o", "json").stdout
-    assert yaml.safe_load(web)["spec"]["template"]["metadata"]["annotations"]["trimtab.dev/digest"]
+    for kind in WORKLOADS:
+        wait_for(
+            lambda kind=kind: (
+                "trimtab.dev/digest"
+                in (place.one(kind, "web")["spec"]["template"]["metadata"].get("annotations") or {})
+            ),
+            f"the {kind} is told to restart",
+        )
 
     # a hand edit is put back
     name = "app-free"
@@ -247,7 +255,8 @@ def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operato
 ) -> None:
     home = place.name
     place.api.create(_secret(home, "theirs", stringData={"a": "b"}))
-    place.arena.kubectl("create", "deployment", "web", "--image=web", "-n", home)
+    for kind in WORKLOADS:
+        place.api.create(workload(kind, home, "web"))
     place.api.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": home}, "spec": POD}
     )
@@ -262,17 +271,21 @@ def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operato
         {"spec": {"replicas": 3}},
         {"metadata": {"labels": {"a": "b"}}},
         {"metadata": {"annotations": {"a": "b"}}},
+        {"metadata": {"annotations": {"a": ""}}},
         pods(metadata={"annotations": {"a": "b"}}),
+        pods(metadata={"annotations": {"a": ""}}),
         pods(metadata={"labels": {"a": "b"}}),
         pods(spec={"hostNetwork": True}),
         pods(spec={"serviceAccountName": "admin"}),
         pods(spec={"containers": [{"name": "web", "image": "evil"}]}),
     ):
-        assert "Trimtab operator" in patched("Deployment", "web", patch), patch
+        for kind in WORKLOADS if "replicas" not in patch.get("spec", {}) else ("Deployment", "StatefulSet"):
+            assert "Trimtab operator" in patched(kind, "web", patch), (kind, patch)
     assert "Trimtab operator" in patched("Secret", "theirs", {"data": {"a": "eA=="}})
     assert "Trimtab operator" in patched("Secret", "theirs", {"metadata": OURS})
     assert "Trimtab operator" in refused(lambda: taken_over.delete("Secret", home, "theirs"))
     assert "Trimtab operator" in refused(lambda: taken_over.delete("Pod", home, "p"))
 
-    taken_over.patch("Deployment", home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": "1"}}))
-    taken_over.patch("Deployment", home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": "2"}}))
+    for kind in WORKLOADS:
+        for digest in ("1", "2"):
+            taken_over.patch(kind, home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": digest}}))

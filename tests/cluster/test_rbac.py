@@ -288,4 +288,6 @@ def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operato
 
     for kind in WORKLOADS:
         for digest in ("1", "2"):
-            taken_over.patch(kind, home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": digest}}))
+            taken_over.patch(
+                kind, home, "web", pods(metadata={"annotations": {"trimtab.dev/digest": digest}})
+            )

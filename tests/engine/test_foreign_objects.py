@@ -331,6 +331,33 @@ async def test_status_shows_an_adoption_for_as_long_as_the_annotation_stands(clu
     assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+async def test_two_templates_do_not_take_one_object_from_each_other_for_ever(
+    cluster: Cluster, labelled: bool
+) -> None:
+    cluster.template(PER_USER)
+    cluster.preference("x", {"agent.voice": "hers"})
+    await settled(cluster)
+    cluster.template(spec(groups=[{"name": "x"}]), name="app-u")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert "is an output of group music/app/free" in cluster.message(CONFIG_TEMPLATES, "app-u")
+        body = cluster.find(CONFIG_MAPS, "app-u-x") or {}
+        body["metadata"]["annotations"][naming.ANNOTATION_ADOPT] = "true"
+        body["metadata"]["labels"] = body["metadata"]["labels"] if labelled else {}
+        cluster.memory.put(CONFIG_MAPS, body)
+        before = len(cluster.memory.writes)
+
+        await operator.quiet()
+
+        written = [write for write in cluster.memory.writes[before:] if write.name == "app-u-x"]
+        assert len(written) == (0 if labelled else 1)
+    assert sorted([cluster.ready(CONFIG_TEMPLATES, "app-u")[1], cluster.ready(USER_PREFERENCES, "x")[1]]) in (
+        ["Accepted", "Conflict"],
+        ["Conflict", "Rendered"],
+    )
+
+
 # The first start of a version with marks
 
 

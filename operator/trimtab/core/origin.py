@@ -59,7 +59,8 @@ class Claims:
 
     A RenderedGroup that a version without marks wrote lists no uid at all. Then (``upgrading``) an object counts that
     has all of the group's ``labels``, was applied by Trimtab, and stands where that version wrote: a listed name, a
-    shard's name beside one, or beside a preference for which ``holds`` is true.
+    shard's name beside one, or beside a preference for which ``holds`` is true. What is ``anothers`` is never the
+    group's, whatever is recorded of it.
     """
 
     template: str
@@ -68,6 +69,7 @@ class Claims:
     mark: Callable[[Ref], str]
     recorded: Mapping[Ref, str]
     holds: Callable[[str, str], bool]
+    anothers: Callable[[Observed], bool] = lambda _: False
 
     @property
     def upgrading(self) -> bool:
@@ -81,7 +83,7 @@ class Claims:
     def prove(self, have: Observed) -> bool:
         """Whether the object is one of the group's, wherever the group's outputs belong now."""
         found = place(have.ref, self.template, self.group)
-        if found is None:
+        if found is None or self.anothers(have):
             return False
         if is_proved(have, self.mark(have.ref), self.recorded.get(have.ref, "")):
             return True

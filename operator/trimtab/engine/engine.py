@@ -109,9 +109,9 @@ class Engine:
         self.templates = Templates(self.world, self.snapshots, slices, settings.max_template_output)
         self.policies = Policies(self.snapshots)
         self.sources = Sources(self.world)
-        self.writer = Writer(api, self.world.outputs, self._output_digest)
-        self.verdicts = Verdicts(self.world, self.statuses, now)
         self.origins = Origins(self.world, self._keys)
+        self.writer = Writer(api, self.world.outputs, self._output_digest, self.origins.is_anothers)
+        self.verdicts = Verdicts(self.world, self.statuses, now)
         self.world.proved = self.origins.proved
         pointers = Pointers(api, self.world, now, self.origins)
         self.health = HealthWatch(api, self._workload_changed)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from trimtab.core.origin import Claims
+from trimtab.core.origin import Claims, is_proved
 from trimtab.core.plan import Observed, Ref
 from trimtab.crypto import Keys
 from trimtab.engine.metrics import UNPROVED
@@ -34,6 +34,17 @@ class Origins:
         """The mark of an object that Trimtab writes for a template in this place."""
         return self.keys().digest("mark", (*ref, *template), None)
 
+    def is_anothers(self, template: TemplateKey, have: Observed) -> bool:
+        """Whether the object is the output of another template that is there, which would write it again at once."""
+        owner = group_of(have.labels)
+        if (
+            owner is None
+            or owner.template_key == template
+            or self.world.templates.get(owner.template_key) is None
+        ):
+            return False
+        return is_proved(have, self.mark(owner.template_key, have.ref), "")
+
     def claims(self, key: GroupKey) -> Claims:
         """What the group can prove now."""
 
@@ -50,6 +61,7 @@ class Origins:
             mark=lambda ref: self.mark(key.template_key, ref),
             recorded=self._recorded(key),
             holds=holds,
+            anothers=lambda have: self.is_anothers(key.template_key, have),
         )
 
     def _recorded(self, key: GroupKey) -> dict[Ref, str]:

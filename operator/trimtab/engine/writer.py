@@ -20,6 +20,7 @@ from trimtab.core.origin import asks_for_adoption, is_ours
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, differs
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
+from trimtab.engine.preferences import TemplateKey
 from trimtab.kube import errors
 from trimtab.kube.port import FIELD_MANAGER, Api, Body
 from trimtab.kube.resources import OUTPUTS
@@ -48,10 +49,17 @@ class Failure:
 
 
 class Writer:
-    """``digest`` is keyed: it gives what the digest annotation of an object says of its data."""
+    """``digest`` is keyed: it gives what the digest annotation of an object says of its data. ``anothers`` says whether
+    an object is the output of another template than this one."""
 
-    def __init__(self, api: Api, outputs: Outputs, digest: Callable[[Ref, object], str]) -> None:
-        self._api, self._outputs, self._digest = api, outputs, digest
+    def __init__(
+        self,
+        api: Api,
+        outputs: Outputs,
+        digest: Callable[[Ref, object], str],
+        anothers: Callable[[TemplateKey, Observed], bool] = lambda *_: False,
+    ) -> None:
+        self._api, self._outputs, self._digest, self._anothers = api, outputs, digest, anothers
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def write(self, write: Write) -> Failure | None:
@@ -72,11 +80,11 @@ class Writer:
 
     async def _apply(self, write: Apply) -> Failure | None:
         desired, have = write.desired, write.observed
-        if have is None or not is_ours(have, desired):
+        if have is None or not self._is_ours(have, desired):
             have = await self.live(desired.ref)
-        if have is not None and not is_ours(have, desired):
-            if not asks_for_adoption(have):
-                return Failure(write, reasons.CONFLICT, _foreign(desired, have), again=False)
+        if have is not None and not self._is_ours(have, desired):
+            if not asks_for_adoption(have) or self._anothers(_template(desired), have):
+                return Failure(write, reasons.CONFLICT, self._foreign(desired, have), again=False)
             log.warning("took over an object that is annotated for it", extra={"object": str(desired.ref)})
         if have is not None and have.locked:
             await self._delete(have)  # the API server lets nobody change it; it is made anew at once
@@ -96,6 +104,9 @@ class Writer:
             log.warning("put back a hand edit", extra={"object": str(desired.ref)})
         return None
 
+    def _is_ours(self, have: Observed, desired: Desired) -> bool:
+        return is_ours(have, desired) and not self._anothers(_template(desired), have)
+
     async def _give_back(self, write: Apply, answer: Body) -> Failure:
         """Somebody made the object after our look: applying nothing gives up every field of ours in it."""
         ref = write.desired.ref
@@ -106,7 +117,7 @@ class Writer:
         }
         left = await self._api.apply(OUTPUTS[ref.kind], {"metadata": metadata})
         have = observe(ref.kind, msgspec.convert(left, OutputObject))
-        return Failure(write, reasons.CONFLICT, _foreign(write.desired, have), again=False)
+        return Failure(write, reasons.CONFLICT, self._foreign(write.desired, have), again=False)
 
     async def _remove_foreign_entries(self, desired: Desired, observed: Observed, answer: Body) -> Observed:
         """Apply leaves what other managers own; an output has nobody else's entries."""
@@ -214,6 +225,19 @@ class Writer:
             return True
         return True
 
+    def _foreign(self, desired: Desired, have: Observed) -> str:
+        owner, mine = group_of(have.labels), _template(desired)
+        # what is in other namespaces is not for this author to learn
+        known = owner is not None and owner.namespace == mine.namespace
+        if self._anothers(mine, have):
+            whose = f"group {owner}" if known else "a template of another namespace"
+            return f"{desired.ref} exists and is an output of {whose}; it was left alone. Rename one of the templates"
+        labels = f" (it has the labels of group {owner}, which prove nothing)" if known else ""
+        return (
+            f"{desired.ref} exists and was not made by Trimtab{labels}; it was left alone. Rename or delete it, "
+            f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"
+        )
+
     def _body(self, desired: Desired, have: Observed | None) -> Body:
         ref = desired.ref
         data: dict[str, str] = dict(desired.data)
@@ -244,16 +268,8 @@ def _others(body: Body) -> bool:
     return any((m.get("manager"), m.get("operation")) != (FIELD_MANAGER, "Apply") for m in managers)
 
 
-def _foreign(desired: Desired, have: Observed) -> str:
-    owner, home = group_of(have.labels), desired.labels[naming.LABEL_TEMPLATE_NAMESPACE]
-    known = (
-        owner is not None and owner.namespace == home
-    )  # what is in other namespaces is not for this author to learn
-    labels = f" (it has the labels of group {owner}, which prove nothing)" if known else ""
-    return (
-        f"{desired.ref} exists and was not made by Trimtab{labels}; it was left alone. Rename or delete it, "
-        f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"
-    )
+def _template(desired: Desired) -> TemplateKey:
+    return TemplateKey(desired.labels[naming.LABEL_TEMPLATE_NAMESPACE], desired.labels[naming.LABEL_TEMPLATE])
 
 
 def _failure(write: Write, error: errors.ApiError) -> Failure:

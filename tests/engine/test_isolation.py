@@ -110,3 +110,20 @@ async def test_a_taken_user_does_not_name_a_preference_of_another_namespace(clus
     assert "secret-name" not in told
     assert "oscar/secret-name" in cluster.message(USER_PREFERENCES, "ann2", "oscar")
     assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+
+async def test_who_else_lists_a_workload_is_named_in_ones_own_namespace_only(cluster: Cluster) -> None:
+    let_in(cluster, "mallory", "oscar")
+    workloads = [{"kind": "Deployment", "name": "web"}]
+    body = spec(groups=[{"name": "free", "targetNamespace": HOME, "workloads": workloads}])
+    for namespace, name in (("mallory", "one"), ("mallory", "two"), ("oscar", "three"), ("oscar", "four")):
+        cluster.template(body, name=name, namespace=namespace)
+
+    await settled(cluster)
+
+    said = [cluster.find(CONFIG_TEMPLATES, name, "mallory") for name in ("one", "two")]
+    said += [cluster.find(RENDERED_GROUPS, f"{name}-free", "mallory") for name in ("one", "two")]
+    told = [str(body and body["status"]) for body in said]
+    assert "mallory/one too, which was created first" in told[1]
+    assert "mallory/two, a ConfigTemplate of another namespace too" in told[0]
+    assert "oscar" not in str(told)

@@ -54,11 +54,20 @@ class Listings:
 
 
 def told(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) -> str:
-    """What one of several templates has to know of a workload that all of them list."""
-    others = ", ".join(f"ConfigTemplate {other}" for other in listing if other != key)
+    """What one of several templates has to know of a workload that all of them list. Templates of other namespaces are
+    not named: its author may not know what there is."""
+
+    def named(other: TemplateKey) -> str:
+        return (
+            f"ConfigTemplate {other}"
+            if other.namespace == key.namespace
+            else "a ConfigTemplate of another namespace"
+        )
+
+    others = ", ".join(dict.fromkeys(named(other) for other in listing if other != key))
     said = f"{others} too, whose changes do not restart it, as ConfigTemplate {key} was created first"
     if listing[0] != key:
-        said = f"ConfigTemplate {listing[0]} too, which was created first: only its changes restart it"
+        said = f"{named(listing[0])} too, which was created first: only its changes restart it"
     return f"{workload} is listed by {said}. List it in one template only"
 
 

@@ -293,6 +293,28 @@ async def test_a_template_that_was_never_valid_keeps_nobody_from_restarting_a_wo
     assert warnings(stage.cluster, "app") == []
 
 
+@pytest.mark.parametrize("edit", ["refused", "waits for an approval", "went back"])
+async def test_an_edit_that_is_not_served_takes_no_workload_from_another_template(
+    stage: Stage, edit: str
+) -> None:
+    older: dict[str, Any] = {"name": "aaa", "creationTimestamp": "1990-01-01T00:00:00Z"}
+    stage.cluster.template({**said("calm"), "groups": [{"name": "all"}]}, **older)
+    async with Operator(stage.cluster) as operator:
+        await operator.quiet()
+        if edit == "refused":
+            stage.cluster.template({**said("calm"), "keys": [{"name": "x", "type": "None"}]}, **older)
+        elif edit == "waits for an approval":
+            stage.cluster.template(said("loud", waves=[{"name": "all", "approval": True}]), **older)
+        else:
+            stage.cluster.template(said("loud"), **older)
+            await until(operator, stage.cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
+            stage.cluster.act("Abort", "aaa", kind="ConfigTemplate")
+        await operator.quiet()
+        await stage.soak(operator)
+
+    assert warnings(stage.cluster, "app") == []
+
+
 # Pods that restart only when they are deleted.
 
 

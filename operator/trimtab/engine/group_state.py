@@ -118,6 +118,12 @@ class GroupState:
     settled: bool = True
     """Whether no rollout is under way here, so that what is served well is stable."""
 
+    @property
+    def workloads(self) -> list[WorkloadKey]:
+        """Those that what it serves lists."""
+        listed = self.view.group.spec.workloads or ()
+        return [WorkloadKey(workload.kind, self.target, workload.name) for workload in listed]
+
     def view_of(self, user: str) -> GroupView:
         """What the user is judged and served by."""
         return self.share.view if self.share is not None and self.share.has(user) else self.view

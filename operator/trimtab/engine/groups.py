@@ -309,8 +309,7 @@ class Groups:
     def _share_workloads(self, state: GroupState) -> None:
         """Which of the group's workloads an older template restarts."""
         mine, elsewhere, shared = state.key.template_key, set[WorkloadKey](), list[str]()
-        for workload in state.view.group.spec.workloads or ():
-            key = WorkloadKey(workload.kind, state.target, workload.name)
+        for key in state.workloads:
             listing = self.listing(key)
             if listing and listing != [mine]:
                 shared.append(told(key, mine, listing))
@@ -322,9 +321,13 @@ class Groups:
         """The templates that list the workload and may restart it, the one that does first."""
 
         def counts(key: TemplateKey) -> bool:
+            if bars(self.world, workload.namespace, key.namespace) is not None:
+                return False
+            states = [state for g in self.world.groups_of(key) if (state := self.states.get(g)) is not None]
+            if states:  # an edit that is refused, waits or has gone back takes no workload from its owner
+                return any(workload in state.workloads for state in states)
             judgement = self.templates.judged.get(key)
-            served = bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
-            return served and bars(self.world, workload.namespace, key.namespace) is None
+            return bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
 
         return self.world.listings.listing(workload, counts)
 

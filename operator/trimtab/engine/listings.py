@@ -1,12 +1,13 @@
 """Which templates list a workload: of several, the oldest restarts it, and all are told.
 
 Two templates that stamped one workload would restart it for ever, each taking the other's stamp away. Who restarts it
-follows from the templates' specs alone, so it is the same after a restart, and clears itself once one lists it no more.
+follows from the templates' specs and what is served of them, so it is the same after a restart, and clears itself once
+one lists it no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,10 @@ class Listings:
             for workload in now:
                 self._by.setdefault(workload, {})[key] = item.metadata.creationTimestamp or ""
         return {other for workload in before | now for other in self._by.get(workload, {})} - {key}
+
+    def by(self, workload: WorkloadKey) -> Iterable[TemplateKey]:
+        """The templates whose specs list the workload."""
+        return self._by.get(workload, {})
 
     def shared(self, key: TemplateKey) -> Iterator[WorkloadKey]:
         """The workloads of a template that others list as well."""

@@ -162,15 +162,12 @@ class TemplatePass:
         before = self._shared.pop(key, {})
         if listing:
             self._shared[key] = listing
-        others = {other for found in (listing if changed else {}).values() for other in found} - {key}
-        for other in others:
-            self.world.enqueue_template(other)
         news = {w for w in before.keys() | listing.keys() if before.get(w) != listing.get(w)}
+        told = listing.keys() if changed else news
+        for other in {other for workload in told for other in self.world.listings.by(workload)} - {key}:
+            self.world.enqueue_template(other)
         for group, state in self.groups.states.items() if news else ():
-            listed = (
-                WorkloadKey(w.kind, state.target, w.name) for w in state.view.group.spec.workloads or ()
-            )
-            if group.template_key == key and news.intersection(listed):
+            if group.template_key == key and news.intersection(state.workloads):
                 self.groups.restart_now(group)
 
     def _notices(self, key: TemplateKey) -> tuple[Notice, ...]:

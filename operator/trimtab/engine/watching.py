@@ -79,7 +79,7 @@ class Watching:
 
     def _marks(self, state: GroupState) -> dict[WorkloadKey, str | None]:
         """What the group's workloads carry; None for those that another template restarts."""
-        keys = self._workloads(state)
+        keys = state.workloads
         marks = self.workloads.marks_of(state.view, keys) if keys else {}
         return {key: None if key in state.elsewhere else mark for key, mark in marks.items()}
 
@@ -99,7 +99,7 @@ class Watching:
             going_back = source.progress.phase in _BACK
             for name in source.wanted or (planned(source.progress) if going_back else ()):
                 state = states.get(GroupKey(*key, name))
-                mine = self._workloads(state) if state is not None else set()
+                mine = set(state.workloads) if state is not None else set()
                 if source.progress.underway is None:
                     mine &= self._wanted.get(key, set())
                     marks = self._marks(state) if state is not None and mine else {}
@@ -120,10 +120,6 @@ class Watching:
             del self._wanted[key], self._back[key]
         self._owners = {workload: owner for owner, mine in self._wanted.items() for workload in mine}
         self.health_watch.want(self._owners.keys(), back=set().union(*self._back.values()))
-
-    @staticmethod
-    def _workloads(state: GroupState) -> set[WorkloadKey]:
-        return {WorkloadKey(w.kind, state.target, w.name) for w in state.view.group.spec.workloads or ()}
 
     def workload_changed(self, workload: WorkloadKey) -> None:
         """Something is known of a workload that was not known before."""

@@ -323,9 +323,9 @@ class Groups:
         def counts(key: TemplateKey) -> bool:
             if bars(self.world, workload.namespace, key.namespace) is not None:
                 return False
-            states = [state for g in self.world.groups_of(key) if (state := self.states.get(g)) is not None]
-            if states:  # an edit that is refused, waits or has gone back takes no workload from its owner
-                return any(workload in state.workloads for state in states)
+            states = [self.states.get(group) for group in self.world.groups_of(key)]
+            if states and None not in states:  # what is not served takes no workload from its owner
+                return any(state is not None and workload in state.workloads for state in states)
             judgement = self.templates.judged.get(key)
             return bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
 

@@ -116,6 +116,40 @@ def test_each_violation_has_the_line_and_column_of_its_key(trimtab: Call, write:
     assert f"{path}:16:26: error: group/pro: session.minutes: must be at least 1" in answer.out
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("apiVersion: v1\nkind: list", "stands in a list of v1, which kubectl refuses -> write apiVersion: v1 and kind: List"),
+        ("kind: List", "stands in a List without apiVersion"),
+        ("apiVersion: v1\nkind: ConfigMapList", "stands in a ConfigMapList of v1"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: FooList", "stands in a FooList of trimtab.dev/v1alpha1"),
+        ("apiVersion: v1\nkind: List", ""),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreferenceList", ""),
+    ],
+)  # fmt: skip
+def test_objects_are_taken_from_the_lists_that_kubectl_reads(
+    trimtab: Call, write: Write, header: str, said: str
+) -> None:
+    item = preference("ann").replace("\n", "\n  ").rstrip()
+    answer = trimtab("validate", write(TEMPLATE, f"{header}\nitems:\n- {item}\n"))
+    assert answer.code == (1 if said else 0)
+    assert said in answer.out
+
+
+def test_a_list_within_a_list_is_not_overlooked(trimtab: Call, write: Write) -> None:
+    inner = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{"apiVersion": "trimtab.dev/v1alpha1", "kind": "X"}],
+    }
+    outer = {"apiVersion": "v1", "kind": "List", "items": [inner]}
+    answer = trimtab("validate", write(TEMPLATE), write(json.dumps(outer), name="outer.json"))
+    assert answer.code == 1
+    assert (
+        "is a List within a List, which kubectl refuses -> write its items into the outer one" in answer.out
+    )
+
+
 def test_violations_of_a_list_have_their_items_line(trimtab: Call) -> None:
     items = [json.loads(json.dumps({"apiVersion": "v1", "kind": "Secret"}))]
     items += [

@@ -52,6 +52,8 @@ REFUSED = [
     "a: b: c",
     "\t- x",
     "@x",
+    '"\\/"',
+    "!!binary aGk= aGk=",
 ]
 
 
@@ -109,8 +111,11 @@ def test_scalars_mean_what_the_api_server_keeps(namespace: Namespace) -> None:
 def test_what_kubectl_cannot_read_is_refused(namespace: Namespace, scalar: str) -> None:
     text = PREFERENCE.format(0, scalar)
     assert _taken(namespace, text) is None
-    with pytest.raises(MalformedError):
-        list(read(text))
+    try:
+        found = [document for document in read(text) if not document.flaws]
+    except MalformedError:
+        found = []
+    assert found == []
 
 
 STREAMS = [
@@ -122,6 +127,9 @@ STREAMS = [
     "%YAML 1.1\n---\n{0}",
     "--- {0}",
     "{0}\r\n---\r\n{1}",
+    "\ufeff{0}{1}",
+    "{0}\n\ufeff{1}",
+    "{0}\n\ufeff---\n{1}",
 ]
 
 
@@ -136,7 +144,7 @@ def test_streams_hold_the_same_documents(namespace: Namespace, stream: str, form
         ours = [document.value["metadata"]["name"] for document in read(text) if not document.flaws]
     except MalformedError:
         ours = []
-    if form == "yaml" and stream in STREAMS[:2]:
+    if form == "yaml" and stream.removeprefix("\ufeff") in STREAMS[:2]:
         names = []  # kubectl takes the last of equal keys
     assert ours == names
 

@@ -20,6 +20,7 @@ MAX_ALIASED = 4 * 1024 * 1024
 """Bytes that aliases may add to one document; an object of more than 1.5 MiB fits no API server anyway."""
 _SECOND = frozenset(("apiVersion", "kind"))
 _KEPT_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,2})\.[0-9]{0,2}[1-9]")
+_SLASH = re.compile(r"(?<!\\)(?:\\\\)*\\/")
 _MERGE = object()
 """Stands for the key ``<<``."""
 
@@ -64,8 +65,10 @@ class _Frame:
 class Composer:
     """One document of a text; ``before`` lines stand above it. With ``spots``, each path's place is put in there."""
 
-    def __init__(self, text: str, before: int, spots: dict[Path, Spot] | None = None) -> None:
-        self.text, self.before, self.spots = text, before, spots
+    def __init__(
+        self, text: str, before: int, spots: dict[Path, Spot] | None = None, *, is_json: bool = False
+    ) -> None:
+        self.text, self.before, self.spots, self.is_json = text, before, spots, is_json
         self.line = before + 1
         self.root: Any = None
         self.flaws: list[Flaw] = []
@@ -160,6 +163,7 @@ class Composer:
         text, tag = event.value, event.tag
         if event.style in ("'", '"'):
             self._remember(event, line, column)
+            self._escapes(event, line, column)
         value: Any = text
         if tag is not None or event.implicit[0]:
             value = self._resolved(text, tag, line)
@@ -178,6 +182,12 @@ class Composer:
         """A quote over several lines, which is likely meant when what follows it makes no sense."""
         if quoted.end_mark.line > quoted.start_mark.line:
             self._quoted = (line, column, quoted.end_mark.line)
+
+    def _escapes(self, quoted: Any, line: int, column: int) -> None:
+        r"""``\/`` is JSON's, and YAML's since version 1.2, which kubectl does not read."""
+        written = self.text[quoted.start_mark.index : quoted.end_mark.index] if "/" in quoted.value else ""
+        if not self.is_json and quoted.style == '"' and _SLASH.search(written):
+            self.flaws.append(Flaw(line, column, "kubectl refuses \\/ in YAML; write / alone"))
 
     def _resolved(self, text: str, tag: str | None, line: int) -> Scalar:
         if tag is not None and tag != "!" and tag not in TAGS:

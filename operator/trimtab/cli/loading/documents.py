@@ -22,6 +22,7 @@ _SEPARATOR = re.compile(r"^---([^\n]*)(?:\n|\Z)", re.MULTILINE)
 _EMPTY = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?(?:\n|\Z))*\Z")
 _SPACES = re.compile(r"[ \t\r\n]*")
 _BOM = "\ufeff"
+_MISPLACED = re.compile("[\n\r\x85\u2028\u2029]\ufeff")
 
 _UNUSUAL_NUMBER = re.compile(r"[eE][-+]?[0-9]|\.[0-9]*0\b|[0-9]{16}")
 """In JSON: numbers, among other things, that are not as they would be written again."""
@@ -68,7 +69,7 @@ def read(text: str) -> Iterator[Document]:
     :raises MalformedError: naming the line.
     """
     done, before = 0, 0
-    if text.lstrip()[:1] == "{":
+    if text.removeprefix(_BOM).lstrip()[:1] == "{":
         try:
             for index, start, end, value, doubled in _objects(text):
                 before += text.count("\n", done, start)
@@ -79,6 +80,8 @@ def read(text: str) -> Iterator[Document]:
         except _NotJSONError as stop:
             before += text.count("\n", done, stop.start)
             done = stop.start
+            if stop.index:
+                _refuse_mark(text[done:], before)
             yield from _pieces(text[done:], before, stop.index)
         return
     yield from _pieces(text, 0, 0)
@@ -114,9 +117,24 @@ def _piece(piece: str, before: int, index: int) -> Iterator[Document]:
     text = piece.removeprefix(_BOM)
     if not text.endswith("\n"):
         text += "\n"  # kubectl reads lines, and ends the last one too
+    _refuse_mark(text, before)
     found = Composer(text, before).document()
     if found is not None and found.root is not None:
         yield Document(index, found.line, found.root, tuple(found.flaws), text, before, found.inexact)
+
+
+def _refuse_mark(text: str, before: int) -> None:
+    """A byte order mark after the text's beginning: libyaml skips it, and kubectl takes it for a part of what follows.
+
+    :raises MalformedError: there is one.
+    """
+    found = _MISPLACED.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.end()) + before + 1
+        raise MalformedError(
+            f"line {line}: begins with a byte order mark (U+FEFF), which kubectl takes at the beginning of a YAML "
+            "document alone; remove it"
+        )
 
 
 class _NotJSONError(Exception):
@@ -133,7 +151,7 @@ def _objects(text: str) -> Iterator[tuple[int, int, int, Any, list[str]]]:
     """
     doubled: list[str] = []
     decoder = _decoder(doubled)
-    index, end = 0, 0
+    index, end = 0, len(text) - len(text.removeprefix(_BOM))
     while True:
         start = _SPACES.match(text, end).end()  # type: ignore[union-attr]
         if start == len(text):
@@ -193,7 +211,7 @@ def _json(piece: str, document: Document, doubled: list[str]) -> Document:
     )
     if flaws:  # read as YAML they have their lines
         try:
-            found = Composer(piece, document.before).document()
+            found = Composer(piece, document.before, is_json=True).document()
             flaws = tuple(found.flaws) if found is not None and found.flaws else flaws
         except MalformedError:
             pass

@@ -16,6 +16,7 @@ from trimtab.cli.loading.scalars import MalformedError
 from trimtab.cli.loading.sources import Source
 from trimtab.core.nearest import nearest
 from trimtab.core.problems import Violation
+from trimtab.core.text import short
 
 _SERVED = ("ConfigTemplate", "UserPreference", "PolicyRollout", "RenderedGroup", "RolloutAction")
 
@@ -148,19 +149,24 @@ class _Reading:
     def sort(self) -> None:
         value = self.document.value
         place = Place(self.source.shown, self.document.index, self.document.line)
-        items = value.get("items") if isinstance(value, dict) else None
         if not isinstance(value, dict):
-            kind = "a list" if isinstance(value, list) else "text"
+            kind = "a list" if isinstance(value, list) else "text" if isinstance(value, str) else short(value)
             self._no_object(place, "document", f"is {kind}, not an object; begin with apiVersion and kind")
-        elif not (str(value.get("kind")).endswith("List") and isinstance(items, list)):
+        elif not _is_list(value):
             self._object(place, value)
-        elif self.document.flaws:
+        elif self.document.flaws and _is_ours(value):
             self._flawed(place, "document")
         else:
+            wrong, items = _list_problem(value), value["items"]
             for index, item in enumerate(items, 1):
                 spot = self.document.spot(("items", index - 1)) if len(items) <= _FEW else None
                 line = spot.line if spot is not None else place.line
-                self._object(Place(place.source, place.document, line, index), item)
+                here = Place(place.source, place.document, line, index)
+                within = wrong or (_IN_A_LIST if isinstance(item, dict) and _is_list(item) else "")
+                if within and _is_ours(item):
+                    self._refuse(here, "item", item, Violation("", "object", "shape", within))
+                else:
+                    self._object(here, item)
 
     def _no_object(self, place: Place, subject: str, message: str) -> None:
         if self.source.found:
@@ -218,6 +224,33 @@ class _Reading:
         home = kept["namespace"] if ours else ""
         made = Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
         (self.found.ours if ours else self.found.namespaces).append(made)
+
+
+_IN_A_LIST = "is a List within a List, which kubectl refuses; write its items into the outer one"
+
+
+def _is_list(body: dict[str, Any]) -> bool:
+    kind = str(body.get("kind"))
+    return (kind.endswith("List") or kind == "list") and isinstance(body.get("items"), list)
+
+
+def _is_ours(body: Any) -> bool:
+    """Whether it is an object of Trimtab's, or a List with one."""
+    if not isinstance(body, dict):
+        return False
+    return str(body.get("apiVersion")).startswith(f"{GROUP}/") or (
+        _is_list(body)
+        and any(isinstance(each, dict) and _is_ours({**each, "items": ()}) for each in body["items"])
+    )
+
+
+def _list_problem(body: dict[str, Any]) -> str:
+    """Why kubectl would take none of a list's items; empty if it would."""
+    version, kind = str(body.get("apiVersion") or ""), str(body["kind"])
+    if (version, kind) == ("v1", "List") or (version == API_VERSION and kind.removesuffix("List") in _SERVED):
+        return ""
+    of = f"a {kind[:60]} of {version[:60]}" if version else f"a {kind[:60]} without apiVersion"
+    return f"stands in {of}, which kubectl refuses; write apiVersion: v1 and kind: List"
 
 
 _FEW = 10_000

@@ -101,7 +101,7 @@ def _real(plain: str, text: str) -> float | int | str:
 
 def _binary(text: str) -> str:
     try:
-        return base64.b64decode("".join(text.split()), validate=True).decode()
+        return base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True).decode()
     except ValueError:
         raise ValueError("!!binary takes base64 of text; write the text itself") from None
 

@@ -110,6 +110,9 @@ def test_an_altered_copied_or_renamed_snapshot_does_not_open() -> None:
         (place, {name: value for name, value in data.items() if name != "sealed"}),
         (place, {**data, "spec": 3}),
         (place, {**data, "spec": {"groups": 3}}),
+        (place, {"spec": {"values": [{"name": "pin"}]}, "sealed": other["sealed"]}),
+        (place, None),
+        (place, []),
         (place, other),
         (place, {}),
         (TemplateKey("elsewhere", place.name), data),
@@ -124,6 +127,21 @@ def test_an_altered_copied_or_renamed_snapshot_does_not_open() -> None:
             Vault(KEYS).opened(where, "spec", {**body, "data": held})
     with pytest.raises(UnreadableError):
         Vault(Keys.fresh()).opened(place, "spec", body)
+
+
+@pytest.mark.parametrize(
+    "digests", [[], ["x"], 5, "x", {}, {"keys/pin/default": 5}, {"groups/free/values/pin": "0" * 20}]
+)
+def test_a_snapshot_whose_digests_were_altered_is_to_be_replaced(digests: Any) -> None:
+    place, body = stored()
+    vault = Vault(KEYS)
+    content = vault.opened(place, "spec", body)
+    assert vault.is_current(place, body, content)
+
+    altered = {**body, "data": {**body["data"], "digests": digests}}
+
+    assert vault.opened(place, "spec", altered).whole == SPEC
+    assert not vault.is_current(place, altered, content)
 
 
 def test_digests_compare_at_one_path_of_one_owner_only() -> None:
@@ -212,6 +230,27 @@ async def test_a_controllerrevision_with_copied_labels_is_left_alone() -> None:
     await settled(cluster)
 
     assert names(cluster) == ["app-copy", "db-5d4f", "empty"]
+
+
+async def test_a_snapshot_that_was_labelled_as_another_templates_is_not_deleted_with_that_one() -> None:
+    cluster = Cluster()
+    for name in ("app", "second"):
+        cluster.template(groups(), name=name)
+        cluster.policy(f"lock-{name}", {**LOCK, "values": {}}, template=name)
+    await settled(cluster)
+    cluster.template(loud(), name="second")
+    await settled(cluster)
+    kept = names(cluster, "second-")
+    for body in cluster.memory.objects(CONTROLLER_REVISIONS):
+        if body["metadata"]["name"] in kept:
+            body["metadata"]["labels"]["trimtab.dev/template"] = "app"
+            cluster.memory.put(CONTROLLER_REVISIONS, body)
+
+    cluster.remove(CONFIG_TEMPLATES, "app")
+    await settled(cluster)
+
+    assert len(kept) == 3
+    assert names(cluster, "second-") == kept
 
 
 async def test_a_deleted_snapshot_of_what_is_stable_is_written_back_and_said_once_nobody_knows_it() -> None:

@@ -179,7 +179,7 @@ class Snapshots:
             log.error("a snapshot is not used: %s", error, extra={"snapshot": str(place)})
         else:
             self._known.setdefault(place, content)
-            if self._vault().is_current(body, content):  # else it is replaced in time
+            if self._vault().is_current(place, body, content):  # else it is replaced in time
                 self._noted(place, body)
             self._unread.pop(place, None)
             return content.whole
@@ -219,7 +219,7 @@ class Snapshots:
                 continue
             self._leaving.add(place)
             try:
-                ours = await self._is_ours(place, stored.metadata.uid)
+                ours = await self._is_ours(place, stored.metadata.uid, key.name)
                 if ours and not self._in_use[place.name] and place.name not in needed():
                     with contextlib.suppress(errors.NotFoundError):
                         await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
@@ -270,7 +270,7 @@ class Snapshots:
         why = "it is sealed again"
         try:
             self._vault().opened(place, content.part, body)
-            if self._vault().is_current(body, content):
+            if self._vault().is_current(place, body, content):
                 self._known[place] = content
                 self._noted(place, body)
                 return True
@@ -283,15 +283,16 @@ class Snapshots:
         log.warning("a snapshot is replaced: %s", why, extra={"snapshot": str(place)})
         return False
 
-    async def _is_ours(self, place: TemplateKey, uid: str) -> bool:
-        """Whether the object with Trimtab's labels holds what its name says: labels alone are copied easily, to a
+    async def _is_ours(self, place: TemplateKey, uid: str, template: str) -> bool:
+        """Whether the object with the template's labels holds what its name says, and is of that template: labels alone are copied easily, to a
         StatefulSet's ControllerRevisions for one."""
         if self._foreign.get(place) == uid:
             return False
         try:
             body = await self.api.get(CONTROLLER_REVISIONS, *place)
             part: Part = "policy" if "policy" in (body.get("data") or {}) else "spec"
-            self._vault().opened(place, part, body)
+            if self._vault().opened(place, part, body).owner != template:
+                raise UnreadableError(f"it is not of template {template}, as its labels say")
         except errors.NotFoundError:
             return True
         except UnreadableError as error:

@@ -78,10 +78,7 @@ class Vault:
         data: dict[str, Any] = {content.part: content.public}
         if content.taken:
             data["sealed"] = self.keys.seal(content.taken)
-            data["digests"] = {
-                "/".join(path): self._digest(place, content.part, path, value)
-                for path, value in content.taken
-            }
+            data["digests"] = self._digests(place, content)
         made = {
             "apiVersion": CONTROLLER_REVISIONS.api_version,
             "kind": CONTROLLER_REVISIONS.kind,
@@ -102,21 +99,25 @@ class Vault:
         try:
             data = body["data"]
             taken = self.keys.open(data["sealed"]) if "sealed" in data else []
-            labels = body["metadata"].get("labels") or {}
+            labels = {
+                **(body["metadata"].get("labels") or {}),
+                naming.LABEL_TEMPLATE: _owner(place, part, data),
+            }
             content = Content(part, data[part], taken, labels, int(body.get("revision") or 0))
             named = self.trusting or self._is_named(place, content)
         except UnreadableError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError, StopIteration, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration, RecursionError) as error:
             raise UnreadableError(f"it holds no {part} ({type(error).__name__})") from None
         if not named:
             raise UnreadableError("its content is not what its name says")
         return content
 
-    def is_current(self, body: Body, content: Content) -> bool:
-        """Whether it holds nothing in clear that is sensitive now, and no digest of an earlier version."""
+    def is_current(self, place: TemplateKey, body: Body, content: Content) -> bool:
+        """Whether it holds nothing in clear that is sensitive now, and the digests that this version makes."""
         digests = (body.get("data") or {}).get("digests") or {}
-        return content.sealed <= digests.keys() and not any(map(naming.is_unbound, digests.values()))
+        wanted = self._digests(place, content)
+        return isinstance(digests, dict) and wanted == {path: digests.get(path) for path in wanted}
 
     def _is_named(self, place: TemplateKey, content: Content) -> bool:
         stem, hashed = naming.stem_and_hash(place.name)
@@ -124,7 +125,17 @@ class Vault:
             return hashed == self.keys.unbound(content.whole)
         return hashed == self.hash(content.part, place.namespace, stem, content.whole)
 
+    def _digests(self, place: TemplateKey, content: Content) -> dict[str, str]:
+        return {
+            "/".join(path): self._digest(place, content.part, path, value) for path, value in content.taken
+        }
+
     def _digest(self, place: TemplateKey, part: Part, path: list[str], value: Any) -> str:
         """Of one sensitive value: two of them can be compared at one path of one template's, or policy's, content."""
         stem, _ = naming.stem_and_hash(place.name)
         return self.keys.digest("value", (place.namespace, part, stem, *path), value)
+
+
+def _owner(place: TemplateKey, part: Part, data: Mapping[str, Any]) -> str:
+    """The name of the template that the content is of, or for: by what its name is made of, not by its labels."""
+    return naming.stem_and_hash(place.name)[0] if part == "spec" else str(data[part]["templateRef"]["name"])

@@ -233,7 +233,17 @@ def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_mak
     def made(body: Body) -> str:
         return refused(lambda: _create(taken_over, body))
 
+    owned = OURS | {"ownerReferences": [owner]}
     for body in (
+        *(
+            {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "metadata": {"name": "j", "namespace": each} | owned,
+                "spec": job,
+            }
+            for each in (SYSTEM, "kube-system")
+        ),
         _secret(home, "plain"),
         _secret(SYSTEM, "other", metadata=OURS),
         _secret("kube-system", "other", metadata=OURS),
@@ -246,8 +256,7 @@ def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_mak
         assert "Trimtab operator" in made(body), body
 
     _create(taken_over, _secret(home, "ours", metadata=OURS))
-    owned = meta | OURS | {"ownerReferences": [owner]}
-    _create(taken_over, {"apiVersion": "batch/v1", "kind": "Job", "metadata": owned, "spec": job})
+    _create(taken_over, {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta | owned, "spec": job})
 
 
 def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operators(
@@ -286,6 +295,14 @@ def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operato
     assert "Trimtab operator" in refused(lambda: taken_over.delete("Secret", home, "theirs"))
     assert "Trimtab operator" in refused(lambda: taken_over.delete("Pod", home, "p"))
 
+    revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {}}
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": place.one("Pod", "p")["metadata"]["uid"]}
+    for name, owners in (("owned", [owner]), ("in-the-way", [])):
+        place.api.create(
+            {**revision, "metadata": {"name": name, "namespace": home, "ownerReferences": owners}}
+        )
+    assert "Trimtab operator" in refused(lambda: taken_over.delete("ControllerRevision", home, "owned"))
+    taken_over.delete("ControllerRevision", home, "in-the-way")
     for kind in WORKLOADS:
         for digest in ("1", "2"):
             taken_over.patch(

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from refusing import Refusing
 from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
 from trimtab.core import naming
 from trimtab.engine.keyring import KEYS_SECRET
 from trimtab.engine.preferences import GroupKey
 from trimtab.engine.snapshots import group_labels
+from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_MAPS,
@@ -235,6 +237,35 @@ async def test_an_output_that_lost_its_labels_and_its_mark_is_put_back_by_its_ui
     assert [body["metadata"]["uid"] for body in after] == [body["metadata"]["uid"] for body in before]
     assert [body["metadata"].get("labels") for body in after] == [b["metadata"]["labels"] for b in before]
     assert [mark_of(body) for body in after] == [mark_of(body) for body in before]
+
+
+async def test_an_output_replaced_whole_that_the_operator_may_not_write_says_what_to_do(
+    cluster: Cluster,
+) -> None:
+    cluster.template()
+
+    def not_ours(name: str, before: Body | None, data: dict[str, str]) -> errors.ApiError | None:
+        bare = before is not None and "trimtab.dev/" not in str(before["metadata"])
+        return errors.ForbiddenError(403, "Forbidden", "only objects that carry its labels") if bare else None
+
+    async with Operator(cluster, Refusing(cluster, not_ours)) as operator:
+        await operator.quiet()
+        before = cluster.find(CONFIG_MAPS, "app-free") or {}
+        bare = {
+            k: v for k, v in before["metadata"].items() if k not in ("labels", "annotations", "managedFields")
+        }
+        cluster.memory.put(CONFIG_MAPS, {**before, "metadata": bare, "data": {"other": "content"}})
+        await operator.quiet()
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "Conflict")
+        assert "annotate it trimtab.dev/adopt=true" in cluster.message(RENDERED_GROUPS, "app-free")
+
+        bare["annotations"] = {naming.ANNOTATION_ADOPT: "true"}
+        cluster.memory.put(CONFIG_MAPS, {**before, "metadata": bare, "data": {"other": "content"}})
+        await operator.quiet()
+
+    after = cluster.find(CONFIG_MAPS, "app-free") or {}
+    assert (after["metadata"]["uid"], after["data"]) == (before["metadata"]["uid"], before["data"])
+    assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
 async def test_a_retained_output_is_no_longer_ours(cluster: Cluster) -> None:

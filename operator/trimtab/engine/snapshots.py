@@ -284,8 +284,8 @@ class Snapshots:
         return False
 
     async def _is_ours(self, place: TemplateKey, uid: str, template: str) -> bool:
-        """Whether the object with the template's labels holds what its name says, and is of that template: labels alone are copied easily, to a
-        StatefulSet's ControllerRevisions for one."""
+        """Whether the object with the template's labels holds what its name says, and is of that template: labels alone
+        are copied easily, to a StatefulSet's ControllerRevisions for one."""
         if self._foreign.get(place) == uid:
             return False
         try:

@@ -86,11 +86,18 @@ class Writer:
             if not asks_for_adoption(have) or self._anothers(_template(desired), have):
                 return Failure(write, reasons.CONFLICT, self._foreign(desired, have), again=False)
             log.warning("took over an object that is annotated for it", extra={"object": str(desired.ref)})
-        if have is not None and have.locked:
-            await self._delete(have)  # the API server lets nobody change it; it is made anew at once
-            have = None
-        body = self._body(desired, have)
-        answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
+        try:
+            if have is not None and have.locked:
+                await self._delete(have)  # the API server lets nobody change it; it is made anew at once
+                have = None
+            body = self._body(desired, have)
+            answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
+        except errors.ForbiddenError as error:
+            if have is None or _shows_origin(have):
+                raise
+            return Failure(
+                write, reasons.CONFLICT, _bare(desired.ref, error), again=False, status=error.status
+            )
         if have is None and _others(answer):
             return await self._give_back(write, answer)
         observed = self._outputs.wrote(desired.ref.kind, answer)
@@ -270,6 +277,21 @@ def _others(body: Body) -> bool:
 
 def _template(desired: Desired) -> TemplateKey:
     return TemplateKey(desired.labels[naming.LABEL_TEMPLATE_NAMESPACE], desired.labels[naming.LABEL_TEMPLATE])
+
+
+def _shows_origin(have: Observed) -> bool:
+    """Whether anything in the object names Trimtab. The admission policy about the operator goes by that."""
+    names = (*have.labels, *have.annotations)
+    return (
+        have.applied or group_of(have.labels) is not None or any(n.startswith("trimtab.dev/") for n in names)
+    )
+
+
+def _bare(ref: Ref, error: errors.ApiError) -> str:
+    return (
+        f"{ref} shows nothing of Trimtab any more, as after kubectl replace, and the API server refuses to have it "
+        f"put back ({error.status} {error.reason}). Delete it, or annotate it {naming.ANNOTATION_ADOPT}=true"
+    )
 
 
 def _failure(write: Write, error: errors.ApiError) -> Failure:

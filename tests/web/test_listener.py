@@ -122,3 +122,29 @@ async def test_a_port_that_is_taken_is_an_error(server: Server) -> None:
     app = probes.application(lambda: "", lambda: "", lambda: None)
     with pytest.raises(OSError):
         await probes.serve(app, "127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [bytes(range(256)) * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HALF + b"x" * 9000]
+)
+async def test_nonsense_is_answered_and_not_logged(
+    server: Server, nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await connect(server, nonsense)
+    line = await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+    assert b" 400 " in line
+    assert not caplog.records
+
+
+async def test_a_fault_of_our_own_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> str:
+        raise RuntimeError("broken")
+
+    made = await probes.serve(probes.application(broken, lambda: "", lambda: None), "127.0.0.1", 0)
+    reader, writer = await connect(made, WHOLE)
+    line = await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+    await made.stop()
+    assert b" 500 " in line
+    assert len(caplog.records) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -16,6 +18,15 @@ METRICS_SHARE = 10
 cost a tenth of the event loop together at most."""
 LINE = 4096
 """Bytes of a request's line, and of one of its header fields."""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is about anything but a request that makes no sense: who sends those would flood the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_is_ours)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], str]
@@ -56,7 +67,9 @@ class Server:
 
     def __init__(self, app: web.Application) -> None:
         app.middlewares.append(self._heard)
-        self._runner = web.AppRunner(app, access_log=None, max_line_size=LINE, max_field_size=LINE)
+        self._runner = web.AppRunner(
+            app, logger=log, access_log=None, max_line_size=LINE, max_field_size=LINE
+        )
         self._listener: Listener | None = None
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from simulation import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core import sizes
+from trimtab.core import problems, sizes
 from trimtab.core.problems import RejectedError
 from trimtab.core.render import Rendered, render_group
 from trimtab.core.resolve import GroupView
@@ -162,3 +162,41 @@ def test_sizes_are_written_as_in_kubernetes(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="8Mi"):
         sizes.parse(text)
+
+
+def merging(kind: str, default: Any, own: Any, groups: int) -> ConfigTemplateSpec:
+    merge = "Append" if kind == "StringList" else "Merge"
+    return ConfigTemplateSpec.model_validate(
+        {
+            "keys": [{"name": "big", "type": kind, "merge": merge, "default": default}],
+            "groups": [{"name": f"g{n}", "values": {"big": own}} for n in range(groups)],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "own"),
+    [
+        ("StringMap", {f"{n}": "" for n in range(20_000)}, {"a": "b"}),
+        ("NumberMap", {f"{n}": 1 for n in range(20_000)}, {"a": 1}),
+        ("StringList", [""] * 20_000, ["a"]),
+    ],
+)
+def test_values_merged_for_each_group_count_although_no_output_has_them(
+    kind: str, default: Any, own: Any
+) -> None:
+    few, many = merging(kind, default, own, 20), merging(kind, default, own, 40)
+
+    templates.render_problems(compile_template("t", few))
+    with pytest.raises(RejectedError) as refused:
+        templates.render_problems(compile_template("t", many))
+    [found] = refused.value.violations
+    assert found.rule == "tooLarge"
+
+
+def test_the_search_for_violations_ends_where_there_are_enough() -> None:
+    keys = [{"name": f"k{n}", "type": "String", "required": True, "setBy": "Group"} for n in range(500)]
+    groups = [{"name": f"g{n}", "values": {"other": 1}} for n in range(500)]
+    with pytest.raises(RejectedError) as refused:
+        compile_template("t", ConfigTemplateSpec.model_validate({"keys": keys, "groups": groups}))
+    assert problems.ENOUGH < len(refused.value.violations) <= 2 * problems.ENOUGH

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from trimtab.core.nearest import Guess
 from trimtab.core.text import visible
 
+ENOUGH = 1000
+"""Violations or notices of one object that end the search for more: keys times groups may be a million."""
 REPORTED = 20
 """A status lists this many violations or notices at most; the rest is counted in a last entry."""
 _OWN_LAYERS = frozenset(("", "user", "template", "policy", "object"))

@@ -18,7 +18,7 @@ from trimtab.core import coerce, naming, patterns
 from trimtab.core.keys import Key, Value, check, compile_key
 from trimtab.core.nearest import Guess
 from trimtab.core.outputs import Output, compile_outputs
-from trimtab.core.problems import Notice, RejectedError, Violation
+from trimtab.core.problems import ENOUGH, Notice, RejectedError, Violation
 from trimtab.core.steps import Steps, finished
 from trimtab.core.wording import coerced, counted, unknown_key
 
@@ -103,13 +103,16 @@ def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Sche
     if not unusable and not any(_above(name, keys) for name in keys):  # else no file can nest them
         outputs, broken = yield from compile_outputs(spec.outputs or [], keys)
         found += broken
-    coercion, notices = spec.coercion or LOSSLESS, []
+    coercion = spec.coercion or LOSSLESS
+    notices: list[Notice] = []
 
     def checked(name: str, values: Mapping[str, Any]) -> Layer:
+        if len(found) > ENOUGH:
+            return Layer(name, {})
         given = {key: value for key, value in values.items() if key not in unusable}
         layer, problems, said = check_layer(keys, name, given, coercion)
         found.extend(problems)
-        notices.extend(said)
+        notices.extend(said[: max(0, ENOUGH - len(notices))])
         return layer
 
     profiles: dict[str, Layer] = {}
@@ -243,6 +246,8 @@ def _groups(
         layers.append(checked(f"group/{group.name}", group.values or {}))
         groups[group.name] = Group(group.name, group, tuple(layers))
         found += document_problems(keys, group.name, overlay(keys, layers), layers)
+        if len(found) > ENOUGH:
+            break
     return groups, found
 
 

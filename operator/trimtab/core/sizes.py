@@ -1,12 +1,14 @@
-"""How much one template may render for its groups, all of them together; users' files are counted apart."""
+"""How much one template may render and merge for its groups, all together; users' files are counted apart."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from trimtab.core.patterns import characters
 from trimtab.core.problems import Violation
 from trimtab.core.render import Entries
+from trimtab.core.resolve import GroupView
 from trimtab.core.schema import TOO_LARGE, Schema
 
 DEFAULT_OUTPUT = 4 * 1024 * 1024
@@ -14,6 +16,8 @@ FLAG = "--max-template-output"
 _UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 _QUANTITY = re.compile(r"([1-9][0-9]{0,14})(k|M|G|Ki|Mi|Gi)?\Z")
 _NAMED = 3
+_ENTRY = 8
+"""What an entry of a list or map takes at least, whatever it holds."""
 
 
 def parse(text: str) -> int:
@@ -33,9 +37,10 @@ class Total:
     size: int = 0
     groups: int = 0
 
-    def add(self, entries: Entries) -> Violation | None:
-        """Count one group's files; why that is too much, if it is: nothing more needs to be rendered then."""
-        self.size += entries.size()
+    def add(self, view: GroupView, entries: Entries) -> Violation | None:
+        """Count one group's files, and the values that ``merge`` makes for it alone; why that is too much, if it is:
+        nothing more needs to be rendered then."""
+        self.size += entries.size() + merged(view)
         self.groups += 1
         if self.size <= self.limit:
             return None
@@ -44,9 +49,10 @@ class Total:
             f" ({self.groups} of {count} groups; about {self.size * count // self.groups:,} for all of them)"
         )
         message = (
-            f"the files of its groups are {self.size:,} bytes{all_in_all if self.groups < count else ''}, more than "
-            f"the {self.limit:,} that one template may render; the largest outputs are {self._largest(entries)}. "
-            f"Remove outputs, groups or keys, or have the operator started with a higher {FLAG}"
+            f"the files and merged values of its groups are {self.size:,} bytes"
+            f"{all_in_all if self.groups < count else ''}, more than the {self.limit:,} that one template may render; "
+            f"the largest outputs are {self._largest(entries)}. Remove outputs, groups or keys, merge less, or "
+            f"have the operator started with a higher {FLAG}"
         )
         return Violation("outputs", "template", TOO_LARGE, message)
 
@@ -63,3 +69,15 @@ class Total:
         }
         largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:_NAMED]
         return ", ".join(f"{name} ({sizes[name]:,} bytes a group)" for name in largest)
+
+
+def merged(view: GroupView) -> int:
+    """About how many bytes the values take that the group has of several layers, and shares with no other group."""
+    size = 0
+    for name, key in view.schema.keys.items():
+        value = view.values.get(name)
+        if key.merge == "Replace" or not isinstance(value, list | dict):
+            continue
+        if not any(layer.values.get(name) is value for layer in view.layers):
+            size += characters(value) + _ENTRY * len(value)
+    return size

@@ -15,7 +15,7 @@ from trimtab.api.rollout_status import QUARANTINED, Content, Quarantined, Rollou
 from trimtab.api.strategy import StrategySpec
 from trimtab.core import reasons
 from trimtab.core.policy import Policy, contradictions, without_groups
-from trimtab.core.problems import Notice, RejectedError, Violation
+from trimtab.core.problems import ENOUGH, Notice, RejectedError, Violation
 from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
 from trimtab.core.rollout import planned
@@ -298,9 +298,10 @@ class Cases:
                 view = group_view(schema, name, (*beside, policy))
                 rendered = render_group(view)
                 found += document_problems(view) or rendered.violations
-                too_large = total.add(rendered.entries)
+                too_large = total.add(view, rendered.entries)
                 if too_large is not None:
                     found.append(replace(too_large, layer=f"policy/{policy.name}"))
+                if too_large is not None or len(found) > ENOUGH:
                     break
                 await turn.over()
         if found:

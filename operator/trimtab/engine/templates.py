@@ -20,7 +20,7 @@ from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons, snapshot
 from trimtab.core.plan import Ref
 from trimtab.core.policy import Policy, compile_policy, within
-from trimtab.core.problems import Notice, RejectedError, Violation, summary
+from trimtab.core.problems import ENOUGH, Notice, RejectedError, Violation, summary
 from trimtab.core.render import render_group
 from trimtab.core.resolve import GroupView, document_problems, group_view
 from trimtab.core.schema import Schema, compiling
@@ -364,9 +364,10 @@ def rendering(
         found += document_problems(view) if policies else ()
         found += rendered.violations
         notices |= dict.fromkeys(rendered.notices)
-        too_large = total.add(rendered.entries)
+        too_large = total.add(view, rendered.entries)
         if too_large is not None:
             found.append(too_large)
+        if too_large is not None or len(found) > ENOUGH:
             break
         yield
     if found:

@@ -32,6 +32,24 @@ def test_a_workload_that_others_change_back_is_told_each_time_and_once() -> None
     assert BACK in (place.progress.message or "")
 
 
+def test_a_rollout_that_waits_for_approval_says_the_notes_and_one_that_has_succeeded_advises_undo() -> None:
+    begun = soaking(
+        waves=[{"name": "canary", "groups": ["a"], "soak": "5m"}, {"name": "all", "approval": True}]
+    )
+    begun.groups["a"].notes = (changed_back(1),)
+    begun.act()
+    begun.pass_time(300)
+    assert begun.phase == "AwaitingApproval"
+    assert f"{BACK} 1 times; to undo the configuration, Abort the rollout" in (begun.progress.message or "")
+
+    assert begun.approve().accepted
+    begun.settle()
+    begun.measure("Successful")
+    begun.settle()
+    assert begun.phase == "Succeeded"
+    assert f"{BACK} 1 times; to undo the configuration, Undo the rollout" in (begun.progress.message or "")
+
+
 def test_pods_that_restart_only_when_deleted_are_told_once_and_their_number_follows() -> None:
     place = soaking()
     for updated in (0, 1, 3):

@@ -103,6 +103,56 @@ async def test_a_user_who_has_the_group_s_values_and_is_refused_is_told_that_the
         assert "what was written last for this user stays" in cluster.message(USER_PREFERENCES, "new")
 
 
+def ready_of_group(cluster: Cluster) -> tuple[str, str]:
+    return cluster.ready(RENDERED_GROUPS, "app-free")
+
+
+def alone() -> Cluster:
+    """One user in the group."""
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.preference("only", {"session.minutes": 5})
+    return cluster
+
+
+async def test_the_only_user_s_shard_that_is_refused_whatever_it_holds_fails_the_group() -> None:
+    cluster = alone()
+    await settled(cluster)
+    api = Refusing(cluster, named("app-free-users-0"))
+    async with Operator(cluster, api) as operator:
+        cluster.preference("only", {"session.minutes": 9})
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "only") == ("False", "WriteFailed")
+        assert ready_of_group(cluster) == ("False", "WriteFailed")
+        api.rules.clear()
+        await operator.quiet()
+        assert ready_of_group(cluster) == ("True", "Rendered")
+        assert minutes(cluster, "only") == 9
+
+
+@pytest.mark.parametrize("only", [True, False])
+async def test_one_user_s_content_that_is_refused_leaves_the_group_ready_with_a_count(
+    cluster: Cluster, only: bool
+) -> None:
+    cluster, user, of = (alone(), "only", 1) if only else (cluster, "user-0", 8)
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:
+        cluster.preference(user, EVIL)
+        await operator.quiet()
+        assert ready_of_group(cluster) == ("True", "Rendered")
+        said = cluster.message(RENDERED_GROUPS, "app-free")
+        assert f"files of 1 of {of} users are refused, as their UserPreferences say" in said
+        group = cluster.find(RENDERED_GROUPS, "app-free") or {}
+        assert group["status"]["invalidUsers"] == 1
+
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Succeeded")
+        cluster.preference(user, {"session.minutes": 6})
+        await operator.quiet()
+        assert cluster.message(RENDERED_GROUPS, "app-free").endswith("is rendered")
+        assert (cluster.find(RENDERED_GROUPS, "app-free") or {})["status"]["invalidUsers"] == 0
+
+
 async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> None:
     await settled(cluster)
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", BROKEN))):

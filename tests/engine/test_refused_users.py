@@ -228,6 +228,19 @@ async def test_a_rollout_that_reaches_no_user_does_not_succeed(
         assert voice(cluster, "ann") == "bright"
 
 
+async def test_an_only_user_whose_own_object_is_refused_fails_no_rollout() -> None:
+    """It is in the user's namespace, whoever refuses it there."""
+    cluster = Cluster()
+    cluster.template(groups(users=PER_USER))
+    cluster.preference("ann")
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, "app-u-ann", QUOTA)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
+        await until(operator, cluster, "Succeeded")
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+        assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "WriteFailed")
+
+
 async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: Cluster) -> None:
     cluster.template(groups())
     cluster.preference("evil")

@@ -125,10 +125,15 @@ async def test_a_workload_that_is_changed_back_is_restarted_again_told_and_not_q
         note = status["workloadNotes"][0]
         assert (note["workload"], note["reason"]) == ("Deployment music/web", "ChangedBack")
         assert (
-            "changed back once (changed last by kubectl); it is restarted again. To undo" in note["message"]
+            "changed back once (changed last by kubectl); it is restarted again. That does not undo"
+            in note["message"]
         )
         assert "changed back once" in status["message"]
+        assert "Abort the rollout" in status["message"]
         await until(operator, stage.cluster, "Succeeded", *APP)
+        assert "changed back once" in stage.status()["message"]
+        assert "Undo the rollout" in stage.status()["message"]
+        assert "Abort" not in str(stage.status()["message"]) + str(stage.status()["workloadNotes"])
 
     assert happened(stage.cluster, "app").count("WorkloadChangedBack") == 1
     assert "quarantine" not in stage.status()

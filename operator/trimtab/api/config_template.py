@@ -229,7 +229,7 @@ class ConfigTemplateStatus(ResourceStatus, RolloutProgress):
     groups: Count | None = Field(default=None, description="How many groups are served.")
     users: Count | None = Field(default=None, description="How many users have a preference, valid or not.")
     invalid_users: Count | None = Field(
-        default=None, description="How many of them have one that is not valid."
+        default=None, description="How many of them have one that is refused, or whose files are."
     )
     drift: Count | None = Field(default=None, description="How many hand edits of outputs were put back.")
 

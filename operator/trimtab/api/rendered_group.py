@@ -148,7 +148,7 @@ class RenderedGroupStatus(ResourceStatus):
     )
     users: Count | None = Field(default=None, description="How many users have a preference in the group.")
     invalid_users: Count | None = Field(
-        default=None, description="How many of them have one that is not valid."
+        default=None, description="How many of them have one that is refused, or whose files are."
     )
     shards: Count | None = Field(default=None, description="Over how many objects its users are spread.")
     outputs: Outputs = Field(

@@ -210,7 +210,7 @@ class Delivery:
         half = len(some) // 2
         parts = [some[:1], some[-1:], some[half : half + 1]]
         if self.observed(parcel.ref, True) is not None or self._good(parcel.ref):
-            if await self._write(parcel, out, forced=len(some) > 1) is None:
+            if await self._write(parcel, out, forced=len(some) > 1 or self._is_sole(parcel, some)) is None:
                 return True
             parts = [some[:1], some[1:] if parcel.turn % 2 else some[half:]]
         for part in parts if len(some) > 1 else ():
@@ -272,6 +272,10 @@ class Delivery:
     def _admitted(self, ref: Ref, user: str) -> None:
         if self.state.refusals.drop(ref, user):
             self.report.news.add(user)
+
+    def _is_sole(self, parcel: Parcel, some: Sequence[str]) -> bool:
+        """Whether it is the shard of the group's only user: then whose fault a refusal is, is the group's matter."""
+        return parcel.ref not in self.state.own_refs and self.state.user_count == len(some) == 1
 
     def _refuse(self, parcel: Parcel, users: Iterable[str], failure: Failure, *, whole: bool = False) -> None:
         """These users' entries wait until they change, or for their time."""

@@ -191,7 +191,6 @@ class Groups:
             outcome = users.judge(view, preference, holds or preference, rules, rendered=rendered)
             if preference is holds:
                 state.set_user(preference, outcome)
-            (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(preference.key)
             judged.append((preference, outcome))
         return judged
 
@@ -395,6 +394,9 @@ class Groups:
             for preference, outcome in told:
                 limit = state.view_of(preference.user).schema.spec.users.history_limit
                 accept(self.world.preferences.get(*preference.key), preference, outcome, limit)
+                (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(
+                    preference.key
+                )
                 self.verdicts.offer(preference, outcome)
                 await turn.over()
         if verdict is None:
@@ -479,17 +481,30 @@ def _waits(state: GroupState, user: str) -> Failure | None:
 
 def _common(state: GroupState) -> Failure | None:
     """By what most users' entries cannot be written: then it is no user's own matter, and a rollout that went on would
-    have reached nobody. Who has no entry at all yet is not among those it reaches."""
+    have reached nobody. Who has no entry at all yet is not among those it reaches. An only user counts where their
+    shard is refused whatever it holds: else it is their content, which must not hold up other groups' rollouts."""
     refused = state.refusals.users().keys() - {GROUP}
-    if len(refused) < 2:
+    if not refused:
         return None
+    first = min(refused)
     lacking: set[str] = set().union(*state.lacking.values())
     somewhere: set[str] = set().union(*state.surplus.values())
     new = refused & (lacking - somewhere)
+    if len(refused) == 1:
+        sole = state.user_count == 1 and first not in state.own and not new
+        return state.refusals.of(first) if sole and state.refusals.of_whole(first) else None
     if 2 * (len(refused) - len(new)) > state.user_count - len(new) or len(refused) >= state.user_count:
-        return state.refusals.of(min(refused))
+        return state.refusals.of(first)
     return None
 
 
 def _rendered(state: GroupState) -> str:
-    return "; ".join([f"revision {state.revision} is rendered", *state.workload_problems, *state.shared])
+    refused = len(state.refusals.users().keys() - {GROUP})
+    said = (
+        [f"files of {refused} of {state.user_count} users are refused, as their UserPreferences say"]
+        if refused
+        else []
+    )
+    return "; ".join(
+        [f"revision {state.revision} is rendered", *said, *state.workload_problems, *state.shared]
+    )

@@ -19,8 +19,7 @@ NEVER = float("inf")
 @dataclass(slots=True)
 class Refusal:
     """``entries`` is what was refused, ``tries`` how often in a row something of the user was refused before, ``due``
-    when it is tried again (the event loop's time). ``whole``: the object was refused as it is, too, so that no user was
-    found to be the one."""
+    when it is tried again (the event loop's time), ``whole`` whether the object is refused whatever it holds."""
 
     entries: Mapping[str, str]
     failure: Failure
@@ -50,6 +49,10 @@ class Refusals:
     def of(self, user: str) -> Failure | None:
         """What a user is refused by."""
         return next((refusal.failure for refusal in self._by_user.get(user, {}).values()), None)
+
+    def of_whole(self, user: str) -> bool:
+        """Whether it is the objects themselves that are refused, not what they hold of the user."""
+        return any(refusal.whole for refusal in self._by_user.get(user, {}).values())
 
     def add(
         self,

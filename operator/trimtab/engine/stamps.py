@@ -25,8 +25,8 @@ PAUSE_SECONDS = 15.0
 CALM_SECONDS = 600.0
 """A stamp that held for so long ends the row."""
 _ADVICE = (
-    f"To undo the configuration, Abort the rollout. A controller that resets the pod template has to ignore its "
-    f"annotation {naming.ANNOTATION_DIGEST}"
+    "That does not undo the configuration, which is in its ConfigMap. A controller that resets the pod template has to "
+    f"ignore its annotation {naming.ANNOTATION_DIGEST}"
 )
 
 

@@ -94,24 +94,24 @@ def _pending(run: Run) -> str:
 
 
 def _waiting(run: Run) -> str:
-    if run.seen.busy:
-        return f"{_where(run)} waits: {run.seen.busy}"
     freeze = run.freeze
-    return f"{_where(run)} waits: {freeze.message if freeze else 'for its turn'}"
+    why = run.seen.busy or (freeze.message if freeze else "for its turn")
+    return f"{_where(run)} waits: {why}{_noted(run)}"
 
 
 def _rejected(run: Run) -> str:
     refusal = run.seen.refusal or "the spec is refused"
     if run.progress.underway == "Forward":
-        return f"{_where(run)} is held where it is, because the spec is refused now: {refusal}"
+        return f"{_where(run)} is held where it is, because the spec is refused now: {refusal}{_noted(run)}"
     return f"nothing moves: {refusal}"
 
 
 def _awaiting(run: Run) -> str:
     hashed = run.progress.target.hash if run.progress.target else ""
-    return (
+    what = (
         f"{_where(run)} waits for somebody to approve content {hashed}: see status.preview, then Approve it"
     )
+    return what + _noted(run)
 
 
 def _done(run: Run) -> str:
@@ -141,7 +141,7 @@ def _soaking(run: Run) -> str:
 def _paused(run: Run) -> str:
     halt = run.progress.halt
     if halt is None:
-        return f"{_where(run)} is paused: spec.strategy.paused is true"
+        return f"{_where(run)} is paused: spec.strategy.paused is true{_noted(run)}"
     by = f" by {halt.by}" if halt.reason == "Action" and halt.by else ""
     why = f": {halt.message}" if halt.message else ""
     remedy = {
@@ -149,19 +149,25 @@ def _paused(run: Run) -> str:
         "Failed": "Resume tries again, Promote goes on regardless, Abort goes back",
         "ChangedBack": "Resume restarts it again, Abort rolls back",
     }.get(halt.reason, "it goes on when the gate succeeds again; Promote goes on without it, Abort goes back")
+    noted = _noted(run) if halt.reason != "ChangedBack" else ""
     also = " (spec.strategy.paused is true as well)" if run.seen.strategy and run.seen.strategy.paused else ""
-    return f"{_where(run)} is paused{by}{why}; {remedy}{also}"
+    return f"{_where(run)} is paused{by}{why}; {remedy}{also}{noted}"
 
 
 def _succeeded(run: Run) -> str:
-    return f"content {reading.short(run.progress.target)} is stable{_noted(run)}"
+    return f"content {reading.short(run.progress.target)} is stable{_noted(run, 'Undo')}"
 
 
-def _noted(run: Run) -> str:
-    """What to know about workloads."""
+def _noted(run: Run, verb: str = "Abort") -> str:
+    """What to know about workloads. ``verb`` is what takes the rollout back now."""
     noted = run.progress.workload_notes
+    if not noted:
+        return ""
     more = f" (and {len(noted) - 1} more in status.workloadNotes)" if len(noted) > 1 else ""
-    return f"; {noted[0].message}{more}" if noted else ""
+    back = any(note.reason == "ChangedBack" for note in noted)
+    return f"; {noted[0].message}{more}" + (
+        f"; to undo the configuration, {verb} the rollout" if back else ""
+    )
 
 
 def _back(run: Run) -> str:

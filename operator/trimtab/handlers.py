@@ -32,6 +32,10 @@ from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
 
 log = logging.getLogger(__name__)
+# It runs in a thread of its own, and the process's signals are app.py's.
+logging.getLogger("kopf._core.reactor.running").addFilter(
+    lambda record: not str(record.msg).startswith("OS signals are ignored")
+)
 
 CANCEL_SECONDS = 1.0
 """After how long a task of kopf's that goes on is cancelled again."""

@@ -91,6 +91,30 @@ def test_without_a_conflict_there_is_nothing_to_adopt(trimtab: Call, lost: FakeC
     assert adopted(lost) == set()
 
 
+def test_an_object_without_the_labels_is_in_the_way_and_left_alone(
+    trimtab: Call, cluster: FakeCluster
+) -> None:
+    cluster.put(CONFIG_TEMPLATES, template(spec={"groups": [{"name": "free"}]}))
+    put(cluster, "app-free", labels={})
+    said = "ConfigMap music/app-free exists and was not made by Trimtab; it was left alone"
+    conflict = {"conditions": [{**CONFLICT["conditions"][0], "message": said}]}
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    place = {"name": "app-free", "namespace": "music"}
+    cluster.put(RENDERED_GROUPS, {"metadata": place, "spec": spec, "status": conflict})
+
+    answer = trimtab("adopt", "app", "--yes")
+    assert f"group free: {said}" in answer.out
+    assert "nothing is in the way" not in answer.out
+    assert adopted(cluster) == set()
+    assert trimtab("adopt", "app", "-o", "json").json["otherConflicts"] == [f"group free: {said}"]
+
+    put(cluster, "app-free")
+    answer = trimtab("adopt", "app", "--yes")
+    assert said not in answer.out
+    assert adopted(cluster) == {("music", "app-free")}
+    assert said not in trimtab("adopt", "app").out, "the operator takes it over before long"
+
+
 def test_a_template_that_is_not_there_is_said(trimtab: Call, lost: FakeCluster) -> None:
     answer = trimtab("adopt", "nope")
 

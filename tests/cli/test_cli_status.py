@@ -79,6 +79,19 @@ async def test_a_namespaces_own_preferences_are_shown_whatever_their_template() 
     assert [u["template"] for u in found.users] == ["team/gone"]
 
 
+def test_what_a_group_says_is_not_said_again_by_its_template(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
+    failed = {
+        **READY,
+        "status": "False",
+        "reason": "WriteFailed",
+        "message": "ConfigMap team/app-free: refused",
+    }
+    cluster.put(*_template({**failed, "message": f"group free: {failed['message']}"}))
+    cluster.put(*_group(failed))
+    assert trimtab("status", "-n", "team").out.count("ConfigMap team/app-free: refused") == 1
+
+
 async def test_other_templates_users_are_left_out_when_one_is_named() -> None:
     api = _api(
         _template(invalid=1),

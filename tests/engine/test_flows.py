@@ -334,6 +334,53 @@ async def test_a_preference_that_does_not_count_says_why(cluster: Cluster, field
     assert cluster.ready(USER_PREFERENCES, "ann") == ("False", reason)
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"template": "nope"},
+            "there is no ConfigTemplate music/nope; create it or correct spec.templateRef",
+        ),
+        ({"group": "fre"}, "has no group fre (did you mean free?); correct spec.group"),
+        ({"group": "zzz"}, "has no group zzz; correct spec.group to one of free, paid"),
+    ],
+)
+async def test_a_reference_that_leads_nowhere_says_what_to_correct(
+    cluster: Cluster, fields: Body, said: str
+) -> None:
+    cluster.template()
+    cluster.preference("ann", **fields)
+
+    await settled(cluster)
+
+    assert said in cluster.message(USER_PREFERENCES, "ann")
+
+
+async def test_who_is_not_let_in_learns_what_to_do_and_no_names(cluster: Cluster) -> None:
+    cluster.namespace("tenant", {"team": "tenant"})
+    asked = {"matchLabels": {"team": "other"}}
+    let_in = {"matchLabels": {"team": "tenant"}}
+    cluster.template(
+        spec(
+            groups=[
+                {"name": "closed"},
+                {"name": "asked", "preferenceNamespaceSelector": asked},
+                {"name": "open", "preferenceNamespaceSelector": let_in},
+            ]
+        )
+    )
+    for user, group in (("ann", "closed"), ("bob", "asked"), ("cec", "close"), ("dan", "opem")):
+        cluster.preference(user, group=group, namespace="tenant")
+
+    await settled(cluster)
+
+    said = {user: cluster.message(USER_PREFERENCES, user, "tenant") for user in ("ann", "bob", "cec", "dan")}
+    assert f"only from the template's own, {HOME}; create it there" in said["ann"]
+    assert "label the namespace as the group's preferenceNamespaceSelector asks" in said["bob"]
+    assert said["cec"].endswith("has no group close; correct spec.group to one of open")
+    assert said["dan"].endswith("has no group opem (did you mean open?); correct spec.group")
+
+
 async def test_a_preference_for_an_older_schema_keeps_what_was_accepted(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann", {"session.minutes": 5}, schemaVersion=1)

@@ -25,6 +25,7 @@ from trimtab.kube.resources import (
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     SECRETS,
+    USER_PREFERENCES,
 )
 from waving import LOCK, REST, broken, groups, loud, pointer, progress, until, voice, voices, waves
 
@@ -185,15 +186,20 @@ async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
     cluster.template(broken())
     await settled(cluster)
     forge(cluster, names(cluster)[0], forged)
+    cluster.preference("ann", {"session.minutes": 7})
 
     await settled(cluster)
 
     assert voices(cluster) == ["calm", "calm"]
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "ContentUnreadable")
+    assert f"RenderedGroup {HOME}/{FREE}" in cluster.message(USER_PREFERENCES, "ann")
+    assert names(cluster)[0] not in cluster.message(USER_PREFERENCES, "ann")
     assert cluster.ready(RENDERED_GROUPS, FREE) == ("False", "ContentUnreadable")
     assert names(cluster)[0] in cluster.message(RENDERED_GROUPS, FREE)
     cluster.template(groups())
     await settled(cluster)
     assert cluster.ready(RENDERED_GROUPS, FREE) == ("True", "Rendered")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
     assert "FORGED" not in str(cluster.memory.objects(CONTROLLER_REVISIONS))
 
 

@@ -48,19 +48,29 @@ def adopt(
     """
     from trimtab.cli.cluster import Target, with_cluster
 
-    async def work(cluster: Cluster) -> list[Body]:
-        found = [body async for body in _in_the_way(cluster, namespace or cluster.namespace, template)]
+    async def work(cluster: Cluster) -> tuple[list[Body], list[str]]:
+        conflicts: list[str] = []
+        there = _in_the_way(cluster, namespace or cluster.namespace, template, conflicts)
+        found = [body async for body in there]
         for body in found if yes else ():
             await _annotate(cluster, body)
-        return found
+        return found, conflicts
 
-    found = with_cluster(Target(kubeconfig, context), work)
+    found, conflicts = with_cluster(Target(kubeconfig, context), work)
     listed = [_reference(body) for body in found]
-    show({"adopted": yes, "objects": listed}, output, lambda: _people(listed, template, yes=yes))
+    names = [f"{body['kind']} {body['namespace']}/{body['name']} " for body in listed]
+    others = [said for said in conflicts if not any(name in said for name in names)]
+    shown = {"adopted": yes, "objects": listed, "otherConflicts": others}
+    show(shown, output, lambda: _people(listed, others, template, yes=yes))
 
 
-async def _in_the_way(cluster: Cluster, home: str, template: str) -> AsyncIterator[Body]:
-    """The objects to take over. :raises Failure: there is no such template."""
+async def _in_the_way(
+    cluster: Cluster, home: str, template: str, conflicts: list[str]
+) -> AsyncIterator[Body]:
+    """The objects to take over; ``conflicts`` gets what groups and preferences say of what is in their way.
+
+    :raises Failure: there is no such template.
+    """
     from trimtab.core import naming
     from trimtab.core.origin import place
     from trimtab.core.plan import Ref
@@ -69,8 +79,8 @@ async def _in_the_way(cluster: Cluster, home: str, template: str) -> AsyncIterat
     item = await cluster.get(CONFIG_TEMPLATES, home, template)
     if item is None:
         raise Failure(f"there is no ConfigTemplate {home}/{template}; choose another --namespace")
-    groups = await _groups(cluster, item)
-    preferences = {where async for where in _preferences(cluster, home, template)}
+    groups = await _groups(cluster, item, conflicts)
+    preferences = {where async for where in _preferences(cluster, home, template, conflicts)}
     namespaces = {name for targets, _ in groups.values() for name in targets} | {ns for ns, _ in preferences}
     labels = {naming.LABEL_TEMPLATE: template, naming.LABEL_TEMPLATE_NAMESPACE: home}
     selector = ",".join(f"{name}={value}" for name, value in labels.items())
@@ -80,7 +90,11 @@ async def _in_the_way(cluster: Cluster, home: str, template: str) -> AsyncIterat
                 meta = body["metadata"]
                 group = (meta.get("labels") or {}).get(naming.LABEL_GROUP, "")
                 found = place(Ref(kind, namespace, meta["name"]), template, group)
-                if found is None or (meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true":
+                if found is None:
+                    continue
+                if (meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true":
+                    taken = f"{kind} {namespace}/{meta['name']} "  # by the operator, before long
+                    conflicts[:] = [said for said in conflicts if taken not in said]
                     continue
                 targets, recorded = groups.get(group, (set(), set()))
                 stands = namespace in targets and meta["uid"] not in recorded
@@ -90,7 +104,7 @@ async def _in_the_way(cluster: Cluster, home: str, template: str) -> AsyncIterat
                     yield {**body, "kind": kind}
 
 
-async def _groups(cluster: Cluster, template: Body) -> Groups:
+async def _groups(cluster: Cluster, template: Body, conflicts: list[str]) -> Groups:
     from trimtab.kube.resources import RENDERED_GROUPS
 
     home, name = template["metadata"]["namespace"], template["metadata"]["name"]
@@ -101,11 +115,14 @@ async def _groups(cluster: Cluster, template: Body) -> Groups:
         if spec["templateRef"]["name"] == name and _conflicts(body):
             outputs = status.get("outputs") or ()
             where = {entry["namespace"] for entry in outputs} | {targets.get(spec["group"], home)}
+            conflicts += _told(f"group {spec['group']}", body)
             found[spec["group"]] = where, {entry["uid"] for entry in outputs if "uid" in entry}
     return found
 
 
-async def _preferences(cluster: Cluster, home: str, template: str) -> AsyncIterator[tuple[str, str]]:
+async def _preferences(
+    cluster: Cluster, home: str, template: str, conflicts: list[str]
+) -> AsyncIterator[tuple[str, str]]:
     """Preferences of the template whose user's own object cannot be written."""
     from trimtab.kube.resources import USER_PREFERENCES
 
@@ -113,14 +130,24 @@ async def _preferences(cluster: Cluster, home: str, template: str) -> AsyncItera
         meta, reference = body["metadata"], body["spec"].get("templateRef") or {}
         wanted = (reference.get("namespace") or meta["namespace"], reference.get("name"))
         if wanted == (home, template) and _conflicts(body):
+            conflicts += _told(f"UserPreference {meta['namespace']}/{meta['name']}", body)
             yield meta["namespace"], meta["name"]
 
 
 def _conflicts(body: Body) -> bool:
     from trimtab.core import reasons
 
+    return str(_ready(body).get("reason")) == reasons.CONFLICT
+
+
+def _told(of: str, body: Body) -> list[str]:
+    message = _ready(body).get("message")
+    return [f"{of}: {message}"] if message else []
+
+
+def _ready(body: Body) -> Body:
     conditions: Iterator[Body] = iter((body.get("status") or {}).get("conditions") or ())
-    return any(c.get("type") == "Ready" and c.get("reason") == reasons.CONFLICT for c in conditions)
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
 
 
 async def _annotate(cluster: Cluster, body: Body) -> None:
@@ -138,10 +165,20 @@ def _reference(body: Body) -> Body:
     return {"kind": body["kind"], "namespace": meta["namespace"], "name": meta["name"]}
 
 
-def _people(listed: list[Body], template: str, *, yes: bool) -> None:
-    if not listed:
-        say(f"nothing with the labels of {template} is in the way of its outputs", style="green")
-        return
+def _people(listed: list[Body], others: list[str], template: str, *, yes: bool) -> None:
+    if listed:
+        _table(listed, yes=yes)
+    elif not others:
+        say(f"nothing is in the way of the outputs of {template}", style="green")
+    if others:
+        say(
+            f"in the way, and not shown to be of {template} by its labels; rename, delete or annotate it by hand:"
+        )
+    for said in others:
+        say(f"  {said}", style="red")
+
+
+def _table(listed: list[Body], *, yes: bool) -> None:
     made = table("NAMESPACE", "KIND", "NAME")
     for entry in listed:
         row(made, plain(entry["namespace"]), entry["kind"], plain(entry["name"]))

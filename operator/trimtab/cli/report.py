@@ -210,6 +210,9 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
             known = [key.name for key in done.trial.judged if key.namespace == record.template.namespace]
             absent = f"there is no ConfigTemplate {record.template} in the files"
             message = f"{absent}; add its file with -f, or correct the name"
+            elsewhere = sorted(str(key) for key in done.trial.judged if key.name == record.template.name)
+            if elsewhere:
+                message = f"{absent}; set spec.templateRef.namespace, as there is {', '.join(elsewhere[:3])}"
             yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
         elif reason == reasons.TEMPLATE_NOT_SERVED:
             refused = f"ConfigTemplate {record.template} is not valid, so this was not judged"

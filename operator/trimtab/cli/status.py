@@ -106,9 +106,20 @@ def _people(found: Standing) -> None:
     if len(found.users) > LISTED:
         say(f"and {len(found.users) - LISTED} more; -o json lists all of them")
     for item in (*found.templates, *found.groups, *found.rollouts):
-        if item["ready"] != "True":
+        if item["ready"] != "True" and not _repeats(item, found.groups):
             name = item["name"] if "name" in item else f"{item['template']}, group {item['group']}"
             say(f"{item['namespace']}/{name}: {item['reason']}: {item['message']}", style="red")
+
+
+def _repeats(item: Object, groups: list[Object]) -> bool:
+    """Whether a template says no more than what one of its groups says: its message then begins with the group."""
+    return any(
+        item["message"].startswith(f"group {group['group']}: {group['message']}"[: len(item["message"])])
+        for group in groups
+        if item.get("name") == group["template"]
+        and item["namespace"] == group["namespace"]
+        and group["message"]
+    )
 
 
 def _rollouts(found: Standing) -> list[Object]:

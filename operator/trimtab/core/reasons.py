@@ -34,7 +34,7 @@ Conflict                  False     T, G, U    an object of that name exists tha
 NameCollision             False     T          another template was first to render objects of the same name
 TargetNotAllowed          False     T, G       the target namespace does not let this template in
 WriteFailed               False     T, G, U    the API server refused a write
-ContentUnreadable         False     T, G       a ControllerRevision with stored content is missing or was altered
+ContentUnreadable         False     T, G, U    a ControllerRevision with stored content is missing or was altered
 ========================  ========  =========  ==================================================================
 
 T: ConfigTemplate, G: RenderedGroup, U: UserPreference, P: PolicyRollout, A: RolloutAction.

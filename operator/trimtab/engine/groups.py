@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from trimtab.core import reasons
+from trimtab.core import naming, reasons
 from trimtab.core.entries import GROUP
 from trimtab.core.plan import Observed, Ref
 from trimtab.core.status import FALSE, TRUE, Verdict
@@ -19,7 +19,7 @@ from trimtab.engine.delivery import PATIENCE, Delivery, Parcel, Report, parcel_o
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.listings import told
-from trimtab.engine.membership import barred_from, bars, holder, membership
+from trimtab.engine.membership import barred_from, bars, holder, membership, offered
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.observed import group_of
 from trimtab.engine.origins import Origins
@@ -99,7 +99,7 @@ class Groups:
         if assignment is UNDECIDED:
             return  # its rollout looks first, and sends the group here
         if isinstance(assignment, Unreadable):
-            self._say_unreadable(key, assignment)
+            await self._say_unreadable(key, assignment)
             return
         if assignment is None:
             await self._without_target(key)
@@ -107,14 +107,30 @@ class Groups:
         with self.templates.snapshots.in_use(*_snapshots(assignment)):
             await self._pass(key, assignment)
 
-    def _say_unreadable(self, key: GroupKey, content: Unreadable) -> None:
-        """The group stays as it is, says so, and looks again before long."""
+    async def _say_unreadable(self, key: GroupKey, content: Unreadable) -> None:
+        """The group stays as it is, says so, also to users whose edits wait, and looks again before long."""
         verdict = Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(content))
         if self.outcomes.get(key) != verdict:
             self.outcomes[key] = verdict
             self.verdicts.unrendered(key, verdict)
             self.world.report(key.template_key)
         self.world.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
+        dirt = self.world.dirty(key)
+        waiting = {user for users_there in dirt.users.values() for user in users_there}
+        told = users.unreadable(
+            key.group,
+            str(key.template_key),
+            f"{key.namespace}/{naming.group_object(key.template, key.group)}",
+        )
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(key).values()):
+                known = (
+                    preference.accepted is not None
+                    and preference.accepted.generation == preference.generation
+                )
+                if (dirt.everything or preference.user in waiting) and not known:
+                    self.verdicts.offer(preference, users.Outcome(told, None))
+                await turn.over()
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.world.dirty(key)
@@ -440,14 +456,22 @@ class Groups:
         served_till_now = self.states.pop(key, None) is not None
         self.workloads.stamps.keep(key, ())
         self.outcomes.pop(key, None)
-        groups = list(judgement.accepted.schema.groups) if judgement and judgement.accepted else []
+        schema = judgement.accepted.schema if judgement and judgement.accepted else None
+        offers: dict[str, list[str]] = {}
         members = self.world.preferences.members(key).values()
         named = {user for waiting in dirt.users.values() for user in waiting}
         async with self.slices.turn() as turn:
             for preference in list(members):
                 if dirt.everything or served_till_now or preference.user in named:
+                    there = preference.namespace
+                    if schema is not None and there not in offers:
+                        offers[there] = offered(self.world, schema, key.namespace, there)
                     verdict = users.homeless(
-                        preference, template=judgement is not None, served=not never_valid, groups=groups
+                        preference,
+                        template=judgement is not None,
+                        served=not never_valid,
+                        groups=schema.groups if schema is not None else (),
+                        offered=offers.get(there, []),
                     )
                     self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()

@@ -69,6 +69,11 @@ def _holds(world: World, schema: Schema, preference: Preference) -> bool:
     return holder(world, schema, claimants) is preference and preference.user not in ("", naming.DEFAULT_USER)
 
 
+def offered(world: World, schema: Schema, home: str, namespace: str) -> list[str]:
+    """The groups that take preferences from the namespace."""
+    return [name for name, group in schema.groups.items() if _admits(world, group.spec, home, namespace)]
+
+
 def _admits(world: World, group: GroupSpec, home: str, namespace: str) -> bool:
     selector = group.preference_namespace_selector
     if selector is None:

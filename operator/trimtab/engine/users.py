@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -101,8 +101,8 @@ def _not_a_member(
     if not rules.admits(preference.namespace):
         return refused(
             reasons.NAMESPACE_NOT_ALLOWED,
-            f"group {view.group.name} takes no preferences from namespace {preference.namespace}; "
-            "see the group's preferenceNamespaceSelector",
+            f"group {view.group.name} takes no preferences from namespace {preference.namespace}"
+            + _admission(view),
         )
     if preference is not holder:
         return refused(
@@ -116,6 +116,17 @@ def _not_a_member(
             "older preferences come first",
         )
     return None
+
+
+def _admission(view: GroupView) -> str:
+    """Whose preferences a group takes instead, and what to do."""
+    if view.group.spec.preference_namespace_selector is None:
+        home = view.schema.namespace
+        return (
+            f", only from the template's own, {home}; create it there, or let the template's author set the group's "
+            "preferenceNamespaceSelector"
+        )
+    return "; label the namespace as the group's preferenceNamespaceSelector asks"
 
 
 def _older(preference: Preference, holder: Preference) -> str:
@@ -215,13 +226,30 @@ def _render(view: GroupView, resolution: Resolution) -> Rendered:
     return render_user(view, resolution, alone=delivery == "PerUser")
 
 
-def homeless(preference: Preference, *, template: bool, served: bool, groups: list[str]) -> Verdict:
-    """The verdict on a preference whose template or group is not there to be judged by."""
+def unreadable(group: str, template: str, rendered_group: str) -> Verdict:
+    """The verdict on an edit of a group whose content cannot be read."""
+    return refused(
+        reasons.CONTENT_UNREADABLE,
+        f"the content of group {group} of ConfigTemplate {template} cannot be read, so this waits and what was "
+        f"rendered before stays; see the status of RenderedGroup {rendered_group} for what to restore",
+    )
+
+
+def homeless(
+    preference: Preference, *, template: bool, served: bool, groups: Collection[str], offered: list[str]
+) -> Verdict:
+    """The verdict on a preference whose template or group is not there to be judged by. ``offered`` are those of the
+    ``groups`` that take preferences from its namespace: of others it learns nothing."""
     where = f"{preference.template.namespace}/{preference.template.name}"
     if not template:
         return refused(
             reasons.TEMPLATE_NOT_FOUND,
-            f"there is no ConfigTemplate {where}; create it or correct spec.templateRef",
+            f"there is no ConfigTemplate {where}; create it or correct spec.templateRef"
+            + (
+                " (without a namespace there, it is looked for beside the preference)"
+                if preference.template.namespace == preference.namespace
+                else ""
+            ),
         )
     if not served:
         return refused(
@@ -235,10 +263,12 @@ def homeless(preference: Preference, *, template: bool, served: bool, groups: li
             f"group {preference.group} of ConfigTemplate {where} is not served yet: it comes with the template's "
             "rollout, see its status",
         )
-    hint = nearest(preference.group, groups)
+    hint = nearest(preference.group, offered)
+    listed = ", ".join(offered[:5]) + (" and others" if len(offered) > 5 else "")
     return refused(
         reasons.GROUP_NOT_FOUND,
         f"ConfigTemplate {where} has no group {preference.group}"
         + (f" (did you mean {hint}?)" if hint else "")
-        + "; correct spec.group",
+        + "; correct spec.group"
+        + (f" to one of {listed}" if listed and not hint else ""),
     )

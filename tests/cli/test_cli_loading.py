@@ -17,6 +17,7 @@ from trimtab import crd
 from trimtab.api import KINDS
 from trimtab.cli.loading.structural import RULES
 from trimtab.cli.loading.times import is_time
+from trimtab.core.shapes import PATTERNS
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,18 @@ from trimtab.cli.loading.times import is_time
         ("namespace: team}", "ownerReferences: [{apiVersion: a/b/c, kind: Pod, name: p, uid: u}]}", "metadata.ownerReferences[0].apiVersion: must be a version, or a group and a version (apps/v1), got \"a/b/c\""),
         ("spec:\n", "Spec: {}\nspec:\n", "Spec: is not a field"),
         ("{name: pro}", "{name: no}", "spec.groups[1].name: must be text, got false -> quote it"),
-        ("{name: pro}", "pro", "spec.groups[1]: must be an object with name, got text"),
+        ("{name: pro}", "pro", "spec.groups[1]: must be an object with name, got \"pro\" -> write an object"),
+        ("{name: pro}", "{name: pro, values: hunter3}", "spec.groups[1].values: must be an object, got text -> write"),
+        ("{name: pro}", "{name: Pro}", "spec.groups[1].name: must be lower-case letters, digits and -, got \"Pro\" -> correct it"),
+        ("{name: pro}", "{name: 12}", "spec.groups[1].name: must be text, got 12 -> quote it: YAML reads unquoted digits as a number"),
+        ("{name: pro}", "{name: y}", "spec.groups[1].name: must be text, got true -> quote it: YAML reads y, yes, on and true as true unless quoted"),
+        ("name: session.minutes", "name: 9lives", "spec.keys[2].name: must be segments of letters, digits and _ joined by dots, got \"9lives\" -> correct it"),
+        ("fileName: app.yaml", "fileName: ../app", "spec.outputs[0].fileName: must be letters, digits, -, _ and ., got \"../app\" -> correct it"),
+        ("include: [api.*]", "include: [.api]", "spec.outputs[1].include[0]: must be *, a key's name, or a section as agent.*, got \".api\" -> correct it"),
+        ("spec:\n", "spec:\n  strategy: {waves: [{name: a, soak: 30}]}\n", "spec.strategy.waves[0].soak: must be a duration, as 90s, 5m or 1h30m, got 30 -> correct it; did you mean 30s?"),
+        ("spec:\n", "spec:\n  strategy: {waves: [{name: a, soak: 1 day}]}\n", "soak: must be a duration, as 90s, 5m or 1h30m, got \"1 day\" -> correct it; did you mean 24h?"),
+        ("spec:\n", "spec:\n  strategy: {gates: [{name: a, http: {url: example.org}}]}\n", "http.url: must be a URL that begins with http:// or https://, got \"example.org\" -> correct it"),
+        ("sensitive: true", "sensitive: 'true'", "spec.keys[4].sensitive: must be true or false, got \"true\" -> write true or false, without quotes"),
         ("{name: pro}", "{name: pro, maxUsers: 1.5}", "spec.groups[1].maxUsers: must be a whole number, got 1.5"),
         ("default: 30, minimum: 1}", "default: 30, minimum: true}", "spec.keys[2].minimum: must be a number or text -> write one of these"),
         ("format: YAML", "format: Yaml", "did you mean YAML?"),
@@ -53,6 +65,22 @@ def test_fields_and_metadata_are_checked_by_their_names_in_manifests(
 
     assert answer.code == 1
     assert said in answer.out
+
+
+def test_every_pattern_of_the_crds_is_told_in_words() -> None:
+    def patterns(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [pattern for each in node for pattern in patterns(each)]
+        if not isinstance(node, dict):
+            return []
+        own = [node["pattern"]] if isinstance(node.get("pattern"), str) else []
+        return own + [pattern for each in node.values() for pattern in patterns(each)]
+
+    written = {p for model in KINDS for p in patterns(crd.structural(model)["properties"]["spec"])}
+
+    assert written <= set(PATTERNS)
+    for pattern in written:
+        assert "^" not in PATTERNS[pattern]
 
 
 def test_a_null_is_a_field_that_is_not_there(trimtab: Call, write: Write) -> None:

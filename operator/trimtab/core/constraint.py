@@ -21,7 +21,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import SchemaError
@@ -200,8 +200,18 @@ class _Draft:
     layer: str
 
     def wrong(self, rule: str, problem: str, remedy: str, suggestion: str | Guess = "") -> Violation:
-        said = f"constraint: {problem}"
-        return Violation(self.key.name, self.layer, camel(rule), said, remedy=remedy, suggestion=suggestion)
+        return Violation(
+            self.key.name,
+            self.layer,
+            camel(rule),
+            f"constraint: {problem}",
+            remedy=remedy,
+            suggestion=suggestion,
+            section="constraints",
+        )
+
+    def invalid(self) -> Violation:
+        return replace(invalid(self.key.name, self.layer), section="constraints")
 
     def misplaced(self) -> list[Violation]:
         """Fields that do not apply to the type, or no field at all."""
@@ -252,7 +262,7 @@ class _Draft:
             value, problems, notice = check_value(self.element, member, self.layer, coercion)
             if value is None:
                 if self.key.sensitive:
-                    return None, [invalid(self.key.name, self.layer)], []
+                    return None, [self.invalid()], []
                 found.append(self._impossible(member, problems[0]))
                 continue
             made.append(value)
@@ -285,7 +295,7 @@ class _Draft:
         """Why no value can ever satisfy both the constraint and the key's own limits, where that can be told. Limits of
         a sensitive key are the template author's: which of them it breaks is not said."""
         found = self._hopeless(made)
-        return [invalid(self.key.name, self.layer)] if found and self.key.sensitive else found
+        return [self.invalid()] if found and self.key.sensitive else found
 
     def _hopeless(self, made: Constraint) -> list[Violation]:
         fewest = self.key.spec.min_items or 0

@@ -98,7 +98,8 @@ def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy
     for key, constraint in constraints.items():
         if key in enforced.values and not constraint.allows(enforced.values[key]):
             problem = "the value that it enforces breaks its own constraint"
-            found.append(Violation(key, layer, "enforced", problem, remedy="change one of the two"))
+            remedy = "change one of the two"
+            found.append(Violation(key, layer, "enforced", problem, remedy=remedy, section="enforced"))
         elif key in values.values and not constraint.allows(values.values[key]):
             message = "its own constraint forbids the value that it sets, which is clamped or dropped"
             notices.append(Notice(key, "OwnConstraint", message))
@@ -191,7 +192,8 @@ def _constraints(
         key: Key | None = schema.keys.get(entry.key)
         if key is None:
             unknown = unknown_key(schema.keys, entry.key, layer)
-            found.append(replace(unknown, problem=f"constraint: {unknown.problem}"))
+            problem = f"constraint: {unknown.problem}"
+            found.append(replace(unknown, problem=problem, section="constraints"))
             continue
         made, problems, said = compile_constraint(entry, key, name, schema.coercion)
         found += problems
@@ -212,12 +214,20 @@ def _too_costly(
         if constraint.states:
             own = sum(patterns.characters(said.values.get(name)) for said in layers)
             lengths[name] = own + schema.lengths.get(name, 0)
-    return too_costly({name: constraints[name].states for name in lengths}, layer, lengths)
+    found = too_costly({name: constraints[name].states for name in lengths}, layer, lengths)
+    return replace(found, section="constraints") if found is not None else None
 
 
 def _twice(names: Sequence[str], layer: str, section: str) -> list[Violation]:
     return [
-        Violation(name, layer, section, f"stands {count} times in {section}", remedy="leave one of them")
+        Violation(
+            name,
+            layer,
+            section,
+            f"stands {count} times in {section}",
+            remedy="leave one of them",
+            section=section,
+        )
         for name, count in Counter(names).items()
         if count > 1
     ]
@@ -236,7 +246,9 @@ def contradictions(judged: Policy, others: Iterable[Policy]) -> list[Violation]:
         found += _two_values(judged, other)
         found += _sensitive(judged, other)
         found += [
-            _violation(judged, key, "enforces a value that this constraint forbids", _EITHER, other)
+            _violation(
+                judged, key, "enforces a value that this constraint forbids", _EITHER, other, "constraints"
+            )
             for key, constraint in judged.constraints.items()
             if key not in judged.sensitive
             and key in other.enforced.values
@@ -284,10 +296,13 @@ def _sensitive(judged: Policy, other: Policy) -> list[Violation]:
             remedy = "let one policy do both, or only one of them"
         else:
             continue
-        found.append(_violation(judged, key, problem, remedy, other))
+        section = "enforced" if enforced[0] else "constraints"
+        found.append(_violation(judged, key, problem, remedy, other, section))
     return found
 
 
-def _violation(judged: Policy, key: str, problem: str, remedy: str, other: Policy) -> Violation:
+def _violation(
+    judged: Policy, key: str, problem: str, remedy: str, other: Policy, section: str = "enforced"
+) -> Violation:
     layer, problem = f"policy/{judged.name}", f"PolicyRollout {other.name} {problem}"
-    return Violation(key, layer, "contradiction", problem, remedy=remedy)
+    return Violation(key, layer, "contradiction", problem, remedy=remedy, section=section)

@@ -26,7 +26,9 @@ class Violation:
     ``key`` is a key's dotted name, or a path such as ``outputs[app].include`` for a template; ``layer`` says
     who wrote it (default, profile/NAME, group/NAME, policy/NAME, user, template); ``rule`` is the broken rule's
     name. ``problem`` says what is wrong and ``remedy`` what to do. ``suggestion`` is a value or name that would be
-    valid, or a guess that is worked out when it is read, as ``nearest``.
+    valid, or a guess that is worked out when it is read, as ``nearest``. ``section`` names the part of a policy that
+    is wrong about the key (enforced, constraints) where that is not its values, and ``entry`` the item or name
+    within the key's value.
     """
 
     key: str
@@ -35,6 +37,8 @@ class Violation:
     problem: str
     suggestion: str | Guess = field(default="", compare=False, repr=False)
     remedy: str = field(default="", kw_only=True)
+    section: str = field(default="", kw_only=True, compare=False, repr=False)
+    entry: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("key", "layer", "problem", "remedy"):

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from trimtab.core import durations
 from trimtab.core.nearest import Guess
 from trimtab.core.problems import Violation
 from trimtab.core.text import quote_it, short
@@ -36,16 +37,22 @@ _TYPES = {
     "dict": ("a map", "write a map, as {name: value}"),
     "model": ("an object", "write an object"),
 }
-_PATTERNS = {
+DURATION = r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+PATTERNS = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and -",
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": "lower-case letters, digits, - and .",
     r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$": "segments of letters, digits and _ joined by dots",
     r"^[A-Za-z0-9_-]{1,63}$": "at most 63 letters, digits, - and _",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "letters, digits, -, _ and .",
     r"^([A-Za-z_][A-Za-z0-9_]*)?$": "letters, digits and _, no digit first",
-    r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$": "a duration, as 90s, 5m or 1h30m",
+    DURATION: "a duration, as 90s, 5m or 1h30m",
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "letters, digits, -, _ and .",
+    r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$": "letters, digits, -, _ and .",
+    r"^(\*|[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*(\.\*)?)$": "*, a key's name, or a section as agent.*",
+    r"^https?://.+": "a URL that begins with http:// or https://",
+    r"^[-._A-Za-z0-9]+$": "letters, digits, -, _ and .",
 }
+"""The patterns that fields of our kinds must match, in words."""
 
 
 def shape_violations(error: ValidationError, body: Any, layer: str = "template") -> tuple[Violation, ...]:
@@ -114,8 +121,15 @@ def shape_violation(
         return Violation(path, layer, rule, text.format_map(context) + got, remedy=remedy)
     if kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern", ""))
-        wanted = _PATTERNS.get(pattern, f"text that matches {pattern}")
-        return Violation(path, layer, "pattern", f"must be {wanted}{got}", remedy="correct it")
+        near = meant(pattern, given) if got else ""
+        return Violation(
+            path,
+            layer,
+            "pattern",
+            f"must be {described(pattern)}{got}",
+            remedy="correct it",
+            suggestion=guess,
+        )
     stem = kind.split("_")[0]
     if stem in _TYPES:
         wanted, remedy = _TYPES[stem]
@@ -131,7 +145,23 @@ def shape_violation(
 
 
 def _got(detail: Mapping[str, Any]) -> str:
-    return "" if _SECRET.intersection(map(str, detail["loc"])) else _given(detail.get("input"))
+    return "" if may_be_secret(detail["loc"]) else _given(detail.get("input"))
+
+
+def described(pattern: str) -> str:
+    """What a field with this pattern must be, in words."""
+    return PATTERNS.get(pattern, f"text that matches {pattern}")
+
+
+def meant(pattern: str, value: Any) -> str:
+    """What may have been meant by a value that does not match, if it is clear."""
+    is_scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return durations.nearest(value) if pattern == DURATION and is_scalar else ""
+
+
+def may_be_secret(parts: Iterable[object]) -> bool:
+    """Whether what stands at a path may be a sensitive value, so that it is not shown."""
+    return not _SECRET.isdisjoint(map(str, parts))
 
 
 def _given(value: Any) -> str:

@@ -62,7 +62,8 @@ _SHAPES = {
 def violation(key: Key, error: Any, layer: str) -> Violation:
     """A pydantic-core error in our words."""
     kind, given = error["type"], error.get("input")
-    inner = [str(part)[:60] for part in error.get("loc", ()) if part not in (key.name, "[key]")]
+    entry = tuple(str(part) for part in error.get("loc", ()) if part not in (key.name, "[key]"))
+    inner = [part[:60] for part in entry]
     item = bool(inner) and key.type in ITEM_TYPES
     type_ = ITEM_TYPES[key.type] if item else key.type
     at = f"entry {'.'.join(inner)}: " if item and not key.sensitive else ""
@@ -79,7 +80,7 @@ def violation(key: Key, error: Any, layer: str) -> Violation:
             shown = f": {members}" if members else _limit(limit)
         suggestion = "" if key.sensitive else _suggested(rule, limit, given)
         problem = f"{at}{text.format(limit=shown)}{got}"
-        return Violation(key.name, layer, rule, problem, remedy=remedy, suggestion=suggestion)
+        return Violation(key.name, layer, rule, problem, remedy=remedy, suggestion=suggestion, entry=entry)
     problem, remedy, near = _mistyped(type_, given, ranged=bool(rule))
     if key.sensitive:
         remedy = _remedy(type_)
@@ -90,6 +91,7 @@ def violation(key: Key, error: Any, layer: str) -> Violation:
         f"{at}{problem}{got}",
         remedy=remedy,
         suggestion="" if key.sensitive else near,
+        entry=entry,
     )
 
 
@@ -104,9 +106,8 @@ def inexact(key: Key, at: str, value: int, layer: str) -> Violation:
     """A whole number that a Number does not hold."""
     shown = "" if key.sensitive else f"{f'entry {at}: ' if at else ''}{short(value)} "
     problem = f"{shown}has more digits than a Number holds exactly"
-    return Violation(
-        key.name, layer, "type", problem, remedy="shorten it, or make the key an Integer or a String"
-    )
+    remedy = "shorten it, or make the key an Integer or a String"
+    return Violation(key.name, layer, "type", problem, remedy=remedy, entry=(at,) if at else ())
 
 
 def unknown_key(keys: Mapping[str, Key], name: str, layer: str, value: Any = None) -> Violation:

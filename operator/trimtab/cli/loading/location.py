@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trimtab.cli.loading.composer import Path
+from trimtab.core.problems import Violation
 
 _TOKEN = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 _NAMED = {"group": "groups", "profile": "profiles"}
@@ -15,27 +16,44 @@ Token = tuple[str, bool]
 """A part of a path, and whether it stood in brackets."""
 
 
-def path_of(body: dict[str, Any], key: str, layer: str) -> Path:
+def path_of(body: dict[str, Any], violation: Violation) -> Path:
     """The way from the object's root, as far as it is there."""
-    tokens = [(found[1] or found[2] or "", found[1] is not None) for found in _TOKEN.finditer(key[:512])]
-    return max((_follow(body, [*start, *tokens]) for start in _starts(key, layer)), key=len)
+    tokens = [
+        (found[1] or found[2] or "", found[1] is not None) for found in _TOKEN.finditer(violation.key[:512])
+    ]
+    return max((_follow(body, way) for way in _ways(violation, tokens)), key=len)
 
 
-def _starts(key: str, layer: str) -> Iterator[list[Token]]:
-    """Where what is named may begin; the first of equally long ways is taken."""
-    spec = ("spec", False)
-    yield []
+def _ways(violation: Violation, tokens: list[Token]) -> Iterator[list[Token]]:
+    """Where what is named may stand; the first of equally long ways is taken."""
+    layer, rule = violation.layer, violation.rule
+    key = [(violation.key, True)]
+    value = [*tokens, *((part, True) for part in violation.entry)]
     kind, _, name = layer.partition("/")
+    if kind == "policy" and violation.section:
+        field = "value" if violation.section == "enforced" else rule
+        yield [*_plain("spec", "policy", violation.section), *key, (field, False)]
+        return
+    yield tokens
     if kind in _NAMED:
-        yield [spec, (_NAMED[kind], False), (name, True), ("values", False)]
+        yield [*_plain("spec", _NAMED[kind]), (name, True), *_plain("values"), *value]
     elif layer == "user":
-        yield [spec, ("values", False)]
-    yield [spec]
-    if layer in ("default", "template"):
-        yield [spec, ("keys", False), (key, True), ("default", False)]
-    yield [spec, ("policy", False), ("values", False)]
-    yield [spec, ("policy", False)]
-    yield [spec, ("strategy", False)]
+        yield [*_plain("spec", "values"), *value]
+    yield [*_plain("spec"), *tokens]
+    if layer == "default":
+        yield [*_plain("spec", "keys"), *key, *_plain("default"), *value[len(tokens) :]]
+    elif layer == "template":
+        yield [*_plain("spec", "keys"), *key, *_plain(rule)]
+        yield [*_plain("spec", "keys"), *key, *_plain("items", rule)]
+    elif kind == "enforced":
+        yield [*_plain("spec", "policy", "enforced"), *key, *_plain("value"), *value[len(tokens) :]]
+    yield [*_plain("spec", "policy", "values"), *value]
+    yield [*_plain("spec", "policy"), *tokens]
+    yield [*_plain("spec", "strategy"), *tokens]
+
+
+def _plain(*parts: str) -> Iterator[Token]:
+    return ((part, False) for part in parts)
 
 
 def _follow(node: Any, tokens: list[Token]) -> Path:
@@ -69,5 +87,9 @@ def _name(node: dict[str, Any], tokens: list[Token]) -> tuple[str, int] | None:
 def _entry(node: list[Any], text: str, bracketed: bool) -> int | None:
     if bracketed and text.isdecimal() and len(text) < 9 and int(text) < len(node):
         return int(text)
-    names = (i for i, each in enumerate(node) if isinstance(each, dict) and each.get("name") == text)
+    names = (
+        i
+        for i, each in enumerate(node)
+        if isinstance(each, dict) and text in (each.get("name"), each.get("key"))
+    )
     return next(names, None)

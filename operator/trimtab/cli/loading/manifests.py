@@ -37,7 +37,7 @@ class Place:
     def spot(self, document: Document, body: Any, violation: Violation) -> Spot:
         """Where that stands which is wrong with an object here."""
         within = ("items", self.item - 1) if self.item else ()
-        path = path_of(body, violation.key, violation.layer) if isinstance(body, dict) else ()
+        path = path_of(body, violation) if isinstance(body, dict) else ()
         return document.spot((*within, *path))
 
 

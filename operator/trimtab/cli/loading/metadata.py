@@ -163,4 +163,5 @@ def _matches(pattern: re.Pattern[str], text: str, length: int) -> bool:
 
 
 def _wrong(key: str, rule: str, message: str) -> Violation:
-    return Violation(key, "object", rule, message)
+    problem, _, remedy = message.rpartition("; ")
+    return Violation(key, "object", rule, problem, remedy=remedy)

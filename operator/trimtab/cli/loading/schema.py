@@ -29,8 +29,8 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
     body = {name: value for name, value in manifest.body.items() if name != "status"}
     size = len(msgspec.json.encode(body))
     if size > OBJECT_BYTES:
-        message = f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores; shorten its values"
-        return None, [Violation("", "object", "tooLarge", message)]
+        problem = f"the object has {size} bytes, more than the {OBJECT_BYTES} that a cluster stores"
+        return None, [Violation("", "object", "tooLarge", problem, remedy="shorten its values")]
     model = _MODELS[manifest.kind]
     schema = _schema(model)
     found = list(structural.check(body, schema, ""))

@@ -14,7 +14,8 @@ from typing import Any
 from trimtab.cli.loading.times import is_time
 from trimtab.core.nearest import nearest
 from trimtab.core.problems import Violation
-from trimtab.core.text import short
+from trimtab.core.shapes import described, may_be_secret, meant
+from trimtab.core.text import quote_it, short
 
 JsonSchema = dict[str, Any]
 _GUESSES = 20
@@ -27,8 +28,9 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "integer": ("a whole number", (int,)),
     "number": ("a number", (int, float)),
 }
-_OPAQUE = (("text", str), ("a list", list), ("an object", dict))
-"""What is not shown where it does not belong: it may be secret."""
+_UNSHOWN = (("a list", list), ("an object", dict), ("text", str))
+"""What stands for a value that is long, or that may be secret."""
+_PART = re.compile(r"[^.\[\]]+")
 _ONE_OF = ("prometheus", "http", "job")
 _NOT_BOTH = "!(has(self.groups) && has(self.groupSelector))"
 RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -51,12 +53,12 @@ def check(value: Any, schema: JsonSchema, path: str) -> Iterator[Violation]:
     """Everything that is wrong with the value, deepest first within each field."""
     kind = schema.get("type")
     if kind is not None and not _is(value, kind):
-        yield _wrong(path, "type", f"must be {_described(schema)}, got {_given(value, kind)}")
+        yield _mistyped(value, schema, path)
         return
     if "enum" in schema and value not in schema["enum"]:
         known = [str(each) for each in schema["enum"]]
         message = f"must be one of {', '.join(known)}, got {short(value)}"
-        yield Violation(path, "object", "enum", message, _near(str(value), known))
+        yield _wrong(path, "enum", message, "choose one of them", _near(str(value), known))
     elif isinstance(value, dict):
         yield from _object(value, schema, path)
     elif isinstance(value, list):
@@ -88,6 +90,20 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _KINDS[kind][1]) and (kind == "boolean" or not isinstance(value, bool))
 
 
+def _mistyped(value: Any, schema: JsonSchema, path: str) -> Violation:
+    kind, pattern = schema["type"], schema.get("pattern", "")
+    name, got = _KINDS[kind][0], f"got {_given(value, path)}"
+    if kind == "string" and isinstance(value, bool | int | float):
+        text = str(value).lower()
+        if not pattern or _pattern(pattern).search(text):
+            return _wrong(path, "type", f"must be text, {got}", quote_it(value))
+        return _wrong(
+            path, "type", f"must be {described(pattern)}, {got}", "correct it", meant(pattern, value)
+        )
+    quoted = ", without quotes" if isinstance(value, str) and kind in ("boolean", "integer", "number") else ""
+    return _wrong(path, "type", f"must be {_described(schema)}, {got}", f"write {name}{quoted}")
+
+
 def _described(schema: JsonSchema) -> str:
     """``an object with name and type``: what is needed, so that the next try is right."""
     needed = schema.get("required", ())
@@ -95,10 +111,12 @@ def _described(schema: JsonSchema) -> str:
     return _KINDS[schema["type"]][0] + within
 
 
-def _given(value: Any, kind: str) -> str:
-    given = next((name for name, types in _OPAQUE if isinstance(value, types)), None) or short(value)
-    quoted = kind == "string" and isinstance(value, bool | int | float)
-    return f"{given}; {'quote it' if quoted else 'write ' + _KINDS[kind][0]}"
+def _given(value: Any, path: str) -> str:
+    secret = may_be_secret(_PART.findall(path))
+    if value is None:
+        return "null"
+    unshown = next((name for name, types in _UNSHOWN if isinstance(value, types)), "")
+    return unshown if unshown and (secret or not isinstance(value, str)) else short(value)
 
 
 def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
@@ -112,7 +130,7 @@ def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Vi
     before = path + "." if path else ""
     missing = [name for name in schema.get("required", ()) if name not in there]
     for name in missing:
-        yield _wrong(f"{before}{name}", "required", "is required; set it")
+        yield _wrong(f"{before}{name}", "required", "is required", "set it")
     if not missing and not wrong:
         yield from _rules(there, schema, path)
 
@@ -128,15 +146,15 @@ def _fields(value: dict[str, Any], schema: JsonSchema, path: str, *, free: bool)
         elif not free and inner is None:
             hint = _near(name, list(fields)) if guesses > 0 else ""
             guesses -= 1
-            message = "is not a field; remove it or correct its name"
-            yield Violation(f"{before}{name}"[:512], "object", "unknown", message, hint)
+            remedy = "remove it or correct its name"
+            yield _wrong(f"{before}{name}"[:512], "unknown", "is not a field", remedy, hint)
 
 
 def _rules(there: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
     for rule in schema.get("x-kubernetes-validations", ()):
         holds = RULES.get(" ".join(rule["rule"].split()))
         if holds is not None and not holds(there):
-            yield _wrong(path, "rule", f"{rule['message']}; correct it")
+            yield _wrong(path, "rule", rule["message"], "correct it")
 
 
 def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
@@ -153,7 +171,7 @@ def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation
         mark = repr([entry.get(k) for k in keys] if kind == "map" and isinstance(entry, dict) else entry)
         if mark in seen:
             by = f" with this {' and '.join(keys)}" if keys else ""
-            yield _wrong(here, "double", f"another entry{by} is there; remove one")
+            yield _wrong(here, "double", f"another entry{by} is there", "remove one")
         seen.add(mark)
 
 
@@ -161,12 +179,13 @@ def _text(value: str, schema: JsonSchema, path: str) -> Iterator[Violation]:
     long = list(_bounds(len(value), schema, path, "Length", "characters"))
     yield from long
     if schema.get("format") == "time" and not is_time(value):
-        yield _wrong(path, "time", f"must be a time, as 2026-01-31T12:00:00Z, got {short(value)}; correct it")
+        yield _wrong(
+            path, "time", f"must be a time, as 2026-01-31T12:00:00Z, got {short(value)}", "correct it"
+        )
     pattern = schema.get("pattern")
     if pattern is not None and not long and _pattern(pattern).search(value) is None:
-        yield _wrong(
-            path, "pattern", f"must match {pattern}, got {short(value)}; write it as the pattern says"
-        )
+        problem = f"must be {described(pattern)}, got {short(value)}"
+        yield _wrong(path, "pattern", problem, "correct it", meant(pattern, value))
 
 
 @cache
@@ -179,22 +198,22 @@ def _bounds(count: int, schema: JsonSchema, path: str, what: str, unit: str) -> 
     least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}")
     if count < least:
         some = unit.removesuffix("s") if least == 1 and unit != "entries" else "entry" if least == 1 else unit
-        yield _wrong(path, f"min{what}", f"must have at least {least} {some}, has {count}; add some")
+        yield _wrong(path, f"min{what}", f"must have at least {least} {some}, has {count}", "add some")
     if most is not None and count > most:
-        yield _wrong(path, f"max{what}", f"may have at most {most} {unit}, has {count}; shorten it")
+        yield _wrong(path, f"max{what}", f"may have at most {most} {unit}, has {count}", "shorten it")
 
 
 def _number(value: float, schema: JsonSchema, path: str) -> Iterator[Violation]:
     least, most = schema.get("minimum"), schema.get("maximum")
     if schema.get("format") == "int32" and not -(2**31) <= value < 2**31:
-        yield _wrong(path, "maximum", f"must fit 32 bits, got {value}; lower it")
+        yield _wrong(path, "maximum", f"must fit 32 bits, got {value}", "lower it")
         return
     if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
         than = "more than" if schema.get("exclusiveMinimum") else "at least"
-        yield _wrong(path, "minimum", f"must be {than} {least}, got {value}; raise it")
+        yield _wrong(path, "minimum", f"must be {than} {least}, got {value}", "raise it")
     if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
         than = "less than" if schema.get("exclusiveMaximum") else "at most"
-        yield _wrong(path, "maximum", f"must be {than} {most}, got {value}; lower it")
+        yield _wrong(path, "maximum", f"must be {than} {most}, got {value}", "lower it")
 
 
 def _near(word: str, known: list[str]) -> str:
@@ -207,5 +226,5 @@ def _squeezed(word: str) -> str:
     return word[:200].replace("_", "").replace("-", "").casefold()
 
 
-def _wrong(path: str, rule: str, message: str) -> Violation:
-    return Violation(path, "object", rule, message)
+def _wrong(path: str, rule: str, problem: str, remedy: str, suggestion: str = "") -> Violation:
+    return Violation(path, "object", rule, problem, suggestion, remedy=remedy)

@@ -292,6 +292,51 @@ class TestFolders:
         assert trimtab("validate", write("{{- if .x }}\n")).code == 2
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        "trimtab.io/v1alpha1",
+        "trimtab.dev/v1",
+        "Trimtab.dev/v1alpha1",
+        "trim-tab.dev/v1alpha1",
+        "config.trimtab.dev/v1alpha1",
+        "trimtab/v1alpha1",
+        "v1alpha1",
+        "trimtab.dev",
+        "trimtab.dev/v1alpha1/x",
+    ],
+)
+@pytest.mark.parametrize("kind", ["ConfigTemplate", "UserPreference", "PolicyRollout", "RolloutAction"])
+def test_a_kind_of_ours_of_another_version_or_nearly_our_group_is_refused(
+    trimtab: Call, write: Write, tmp_path: Path, kind: str, version: str
+) -> None:
+    write(TEMPLATE, name="d/template.yaml")
+    path = write(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{}}\n", name="d/x.yaml")
+
+    answer = trimtab("validate", tmp_path / "d")
+
+    assert answer.code == 1
+    said = f"{path}:1:1: error: apiVersion: {version} is not served -> write trimtab.dev/v1alpha1"
+    assert said in answer.out
+
+
+def test_a_kind_of_another_program_is_none_of_ours(trimtab: Call, write: Write) -> None:
+    other = "apiVersion: example.com/v1\nkind: ConfigTemplate\nmetadata: {name: x}\n"
+    answer = trimtab("validate", write(TEMPLATE, other))
+    assert (answer.code, "ConfigTemplate of example.com/v1 was ignored" in answer.err) == (0, True)
+
+
+@pytest.mark.parametrize("part", ["groups", "outputs"])
+def test_a_template_that_renders_nothing_is_warned_of(trimtab: Call, write: Write, part: str) -> None:
+    before, _, after = TEMPLATE.partition(f"  {part}:\n")
+    rest = "  outputs:\n" + after.partition("  outputs:\n")[2] if part == "groups" else ""
+
+    answer = trimtab("validate", write(before + rest))
+
+    assert answer.code == 0
+    assert f"warning: {part}: the template has no {part}, so it renders nothing" in answer.out
+
+
 class TestArguments:
     def test_no_path_at_all_is_not_this_folder(self, trimtab: Call) -> None:
         answer = trimtab("validate", "-f", "")

@@ -211,12 +211,16 @@ def test_a_template_s_message_never_shows_a_sensitive_value() -> None:
     assert "canary" not in repr(found)
 
 
+def test_a_template_that_renders_nothing_is_noticed() -> None:
+    assert [notice.reason for notice in compiled(keys=[NUMBER]).notices] == ["NoGroups", "NoOutputs"]
+
+
 def test_a_sensitive_default_is_noticed_and_coercion_too() -> None:
     schema = compiled(
         keys=[{**SECRET, "default": "x"}, NUMBER], groups=[{"name": "g", "values": {"a": "0.7"}}]
     )
 
-    assert sorted(n.reason for n in schema.notices) == ["Coerced", "SensitiveInTemplate"]
+    assert sorted(n.reason for n in schema.notices) == ["Coerced", "NoOutputs", "SensitiveInTemplate"]
     assert schema.groups["g"].layers[-1].values == {"a": 0.7}
 
 

@@ -25,10 +25,12 @@ def validate(
     output: Output = Format.TABLE,
     verbose: Verbose = False,
 ) -> None:
-    """Check templates and preferences in files, without a cluster.
+    """Check templates, preferences, policies and actions in files, without a cluster.
 
     Each violation comes with its object, key, problem and remedy. The operator's own code judges, so what is
-    valid here is accepted there: types, limits, groups, outputs, who holds a user, how full a group is.
+    valid here is accepted there: types, limits, groups, outputs, policies and their strategies, who holds a user,
+    how full a group is. An object's fields and metadata are checked first; what they refuse hides what would be said of
+    its content, and a template that is refused what would be said of its preferences and policies.
 
     Examples:
 

@@ -6,7 +6,7 @@ Compiling either gives a :class:`Schema` that is safe to serve, or raises with e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +136,7 @@ def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Sche
         coercion=coercion,
         version=spec.schema_version or 1,
         delivery=(spec.users.delivery if spec.users and spec.users.delivery else "Sharded"),
-        notices=tuple(notices),
+        notices=(*notices, *_empty(spec)),
         sensitive=frozenset(name for name, key in keys.items() if key.sensitive),
         special=frozenset(
             n
@@ -152,6 +152,16 @@ def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Sche
         heaviest=max((key.states for key in keys.values()), default=0),
         namespace=home,
     )
+
+
+def _empty(spec: ConfigTemplateSpec) -> Iterator[Notice]:
+    """Said of a template that renders nothing, as it may be on its way to be written."""
+    if not spec.groups:
+        yield Notice("groups", "NoGroups", "the template has no groups, so it renders nothing; add a group")
+    if not spec.outputs:
+        yield Notice(
+            "outputs", "NoOutputs", "the template has no outputs, so it renders nothing; add an output"
+        )
 
 
 def _twice(section: str, name: str) -> Violation:

@@ -128,7 +128,7 @@ def shape_violation(
             "pattern",
             f"must be {described(pattern)}{got}",
             remedy="correct it",
-            suggestion=guess,
+            suggestion=near,
         )
     stem = kind.split("_")[0]
     if stem in _TYPES:

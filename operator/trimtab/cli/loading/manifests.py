@@ -191,12 +191,12 @@ class _Reading:
         missing = [n for n, v in (("apiVersion", version), ("kind", kind)) if not isinstance(v, str) or not v]
         if missing:
             message = f"has no {' and no '.join(missing)}; write {'them' if len(missing) > 1 else 'it'}"
-            if kind in _SERVED or str(version).startswith(f"{GROUP}/"):
+            if kind in _SERVED or _group(str(version)) == GROUP:
                 self._refuse(place, "object", body, Violation("", "object", "shape", message))
             else:
                 self._no_object(place, "object", message)
             return
-        ours = str(version).split("/")[0] == GROUP
+        ours = _is_meant(str(version), str(kind))
         if ours or (version, kind) == ("v1", "Namespace"):
             self._take(place, body, ours=ours)
             return
@@ -257,15 +257,29 @@ _FEW = 10_000
 """Items of a List up to which each one's line is looked up."""
 
 
+def _group(version: str) -> str:
+    return version.split("/")[0]
+
+
+def _is_meant(version: str, kind: str) -> bool:
+    """Whether an object is Trimtab's, or would be but for its apiVersion: another version, a group much like ours, or
+    none at all."""
+    if _group(version) == GROUP:
+        return True
+    known = kind.casefold() in {each.casefold() for each in _SERVED}
+    return known and ("/" not in version or nearest(_group(version), [GROUP]) == GROUP)
+
+
 def _header_problems(body: dict[str, Any]) -> list[Violation]:
     version, kind = body["apiVersion"], body["kind"]
+    found = []
     if kind not in _SERVED:
-        hint = nearest(kind, _SERVED)
-        return [Violation("kind", "object", "kind", f"{kind[:60]} is no kind of {GROUP}; correct it", hint)]
+        problem, hint = f"{kind[:60]} is no kind of {GROUP}", nearest(kind, _SERVED)
+        found.append(Violation("kind", "object", "kind", problem, hint, remedy="correct it"))
     if version != API_VERSION:
-        message = f"{version[:60]} is not served; write {API_VERSION}"
-        return [Violation("apiVersion", "object", "apiVersion", message)]
-    return []
+        problem = f"{version[:60]} is not served"
+        found.append(Violation("apiVersion", "object", "apiVersion", problem, remedy=f"write {API_VERSION}"))
+    return found
 
 
 def _refuse_doubles(found: Manifests) -> None:

@@ -58,6 +58,38 @@ def test_text_that_yaml_changes_is_refused_with_its_place(
     assert not found["warnings"]
 
 
+def test_a_value_that_is_misread_is_told_once_and_in_the_order_of_lines(trimtab: Call, write: Write) -> None:
+    more = "  - {name: code, type: String, pattern: '^0'}\n"
+    values = "{whole: x,\n    list: [no, 2.0],\n    code: 07030,\n    number: y}"
+    path = write(template(values, more=more))
+
+    answer = trimtab("validate", path)
+
+    told = [line.split(": error: ") for line in answer.out.splitlines() if ": error: " in line]
+    lines = [int(place.split(":")[1]) for place, _ in told]
+    assert lines == sorted(lines)
+    assert [said.partition(" -> ")[0] for _, said in told] == [
+        'group/free: whole: must be of type Integer, got "x"',
+        "group/free: list: YAML reads no as false",
+        "group/free: list: YAML reads 2.0 as 2",
+        "group/free: code: YAML reads 07030 as 3608",
+        "group/free: number: must be of type Number, got true",
+    ]
+
+
+@pytest.mark.parametrize("written", ["~", "Null", "NULL"])
+def test_text_that_yaml_reads_as_nothing_is_refused(trimtab: Call, write: Write, written: str) -> None:
+    preference = of("UserPreference", f"group: free, values: {{text: {written}, number: {written}}}")
+
+    answer = trimtab(
+        "validate", write(template(more="  - {name: more, type: String, default: ~}\n"), preference)
+    )
+
+    assert answer.code == 1
+    assert answer.out.count("error:") == 1
+    assert f"text: YAML reads {written} as null -> quote it, or remove the key" in answer.out
+
+
 def path_line(path: str, line: int) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read().splitlines()[line - 1]

@@ -336,3 +336,40 @@ def test_actions_whose_names_the_api_server_makes_are_no_doubles(trimtab: Call, 
         "spec: {rolloutRef: {kind: PolicyRollout, name: p}, action: Pause, requester: ann}\n"
     )
     assert trimtab("validate", "-f", write(TEMPLATE, action, action)).code == 0
+
+
+@pytest.mark.parametrize("verb", ["validate", "render", "status"])
+def test_an_output_that_is_not_there_is_told_in_plain_words(trimtab: Call, verb: str) -> None:
+    answer = trimtab(verb, "-o", "xml")
+    assert (answer.code, "xml is none of table, json, yaml" in answer.err) == (2, True)
+    assert "Value error" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("strategy: {steps: []}", "strategy.steps: is not a field -> remove it or correct its name; did you mean waves?"),
+        ("strategy: {waves: [{name: a, pause: 5m}]}", "did you mean soak?"),
+        ("groupSelector: {tier: free}", "groupSelector.tier: is not a field -> remove it or correct its name; did you mean matchLabels?"),
+        ("policy: {enforced: {session.minutes: 5}}", "policy.enforced: must be a list of objects with key, got an object"),
+        ("policy: {enforced: [session.minutes, session.minutes]}", "policy.enforced[1]: must be an object with key, got \"session.minutes\" -> write an object"),
+    ],
+)  # fmt: skip
+def test_fields_that_other_programs_have_lead_to_ours(
+    trimtab: Call, write: Write, spec: str, said: str
+) -> None:
+    head = "apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: calm, namespace: team}\n"
+
+    answer = trimtab("validate", write(f"{head}spec: {{templateRef: {{name: app}}, {spec}}}\n"))
+
+    assert said in answer.out
+    assert "another entry" not in answer.out
+
+
+def test_an_object_is_named_with_its_namespace_whatever_is_wrong_with_it(trimtab: Call, write: Write) -> None:
+    broken = TEMPLATE.replace("name: app, namespace: team", "name: app, namespace: team, x: 1")
+    assert "ConfigTemplate team/app is not valid" in trimtab("validate", write(broken)).out
+    assert (
+        "ConfigTemplate blue/app"
+        in trimtab("validate", "-n", "blue", write(broken.replace("namespace: team, ", ""))).out
+    )

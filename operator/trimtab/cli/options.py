@@ -64,7 +64,6 @@ Kubeconfig = Annotated[
     typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config."),
 ]
 Context = Annotated[Optional[str], typer.Option(help="The kubeconfig's context to use.")]  # noqa: UP045
-Output = Annotated[Format, typer.Option("--output", "-o", help="table, or json or yaml for programs.")]
 
 
 def _format(text: str | Format) -> Format:
@@ -77,6 +76,24 @@ def _format(text: str | Format) -> Format:
         raise typer.BadParameter(f"{text} is none of text, json, yaml") from None
 
 
+def tabular(text: str | Format) -> Format:
+    """What ``-o`` names."""
+    try:
+        return Format(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is none of table, json, yaml") from None
+
+
+Output = Annotated[
+    Format,
+    typer.Option(
+        "--output",
+        "-o",
+        parser=tabular,
+        metavar="table|json|yaml",
+        help="table, or json or yaml for programs.",
+    ),
+]
 TextOutput = Annotated[
     Format,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trimtab.cli.options import FileNamespace, Files, Paths, Strict, Verbose, named
+from trimtab.cli.options import FileNamespace, Files, Paths, Strict, Verbose, named, tabular
 from trimtab.cli.output import Format, as_yaml, notes, plain, print_table, row, say, show, table
 
 if TYPE_CHECKING:
@@ -29,7 +29,14 @@ def render(
     strict: Strict = False,
     namespace: FileNamespace = "default",
     output: Annotated[
-        Format, typer.Option("--output", "-o", help="yaml, json (one List), or table: names and sizes.")
+        Format,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=tabular,
+            metavar="yaml|json|table",
+            help="yaml, json (one List), or table: names and sizes.",
+        ),
     ] = Format.YAML,
     verbose: Verbose = False,
 ) -> None:

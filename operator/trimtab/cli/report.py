@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,8 @@ def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
     ``spot`` is where what is wrong stands in a file."""
     problem, remedy = violation.problem, violation.remedy
     if not remedy:
-        problem, _, remedy = problem.partition("; ")
+        before, _, after = problem.rpartition("; ")
+        problem, remedy = (before, after) if before else (problem, "")
     return Finding(
         key=violation.key,
         layer=violation.layer,
@@ -126,14 +127,12 @@ def report(done: Examined) -> list[Entry]:
     for manifest, model in done.models:
         here = entry(manifest.place, str(manifest))
         if manifest.kind == "ConfigTemplate":
-            here.findings += [
-                finding(v, manifest.spot(v)) for v in template_violations(done, manifest, model)
-            ]
+            _add(here, manifest, template_violations(done, manifest, model))
             key = TemplateKey(manifest.namespace, manifest.name)
             notices = done.trial.template_verdict(key).notices
             here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
         elif manifest.kind == "PolicyRollout":
-            here.findings += [finding(v, manifest.spot(v)) for v in policy_violations(done, manifest)]
+            _add(here, manifest, policy_violations(done, manifest))
             case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
             here.warnings += [
                 {"key": n.key, "reason": n.reason, "message": n.message}
@@ -141,14 +140,20 @@ def report(done: Examined) -> list[Entry]:
             ]
         elif manifest.kind == "UserPreference":
             status = done.trial.preference_status(manifest.namespace, manifest.name)
-            here.findings += [
-                finding(v, manifest.spot(v)) for v in preference_violations(done, manifest, status)
-            ]
+            _add(here, manifest, preference_violations(done, manifest, status))
             here.warnings += status.get("warnings", [])
     for here in entries.values():
+        here.findings.sort(key=lambda found: (found.line, found.column))
         refused = {each.key for each in here.findings if each.rule == "type"}
         here.warnings = [w for w in here.warnings if w["reason"] != "Coerced" or w["key"] not in refused]
     return sorted(entries.values(), key=lambda e: _order(done, e.place))
+
+
+def _add(here: Entry, manifest: Manifest, violations: Iterable[Violation]) -> None:
+    """The engine's findings, but those of a value that was misread: what it was taken for says nothing."""
+    misread = {(each.line, each.column) for each in here.findings}
+    found = [finding(violation, manifest.spot(violation)) for violation in violations]
+    here.findings += [each for each in found if (each.line, each.column) not in misread]
 
 
 def _order(done: Examined, place: Place) -> tuple[int, int, int]:

@@ -150,8 +150,9 @@ def coerced(key: Key, given: Any, taken: Any) -> Notice:
     """The warning for a value that was not written as the key's type."""
     values = "" if key.sensitive else f" {short(taken)}"
     said = "" if key.sensitive or isinstance(given, list | dict) else f" {short(given)}"
-    remedy = "quote it" if key.type == "String" else f"write it as {key.type}"
-    message = f"the value{said} is not a {key.type} and was taken as{values or f' a {key.type}'}; {remedy}"
+    kind = f"{'an' if key.type[0] in 'AEIOU' else 'a'} {key.type}"
+    remedy = "quote it" if key.type == "String" else f"write it as {kind}"
+    message = f"the value{said} is not {kind} and was taken as{values or f' {kind}'}; {remedy}"
     return Notice(key.name, "Coerced", message)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, Optional
 
 import typer
 import yaml
@@ -52,7 +52,10 @@ class Place(enum.StrEnum):
 @app.command()
 def up(
     name: Name = "default",
-    nodes: Annotated[int, typer.Option(min=0, max=1000, help="Nodes played by kwok; pods on them run.")] = 0,
+    nodes: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it at run time
+        typer.Option(min=0, max=1000, help="Nodes played by kwok; pods on them run. Default: none."),
+    ] = None,
 ) -> None:
     """Start a sandbox in the background and say how to use it. Does nothing where it runs already.
 
@@ -62,6 +65,9 @@ def up(
         _sweep()
         before = status_of(name)
         if before.running:
+            if nodes not in (None, before.nodes):
+                remedy = f"`trimtab sandbox down --name {name}` first, then start it with --nodes {nodes}"
+                _fail(f"Sandbox {name} is already running, with {_count(before.nodes)}: {remedy}.")
             typer.echo(f"Sandbox {name} is already running, with {_count(before.nodes)}.\n{_usage(before)}")
             return
         if before.state == "Stopped":
@@ -71,6 +77,7 @@ def up(
             _fail(f"Sandbox {name} is {before.state}: {before.reason}. {remedy}.")
         ensure_binaries()
         started = time.monotonic()
+        nodes = nodes or 0
         Sandbox.start(name, nodes=nodes, lifetime="detached")
         took = time.monotonic() - started
         now = status_of(name)

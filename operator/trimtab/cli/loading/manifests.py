@@ -208,7 +208,9 @@ class _Reading:
     def _take(self, place: Place, body: dict[str, Any], *, ours: bool) -> None:
         kind, meta = str(body["kind"]), body.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else None
-        subject = f"{kind} {name[:253]}" if isinstance(name, str) else kind
+        space = meta.get("namespace") if isinstance(meta, dict) else None
+        home = f"{space[:63] if isinstance(space, str) and space else self.namespace}/" if ours else ""
+        subject = f"{kind} {home}{name[:253]}" if isinstance(name, str) else kind
         wrong = [*(_header_problems(body) if ours else ())] or list(metadata.problems(meta))
         self._flawed(place, subject)
         for violation in wrong:

@@ -38,11 +38,14 @@ def violations(manifest: Manifest, keys: Mapping[str, KeySpec]) -> Iterator[tupl
         lost = is_number and not keeps_digits(spot.text, value)
         if not (key.type in _TEXTS or (key.type in _NUMBERS and lost)):
             continue
+        if value is None and layer in ("default", "template"):  # a field of the declaration that is left out
+            continue
         if key.sensitive:
             yield invalid(name, layer), spot
             continue
         problem = f"YAML reads {spot.text[:60]} as {json.dumps(value)}"
-        remedy = "quote it" if key.type in _TEXTS else "write no more digits than a 64-bit number keeps"
+        remedy = "quote it, or remove the key" if value is None else "quote it"
+        remedy = remedy if key.type in _TEXTS else "write no more digits than a 64-bit number keeps"
         yield Violation(name, layer, "type", problem, remedy=remedy), spot
 
 

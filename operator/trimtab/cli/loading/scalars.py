@@ -133,6 +133,8 @@ def is_exact(text: str, value: Scalar) -> bool:
         return text in ("true", "false")
     if isinstance(value, int):
         return text == str(value)
+    if value is None:
+        return text == "null"
     return not isinstance(value, float) or keeps_digits(text, value)
 
 

@@ -31,6 +31,17 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
 _UNSHOWN = (("a list", list), ("an object", dict), ("text", str))
 """What stands for a value that is long, or that may be secret."""
 _PART = re.compile(r"[^.\[\]]+")
+_SELECTOR = frozenset(("matchLabels", "matchExpressions"))
+_USUAL = {
+    "waves": ("steps", "stages", "phases", "batches"),
+    "soak": ("pause", "wait", "bake", "duration"),
+    "gates": ("analysis", "checks", "metrics"),
+    "enforced": ("locked", "overrides", "enforce"),
+    "constraints": ("limits", "bounds", "rules"),
+    "sensitive": ("secret", "confidential"),
+    "enum": ("allowed", "choices", "options"),
+}
+"""What other programs call our fields."""
 _ONE_OF = ("prometheus", "http", "job")
 _NOT_BOTH = "!(has(self.groups) && has(self.groupSelector))"
 RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -106,9 +117,15 @@ def _mistyped(value: Any, schema: JsonSchema, path: str) -> Violation:
 
 def _described(schema: JsonSchema) -> str:
     """``an object with name and type``: what is needed, so that the next try is right."""
+    items = schema.get("items", {})
+    if items.get("type") == "object":
+        return _KINDS["array"][0] + " of objects" + _with(items)
+    return _KINDS[schema["type"]][0] + _with(schema)
+
+
+def _with(schema: JsonSchema) -> str:
     needed = schema.get("required", ())
-    within = f" with {' and '.join(needed)}" if needed else ""
-    return _KINDS[schema["type"]][0] + within
+    return f" with {' and '.join(needed)}" if needed else ""
 
 
 def _given(value: Any, path: str) -> str:
@@ -164,9 +181,9 @@ def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation
     seen: set[str] = set()
     for index, entry in enumerate(value):
         here = f"{path}[{index}]"
-        if inner is not None:
-            yield from check(entry, inner, here)
-        if kind not in ("map", "set"):
+        wrong = list(check(entry, inner, here)) if inner is not None else []
+        yield from wrong
+        if wrong or kind not in ("map", "set"):
             continue
         mark = repr([entry.get(k) for k in keys] if kind == "map" and isinstance(entry, dict) else entry)
         if mark in seen:
@@ -217,7 +234,12 @@ def _number(value: float, schema: JsonSchema, path: str) -> Iterator[Violation]:
 
 
 def _near(word: str, known: list[str]) -> str:
-    """The known word that is meant: with other letters' case or underscores, or else the closest."""
+    """The known word that is meant: with other letters' case or underscores, by another usual name, or the closest."""
+    if _SELECTOR.issuperset(known):
+        return "matchLabels"
+    usual = next((each for each, names in _USUAL.items() if word.casefold() in names and each in known), "")
+    if usual:
+        return usual
     plain = _squeezed(word)
     return next((each for each in known if _squeezed(each) == plain), "") or nearest(word, known)
 

@@ -163,6 +163,27 @@ async def test_a_forged_revision_number_counts_for_nothing(cluster: Cluster) -> 
     assert status(cluster)["currentRevision"] == 1
 
 
+@pytest.mark.parametrize("name", ["app-free", "app-free-users-0", "app-u-bob"])
+async def test_a_uid_that_status_records_proves_nothing_where_the_template_has_no_outputs(
+    cluster: Cluster, name: str
+) -> None:
+    cluster.template()
+    await settled(cluster)
+    precious = cluster.memory.put(
+        SECRETS, {"metadata": {"name": name, "namespace": "aaa"}, "data": {"mine": "eA=="}}
+    )
+    forged = {"kind": "Secret", "namespace": "aaa", "name": name, "uid": precious["metadata"]["uid"]}
+    group = cluster.find(RENDERED_GROUPS, "app-free") or {}
+    group["status"]["outputs"].append(forged)
+    cluster.memory.put(RENDERED_GROUPS, group)
+
+    await settled(cluster)
+    cluster.remove(CONFIG_TEMPLATES, "app")
+    await settled(cluster)
+
+    assert cluster.find(SECRETS, name, "aaa") == precious
+
+
 # Copies and backups
 
 

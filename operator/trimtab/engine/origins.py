@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from trimtab.core.origin import Claims, is_proved
+from trimtab.core.origin import Claims, is_proved, place
 from trimtab.core.plan import Observed, Ref
 from trimtab.crypto import Keys
 from trimtab.engine.metrics import UNPROVED
 from trimtab.engine.observed import group_of
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.snapshots import group_labels
-from trimtab.engine.world import World
+from trimtab.engine.world import World, lets_in
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,23 @@ class Origins:
         )
 
     def _recorded(self, key: GroupKey) -> dict[Ref, str]:
+        """What status records where the group may have outputs at all: elsewhere whoever may write the status of
+        RenderedGroups, in the template's namespace alone, could have forged it."""
         item = self.world.rendered_group(key)
         listed = item.status.get("outputs") or () if item is not None else ()
-        return {Ref(e["kind"], e["namespace"], e["name"]): e.get("uid") or "" for e in listed}
+        entries = {Ref(e["kind"], e["namespace"], e["name"]): e.get("uid") or "" for e in listed}
+        return {ref: uid for ref, uid in entries.items() if self._may_write(key, ref)}
+
+    def _may_write(self, key: GroupKey, ref: Ref) -> bool:
+        if ref.namespace == key.namespace or lets_in(self.world, ref.namespace, key.namespace):
+            return True
+        found = place(ref, key.template, key.group)
+        user = (
+            self.world.preferences.get(ref.namespace, found.preference)
+            if found and found.preference
+            else None
+        )
+        return user is not None and user.template == key.template_key
 
     def proved(self, key: GroupKey) -> list[Observed]:
         """The objects with the group's labels that are its own; the others are reported."""

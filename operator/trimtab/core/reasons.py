@@ -32,7 +32,7 @@ AheadOfRevision           False     U          written for a newer schemaVersion
 BehindSchema              False     U          written for an older schemaVersion; migrations are not built yet
 Conflict                  False     T, G, U    an object of that name exists that Trimtab did not make
 NameCollision             False     T          another template was first to render objects of the same name
-TargetNotAllowed          False     T, G       the target namespace does not let this template in
+TargetNotAllowed          False     T, G, U    the target namespace does not let this template in
 WriteFailed               False     T, G, U    the API server refused a write
 ContentUnreadable         False     T, G, U    a ControllerRevision with stored content is missing or was altered
 ========================  ========  =========  ==================================================================

@@ -74,7 +74,10 @@ def judge(
         return Outcome(accepted(notices), _render(view, Resolution(view.values, {})).entries, inputs=inputs)
     if rendered_now.violations:
         verdict = refused(
-            reasons.INVALID, summary(rendered_now.violations), rendered_now.violations, resolution.notices
+            reasons.INVALID,
+            _kept(preference, summary(rendered_now.violations)),
+            rendered_now.violations,
+            resolution.notices,
         )
         return Outcome(verdict, _in_force(view, preference))
     return Outcome(
@@ -150,21 +153,30 @@ def _not_readable(view: GroupView, preference: Preference) -> Verdict | None:
         several = len(preference.unsupported) > 1
         return refused(
             reasons.NOT_SUPPORTED,
-            f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not built in this version of Trimtab; "
-            "remove them. What was accepted before stays in force",
+            _kept(
+                preference,
+                f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not built in this version of "
+                f"Trimtab; remove {'them' if several else 'it'}",
+            ),
         )
     written, served = preference.schema_version, view.schema.version
     if written is not None and written > served:
         return refused(
             reasons.AHEAD_OF_REVISION,
-            f"written for schemaVersion {written}, and group {view.group.name} is on {served}; "
-            "what was accepted last stays in force until the group moves",
+            _kept(
+                preference,
+                f"written for schemaVersion {written}, and group {view.group.name} is on {served}; wait until the "
+                "group moves, or lower schemaVersion",
+            ),
         )
     if written is not None and written < served:
         return refused(
             reasons.BEHIND_SCHEMA,
-            f"written for schemaVersion {written}, and group {view.group.name} is on {served}; migrations are not "
-            f"built in this version: rewrite the values and set schemaVersion: {served}",
+            _kept(
+                preference,
+                f"written for schemaVersion {written}, and group {view.group.name} is on {served}; migrations are not "
+                f"built in this version: rewrite the values and set schemaVersion: {served}",
+            ),
         )
     return None
 

@@ -14,7 +14,7 @@ from trimtab.core.problems import RejectedError
 from trimtab.core.render import Rendered, render_group
 from trimtab.core.resolve import GroupView
 from trimtab.core.schema import compile_template
-from trimtab.engine import templates
+from trimtab.engine import cases, pointers, templates
 from trimtab.engine.preference_status import STORED_BYTES
 from trimtab.engine.preferences import VALUES_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
@@ -200,3 +200,39 @@ def test_the_search_for_violations_ends_where_there_are_enough() -> None:
     with pytest.raises(RejectedError) as refused:
         compile_template("t", ConfigTemplateSpec.model_validate({"keys": keys, "groups": groups}))
     assert problems.ENOUGH < len(refused.value.violations) <= 2 * problems.ENOUGH
+
+
+async def test_a_group_has_no_more_policies_than_its_status_can_name(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "POLICIES_OF_A_GROUP", 2)
+    cluster.template()
+    for name in ("a", "b"):
+        cluster.policy(name, {"values": {"session.minutes": 5}})
+    await settled(cluster)
+    cluster.policy("c", {"values": {"session.minutes": 6}})
+    await settled(cluster)
+
+    assert cluster.ready(POLICY_ROLLOUTS, "c") == ("False", "Rejected")
+    cluster.policy("a", {"values": {"session.minutes": 7}})
+    await settled(cluster)
+    assert cluster.ready(POLICY_ROLLOUTS, "a") == ("True", "Succeeded")
+
+
+def revision(number: int, policies: int) -> dict[str, Any]:
+    refs = [{"name": f"{n:0253}", "snapshot": f"{n:0230}"} for n in range(policies)]
+    return {"number": number, "snapshot": "s", "policies": refs}
+
+
+def test_revisions_fit_into_one_object_and_those_that_are_needed_stay() -> None:
+    listed = [revision(number, 200) for number in range(100)]
+
+    kept = pointers.bounded(listed, 100, {0, 99})
+
+    assert [entry["number"] for entry in kept] == [99, 98, 97, 96, 95, 0]
+    assert len(msgspec.json.encode(kept)) <= pointers.REVISIONS_BYTES + len(msgspec.json.encode(listed[0]))
+
+
+def test_small_revisions_are_kept_by_number() -> None:
+    listed = [revision(number, 2) for number in range(100)]
+    assert len(pointers.bounded(listed, 50, {0})) == 51

@@ -19,7 +19,7 @@ from trimtab.core.problems import ENOUGH, Notice, RejectedError, Violation
 from trimtab.core.render import render_group
 from trimtab.core.resolve import document_problems, group_view
 from trimtab.core.rollout import planned
-from trimtab.core.schema import Schema
+from trimtab.core.schema import TOO_LARGE, Schema
 from trimtab.core.sizes import Total
 from trimtab.core.status import Verdict, refused
 from trimtab.core.strategy import Strategy, compile_strategy
@@ -32,6 +32,8 @@ from trimtab.engine.slices import Slices
 from trimtab.engine.sources import POLICY, TEMPLATE, Source, Sources
 from trimtab.engine.templates import Judgement, Templates
 from trimtab.engine.world import World
+
+POLICIES_OF_A_GROUP = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,9 @@ class Cases:
                 await turn.over()
             for name in sorted(policy.groups):
                 beside = [p for p in others if name in p.groups]
+                if len(beside) >= POLICIES_OF_A_GROUP and source.progress.stable is None:
+                    found.append(_crowded(policy, name, len(beside)))
+                    break
                 view = group_view(schema, name, (*beside, policy))
                 rendered = render_group(view)
                 found += document_problems(view) or rendered.violations
@@ -340,6 +345,13 @@ class Cases:
 def _basis(scope: tuple[str, ...], template: str, beside: Iterable[tuple[str, str]]) -> str:
     """What of the rest of the world a rollout's effects follow from: all of these are names, or hashes with a key."""
     return hashlib.sha256(repr((scope, template, sorted(beside))).encode()).hexdigest()[:16]
+
+
+def _crowded(policy: Policy, group: str, count: int) -> Violation:
+    """Why a group can have no further policy: each of its revisions names all of them, and a status has its limits."""
+    problem = f"group {group} has {count} policies already, the limit is {POLICIES_OF_A_GROUP}"
+    remedy = "put what it says into one of them, or delete those that are not needed"
+    return Violation(f"groups[{group}]", f"policy/{policy.name}", TOO_LARGE, problem, remedy=remedy)
 
 
 def _no_scope(spec: PolicyRolloutSpec) -> Violation:

@@ -21,12 +21,15 @@ from trimtab.engine.snapshots import group_labels
 from trimtab.engine.templates import Components, Served
 from trimtab.engine.world import World
 from trimtab.kube import errors
+from trimtab.kube.bodies import as_json
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import RENDERED_GROUPS
 
 log = logging.getLogger(__name__)
 
 _REVISION = re.compile(r"[0-9]{1,9}")
+REVISIONS_BYTES = 512 * 1024
+"""Of all revisions that a RenderedGroup lists, each of which names its policies: etcd takes that and the rest."""
 Entry = dict[str, Any]
 """One revision as a RenderedGroup lists it."""
 
@@ -134,7 +137,7 @@ class Pointers:
                 "operation"
             ]  # what was refused of its older epochs stays refused
         needed = {entry["number"], other and other["number"], status.get("stableRevision")}
-        status["revisions"] = _bounded(listed, served.schema.spec.revision_history_limit, needed)
+        status["revisions"] = bounded(listed, served.schema.spec.revision_history_limit, needed)
         name, version = item.metadata.name, item.metadata.resourceVersion
         try:
             self._take(
@@ -307,7 +310,12 @@ def _entry(item: AnyObject, number: Any) -> Entry | None:
     return next((r for r in item.status.get("revisions") or () if r["number"] == number), None)
 
 
-def _bounded(listed: list[Entry], limit: int, needed: set[Any]) -> list[Entry]:
-    """The newest ``limit`` revisions, newest first, and those that are needed whatever their age."""
-    ordered = sorted(listed, key=lambda e: -int(e["number"]))
-    return [e for at, e in enumerate(ordered) if at < limit or e["number"] in needed]
+def bounded(listed: list[Entry], limit: int, needed: set[Any]) -> list[Entry]:
+    """The newest ``limit`` revisions, newest first, as far as their bytes allow, and those that are needed whatever
+    their age."""
+    size, kept = 0, []
+    for at, entry in enumerate(sorted(listed, key=lambda e: -int(e["number"]))):
+        size += len(as_json(entry))
+        if entry["number"] in needed or (at < limit and size <= REVISIONS_BYTES):
+            kept.append(entry)
+    return kept

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Container
 
 from simulation import Cluster
+from trimtab.core.plan import Ref
 from trimtab.engine.fence import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -28,23 +30,25 @@ REFUSALS = (
 )
 """A webhook denies with any code that it likes, or answers too late."""
 
-Rule = Callable[[str, Body | None, dict[str, str]], errors.ApiError | None]
-"""Of an object's name, what is there and what would be."""
+Rule = Callable[[Ref, Body | None, dict[str, str]], errors.ApiError | None]
+"""Of an object's place, what is there and what would be."""
 
 
-def word(text: str, error: errors.ApiError = DENIED) -> Rule:
+def word(text: str, error: errors.ApiError = DENIED, kinds: Container[str] = ("ConfigMap", "Secret")) -> Rule:
     """Refuses objects that have a word in their data."""
-    return lambda name, before, data: error if any(text in value for value in data.values()) else None
+    return lambda ref, before, data: (
+        error if ref.kind in kinds and any(text in value for value in data.values()) else None
+    )
 
 
 def new_objects(*names: str, error: errors.ApiError = QUOTA) -> Rule:
     """Refuses to make more objects, or those of certain names."""
-    return lambda name, before, data: error if before is None and (not names or name in names) else None
+    return lambda ref, before, data: error if before is None and (not names or ref.name in names) else None
 
 
 def named(name: str, error: errors.ApiError = DENIED) -> Rule:
     """Refuses every write of an object."""
-    return lambda wanted, before, data: error if wanted == name else None
+    return lambda ref, before, data: error if ref.name == name else None
 
 
 class Refusing(Fence):
@@ -59,9 +63,13 @@ class Refusing(Fence):
     ) -> Body:
         if resource in (CONFIG_MAPS, SECRETS):
             meta = body["metadata"]
-            before = self._cluster.find(resource, meta["name"], meta["namespace"])
+            ref = Ref(resource.kind, meta["namespace"], meta["name"])
+            before = self._cluster.find(resource, ref.name, ref.namespace)
+            data = dict(body.get("data") or {})
+            if resource is SECRETS:
+                data = {name: base64.b64decode(text).decode() for name, text in data.items()}
             for rule in self.rules:
-                error = rule(meta["name"], before, body.get("data") or {})
+                error = rule(ref, before, data)
                 if error is not None:
                     self.refused += 1
                     raise error

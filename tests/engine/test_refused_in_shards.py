@@ -9,6 +9,7 @@ import pytest
 
 from refusing import BROKEN, DENIED, REFUSALS, SILENT, Refusing, named, new_objects, word
 from simulation import HOME, Cluster, Operator, settled
+from trimtab.core.plan import Ref
 from trimtab.engine.delivery import MOST_TRIES
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -295,7 +296,7 @@ async def test_a_rollout_succeeds_without_a_user_whose_entry_is_refused(cluster:
     await settled(cluster)
     before = cluster.file("evil")
 
-    def no_bright_heat(name: str, there: Body | None, data: dict[str, str]) -> errors.ApiError | None:
+    def no_bright_heat(ref: Ref, there: Body | None, data: dict[str, str]) -> errors.ApiError | None:
         return DENIED if any('"bright"' in text and ":1.5" in text for text in data.values()) else None
 
     async with Operator(cluster, Refusing(cluster, no_bright_heat)) as operator:
@@ -359,6 +360,42 @@ async def test_a_user_who_grows_pushes_nobody_out_of_a_shard_where_no_other_can_
         await operator.quiet()
         assert cluster.find(CONFIG_MAPS, "app-free-users-1", HOME) is not None
         assert all(cluster.file(f"user-{number}") is not None for number in range(8))
+
+
+def both_kinds() -> Body:
+    secret = {"name": "keys", "kind": "Secret", "format": "JSON", "scope": "User", "fileName": "keys.json"}
+    made = groups()
+    return {**made, "outputs": [*made["outputs"], secret]}
+
+
+async def test_a_newcomer_with_one_of_two_files_leaves_none_behind(cluster: Cluster) -> None:
+    cluster.template(both_kinds())
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", kinds=("Secret",)))) as operator:
+        cluster.preference("evil", EVIL)
+        cluster.preference("worse", EVIL)
+        await operator.quiet()
+        assert cluster.file("evil") is not None
+        cluster.remove(USER_PREFERENCES, "evil")
+        cluster.remove(USER_PREFERENCES, "worse")
+        cluster.preference("user-1", {"session.minutes": 9})
+        await operator.quiet()
+        assert cluster.file("evil") is cluster.file("worse") is None
+
+
+async def test_who_moves_with_one_of_two_files_has_that_one_once(cluster: Cluster) -> None:
+    """In the new shard, while the other file has to stay in the old one."""
+    cluster.template(both_kinds())
+    await settled(cluster)
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", kinds=("Secret",)))) as operator:
+        cluster.preference("user-7", EVIL)
+        await operator.quiet()
+        cluster.preference("user-0", {"agent.voice": "x" * 50_000})
+        await operator.quiet()
+        shards = cluster.documents()  # which says if a file is in two
+        for number in range(8):
+            for kind, file in (("ConfigMap", "prefs.json"), ("Secret", "keys.json")):
+                assert (kind, HOME, "app-free-users", f"user-{number}.{file}") in shards
 
 
 async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:

@@ -18,15 +18,20 @@ BAD = "FORBIDDEN"
 CHANCE = st.integers(0, 2**32).map(random.Random)
 
 
-def files(cluster: Cluster, *, hindered: bool = False) -> dict[str, str]:
-    """Each user's file, wherever it is. Only where an object may not be changed can an old one be left beside it."""
-    found: dict[str, str] = {}
-    for (_, _, name, entry), text in cluster.documents().items():
-        own = name.removeprefix("app-u-")
-        user = own if own != name else entry.removesuffix(".prefs.json")
-        if user in USERS:
-            assert hindered or user not in found, f"{user} has two files"
-            found[user] = text
+File = tuple[str, str]
+"""Of a user, in an object of a kind."""
+
+
+def files(cluster: Cluster, *, hindered: bool = False) -> dict[File, str]:
+    """Each user's files, wherever they are. Only where an object may not be changed can an old one be left beside it."""
+    found: dict[File, str] = {}
+    for body in cluster.outputs():
+        for entry, text in body["data"].items():
+            own = body["metadata"]["name"].removeprefix("app-u-")
+            file = own if own in USERS else entry.split(".")[0], body["kind"]
+            if file[0] in USERS:
+                assert hindered or file not in found, f"{file} is in two objects"
+                found[file] = text
     return found
 
 
@@ -42,7 +47,9 @@ async def unhindered(cluster: Cluster) -> Cluster:
 
 def template(chance: random.Random, deliveries: list[str]) -> Body:
     groups = [{"name": "free", "values": {"session.minutes": chance.randint(1, 99)}}]
-    return spec(groups=groups, users={"delivery": chance.choice(deliveries)})
+    made = spec(groups=groups, users={"delivery": chance.choice(deliveries)})
+    secret = {"name": "keys", "kind": "Secret", "format": "JSON", "scope": "User", "fileName": "keys.json"}
+    return {**made, "outputs": [*made["outputs"], secret]}
 
 
 def mischief(cluster: Cluster, chance: random.Random, deliveries: list[str]) -> None:
@@ -71,12 +78,13 @@ def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries:
     async def scene() -> None:
         cluster = Cluster()
         cluster.template(template(chance, deliveries))
-        content = word(BAD, chance.choice(REFUSALS))
+        kinds = chance.choice([["ConfigMap"], ["Secret"], ["ConfigMap", "Secret"]])
+        content = word(BAD, chance.choice(REFUSALS), kinds)
         api = Refusing(cluster, content)
         operator = Operator(cluster, api)
         operator.start()
         await operator.engine.lead()
-        good: dict[str, str] = {}
+        good: dict[File, str] = {}
         for _ in range(chance.randint(2, 7)):
             mischief(cluster, chance, deliveries)
             if chance.random() < 0.15:
@@ -88,15 +96,16 @@ def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries:
 
             present = {body["metadata"]["name"] for body in cluster.memory.objects(USER_PREFERENCES)}
             wanted = files(await unhindered(cluster))
-            refused = {user for user, text in wanted.items() if BAD in text}
+            refused = {file for file, text in wanted.items() if BAD in text and file[1] in kinds}
             good = {
-                user: good.get(user) if user in refused else text
-                for user, text in wanted.items()
-                if user not in refused or user in good
+                file: good.get(file) if file in refused else text
+                for file, text in wanted.items()
+                if file not in refused or file in good
             }  # type: ignore[misc]
             assert files(cluster) == good
+            failed = {user for user, _ in refused}
             for user in present:
-                verdict = ("False", "WriteFailed") if user in refused else ("True", "Accepted")
+                verdict = ("False", "WriteFailed") if user in failed else ("True", "Accepted")
                 assert cluster.ready(USER_PREFERENCES, user) == verdict, user
                 status = cluster.find_status(user)
                 assert BAD not in str([status.get("accepted"), status.get("history")]), (
@@ -109,15 +118,16 @@ def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries:
             await operator.quiet()
             left = {body["metadata"]["name"] for body in cluster.memory.objects(USER_PREFERENCES)}
             kept = files(cluster, hindered=True)
-            assert good.keys() & present & left <= kept.keys()
-            assert BAD not in "".join(kept.values())
+            assert {file for file in good if file[0] in present & left} <= kept.keys()
+            assert not any(BAD in text for (_, kind), text in kept.items() if kind in kinds)
             api.rules = [content]
             await operator.quiet()
             wanted = files(await unhindered(cluster))
             now = files(cluster)
-            good = {user: text for user, text in now.items() if user in wanted}
-            assert {u: t for u, t in wanted.items() if BAD not in t} == {
-                u: t for u, t in now.items() if BAD not in wanted.get(u, BAD)
+            good = {file: text for file, text in now.items() if file in wanted}
+            refused = {file for file, text in wanted.items() if BAD in text and file[1] in kinds}
+            assert {file: text for file, text in wanted.items() if file not in refused} == {
+                file: text for file, text in now.items() if file not in refused
             }
         api.rules.clear()
         await operator.quiet()

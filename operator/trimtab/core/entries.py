@@ -39,13 +39,13 @@ def leaving(want: Data, good: Data, owner: Owner) -> set[str]:
 def composed(
     want: Data, good: Data, owner: Owner, held: Container[str], staying: Container[str]
 ) -> dict[str, str]:
-    """What to write: ``want``, but the last good entries of those who are ``held``, and with the entries that should go
-    of those who are ``staying``: they have nothing elsewhere yet."""
+    """What to write: ``want``, but the last good entries of those who are ``held``, and with the entries ``staying``,
+    which should go and are not where they belong yet."""
     made = {name: text for name, text in want.items() if owner(name) not in held}
     kept = {
         name: text
         for name, text in good.items()
-        if owner(name) in held or (name not in want and owner(name) in staying)
+        if owner(name) in held or (name not in want and name in staying)
     }
     return {**made, **kept}
 

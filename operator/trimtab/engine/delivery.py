@@ -10,11 +10,11 @@ halves (decision 021). Their owners keep their last good entries there and are t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.core import reasons
-from trimtab.core.entries import GROUP, Data, Owner, arriving, changed, composed, leaving, of_user
+from trimtab.core.entries import GROUP, Data, Owner, arriving, changed, composed, in_shard, leaving, of_user
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, differs, plan
 from trimtab.engine.group_state import GroupState, Waiting
 from trimtab.engine.metrics import WRITE_FAILURES
@@ -103,30 +103,37 @@ class Delivery:
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
         """
+        lacked = dict(self.state.lacking)
         arriving_at: dict[str, set[Ref]] = {}
         for parcel in parcels:
             for user in parcel.arriving(self._good(parcel.ref)):
                 arriving_at.setdefault(user, set()).add(parcel.ref)
-        first: list[Parcel] = []
+        first: list[tuple[Parcel, Collection[str]]] = []
         second: list[Parcel] = []
         for parcel in parcels:
             good = self._good(parcel.ref)
             movers = {u for u in parcel.leaving(good) if arriving_at.get(u, set()) - {parcel.ref}}
             adds = bool(parcel.arriving(good))
-            parcel.staying = movers
             if adds:
-                first.append(parcel)
+                first.append((parcel, movers))
             if movers or not adds:
                 second.append(parcel)
-        await _all(self._deliver(parcel, parcel.staying) for parcel in first)
+        await _all(self._deliver(parcel, movers) for parcel, movers in first)
         await _all(self._deliver(parcel, ()) for parcel in second)
         for ref, user in self._unmade:
             self.state.take_back(user, ref)
+        self._look_again(lacked)
         return self.report
 
+    def _look_again(self, lacked: Mapping[Ref, set[str]]) -> None:
+        """At what is left of those who lack less than before: by now it may go."""
+        state = self.state
+        placed = {user for ref, users in lacked.items() for user in users - state.lacking.get(ref, set())}
+        if placed:
+            state.touched |= {ref for ref, users in state.surplus.items() if users & placed}
+
     async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
-        lacking = {user for user in parcel.leaving(self._good(parcel.ref)) if self._lacks(user, parcel.ref)}
-        parcel.staying = lacking | set(movers)
+        parcel.staying = self._staying(parcel, movers)
         self.state.failed.pop(parcel.ref, None)
         if parcel.owner is None:
             failure = await self._write(parcel, ())
@@ -142,6 +149,27 @@ class Delivery:
         if parcel.ref not in self.state.failed:
             self.state.tries.pop(parcel.ref, None)
         self._note(parcel)
+
+    def _staying(self, parcel: Parcel, movers: Collection[str]) -> set[str]:
+        """The entries that should go, and stay for now: of those who move, or lack an entry in another object, but for
+        the files that are where they belong already."""
+        good = self._good(parcel.ref)
+        users = parcel.leaving(good)
+        waiting = {user for user in users if user in movers or self._lacks(user, parcel.ref)}
+        gone = good.keys() - parcel.want.data.keys()
+        return {
+            name for name in gone if parcel.owner_of(name) in waiting and not self._has_moved(parcel, name)
+        }
+
+    def _has_moved(self, parcel: Parcel, entry: str) -> bool:
+        """Whether the user has this very file in another object."""
+        user = parcel.owner_of(entry)
+        file = entry.removeprefix(f"{user}.") if parcel.owner is in_shard else entry
+        for ref in self.state.refs_of(user):
+            name = f"{user}.{file}" if self.state.owner(ref, None) is in_shard else file
+            if ref != parcel.ref and name in self._good(ref):
+                return True
+        return False
 
     # Users' objects.
 
@@ -298,19 +326,15 @@ class Delivery:
         self.report.failed = True
 
     def _note(self, parcel: Parcel) -> None:
-        """Remember who lacks an entry there, and who has one that should go; look again at the places of those who have
-        come to lack none."""
+        """Remember who lacks an entry there, and who has one that should go."""
         ref, good = parcel.ref, self._good(parcel.ref)
-        lacked = self.state.lacking.pop(ref, set())
+        self.state.lacking.pop(ref, None)
         lack, surplus = parcel.arriving(good), parcel.leaving(good)
         if lack:
             self.state.lacking[ref] = lack
         self.state.surplus.pop(ref, None)
         if surplus:
             self.state.surplus[ref] = surplus
-        placed = lacked - lack
-        if placed:
-            self.state.touched |= {r for r, users in self.state.surplus.items() if users & placed}
 
     def _lacks(self, user: str, beside: Ref) -> bool:
         """Whether the user, or the group, lacks an entry in another object."""

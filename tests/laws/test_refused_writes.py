@@ -23,7 +23,7 @@ File = tuple[str, str]
 
 
 def files(cluster: Cluster, *, hindered: bool = False) -> dict[File, str]:
-    """Each user's files, wherever they are. Only where an object may not be changed can an old one be left beside it."""
+    """Each user's files, wherever they are. An old one is beside it only where an object may not change."""
     found: dict[File, str] = {}
     for body in cluster.outputs():
         for entry, text in body["data"].items():

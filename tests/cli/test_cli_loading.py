@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,50 @@ class TestFolders:
         assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 object valid")
         for name in ("helm.yaml:", "values.yaml:1", "list.yaml:1", "broken.yaml:"):
             assert f"note: {tmp_path / 'd' / name}" in answer.err
+
+    def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(
+        self, trimtab: Call, write: Write, tmp_path: Path
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        (tmp_path / "d" / "gone.yaml").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "d" / "round.yaml").symlink_to(tmp_path / "d" / "round.yaml")
+        (tmp_path / "d" / ".#draft.yaml").symlink_to("ann@host.1")
+        os.mkfifo(tmp_path / "d" / "pipe.yaml")
+
+        answer = trimtab("validate", tmp_path / "d")
+
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{tmp_path}/d/gone.yaml: No such file or directory" in answer.err
+        assert f"{tmp_path}/d/round.yaml: Too many levels of symbolic links" in answer.err
+
+    def test_a_folder_that_cannot_be_read_is_not_passed_over(
+        self, trimtab: Call, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(TEMPLATE, name="d/template.yaml")
+        write(TEMPLATE, name="d/closed/more.yaml")
+        scandir = os.scandir
+
+        def refuse(path: str) -> Any:
+            if path.endswith("closed"):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+        answer = trimtab("validate", tmp_path / "d")
+
+        assert (answer.code, answer.err) == (2, f"error: {tmp_path}/d/closed: Permission denied\n")
+
+    def test_names_of_files_are_shown_on_one_line(self, trimtab: Call, write: Write, tmp_path: Path) -> None:
+        write(TEMPLATE.replace("{name: pro}", "pro"), name="d/a\nb.yaml")
+        answer = trimtab("validate", tmp_path / "d")
+        assert f"{tmp_path}/d/a\\nb.yaml:16:5: error: spec.groups[1]" in answer.out
+
+    @pytest.mark.parametrize("verb", ["validate", "render"])
+    def test_what_holds_nothing_of_trimtab_is_refused(self, trimtab: Call, write: Write, verb: str) -> None:
+        answer = trimtab(verb, write("apiVersion: v1\nkind: List\nitems: []\n"))
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == "error: no object of trimtab.dev in these files; name other files\n"
 
     def test_a_broken_file_of_this_group_is_no_others(
         self, trimtab: Call, write: Write, tmp_path: Path

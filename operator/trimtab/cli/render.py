@@ -63,6 +63,7 @@ def render(
     from trimtab.cli.validate import refused_as_strict
 
     done = examine(named(paths, filename), namespace)
+    entries = report(done)
     bodies = list(_bodies(done, show_secrets=show_secrets))
     if output is Format.YAML:
         typer.echo(as_yaml(*bodies) if bodies else "", nl=False)
@@ -70,7 +71,6 @@ def render(
         listed = {"apiVersion": "v1", "kind": "List", "items": bodies}
         show(listed, output, lambda: _people(bodies))
     notes([*done.notes, *(done.read.ignored if verbose else ())])
-    entries = report(done)
     for entry in entries:
         for line in entry.lines():
             say(f"refused: {line.replace(': error: ', f': {entry.subject}: ', 1)}", stderr=True, style="red")

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.api import ConfigTemplate, Resource, not_supported
+from trimtab.cli.failure import Failure
 from trimtab.cli.files import Examined
 from trimtab.cli.loading.composer import Spot
 from trimtab.cli.loading.manifests import Manifest, Place
+from trimtab.cli.output import notes
 from trimtab.core import reasons
 from trimtab.core.formats import FORMATS
 from trimtab.core.nearest import nearest
@@ -114,7 +116,10 @@ def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
 
 
 def report(done: Examined) -> list[Entry]:
-    """One entry an object, in the order of the files."""
+    """One entry an object, in the order of the files.
+
+    :raises Failure: they hold none.
+    """
     entries: dict[tuple[Place, str], Entry] = {}
 
     def entry(place: Place, subject: str) -> Entry:
@@ -142,6 +147,9 @@ def report(done: Examined) -> list[Entry]:
             status = done.trial.preference_status(manifest.namespace, manifest.name)
             _add(here, manifest, preference_violations(done, manifest, status))
             here.warnings += status.get("warnings", [])
+    if not entries:
+        notes(done.notes)
+        raise Failure("no object of trimtab.dev in these files; name other files", 2)
     for here in entries.values():
         here.findings.sort(key=lambda found: (found.line, found.column))
         refused = {each.key for each in here.findings if each.rule == "type"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab.cli.loading.scalars import MalformedError
+from trimtab.core.text import visible
 
 MAX_BYTES = 64 * 1024 * 1024
 """What one file may hold: enough for 100,000 preferences."""
@@ -24,7 +25,7 @@ class Source(NamedTuple):
 
     @property
     def shown(self) -> str:
-        return "<stdin>" if self.path == STDIN else self.path
+        return "<stdin>" if self.path == STDIN else visible(self.path)
 
 
 def sources(paths: Sequence[str], problems: list[str]) -> Iterator[Source]:
@@ -36,8 +37,9 @@ def sources(paths: Sequence[str], problems: list[str]) -> Iterator[Source]:
             continue
         here = [Source(path)]
         if path != STDIN and os.path.isdir(path):
-            here = [Source(file, found=True) for file in _walk(path)]
-            if not here:
+            unread = len(problems)
+            here = [Source(file, found=True) for file in _walk(path, problems)]
+            if not here and len(problems) == unread:
                 problems.append(f"{path}: no *.yaml, *.yml or *.json in this folder; name the files")
         for source in here:
             if source.path not in seen:
@@ -45,13 +47,19 @@ def sources(paths: Sequence[str], problems: list[str]) -> Iterator[Source]:
                 yield source
 
 
-def _walk(folder: str) -> list[str]:
-    """Links to folders are not followed, so that a loop has an end."""
+def _walk(folder: str, problems: list[str]) -> list[str]:
+    """Links to folders are not followed, so that a loop has an end. Links that lead nowhere are files that cannot be
+    read; pipes and devices are none."""
     found = []
-    for here, folders, files in os.walk(folder):
+
+    def unread(error: OSError) -> None:
+        problems.append(f"{visible(str(error.filename))}: {error.strerror or error}")
+
+    for here, folders, files in os.walk(folder, onerror=unread):
         folders[:] = [name for name in folders if not name.startswith(".")]
         names = [name for name in files if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
-        found += [file for file in (os.path.join(here, name) for name in names) if os.path.isfile(file)]
+        paths = [os.path.join(here, name) for name in names]
+        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     return sorted(found, key=lambda file: Path(file).parts)
 
 

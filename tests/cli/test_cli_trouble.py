@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +93,56 @@ def test_an_answer_that_is_no_api_servers_is_one_line(
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.count("error: ") == 1
     assert "answers, but not as a Kubernetes API server" in answer.err
+
+
+class _Without(BaseHTTPRequestHandler):
+    """An API server without the CRD of one kind: what is there of the others is empty."""
+
+    plural: ClassVar[str] = ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0].split("/")
+        named = path[-1] not in ("configtemplates", "userpreferences", "policyrollouts", "renderedgroups")
+        gone = self.plural in path
+        said = (
+            {"metadata": {"resourceVersion": "1"}, "items": []}
+            if not named
+            else {"reason": "NotFound", "code": 404}
+        )
+        self.send_response(404 if gone or named else 200)
+        self.end_headers()
+        self.wfile.write(b"404 page not found\n" if gone else json.dumps(said).encode())
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "plural"),
+    [
+        (["status"], 1, "policyrollouts"),
+        (["status"], 1, "configtemplates"),
+        (["history", "app"], 1, "configtemplates"),
+        (["history", "--user", "ann"], 1, "userpreferences"),
+        (["diff", "app", "free"], 2, "renderedgroups"),
+        (["explain", "app", "ann"], 1, "configtemplates"),
+        (["rollout", "status", "calmer"], 1, "policyrollouts"),
+    ],
+)
+def test_a_kind_that_is_not_installed_is_named(
+    trimtab: Call, kubeconfig: Kubeconfig, verb: list[str], code: int, plural: str
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Without)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    _Without.plural = plural
+    try:
+        path = kubeconfig({"server": f"http://127.0.0.1:{server.server_port}"})
+        answer = trimtab(*verb, "--kubeconfig", path)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (answer.code, answer.out) == (code, "")
+    assert f"does not serve {plural}.trimtab.dev: install the CRDs" in answer.err
 
 
 BAD: list[tuple[Body | None, Body | None, str]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,10 @@ class _Review(msgspec.Struct):
 
 _REVIEW = msgspec.json.Decoder(_Review)
 _PAGE = msgspec.json.Decoder(Page[Any])
+
+
+_KIND = re.compile(rf"/apis/{re.escape(GROUP)}/[^/]+/(?:namespaces/[^/]+/)?([a-z]+)")
+"""A path of the API server to objects of one of our kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +194,10 @@ async def _work(who: Credentials, work: Callable[[Cluster], Awaitable[T]], about
 
 def _remedy(error: errors.ApiError, who: Credentials) -> str:
     if isinstance(error, errors.NotFoundError):
+        kind = _KIND.search(error.message)
+        what = f"{kind[1]}.{GROUP}" if kind else GROUP
         return (
-            f"{who.server} does not serve {GROUP}: install the CRDs by "
+            f"{who.server} does not serve {what}: install the CRDs by "
             "`trimtab crds | kubectl apply --server-side -f -`"
         )
     if isinstance(error, errors.ForbiddenError):

@@ -345,6 +345,8 @@ def _error(response: aiohttp.ClientResponse, content: bytes) -> errors.ApiError:
         reason, message = status.reason or "", status.message or ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reason, message = response.reason or "", content[:200].decode(errors="replace")
+        if response.status == 404:  # of an object it would say so in a Status
+            message = f"the server could not find the requested resource: {response.url.path}"
     after = response.headers.get("Retry-After", "")
     return errors.of(response.status, reason, message, float(after) if after.isdigit() else None)
 

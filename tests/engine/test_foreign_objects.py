@@ -123,6 +123,40 @@ async def test_a_suspended_user_s_files_are_never_those_of_another_namespace(clu
     assert real["data"]["ann.prefs.json"] == before
 
 
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_users_files_do_not_pass_to_whoever_the_preference_is_of_next(
+    cluster: Cluster, restart: bool
+) -> None:
+    cluster.template(PER_USER)
+    cluster.preference("own", {"agent.voice": "hers"}, user="ann")
+    await settled(cluster)
+
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        if restart:
+            await operator.kill()
+        cluster.remove(USER_PREFERENCES, "own")
+        cluster.preference("own", {"agent.voice": "his"}, user="bob", suspend=True)
+        await asyncio.sleep(1)
+    await settled(cluster)
+
+    assert "hers" not in str(cluster.documents())
+
+
+async def test_whose_files_an_object_holds_is_put_back(cluster: Cluster) -> None:
+    cluster.template(PER_USER)
+    cluster.preference("ann", {"agent.voice": "hers"})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        body = cluster.find(CONFIG_MAPS, "app-u-ann") or {}
+        body["metadata"]["annotations"][naming.ANNOTATION_USER] = "bob"
+        cluster.memory.put(CONFIG_MAPS, body)
+        await operator.quiet()
+
+    body = cluster.find(CONFIG_MAPS, "app-u-ann") or {}
+    assert body["metadata"]["annotations"][naming.ANNOTATION_USER] == "ann"
+
+
 @pytest.mark.parametrize("group", [GroupKey("nowhere", "nothing", "none"), FREE], ids=str)
 async def test_forged_labels_get_nothing_deleted_and_are_said(
     cluster: Cluster, group: GroupKey, caplog: pytest.LogCaptureFixture

@@ -79,7 +79,11 @@ def differs(desired: Desired, observed: Observed) -> bool:
         observed.strange
         or observed.locked
         or observed.data != desired.data
-        or observed.annotations.get(naming.ANNOTATION_MARK) != desired.annotations.get(naming.ANNOTATION_MARK)
+        or any(
+            observed.annotations.get(name) != desired.annotations[name]
+            for name in (naming.ANNOTATION_MARK, naming.ANNOTATION_USER)
+            if name in desired.annotations
+        )
         or any(observed.labels.get(name) != value for name, value in desired.labels.items())
     )
 

@@ -81,10 +81,12 @@ class Placement:
 
         def holder(have: Observed, name: str) -> str | None:
             found = self.world.preferences.get(have.ref.namespace, name)
+            user = have.annotations.get(naming.ANNOTATION_USER, "")
             if found is None:  # gone: the user goes too, unless their kind has gone
-                user = have.annotations.get(naming.ANNOTATION_USER, "")
                 return user if user and not self._is_claimed(key, user) else None
-            return found.user if found.group_key == key and self._reaches(key, served.schema, found) else None
+            if found.group_key != key or not self._reaches(key, served.schema, found):
+                return None
+            return found.user if user in ("", found.user) else None  # else the preference was another user's
 
         async with self.slices.turn() as turn:
             for _ in state.adopt(outputs.values(), targets, holder):

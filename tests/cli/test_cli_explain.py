@@ -9,7 +9,7 @@ import yaml
 from fake_cluster import FakeCluster
 from written import TEMPLATE, Answer, Call, Write, preference
 
-from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, USER_PREFERENCES
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES
 
 
 def _keys(answer: object) -> dict[str, dict[str, object]]:
@@ -191,3 +191,24 @@ def test_what_a_suspended_preference_would_change_waits(cluster: FakeCluster, tr
     status = {**_said("True", "Suspended"), "accepted": BEFORE}
     answer = _live(cluster, trimtab, "-o", "json", status=status, suspend=True)
     assert (_keys(answer)["session.minutes"]["value"], _keys(answer)["session.minutes"]["waits"]) == (5, 9)
+
+
+def test_who_has_come_from_another_group_and_is_not_written_yet_has_the_group_s_values(
+    cluster: FakeCluster, trimtab: Call
+) -> None:
+    status = {**_said("False", "WriteFailed"), "accepted": {**BEFORE, "group": "pro"}}
+    answer = _live(cluster, trimtab, "-o", "json", status=status)
+    assert (answer.json["inForce"], _keys(answer)["session.minutes"]["value"]) == ("group", 20)
+
+
+def test_a_group_that_is_not_ready_says_so_beside_its_values(cluster: FakeCluster, trimtab: Call) -> None:
+    cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
+    meta = {"name": "app-free", "namespace": "team", "generation": 1}
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    cluster.put(RENDERED_GROUPS, {"metadata": meta, "spec": spec, "status": _said("False", "WriteFailed", 1)})
+    answer = _live(cluster, trimtab, "-o", "json", status=_said("True", "Accepted"))
+    failed = {"status": "False", "reason": "WriteFailed", "message": "it is WriteFailed"}
+    assert (answer.json["groupReady"], answer.json["ready"]["status"]) == (failed, "True")
+    for args in (["ann"], ["--group", "free"]):
+        text = trimtab("explain", "app", *args, "-n", "team").out
+        assert "group free: Ready=False (WriteFailed): it is WriteFailed; its files may be older" in text

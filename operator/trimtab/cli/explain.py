@@ -198,6 +198,9 @@ def _head(what: Explained) -> None:
     preference = what.preference
     if what.refusal:
         say(f"{what.template} is refused, so what was accepted before is served: {what.refusal}", style="red")
+    if what.group_ready.get("ready", "True") != "True":
+        said = "{ready} ({reason}): {message}".format(**what.group_ready)
+        say(f"group {what.group}: Ready={said}; its files may be older than what is shown here", style="red")
     where = f"template {what.template}, group {what.group}"
     if preference is None:
         say(f"users without a preference: {where}")

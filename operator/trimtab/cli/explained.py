@@ -41,6 +41,8 @@ class Explained:
     """Whose values the user's own are: the ``spec``'s, those ``accepted`` before, or none but the ``group``'s."""
     accepted: Accepted | None = None
     """What was in force last of the preference."""
+    group_ready: dict[str, str] = field(default_factory=dict)
+    """The operator's verdict on the group: ready, reason, message; empty where it is not known."""
     waiting: dict[str, Trace] = field(default_factory=dict)
     """Keys of which the spec, which is not in force, makes something else."""
     refusal: str = ""
@@ -134,6 +136,19 @@ _OUTSIDE = frozenset(
 )
 
 
+_UNWRITTEN = frozenset(
+    ("WriteFailed", "Conflict", "TargetNotAllowed", "ContentUnreadable", "NotObserved", "Stale")
+)
+"""Nothing is written for a user who has just come to the group."""
+
+
+def _conditions(ready: dict[str, str]) -> dict[str, str]:
+    return {field: ready[name] for name, field in _FIELDS.items() if ready.get(name)}
+
+
+_FIELDS = {"ready": "status", "reason": "reason", "message": "message"}
+
+
 def shown(key: Key, value: Any) -> Any:
     """The value, or what stands for a sensitive one."""
     return SENSITIVE if key.sensitive else value
@@ -172,6 +187,7 @@ def of_user(trial: Trial, holder: Preference, rivals: tuple[Preference, ...]) ->
         warnings=tuple(trial.preference_status(*holder.key).get("warnings", ())),
         refusal=refusal,
         sealed=trial.sealed and bool(refusal),
+        group_ready=trial.group_verdict(holder.group_key),
     )
 
 
@@ -211,7 +227,8 @@ def _in_force(
         return "group"
     if ready["ready"] == "True" and not preference.suspend:
         return "group" if any(notice.reason == CONFLICT for notice in wanted.notices) else "spec"
-    return "accepted" if accepted is not None else "group"
+    moved = accepted is not None and accepted.group != preference.group and ready["reason"] in _UNWRITTEN
+    return "accepted" if accepted is not None and not moved else "group"
 
 
 def _differing(now: dict[str, Trace], then: dict[str, Trace]) -> dict[str, Trace]:
@@ -232,6 +249,7 @@ def of_group(trial: Trial, key: GroupKey) -> Explained | None:
         traces=trace(view, {}),
         refusal=refusal,
         sealed=trial.sealed and bool(refusal),
+        group_ready=trial.group_verdict(key),
     )
 
 
@@ -249,17 +267,13 @@ def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
         "template": {"namespace": what.template.namespace, "name": what.template.name},
         "group": what.group,
         **({"templateRefused": what.refusal} if what.refusal else {}),
+        **({"groupReady": _conditions(what.group_ready)} if what.group_ready else {}),
     }
     if preference is not None:
-        ready = {
-            "status": what.ready["ready"],
-            "reason": what.ready["reason"],
-            "message": what.ready["message"],
-        }
         made |= {
             "user": preference.user,
             "preference": {"namespace": preference.namespace, "name": preference.name},
-            "ready": {name: text for name, text in ready.items() if text},
+            "ready": _conditions(what.ready),
             "inForce": what.in_force,
             "waits": what.waits,
             "violations": violation_fields([v for v in what.violations if v.key in names or len(names) != 1]),

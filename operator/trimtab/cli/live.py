@@ -31,6 +31,7 @@ async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | Non
     try:
         trial.pinned = template.get("spec", {}).get("strategy") is not None
         await _served(cluster, trial, template, notes)
+        trial.seen = True
     except errors.ForbiddenError:
         notes.append(
             f"you may not list RenderedGroups in {home}: a refused template's served revision is not known"

@@ -95,7 +95,10 @@ class Trial:
     """The objects are a cluster's: what its operator says of them counts, and this only says what is to be expected."""
     _engine: Engine = field(init=False)
     _said: _Said = field(default_factory=_Said)
+    seen: bool = False
+    """Every RenderedGroup of the template was shown."""
     _given: dict[tuple[str, str], Body] = field(default_factory=dict)
+    _groups: dict[GroupKey, Body] = field(default_factory=dict)
     _accepted: dict[tuple[str, str], Accepted | None] = field(default_factory=dict)
     """What was in force of preferences as they were given"""
     _count: int = 0
@@ -129,6 +132,12 @@ class Trial:
             world.namespaces.put(_as(kept, MetaOnly))
         elif resource is RENDERED_GROUPS:
             self._namespace(meta["namespace"])
+            spec = body.get("spec") or {}
+            self._groups[
+                GroupKey(
+                    meta["namespace"], (spec.get("templateRef") or {}).get("name", ""), spec.get("group", "")
+                )
+            ] = body
             world.groups.put(_as(self.memory.put(resource, body), AnyObject))  # the engine writes its status
         else:
             self._namespace(meta["namespace"])
@@ -231,6 +240,13 @@ class Trial:
         meta = {"generation": preference.generation if self.live else 0}
         given = self._given[preference.key] if self.live else self.preference_status(*preference.key)
         return ready.verdict(meta, given)
+
+    def group_verdict(self, key: GroupKey) -> dict[str, str]:
+        """The same of a group, by the cluster's operator; empty where that was not looked at."""
+        if not (self.live and self.seen):
+            return {}
+        body = self._groups.get(key, {})
+        return ready.verdict(body.get("metadata") or {}, body.get("status") or {})
 
     def accepted(self, preference: Preference) -> Accepted | None:
         """What is in force of the preference while its spec is not."""

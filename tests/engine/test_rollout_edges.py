@@ -175,6 +175,25 @@ async def test_a_policy_that_changes_its_template_leaves_the_one_and_rolls_out_i
     assert progress(cluster)["wave"] == "1/2"
 
 
+@pytest.mark.parametrize("deed", ["Abort", "Undo"])
+async def test_what_a_policy_said_of_a_template_that_it_has_left_is_kept_while_it_may_go_back(deed: str) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.template(groups(), name="old")
+    cluster.policy("lock", LOCK, template="old")
+    await settled(cluster)
+    async with Operator(cluster) as operator:
+        cluster.policy("lock", DARK, strategy=share(50))
+        cluster.remove(CONFIG_TEMPLATES, "old")
+        await until(operator, cluster, "Soaking" if deed == "Abort" else "Succeeded")
+        await asyncio.sleep(REST)
+        if deed == "Undo":
+            await until(operator, cluster, "Succeeded")
+        cluster.act(deed, "lock")
+        await until(operator, cluster, "RolledBack")
+        assert voices(cluster) == ["calm", "calm"]
+
+
 async def test_groups_that_leave_a_policys_scope_lose_it_by_waves_and_an_undo_brings_it_back() -> None:
     cluster = Cluster()
     cluster.template(groups())

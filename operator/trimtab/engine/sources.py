@@ -116,6 +116,12 @@ class Sources:
             self._known = {uid: known for uid, known in self._known.items() if uid in present}
         return self._by_template.get(key, [])
 
+    def contents(self, namespace: str) -> Iterator[Content]:
+        """All content that policies of the namespace may still serve: of a template that they have left, too."""
+        for item in self.world.rollouts:
+            if item.metadata.namespace == namespace:
+                yield from self._source(POLICY, item).contents()
+
     def template(self, key: TemplateKey) -> Source | None:
         """The template itself, if its changes roll out by a strategy."""
         item = self.world.templates.get(key)

@@ -133,7 +133,9 @@ class TemplatePass:
 
     def _needed(self, key: TemplateKey) -> set[str]:
         """The snapshots that somebody may still serve."""
-        needed = {content.snapshot or "" for source in self.sources.of(key) for content in source.contents()}
+        source = self.sources.template(key)
+        contents = [*(source.contents() if source else ()), *self.sources.contents(key.namespace)]
+        needed = {content.snapshot or "" for content in contents}
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)

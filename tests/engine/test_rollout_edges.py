@@ -176,7 +176,9 @@ async def test_a_policy_that_changes_its_template_leaves_the_one_and_rolls_out_i
 
 
 @pytest.mark.parametrize("deed", ["Abort", "Undo"])
-async def test_what_a_policy_said_of_a_template_that_it_has_left_is_kept_while_it_may_go_back(deed: str) -> None:
+async def test_what_a_policy_said_of_a_template_that_it_has_left_is_kept_while_it_may_go_back(
+    deed: str,
+) -> None:
     cluster = Cluster()
     cluster.template(groups())
     cluster.template(groups(), name="old")

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _REVISION = re.compile(r"[0-9]{1,9}")
 REVISIONS_BYTES = 512 * 1024
 """Of all revisions that a RenderedGroup lists, each of which names its policies: etcd takes that and the rest."""
+FAILED_LISTED = 20
+"""More of one revision the CRD does not take: the write, which is a rollback's, would be refused for good."""
 Entry = dict[str, Any]
 """One revision as a RenderedGroup lists it."""
 
@@ -266,7 +268,7 @@ def _mark_failed(listed: list[Entry], snapshot: str) -> None:
     """A rollback leaves this content."""
     for entry in listed:
         if snapshot in _parts(entry) and snapshot not in entry.get("failed", ()):
-            entry["failed"] = [*entry.get("failed", ()), snapshot]
+            entry["failed"] = [*entry.get("failed", ()), snapshot][-FAILED_LISTED:]
 
 
 def _serve(listed: list[Entry], served: Served) -> None:

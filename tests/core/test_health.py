@@ -189,6 +189,15 @@ def test_what_shall_not_be_updated_is_not_waited_for(kind: str, found: Body, say
     assert says in f"{verdict.message} {verdict.note}"
 
 
+@pytest.mark.parametrize(("first", "kept"), [(0, 0), (2, 2), (9, 3)])
+def test_the_pods_that_a_partition_keeps_from_restarting_are_told(first: int, kept: int) -> None:
+    found = workload({"updatedReplicas": 3 - kept}, updateStrategy={"rollingUpdate": {"partition": first}})
+    verdict = judge("StatefulSet", found, [], DIGEST)
+
+    told = f"{kept} of 3 pods restart only when they are deleted" if kept else ""
+    assert (verdict.state, verdict.note[: len(told)], bool(verdict.note)) == ("Healthy", told, kept > 0)
+
+
 def test_a_server_that_does_not_count_available_replicas_counts_ready_ones() -> None:
     found = workload()
     del found["status"]["availableReplicas"]

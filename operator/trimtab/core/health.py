@@ -131,9 +131,13 @@ def _daemon_set(spec: Object, status: Object) -> _Progress:
 
 
 def _by_hand(kind: str, spec: Object, status: Object) -> str:
-    """How far a workload is whose pods restart only when they are deleted."""
-    if kind == "Deployment" or (spec.get("updateStrategy") or {}).get("type") != "OnDelete":
+    """How far a workload is of whose pods all, or those below a partition, restart only when they are deleted."""
+    if kind == "Deployment":
         return ""
+    if (spec.get("updateStrategy") or {}).get("type") != "OnDelete":
+        kept = min(_wanted(spec), partition(spec)) if kind == "StatefulSet" else 0
+        where = f"updateStrategy.rollingUpdate.partition {partition(spec)}"
+        return f"{kept} of {_wanted(spec)} pods restart only when they are deleted ({where})" if kept else ""
     daemons = kind == "DaemonSet"
     wanted = _count(status, "desiredNumberScheduled") if daemons else _wanted(spec)
     updated = _count(status, "updatedNumberScheduled" if daemons else "updatedReplicas")

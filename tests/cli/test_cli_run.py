@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
+
+import kopf._core.reactor.running as kopf_running
 import pytest
 from written import Call
+
+import trimtab.handlers  # noqa: F401
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,15 @@ def test_a_prefix_for_gates_that_is_none_stops_it_with_exit_code_2(
     assert answer.code == 2
     assert "--allow-gate-url" in answer.err
     assert said in " ".join(answer.err.split())
+
+
+def test_kopf_does_not_warn_of_signals_that_are_not_its_own() -> None:
+    assert "OS signals are ignored" in inspect.getsource(kopf_running), "kopf says it otherwise now"
+    logger = kopf_running.logger
+    said = ("OS signals are ignored: running not in the main thread.", "something else")
+    records = [logging.LogRecord(logger.name, logging.WARNING, "", 0, text, (), None) for text in said]
+
+    assert [bool(logger.filter(record)) for record in records] == [False, True]
 
 
 def test_prefixes_for_gates_may_be_repeated(trimtab: Call) -> None:

@@ -137,7 +137,8 @@ class UserPreferenceStatus(ResourceStatus):
         description="What was accepted, but the user should know: a clamp, a coercion, a deprecated key.",
     )
     accepted: AcceptedPreference | None = Field(
-        default=None, description="What was accepted last; it stays in force while the spec is not valid."
+        default=None,
+        description="What was accepted and written last; it stays in force while the spec is refused.",
     )
     history: list[PreferenceHistoryEntry] = Field(
         default_factory=list,

@@ -85,6 +85,8 @@ class GroupState:
     """Whether objects from before the first marks may be left, so that status records no uid yet"""
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
+    unmoved: str = ""
+    """Why it cannot be moved to what it shall serve, if so"""
     failures: int = 0
     """Passes in a row that the whole group has to try again"""
     retry_at: float = NEVER

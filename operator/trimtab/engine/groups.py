@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,6 +65,8 @@ class Groups:
     origins: Origins
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
+    unmoved: Counter[GroupKey] = field(default_factory=Counter)
+    """Times in a row that a group could not be moved to what it shall serve"""
     slices: Slices = field(default_factory=Slices)
     placement: Placement = field(init=False)
 
@@ -89,6 +92,7 @@ class Groups:
         """Forget everything that was worked out: another process has led meanwhile."""
         self.states.clear()
         self.outcomes.clear()
+        self.unmoved.clear()
 
     async def reconcile(self, key: GroupKey) -> None:
         """One pass.
@@ -134,7 +138,13 @@ class Groups:
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.world.dirty(key)
-        state = await self.placement.state(key, assignment)
+        try:
+            state = await self.placement.state(key, assignment)
+        except errors.ApiError as error:
+            state = await self._stay(key, error)
+        else:
+            self.unmoved.pop(key, None)
+            state.unmoved = ""
         if dirt.everything:
             await self._all_dirty(state, dirt)
         self._try_again(state, dirt)
@@ -144,6 +154,29 @@ class Groups:
         await self._write(state, dirt, judged)
         if dirt:
             self.world.enqueue_group(key)
+
+    async def _stay(self, key: GroupKey, error: errors.ApiError) -> GroupState:
+        """The group as it is: that it cannot be moved is no reason to keep its users from what they write.
+
+        :raises trimtab.kube.errors.ApiError: the same, if it may pass, or if the group serves nothing yet.
+        """
+        self.unmoved[key] += 1
+        if not errors.lasts(error) and self.unmoved[key] < PATIENCE:
+            raise error
+        verdict = Verdict(FALSE, reasons.WRITE_FAILED, f"it cannot be moved to what it shall serve: {error}")
+        state = await self.placement.stay(key)
+        if state is not None:
+            state.unmoved = verdict.message
+            return state
+        if self.outcomes.get(key) != verdict:
+            self.outcomes[key] = verdict
+            self.world.report(key.template_key)
+            self.world.enqueue_rollouts(key.template_key)
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(key).values()):
+                self.verdicts.offer(preference, users.Outcome(verdict, None))
+                await turn.over()
+        raise error
 
     def _try_again(self, state: GroupState, dirt: Dirt) -> None:
         """Take up what is due to be tried again."""
@@ -256,6 +289,8 @@ class Groups:
         return await Delivery(self.writer, state, observed, now, removing).carry_out(parcels)
 
     def _verdict(self, state: GroupState, *, more: bool) -> Verdict | None:
+        if state.unmoved:
+            return Verdict(FALSE, reasons.WRITE_FAILED, state.unmoved)
         if state.failed:
             return self._failing(state)
         failure = _common(state) if not state.back else None
@@ -362,7 +397,8 @@ class Groups:
 
     def _wake(self, state: GroupState) -> None:
         """Have the group looked at again when the next thing is due."""
-        at = min(state.retry_at, state.refusals.next())
+        again = asyncio.get_running_loop().time() + CONFLICT_SECONDS if state.unmoved else NEVER
+        at = min(state.retry_at, state.refusals.next(), again)
         if at < NEVER:
             delay = max(
                 at - asyncio.get_running_loop().time(), 0.05
@@ -456,6 +492,7 @@ class Groups:
         served_till_now = self.states.pop(key, None) is not None
         self.workloads.stamps.keep(key, ())
         self.outcomes.pop(key, None)
+        self.unmoved.pop(key, None)
         schema = judgement.accepted.schema if judgement and judgement.accepted else None
         offers: dict[str, list[str]] = {}
         members = self.world.preferences.members(key).values()

@@ -20,6 +20,7 @@ from trimtab.engine.slices import Slices
 from trimtab.engine.templates import Served, Templates
 from trimtab.engine.world import World
 from trimtab.engine.writer import Writer
+from trimtab.kube import errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,20 @@ class Placement:
         return found
 
     async def state(self, key: GroupKey, assignment: Assignment) -> GroupState:
-        """The group's state, moved to what it shall serve; the pointer is written before anything else."""
+        """The group's state, moved to what it shall serve; the pointer is written before anything else.
+
+        :raises trimtab.kube.errors.ApiError: it could not be moved.
+        """
         served, share = assignment.served, await self._share(key, assignment)
         state = self.states.get(key)
         if not self._points(key, assignment, share):
-            self.outcomes.pop(key, None)
-            await self.pointers.move(key, served, share, assignment.operation, assignment.stable)
+            before = self.outcomes.pop(key, None)
+            try:
+                await self.pointers.move(key, served, share, assignment.operation, assignment.stable)
+            except errors.ApiError:
+                if before is not None:
+                    self.outcomes[key] = before
+                raise
         number = int((self.pointers.current(key) or {})["number"])
         wanted = share and (share[0].components, share[1], share[2])
         if state is not None and state.serves(served, number, wanted):
@@ -64,6 +73,22 @@ class Placement:
         view = state.view if state.served.components == served.components else served.view(key.group)
         state.set_view(served, view, number, self._share_state(key, assignment, share))
         state.settled, state.back = assignment.settled, assignment.back
+        self.world.dirty(key).everything = True
+        return state
+
+    async def stay(self, key: GroupKey) -> GroupState | None:
+        """The state of a group that cannot be moved: it serves what its pointer says. None if that is nothing yet."""
+        state, entry = self.states.get(key), self.pointers.current(key)
+        if state is not None or entry is None or self.pointers.shared(key) is not None:
+            return state
+        template, policies = components_of(entry)
+        served = await self.assignments.build(key, template, dict(policies))
+        if not isinstance(served, Served):
+            return None
+        number = int(entry["number"])
+        state = self.states[key] = await self._taken_over(key, served, number)
+        state.set_view(served, state.view, number)
+        state.settled = False
         self.world.dirty(key).everything = True
         return state
 

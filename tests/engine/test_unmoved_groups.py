@@ -1,0 +1,106 @@
+"""Groups whose RenderedGroup the API server refuses to write: they stay where they are, and their users are served."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from refusing import BROKEN, DENIED
+from simulation import Cluster, Operator, settled
+from trimtab.engine.fence import Fence
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from waving import LOCK, groups, progress, until, voices
+
+
+class Fixed(Fence):
+    """Refuses every write of one RenderedGroup."""
+
+    def __init__(self, cluster: Cluster, name: str, error: errors.ApiError | None = None) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.name, self.error, self.refused = name, error, 0
+
+    def _refuse(self, resource: Resource, name: str) -> None:
+        if self.error is not None and resource is RENDERED_GROUPS and name == self.name:
+            self.refused += 1
+            raise self.error
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        self._refuse(resource, body["metadata"]["name"])
+        return await super().apply(resource, body, force=force, subresource=subresource)
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        self._refuse(resource, name)
+        return await super().replace_status(resource, namespace, name, status, version=version)
+
+
+@pytest.fixture
+async def cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.template(groups())
+    for user in ("ann", "bob"):
+        cluster.preference(user, {"session.minutes": 5})
+    await settled(cluster)
+    return cluster
+
+
+@pytest.mark.parametrize("error", [DENIED, BROKEN], ids=lambda error: str(error.status))
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
+    cluster: Cluster, error: errors.ApiError, restarted: bool
+) -> None:
+    api = Fixed(cluster, "app-free", error)
+    if restarted:
+        template = groups()
+        template["keys"][0]["default"] = 0.9
+        cluster.template(template)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK)
+        await asyncio.sleep(60)
+        cluster.preference("ann", {"session.minutes": 9})
+        cluster.preference("new", {"session.minutes": 9})
+        cluster.remove(USER_PREFERENCES, "bob")
+        await asyncio.sleep(2)
+        assert cluster.file("bob") is None
+        for user in ("ann", "new"):
+            assert '"minutes":9' in str(cluster.file(user))
+            assert '"calm"' in str(cluster.file(user))
+            assert cluster.ready(USER_PREFERENCES, user) == ("True", "Accepted")
+        assert voices(cluster) == ["calm", "bright"], "only the group that can be moved is"
+        assert progress(cluster)["phase"] == "Progressing"
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "WriteFailed")
+        assert error.message in cluster.message(CONFIG_TEMPLATES, "app")
+
+        before = api.refused
+        await asyncio.sleep(300)
+        assert api.refused - before <= 100
+        api.error = None
+        await until(operator, cluster, "Succeeded")
+        assert voices(cluster) == ["bright", "bright"]
+        assert '"bright"' in str(cluster.file("ann"))
+
+
+async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -> None:
+    api = Fixed(cluster, "app-more", DENIED)
+    async with Operator(cluster, api) as operator:
+        template = groups()
+        cluster.template({**template, "groups": [*template["groups"], {"name": "more"}]})
+        cluster.preference("new", group="more")
+        await asyncio.sleep(10)
+        assert cluster.ready(USER_PREFERENCES, "new") == ("False", "WriteFailed")
+        assert DENIED.message in cluster.message(USER_PREFERENCES, "new")
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "WriteFailed")
+        cluster.preference("ann", {"session.minutes": 9})
+        await asyncio.sleep(1)
+        assert '"minutes":9' in str(cluster.file("ann"))
+
+        api.error = None
+        await operator.quiet()
+        assert cluster.ready(USER_PREFERENCES, "new") == ("True", "Accepted")
+        assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")

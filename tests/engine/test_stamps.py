@@ -210,6 +210,19 @@ async def test_an_abort_gets_through_where_others_reset_a_workload_all_the_time(
         assert stage.status()["phase"] == "RolledBack"
 
 
+async def test_what_others_did_in_one_rollout_is_not_told_in_the_next(stage: Stage) -> None:
+    async with Operator(stage.cluster) as operator:
+        await stage.soak(operator)
+        stage.change(None)
+        await until(operator, stage.cluster, "Succeeded", *APP)
+        stage.cluster.template({**said("loud"), "revisionHistoryLimit": 5})
+        await until(operator, stage.cluster, "Soaking", *APP)
+        assert "workloadNotes" not in stage.status()
+        await until(operator, stage.cluster, "Succeeded", *APP)
+
+    assert happened(stage.cluster, "app").count("WorkloadChangedBack") == 1
+
+
 # Groups that begin or end to list a workload, wave by wave.
 
 

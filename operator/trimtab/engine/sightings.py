@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from trimtab.api.rollout_status import WorkloadNote
@@ -11,6 +11,7 @@ from trimtab.core.health import State
 from trimtab.core.rollout import GroupSeen, Intent
 from trimtab.core.status import FALSE, TRUE
 from trimtab.engine.assignments import Assignment
+from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.groups import CHUNK, Groups
 from trimtab.engine.preferences import GroupKey, TemplateKey
@@ -82,7 +83,7 @@ class Sightings:
             problem = problem or next(iter(state.workload_problems), "")
         health: State = "Healthy"
         message, noted, stamps = "", list[WorkloadNote](), self.groups.workloads.stamps
-        by_others = state is not None and 0 < len(state.workload_problems) <= len(stamps.disturbed(key))
+        by_others = state is not None and _all_of(state.workload_problems, stamps.disturbed(key))
         if settled and state is not None and forward:
             health, message, noted, by_others = self.watching.health(state)
         lost = list(stamps.lost(key)) if forward else []
@@ -114,6 +115,12 @@ class Sightings:
         if source.progress.underway != "Forward" or target is None:
             return False
         return await self.groups.assignments.would(key, source, target.snapshot) is not None
+
+
+def _all_of(problems: Collection[str], workloads: Iterable[WorkloadKey]) -> bool:
+    """Whether there are problems, and each is one of these workloads, with which it begins."""
+    names = tuple(f"{key}{after}" for key in workloads for after in (" ", ":"))
+    return bool(problems) and all(problem.startswith(names) for problem in problems)
 
 
 def _moved(state: GroupState, source: Source, intent: Intent) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controllers import Controllers, workload
-from simulation import HOME, Cluster, Operator, spec
+from simulation import HOME, Cluster, Operator, settled, spec
 from trimtab.core.pods import digest_in
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.stamps import PAUSE_SECONDS, RESTAMPS
@@ -290,6 +290,7 @@ async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_t
         await until(operator, cluster, "Succeeded", "aaa", CONFIG_TEMPLATES)
         assert (stage.digest(), len(stage.controllers.rolled)) == (first, rolled)
 
+    assert await settled(cluster) == []
     async with Operator(cluster) as operator:  # another one takes over
         await operator.quiet()
         assert (stage.digest(), len(stage.controllers.rolled)) == (first, rolled)

@@ -266,6 +266,10 @@ class Groups:
         elif not state.failed:
             state.failures, state.retry_at = 0, NEVER
             self._judge_later(state, dirt)
+        if state.restart_at != NEVER:
+            self._share_workloads(
+                state
+            )  # else a start says first that there is nothing to know, and then that there is
         verdict = self._verdict(state, more=bool(dirt.users))
         state.upgrading = state.upgrading and (bool(state.failed) or bool(dirt.users))
         await self._say(state, verdict, told)

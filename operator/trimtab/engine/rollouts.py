@@ -216,8 +216,8 @@ class Rollouts:
             self.world.enqueue_rollouts(key)  # others may have waited for it
 
     def _resumed(self, key: TemplateKey, source: Source) -> None:
-        """Groups that were held, or under way, and are not any more: what others did to their workloads is counted anew,
-        and what was given up of their restarts is tried anew."""
+        """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
+        anew, and what was given up of their restarts is tried anew."""
         for name, before in self._sent.get(source.uid, _Sent()).wanted.items():
             intent = source.wanted.get(name)
             if intent is None or (before.hold and not intent.hold):

@@ -471,6 +471,22 @@ async def test_an_upgrade_marks_what_the_version_before_wrote_and_keeps_every_by
     assert await settled(cluster) == []
 
 
+async def test_who_may_not_join_keeps_no_user_s_files_from_an_upgrade(cluster: Cluster) -> None:
+    cluster.template(PER_USER)
+    old = {"creationTimestamp": "2025-01-01T00:00:00Z"}
+    cluster.preference("hers", {"agent.voice": "hers"}, user="ann")
+    cluster.preference("squatter", user="ann", namespace="aaa", meta=old)
+    await settled(cluster)
+    before = cluster.documents()
+    assert "hers" in str(before)
+    unmark(cluster)
+
+    await settled(cluster)
+
+    assert cluster.documents() == before
+    assert cluster.ready(USER_PREFERENCES, "hers") == ("True", "Accepted")
+
+
 async def test_after_the_upgrade_only_marks_count(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann")

@@ -59,7 +59,7 @@ class Claims:
 
     A RenderedGroup that a version without marks wrote lists no uid at all. Then (``upgrading``) an object counts that
     has all of the group's ``labels``, was applied by Trimtab, and stands where that version wrote: a listed name, a
-    shard's name beside one, or beside a preference for which ``holds`` is true. What is ``anothers`` is never the
+    shard's name beside one, or beside a preference of the group (``beside``). What is ``anothers`` is never the
     group's, whatever is recorded of it.
     """
 
@@ -68,7 +68,7 @@ class Claims:
     labels: Mapping[str, str]
     mark: Callable[[Ref], str]
     recorded: Mapping[Ref, str]
-    holds: Callable[[str, str], bool]
+    beside: Callable[[str, str], bool]
     anothers: Callable[[Observed], bool] = lambda _: False
 
     @property
@@ -93,7 +93,7 @@ class Claims:
         if not have.applied or any(have.labels.get(name) != value for name, value in self.labels.items()):
             return False
         if found.preference is not None:
-            return self.holds(have.ref.namespace, found.preference)
+            return self.beside(have.ref.namespace, found.preference)
         return have.ref in self.recorded or (
             found.shard is not None and have.ref.namespace in self.namespaces
         )

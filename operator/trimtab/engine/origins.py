@@ -48,11 +48,10 @@ class Origins:
     def claims(self, key: GroupKey) -> Claims:
         """What the group can prove now."""
 
-        def holds(namespace: str, preference: str) -> bool:
+        def beside(namespace: str, preference: str) -> bool:
+            # Whoever else claims the user, and may not join, does not matter here: whose content is taken over does.
             found = self.world.preferences.get(namespace, preference)
-            if found is None or found.group_key != key:
-                return False
-            return self.world.preferences.claimants(key.template_key, found.user)[0] is found
+            return found is not None and found.group_key == key
 
         return Claims(
             template=key.template,
@@ -60,7 +59,7 @@ class Origins:
             labels=group_labels(key),
             mark=lambda ref: self.mark(key.template_key, ref),
             recorded=self._recorded(key),
-            holds=holds,
+            beside=beside,
             anothers=lambda have: self.is_anothers(key.template_key, have),
         )
 

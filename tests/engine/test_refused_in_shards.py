@@ -215,7 +215,7 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         for number in range(60):
             cluster.preference(f"user-{number}", {"session.minutes": 9})
         await asyncio.sleep(0.2)
-        assert api.refused <= 6 < MOST_TRIES
+        assert api.refused <= 12 < MOST_TRIES, "four a pass, and the edits may come in some passes"
         await asyncio.sleep(600)
         assert api.refused <= 200
         assert cluster.ready(USER_PREFERENCES, "user-3") == ("False", "WriteFailed")

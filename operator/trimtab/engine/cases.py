@@ -219,7 +219,7 @@ class Cases:
         if judgement is None:
             raise RefusedError(
                 reasons.TEMPLATE_NOT_FOUND,
-                f"there is no ConfigTemplate {key}; create it, or correct spec.templateRef: the template of a "
+                f"there is no ConfigTemplate {key}; create it or correct spec.templateRef: the template of a "
                 "PolicyRollout is in its own namespace",
             )
         schema = await self._schema(key, judgement)

@@ -413,3 +413,11 @@ def test_combining_changes_neither_layer() -> None:
     key("NumberMap", merge="Merge").combine(lower, upper)
 
     assert (lower, upper) == ({"a": 1.0}, {"b": 1.0})
+
+
+@pytest.mark.parametrize(("kind", "value"), [("StringMap", {"": "a"}), ("NumberMap", {"": 1})])
+def test_an_entry_without_a_name_is_said_as_that(kind: str, value: Any) -> None:
+    made, _ = compile_key(KeySpec.model_validate({"name": "k", "type": kind}))
+    assert made is not None
+    [found] = check(made, value, "user")[1]
+    assert (found.rule, found.problem) == ("type", "has an entry without a name")

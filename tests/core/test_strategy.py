@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.api.meta import LabelSelector
 from trimtab.api.strategy import StrategySpec
 from trimtab.core.problems import RejectedError
-from trimtab.core.strategy import Strategy, compile_strategy
+from trimtab.core.selector import selects
+from trimtab.core.strategy import Strategy, compile_strategy, compiling_strategy
 
 GROUPS = {"free": {"ring": "canary"}, "pro": {"ring": "late"}, "team": {"ring": "late"}}
 HTTP = {"url": "http://agent/healthz"}
@@ -391,3 +393,26 @@ def test_any_strategy_is_compiled_or_refused_with_reasons(spec: dict[str, Any]) 
             moved[name] = wave.percent
     assert set(moved.values()) == {100}
     assert len({wave.name for wave in found.waves}) == len(found.waves)
+
+
+def test_a_strategy_is_compiled_wave_by_wave() -> None:
+    waves = [{"name": f"w{n}", "groups": ["a"], "percent": n + 1} for n in range(50)]
+    steps = compiling_strategy(StrategySpec.model_validate({"waves": waves}), {"a": {}, "b": {}})
+    assert sum(1 for _ in steps) == len(waves)
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "chosen"),
+    [
+        ("In", ["x", "y"], {"with"}),
+        ("NotIn", ["x", "y"], {"without", "other"}),
+        ("Exists", [], {"with", "other"}),
+        ("DoesNotExist", [], {"without"}),
+    ],
+)
+def test_a_selector_chooses_as_kubernetes_does(operator: str, values: list[str], chosen: set[str]) -> None:
+    groups = {"with": {"tier": "x"}, "without": {}, "other": {"tier": "z"}}
+    selector = LabelSelector.model_validate(
+        {"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]}
+    )
+    assert {name for name, labels in groups.items() if selects(selector, labels)} == chosen

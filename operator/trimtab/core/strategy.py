@@ -16,7 +16,8 @@ from trimtab.core import durations
 from trimtab.core.conditions import Condition, can_pass
 from trimtab.core.freezes import FreezeRule, compile_freeze
 from trimtab.core.problems import RejectedError, Violation
-from trimtab.core.waves import plan
+from trimtab.core.steps import Steps, finished
+from trimtab.core.waves import planning
 
 PROGRESS_DEADLINE = 600.0
 INTERVAL, TIMEOUT = 30.0, 10.0
@@ -69,6 +70,15 @@ def compile_strategy(
     groups: Mapping[str, Mapping[str, str]],
     template_groups: Collection[str] = (),
 ) -> Strategy:
+    """:func:`compiling_strategy`, all at once."""
+    return finished(compiling_strategy(spec, groups, template_groups))
+
+
+def compiling_strategy(
+    spec: StrategySpec | None,
+    groups: Mapping[str, Mapping[str, str]],
+    template_groups: Collection[str] = (),
+) -> Steps[Strategy]:
     """``groups`` are those of the scope, name to labels, in the template's order; ``template_groups`` are all of the
     template's, which lets a message say whether a group is unknown or only out of scope.
 
@@ -76,7 +86,7 @@ def compile_strategy(
     """
     spec = spec or StrategySpec()
     wrong: list[Violation] = []
-    waves = plan(spec.waves, groups, template_groups, wrong)
+    waves = yield from planning(spec.waves, groups, template_groups, wrong)
     deadline = _seconds(spec.progress_deadline, PROGRESS_DEADLINE, "spec.strategy.progressDeadline", wrong)
     if deadline < 1:
         wrong.append(

@@ -9,7 +9,8 @@ from trimtab.api.strategy import WaveSpec
 from trimtab.core import durations
 from trimtab.core.nearest import Guess
 from trimtab.core.problems import Violation
-from trimtab.core.selector import selects
+from trimtab.core.selector import chooser
+from trimtab.core.steps import Steps
 
 WHOLE, REST = "all", "rest"
 ALL = 100
@@ -18,12 +19,12 @@ LARGEST_PLAN = 256 * 1024
 _NAMED = 3
 
 
-def plan(
+def planning(
     waves: Sequence[WaveSpec],
     groups: Mapping[str, Mapping[str, str]],
     template_groups: Collection[str],
     wrong: list[Violation],
-) -> tuple[PlannedWave, ...]:
+) -> Steps[tuple[PlannedWave, ...]]:
     """The waves, and a last one for what none of them brings to 100 percent. Adds what is wrong to ``wrong``."""
     if not groups:
         wrong.append(_bad("spec", "scope", "no group is in its scope", "name groups that the template has"))
@@ -42,6 +43,7 @@ def plan(
     moved = dict.fromkeys(groups, 0)
     planned: list[PlannedWave] = []
     for wave in waves:
+        yield
         path = f"spec.strategy.waves[{wave.name}]"
         if any(other.name == wave.name for other in planned):
             wrong.append(_bad(f"{path}.name", "unique", f"two waves are called {wave.name}", "rename one"))
@@ -96,7 +98,8 @@ def _groups(
         named = set(wave.groups)
         return [name for name in groups if name in named]
     if wave.group_selector is not None:
-        chosen = [name for name, labels in groups.items() if selects(wave.group_selector, labels)]
+        chooses = chooser(wave.group_selector)
+        chosen = [name for name, labels in groups.items() if chooses(labels)]
         if not chosen:
             wrong.append(
                 _bad(

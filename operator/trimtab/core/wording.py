@@ -63,7 +63,9 @@ def violation(key: Key, error: Any, layer: str) -> Violation:
     """A pydantic-core error in our words."""
     kind, given = error["type"], error.get("input")
     if kind == "string_too_short" and "[key]" in error.get("loc", ()):
-        return Violation(key.name, layer, "type", "has an entry without a name", remedy="name it or remove it")
+        return Violation(
+            key.name, layer, "type", "has an entry without a name", remedy="name it or remove it"
+        )
     entry = tuple(str(part) for part in error.get("loc", ()) if part not in (key.name, "[key]"))
     inner = [part[:60] for part in entry]
     item = bool(inner) and key.type in ITEM_TYPES

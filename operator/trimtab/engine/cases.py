@@ -22,7 +22,7 @@ from trimtab.core.rollout import planned
 from trimtab.core.schema import TOO_LARGE, Schema
 from trimtab.core.sizes import Total
 from trimtab.core.status import Verdict, refused
-from trimtab.core.strategy import Strategy, compile_strategy
+from trimtab.core.strategy import Strategy, compiling_strategy
 from trimtab.engine.assignments import Unreadable
 from trimtab.engine.pointers import Entry, Pointers, components_of, failed
 from trimtab.engine.policies import Policies, RefusedError
@@ -176,7 +176,7 @@ class Cases:
             for content in _returning(source.progress, target, stable):
                 before = await self.templates.load(key, content)
                 groups = {**(_labels(before.spec.groups) if before else {}), **groups}
-        strategy = self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
+        strategy = await self._strategy(source, accepted.schema.spec.strategy, groups, accepted.schema)
         beside = self._held(key, source)
         basis = _basis(tuple(groups), stable.hash if stable else "", beside)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected, basis)
@@ -188,7 +188,7 @@ class Cases:
         newest = {entry["snapshot"]: entry.get("createdAt") or "" for entry in entries}
         return max(found, key=lambda name: (found[name], newest[name], name), default=None)
 
-    def _strategy(
+    async def _strategy(
         self,
         source: Source,
         spec: StrategySpec | None,
@@ -205,7 +205,7 @@ class Cases:
         if known is None or known[0] != basis:
             outcome: Strategy | RefusedError
             try:
-                outcome = compile_strategy(spec, groups, schema.groups)
+                outcome = await self.slices.run(compiling_strategy(spec, groups, schema.groups))
             except RejectedError as error:
                 outcome = RefusedError.by(error.violations)
             known = self._strategies[meta.uid] = (basis, outcome)
@@ -246,7 +246,7 @@ class Cases:
             scope |= _labels(g for g in schema.spec.groups if g.name in was)
         order = {name: number for number, name in enumerate(schema.groups)}
         scope = dict(sorted(scope.items(), key=lambda item: order.get(item[0], len(order))))
-        strategy = self._strategy(source, spec.strategy, scope, schema)
+        strategy = await self._strategy(source, spec.strategy, scope, schema)
         await self.policies.keep(source.item, schema)
         template = (
             judgement.accepted.snapshot if judgement.accepted else self._served(key, self.pointers.current)

@@ -29,7 +29,7 @@ from trimtab.core.sizes import DEFAULT_OUTPUT, Total
 from trimtab.core.snapshot import Part
 from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
 from trimtab.core.steps import Steps, finished
-from trimtab.core.strategy import compile_strategy
+from trimtab.core.strategy import compiling_strategy
 from trimtab.engine.observed import AnyObject, group_of
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.refusals import NEVER
@@ -203,7 +203,8 @@ class Templates:
             schema = await self.slices.run(compiling(key.name, spec, key.namespace))
             notices = await self.slices.run(rendering(schema, (), self.max_output))
             if spec.strategy is not None:
-                compile_strategy(spec.strategy, {g.name: g.labels for g in spec.groups})
+                labels = {group.name: group.labels for group in spec.groups}
+                await self.slices.run(compiling_strategy(spec.strategy, labels))
         except RejectedError as error:
             found = error.violations
             return refused(reasons.REJECTED, summary(found), found), None

@@ -14,7 +14,7 @@ from trimtab.engine.delivery import MOST_TRIES
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, RENDERED_GROUPS, USER_PREFERENCES
-from waving import LOCK, groups, progress, until, voices, waves
+from waving import LOCK, groups, loud, progress, until, voices, waves
 
 EVIL = {"agent.voice": "FORBIDDEN"}
 
@@ -366,6 +366,33 @@ def both_kinds() -> Body:
     secret = {"name": "keys", "kind": "Secret", "format": "JSON", "scope": "User", "fileName": "keys.json"}
     made = groups()
     return {**made, "outputs": [*made["outputs"], secret]}
+
+
+async def test_a_refused_entry_in_a_shard_that_is_made_again_keeps_its_last_good_content(
+    cluster: Cluster,
+) -> None:
+    await settled(cluster)
+    shard = cluster.find(CONFIG_MAPS, "app-free-users-0", HOME)
+    cluster.memory.put(CONFIG_MAPS, {**(shard or {}), "immutable": True})
+    cluster.preference("user-0", EVIL)
+    cluster.preference("user-1", {"session.minutes": 9})
+    async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:
+        await operator.quiet()
+        assert [minutes(cluster, f"user-{number}") for number in range(3)] == [5, 9, 5]
+        assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "WriteFailed")
+
+
+async def test_a_group_s_file_that_is_made_again_with_refused_content_stays_as_it_was(
+    cluster: Cluster,
+) -> None:
+    await settled(cluster)
+    file = cluster.find(CONFIG_MAPS, "app-free", HOME)
+    cluster.memory.put(CONFIG_MAPS, {**(file or {}), "immutable": True})
+    cluster.template(loud())
+    async with Operator(cluster, Refusing(cluster, word("loud"))):
+        await asyncio.sleep(60)
+        assert voices(cluster) == ["calm", "calm"]
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
 
 
 async def test_a_newcomer_with_one_of_two_files_leaves_none_behind(cluster: Cluster) -> None:

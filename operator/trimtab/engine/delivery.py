@@ -133,6 +133,11 @@ class Delivery:
             state.touched |= {ref for ref, users in state.surplus.items() if users & placed}
 
     async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
+        have = self.observed(parcel.ref, False)
+        if (
+            have is not None and have.locked
+        ):  # it is deleted to be made again: its content is still the last good one
+            self.state.written.setdefault(parcel.ref, replace(parcel.want, data=have.data))
         parcel.staying = self._staying(parcel, movers)
         self.state.failed.pop(parcel.ref, None)
         if parcel.owner is None:
@@ -142,6 +147,8 @@ class Delivery:
                     failure.again or failure.reason != reasons.CONFLICT
                 )  # others wait for it, and it is told late
                 self._wait(parcel, [GROUP], replace(failure, again=passes))
+                if self.observed(parcel.ref, True) is None and self._good(parcel.ref):
+                    await self._write(parcel, (GROUP,))  # it was deleted to be made again
             for user in list(self.state.refusals.at(parcel.ref)) if failure is None else ():
                 self._admitted(parcel.ref, user)  # of an object that is no user's any more
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 LENGTH, CANDIDATES = 100, 2000
@@ -45,5 +46,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return found[2] if found else ""
 
 
+@lru_cache(maxsize=2 * CANDIDATES)
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name[:LENGTH])).casefold()

@@ -305,7 +305,7 @@ async def test_content_that_cannot_be_stored_is_rejected_with_its_size() -> None
     assert cluster.ready(CONFIG_TEMPLATES, "big") == ("False", "Rejected")
     assert cluster.ready(POLICY_ROLLOUTS, "lock") == ("False", "Rejected")
     for message in (cluster.message(CONFIG_TEMPLATES, "big"), cluster.message(POLICY_ROLLOUTS, "lock")):
-        assert re.search(r"would have 1,\d{3},\d{3} bytes .* stores at most 1,400,000; shorten", message)
+        assert re.search(r"would have 1,\d{3},\d{3} bytes .* stores at most 1,000,000; shorten", message)
     assert voices(cluster) == ["calm", "calm"]
 
 

@@ -19,8 +19,9 @@ from trimtab.engine.preferences import TemplateKey
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 
-LIMIT = 1_400_000
-"""Bytes that a snapshot may have: etcd takes 1.5 MiB with the key, what the API server adds, and its own framing."""
+LIMIT = 1_000_000
+"""Bytes that a snapshot may have. Etcd takes 1.5 MiB, and the object that it is of has to hold its status too: without
+a rollout's plan and history, no rollback could be written."""
 _PURPOSES: Mapping[Part, Purpose] = {"spec": "template", "policy": "policy"}
 _encode = msgspec.json.Encoder().encode
 

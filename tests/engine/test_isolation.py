@@ -127,3 +127,38 @@ async def test_who_else_lists_a_workload_is_named_in_ones_own_namespace_only(clu
     assert "mallory/one too, which was created first" in told[1]
     assert "mallory/two, a ConfigTemplate of another namespace too" in told[0]
     assert "oscar" not in str(told)
+
+
+async def test_an_older_template_takes_no_name_from_the_one_that_has_it(cluster: Cluster) -> None:
+    let_in(cluster, "mallory", "oscar")
+    own = {"name": "own"}
+    cluster.template(spec(groups=[own]), namespace="mallory", **OLD)
+    cluster.template(INTO_HOME, namespace="oscar")
+    await settled(cluster)
+    cluster.template(
+        spec(groups=[own, {"name": "free", "targetNamespace": HOME}]), namespace="mallory", **OLD
+    )
+    await settled(cluster)
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "oscar") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("False", "NameCollision")
+
+
+@pytest.mark.parametrize("name", ["app-free", "copied"])
+async def test_a_forged_rendered_group_takes_no_name_from_the_template_that_has_it(
+    cluster: Cluster, name: str
+) -> None:
+    let_in(cluster, "mallory", "oscar")
+    cluster.template(INTO_HOME, namespace="oscar")
+    await settled(cluster)
+    cluster.template(INTO_HOME, namespace="mallory", **OLD)
+    await settled(cluster)
+    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    cluster.memory.put(RENDERED_GROUPS, {"metadata": {"name": name, "namespace": "mallory"}, "spec": spec})
+
+    await settled(cluster)
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "oscar") == ("True", "Rendered")
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("False", "NameCollision")

@@ -247,12 +247,12 @@ class Templates:
     def _yields(self, item: AnyObject, rival: AnyObject, namespace: str, name: str) -> bool:
         """Whether the rival has this name: who has rendered it keeps it, a namespace's own templates have it before
         others, else who was accepted, or comes first."""
+        there = [self.world.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
+        owners = {group_of(o.labels).template_key for o in there if o and group_of(o.labels)}  # type: ignore[union-attr]
+        if owners and owners <= {item.key, rival.key}:
+            return item.key not in owners
         homes = item.metadata.namespace, rival.metadata.namespace
         if homes[0] != homes[1] and namespace in homes:
-            there = [self.world.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
-            owners = {group_of(o.labels).template_key for o in there if o and group_of(o.labels)}  # type: ignore[union-attr]
-            if owners and owners <= {item.key, rival.key}:
-                return item.key not in owners
             return namespace == homes[1]
         judged = self.judged.get(rival.key)
         holds = judged is not None and judged.accepted is not None
@@ -271,8 +271,9 @@ class Templates:
         return names
 
     def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
-        """Who comes first: what is rendered already, then the older one."""
-        return not self.world.rendered(item.key), item.metadata.creationTimestamp or "", item.metadata.uid
+        """Who comes first: what is rendered already, by a status (only the operator writes it); then the older one."""
+        rendered = any(group.status.get("currentRevision") for group in self.world.rendered(item.key))
+        return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
 
     def _name(self, item: AnyObject) -> str:
         """The name of the content's snapshot."""

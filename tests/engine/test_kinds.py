@@ -230,6 +230,26 @@ async def test_a_kind_that_cannot_be_read_keeps_everything_in_force_until_it_can
     assert {place[2] for place in cluster.documents()} == {"app-free", "app-paid"}
 
 
+async def test_a_kind_whose_crd_is_never_answered_for_holds_only_its_own_deletions(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Counting(cluster)
+    answer = api.get
+
+    async def get(resource: Resource, namespace: str | None, name: str) -> Body:
+        if resource is CUSTOM_RESOURCE_DEFINITIONS and name.startswith(CONFIG_TEMPLATES.plural):
+            await asyncio.sleep(100_000)
+        return await answer(resource, namespace, name)
+
+    monkeypatch.setattr(api, "get", get)
+    async with Operator(cluster, api):
+        cluster.remove(CONFIG_TEMPLATES, "own")
+        cluster.remove(USER_PREFERENCES, "ann")
+        await asyncio.sleep(SOME)
+        assert cluster.file("ann") is None
+        assert ("ConfigMap", HOME, "own-u-bob", "prefs.json") in cluster.documents()
+
+
 async def test_a_start_that_cannot_read_the_kinds_removes_nothing_until_it_can(cluster: Cluster) -> None:
     before, api = cluster.documents(), Counting(cluster)
     for resource, name in ((USER_PREFERENCES, "ann"), (POLICY_ROLLOUTS, "lock"), (CONFIG_TEMPLATES, "own")):

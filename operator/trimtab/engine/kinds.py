@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 ANNOTATION_SWEEP = "trimtab.dev/sweep"
 LOOK_SECONDS = 2.0
 """How often a CRD is looked at while deletions are held."""
+PATIENCE_SECONDS = 5.0
+"""How long one look may take."""
 SLICE = 100
 """Deletions taken before others get the event loop."""
 _LATER = "~"
@@ -142,11 +144,14 @@ class Kinds:
 
     async def _standing(self, resource: Resource) -> Standing:
         try:
-            body = await self._api.get(
-                CUSTOM_RESOURCE_DEFINITIONS, None, f"{resource.plural}.{resource.group}"
-            )
+            async with asyncio.timeout(PATIENCE_SECONDS):  # the other kinds' deletions wait for the look
+                body = await self._api.get(
+                    CUSTOM_RESOURCE_DEFINITIONS, None, f"{resource.plural}.{resource.group}"
+                )
         except errors.NotFoundError:
             return Standing("is not there")
+        except TimeoutError:
+            return Standing("cannot be read (no answer)")
         except errors.ApiError as error:
             return Standing(f"cannot be read ({error.status} {error.reason})")
         meta = body["metadata"]

@@ -143,6 +143,23 @@ async def test_a_users_files_do_not_pass_to_whoever_the_preference_is_of_next(
     assert "hers" not in str(cluster.documents())
 
 
+async def test_a_users_files_go_with_the_preference_that_another_one_follows(cluster: Cluster) -> None:
+    cluster.template({**PER_USER, "groups": [{"name": "free", "preferenceNamespaceSelector": {}}]})
+    old = {"creationTimestamp": "2025-01-01T00:00:00Z"}
+    cluster.preference("first", {"agent.voice": "hers"}, user="ann", namespace="aaa", meta=old)
+    cluster.preference("second", {"agent.voice": "later"}, user="ann", suspend=True)
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert cluster.find(CONFIG_MAPS, "app-u-first", "aaa")
+        cluster.remove(USER_PREFERENCES, "first", "aaa")
+        await operator.quiet()
+        assert "hers" not in str(cluster.documents())
+        before = cluster.documents()
+
+    await settled(cluster)
+    assert cluster.documents() == before
+
+
 async def test_whose_files_an_object_holds_is_put_back(cluster: Cluster) -> None:
     cluster.template(PER_USER)
     cluster.preference("ann", {"agent.voice": "hers"})
@@ -442,6 +459,29 @@ async def test_two_templates_do_not_take_one_object_from_each_other_for_ever(
         ["Accepted", "Conflict"],
         ["Conflict", "Rendered"],
     )
+
+
+async def test_what_a_template_left_in_a_namespace_that_closed_may_be_adopted(cluster: Cluster) -> None:
+    cluster.namespace("aaa", annotations={naming.ANNOTATION_ALLOW_FROM: HOME})
+    cluster.template(spec(groups=[{"name": "free", "targetNamespace": "aaa"}]))
+    await settled(cluster)
+    cluster.namespace("aaa")
+    cluster.template(namespace="aaa")
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        assert "annotate it trimtab.dev/adopt=true" in cluster.message(CONFIG_TEMPLATES, "app", "aaa")
+        body = cluster.find(CONFIG_MAPS, "app-free", "aaa") or {}
+        body["metadata"]["annotations"][naming.ANNOTATION_ADOPT] = "true"
+        cluster.memory.put(CONFIG_MAPS, body)
+        await operator.quiet()
+        assert cluster.ready(CONFIG_TEMPLATES, "app", "aaa") == ("True", "Rendered")
+        before = cluster.documents()
+
+        cluster.namespace("aaa", annotations={naming.ANNOTATION_ALLOW_FROM: HOME})
+        await operator.quiet()
+
+    assert cluster.documents() == before
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "aaa") == ("True", "Rendered")
 
 
 # The first start of a version with marks

@@ -268,6 +268,13 @@ class GroupState:
         else:
             self.drop_user(holder.user)
 
+    def hand_over(self, holder: Preference) -> None:
+        """Drop a user's own objects beside another preference than the holder's: who held the user before left them."""
+        own = self.own.get(holder.user)
+        place = holder.namespace, naming.user_object(self.key.template, holder.name)
+        if own is not None and (own.namespace, own.name) != place:
+            self._drop_own(holder.user)
+
     def drop_user(self, user: str) -> None:
         self._drop_shard(user)
         self._drop_own(user)

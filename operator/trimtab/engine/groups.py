@@ -231,6 +231,8 @@ class Groups:
         holds = holder(self.world, state.view.schema, claimants)
         if holds is None or holds.group != key.group:
             state.drop_user(user)
+        else:
+            state.hand_over(holds)
         judged = []
         sensitive = state.view.schema.sensitive
         for preference in mine:

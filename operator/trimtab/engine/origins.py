@@ -35,12 +35,13 @@ class Origins:
         return self.keys().digest("mark", (*ref, *template), None)
 
     def is_anothers(self, template: TemplateKey, have: Observed) -> bool:
-        """Whether the object is the output of another template that is there, which would write it again at once."""
+        """Whether the object is the output of another template that may write there, and would do so again at once."""
         owner = group_of(have.labels)
         if (
             owner is None
             or owner.template_key == template
             or self.world.templates.get(owner.template_key) is None
+            or not self._may_write(owner, have.ref)
         ):
             return False
         return is_proved(have, self.mark(owner.template_key, have.ref), "")

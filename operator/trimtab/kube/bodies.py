@@ -9,8 +9,11 @@ import msgspec
 
 as_json = msgspec.json.Encoder(order="deterministic").encode
 
-_READ_OTHERWISE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
-"""U+007F to 009F, 2028, 2029, FEFF, FFFE, FFFF in UTF-8: YAML refuses them in a text or folds them as line breaks."""
+_READ_OTHERWISE = {
+    char.encode(): f"\\u{ord(char):04x}".encode()
+    for char in map(chr, (0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF, *range(0x80, 0xA0), 0x7F))
+}
+"""Characters that YAML refuses in a text or folds as line breaks, in UTF-8, and their escapes."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+":?')
 LONGEST_KEY = 1024
 """Bytes (YAML says characters) up to which YAML recognizes a key without a mark."""
@@ -19,12 +22,10 @@ LONGEST_KEY = 1024
 def as_yaml(body: Any) -> bytes:
     """The body of a server-side apply: JSON that a reader of YAML, as the API server is one, reads as a reader of JSON
     would. Characters outside the Basic Multilingual Plane stay as they are: YAML knows no surrogate pairs."""
-    made = _READ_OTHERWISE.sub(_escaped, as_json(body))
+    made = as_json(body)
+    for char, escape in _READ_OTHERWISE.items():  # kind by kind: a large text may be nothing else
+        made = made.replace(char, escape)
     return _STRING.sub(_marked, made) if _has_long_key(body) else made
-
-
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found[0].decode())
 
 
 def _marked(found: re.Match[bytes]) -> bytes:

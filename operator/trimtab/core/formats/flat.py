@@ -6,6 +6,7 @@ are ``true`` and ``false``; lists and maps are one line of JSON (RFC 8259), map 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,3 +48,11 @@ def flat_text(value: Value) -> str:
     :raises KeyError: a type that no key has.
     """
     return _TEXT[type(value)](value)
+
+
+def escaped(pattern: re.Pattern[str], text: str) -> str:
+    """``text`` with every character that ``pattern`` finds as ``\\u007f``, kind by kind: there are few kinds, and
+    half a million of one."""
+    for char in set(pattern.findall(text)):
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text

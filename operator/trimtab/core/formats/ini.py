@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trimtab.core.formats.flat import flat_text, json_text
+from trimtab.core.formats.flat import escaped, flat_text, json_text
 from trimtab.core.formats.writer import Format, Value, Writer
 
 _EXOTIC = r"\x7f-\x9f\u2028\u2029\ufeff"
@@ -36,16 +36,12 @@ def _names(keys: Sequence[str], prefix: str) -> dict[str, str]:
     return {key: "[{}] {}".format(*_place(key)).lower() for key in keys}
 
 
-def _escape(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
-
-
 def ini_text(value: Value) -> str:
     """One value on one line, as configparser and the rule above read it back."""
     text = flat_text(value)
     if type(value) is str:
-        return text if _RAW.fullmatch(text) else _ESCAPED.sub(_escape, json_text(text))
-    return _ESCAPED_IN_JSON.sub(_escape, text) if type(value) in (list, dict) else text
+        return text if _RAW.fullmatch(text) else escaped(_ESCAPED, json_text(text))
+    return escaped(_ESCAPED_IN_JSON, text) if type(value) in (list, dict) else text
 
 
 @dataclass(frozen=True, slots=True)

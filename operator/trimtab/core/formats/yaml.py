@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.core.formats.flat import boolean_text, json_text
+from trimtab.core.formats.flat import boolean_text, escaped, json_text
 from trimtab.core.formats.tree import Branch, Leaf, dotted, nest
 from trimtab.core.formats.writer import Format, Value, Writer
 
@@ -35,12 +35,8 @@ _TURNING = re.compile("[\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u
 _IMPLICIT_KEY = 128  # readers look for a colon in 1024 characters at most; escapes are at most six for one
 
 
-def _escape(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
-
-
 def _quoted(text: str) -> str:
-    return _UNPRINTABLE.sub(_escape, json_text(text))
+    return escaped(_UNPRINTABLE, json_text(text))
 
 
 def _string(text: str) -> str:

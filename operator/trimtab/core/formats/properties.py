@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from javaproperties import join_key_value
+from javaproperties import escape
 
 from trimtab.core.formats.flat import flat_text
 from trimtab.core.formats.tree import dotted
@@ -20,6 +20,12 @@ from trimtab.core.formats.writer import Format, Value, Writer
 
 _PLAIN = re.compile(r'(?! )[ "$-9;<>-\[\]-~]*')
 """Printable ASCII but ``\\ # ! : =``, without a space in front: stands for itself."""
+
+
+def _escaped(text: str) -> str:
+    """A value with each character as the Javadoc says: each kind is looked up once, as there may be half a million."""
+    made = text.translate({ord(char): escape(char) for char in set(text) if char != " "})
+    return "\\" + made if made.startswith(" ") else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,7 @@ class PropertiesWriter(Writer):
         for key in self.keys:
             if key in values:
                 text = flat_text(values[key])
-                line = f"{key}={text}" if _PLAIN.fullmatch(text) else join_key_value(key, text)
-                lines.append(line + "\n")
+                lines.append(f"{escape(key)}={text if _PLAIN.fullmatch(text) else _escaped(text)}\n")
         return "".join(lines)
 
 

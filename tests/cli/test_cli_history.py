@@ -34,6 +34,8 @@ def test_a_template_lists_all_of_its_groups(cluster: FakeCluster, trimtab: Call)
     other = rendered("x")
     other["spec"] = {"templateRef": {"name": "web"}, "group": "x"}
     cluster.put(RENDERED_GROUPS, other)
+    copied = rendered("free", currentRevision=1)
+    cluster.put(RENDERED_GROUPS, {**copied, "metadata": {**copied["metadata"], "name": "copied"}})
     told = trimtab("history", "app", "-o", "json").json
     assert told["template"] == {"namespace": "music", "name": "app"}
     assert [(group["group"], group["current"], group["stable"]) for group in told["groups"]] == [

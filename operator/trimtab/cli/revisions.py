@@ -46,6 +46,14 @@ class Served:
     def group(self) -> str:
         return str(self.body["spec"]["group"])
 
+    def is_of(self, template: str) -> bool:
+        """Whether it is what the operator keeps of one of the template's groups; copies have other names."""
+        spec = self.body.get("spec") or {}
+        named = naming.group_object(template, str(spec.get("group")))
+        return (spec.get("templateRef") or {}).get("name") == template and self.body["metadata"][
+            "name"
+        ] == named
+
     @property
     def status(self) -> Body:
         return self.body.get("status") or {}
@@ -142,9 +150,7 @@ async def groups(cluster: Cluster, namespace: str, template: str) -> list[Served
     """The template's groups by name. :raises Failure: there is no such template."""
     selector = f"{naming.LABEL_TEMPLATE}={template}"
     listed, _ = await cluster.listed(RENDERED_GROUPS, namespace, selector)
-    found = [
-        Served(body) for body in listed if body.get("spec", {}).get("templateRef", {}).get("name") == template
-    ]
+    found = [served for served in map(Served, listed) if served.is_of(template)]
     if not found:
         raise Failure(await _no_groups(cluster, namespace, template))
     return sorted(found, key=lambda served: served.group)

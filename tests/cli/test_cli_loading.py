@@ -54,6 +54,7 @@ from trimtab.core.shapes import PATTERNS
         ("spec:\n", "spec:\n  strategy: {gates: [{name: a, http: {url: example.org}}]}\n", "http.url: must be a URL that begins with http:// or https://, got \"example.org\" -> correct it"),
         ("sensitive: true", "sensitive: 'true'", "spec.keys[4].sensitive: must be true or false, got \"true\" -> write true or false, without quotes"),
         ("{name: pro}", "{name: pro, maxUsers: 1.5}", "spec.groups[1].maxUsers: must be a whole number, got 1.5"),
+        ("{name: pro}", "{name: pro, maxUsers: -3000000000}", "spec.groups[1].maxUsers: must fit 32 bits, got -3000000000 -> raise it"),
         ("default: 30, minimum: 1}", "default: 30, minimum: true}", "spec.keys[2].minimum: must be a number or text -> write one of these"),
         ("format: YAML", "format: Yaml", "did you mean YAML?"),
     ],

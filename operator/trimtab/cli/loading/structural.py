@@ -223,7 +223,9 @@ def _bounds(count: int, schema: JsonSchema, path: str, what: str, unit: str) -> 
 def _number(value: float, schema: JsonSchema, path: str) -> Iterator[Violation]:
     least, most = schema.get("minimum"), schema.get("maximum")
     if schema.get("format") == "int32" and not -(2**31) <= value < 2**31:
-        yield _wrong(path, "maximum", f"must fit 32 bits, got {value}", "lower it")
+        yield _wrong(
+            path, "maximum", f"must fit 32 bits, got {value}", "raise it" if value < 0 else "lower it"
+        )
         return
     if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
         than = "more than" if schema.get("exclusiveMinimum") else "at least"

@@ -11,6 +11,7 @@ from trimtab.core.keys import Value
 from trimtab.core.outputs import Output
 from trimtab.core.problems import Notice, Violation, invalid
 from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.steps import Steps, finished
 
 CONFIG_MAP, SECRET = "ConfigMap", "Secret"
 KINDS = (CONFIG_MAP, SECRET)
@@ -51,21 +52,27 @@ class Rendered:
 def render_group(view: GroupView) -> Rendered:
     """The group's own object: its files, and ``_default.<fileName>`` for users without a preference."""
     schema = view.schema
-    files = _render(schema.group_outputs, view.values, f"group/{view.group.name}", schema.sensitive)
+    layer = f"group/{view.group.name}"
+    files = finished(_render(schema.group_outputs, view.values, layer, schema.sensitive))
     if files.violations or schema.delivery == "None":
-        return _bounded(files, f"group/{view.group.name}")
-    defaults = _render(schema.user_outputs, view.values, f"group/{view.group.name}", schema.sensitive)
+        return _bounded(files, layer)
+    defaults = finished(_render(schema.user_outputs, view.values, layer, schema.sensitive))
     merged = Entries(
         {**files.entries.config, **named(naming.DEFAULT_USER, defaults.entries).config},
         {**files.entries.secret, **named(naming.DEFAULT_USER, defaults.entries).secret},
     )
     return _bounded(
         Rendered(merged, (*files.violations, *defaults.violations), (*files.notices, *defaults.notices)),
-        f"group/{view.group.name}",
+        layer,
     )
 
 
 def render_user(view: GroupView, resolution: Resolution, *, alone: bool) -> Rendered:
+    """All at once: see :func:`user_files`."""
+    return finished(user_files(view, resolution, alone=alone))
+
+
+def user_files(view: GroupView, resolution: Resolution, *, alone: bool) -> Steps[Rendered]:
     """One user's files, named by file only.
 
     ``alone`` is for objects in the user's own namespace (delivery PerUser): sensitive values that other layers
@@ -74,7 +81,8 @@ def render_user(view: GroupView, resolution: Resolution, *, alone: bool) -> Rend
     values = resolution.values
     if alone:
         values = {n: v for n, v in values.items() if n in resolution.own or not view.schema.keys[n].sensitive}
-    return _bounded(_render(view.schema.user_outputs, values, "user", view.schema.sensitive), "user")
+    files = yield from _render(view.schema.user_outputs, values, "user", view.schema.sensitive)
+    return _bounded(files, "user")
 
 
 def named(user: str, entries: Entries) -> Entries:
@@ -87,7 +95,7 @@ def named(user: str, entries: Entries) -> Entries:
 
 def _render(
     outputs: tuple[Output, ...], values: Mapping[str, Value], layer: str, sensitive: Container[str]
-) -> Rendered:
+) -> Steps[Rendered]:
     config: dict[str, str] = {}
     secret: dict[str, str] = {}
     violations: list[Violation] = []
@@ -96,6 +104,7 @@ def _render(
     for output in outputs:
         if size > OBJECT_LIMIT:
             break  # too large already, whatever the others come to
+        yield
         try:
             made = output.entries(values)
         except UnwritableError:

@@ -30,7 +30,7 @@ from trimtab.engine.preference_status import accept, forget_sensitive
 from trimtab.engine.preferences import GroupKey, Preference, TemplateKey
 from trimtab.engine.refusals import NEVER
 from trimtab.engine.removal import Removal
-from trimtab.engine.slices import Slices
+from trimtab.engine.slices import Slices, Turn
 from trimtab.engine.snapshots import UNREAD_SECONDS
 from trimtab.engine.templates import Templates
 from trimtab.engine.verdicts import Verdicts
@@ -216,12 +216,12 @@ class Groups:
         rules = membership(self.world, state, dirt)
         async with self.slices.turn() as turn:
             for user in taken:
-                judged += self._user(state, user, rules)
+                judged += await self._user(state, user, rules, turn)
                 await turn.over()
         USERS_RESOLVED.inc(len(taken))
         return judged
 
-    def _user(self, state: GroupState, user: str, rules: users.Rules) -> Judged:
+    async def _user(self, state: GroupState, user: str, rules: users.Rules, turn: Turn) -> Judged:
         key = state.key
         claimants = self.world.preferences.claimants(key.template_key, user)
         if not claimants and (key, user) in self.world.kept.users:
@@ -239,7 +239,8 @@ class Groups:
             forget_sensitive(preference, sensitive)
             rendered = state.has(user)
             view = state.view_of(user)
-            outcome = users.judge(view, preference, holds or preference, rules, rendered=rendered)
+            judging = users.judge(view, preference, holds or preference, rules, rendered=rendered)
+            outcome = await turn.run(judging)
             if preference is holds:
                 state.set_user(preference, outcome)
             judged.append((preference, outcome))

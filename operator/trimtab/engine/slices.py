@@ -30,13 +30,7 @@ class Slices:
     async def run(self, steps: Steps[T]) -> T:
         """Long work, in slices."""
         async with self.turn() as turn:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    made: T = end.value
-                    return made
-                await turn.over()
+            return await turn.run(steps)
 
     @property
     def used_up(self) -> bool:
@@ -68,6 +62,16 @@ class Turn:
 
     async def __aexit__(self, *_: object) -> None:
         self._give()
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Long work, as part of this turn."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                made: T = end.value
+                return made
+            await self.over()
 
     async def over(self) -> None:
         """A small step is done."""

@@ -11,10 +11,11 @@ from trimtab.core import naming, reasons
 from trimtab.core.effects import outgrown
 from trimtab.core.nearest import nearest
 from trimtab.core.problems import Violation, summary
-from trimtab.core.render import Entries, Rendered, render_user
+from trimtab.core.render import Entries, Rendered, user_files
 from trimtab.core.resolve import GroupView, Resolution, group_view
 from trimtab.core.schema import TOO_LARGE, USER
 from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
+from trimtab.core.steps import Steps
 from trimtab.engine.preferences import VALUES_BYTES, Accepted, Preference
 
 
@@ -47,7 +48,7 @@ class Rules:
 
 def judge(
     view: GroupView, preference: Preference, holder: Preference, rules: Rules, *, rendered: bool
-) -> Outcome:
+) -> Steps[Outcome]:
     """Judge one preference. ``rendered`` says whether something is rendered for the user already."""
     outside = _not_a_member(view, preference, holder, rules)
     if outside is not None:
@@ -57,21 +58,23 @@ def judge(
         verdict = refusal or Verdict(
             TRUE, reasons.SUSPENDED, "suspended: what was rendered is kept, changes are not taken"
         )
-        return Outcome(verdict, None if rendered else _in_force(view, preference))
+        return Outcome(verdict, None if rendered else (yield from _in_force(view, preference)))
     if refusal is not None:
-        return Outcome(refusal, _in_force(view, preference))
+        return Outcome(refusal, (yield from _in_force(view, preference)))
     resolution = view.resolve(preference.values)
+    yield
     if resolution.violations:
         verdict = refused(
             reasons.INVALID, _invalid(preference, resolution), resolution.violations, resolution.notices
         )
-        return Outcome(verdict, _in_force(view, preference))
-    rendered_now = _render(view, resolution)
+        return Outcome(verdict, (yield from _in_force(view, preference)))
+    rendered_now = yield from _render(view, resolution)
     inputs = Accepted(preference.generation, preference.group, preference.schema_version, preference.values)
-    if rendered_now.violations and view.policies and _renders_without_policies(view, preference):
+    if rendered_now.violations and view.policies and (yield from _renders_without_policies(view, preference)):
         notice = outgrown(rendered_now.violations[0], [policy.name for policy in view.policies])
         notices = (*resolution.notices, notice)
-        return Outcome(accepted(notices), _render(view, Resolution(view.values, {})).entries, inputs=inputs)
+        without = yield from _render(view, Resolution(view.values, {}))
+        return Outcome(accepted(notices), without.entries, inputs=inputs)
     if rendered_now.violations:
         verdict = refused(
             reasons.INVALID,
@@ -79,16 +82,17 @@ def judge(
             rendered_now.violations,
             resolution.notices,
         )
-        return Outcome(verdict, _in_force(view, preference))
+        return Outcome(verdict, (yield from _in_force(view, preference)))
     return Outcome(
         accepted((*resolution.notices, *rendered_now.notices)), rendered_now.entries, inputs=inputs
     )
 
 
-def _renders_without_policies(view: GroupView, preference: Preference) -> bool:
+def _renders_without_policies(view: GroupView, preference: Preference) -> Steps[bool]:
     """Whether only the policies are in the way of the user's document."""
     bare = group_view(view.schema, view.group.name)
-    return not _render(bare, bare.resolve(preference.values)).violations
+    rendered = yield from _render(bare, bare.resolve(preference.values))
+    return not rendered.violations
 
 
 def _not_a_member(
@@ -219,10 +223,10 @@ def in_force(view: GroupView, preference: Preference) -> Resolution:
     return Resolution(view.values, {})
 
 
-def _in_force(view: GroupView, preference: Preference) -> Entries:
-    rendered = _render(view, in_force(view, preference))
+def _in_force(view: GroupView, preference: Preference) -> Steps[Entries]:
+    rendered = yield from _render(view, in_force(view, preference))
     if rendered.violations:
-        rendered = _render(view, Resolution(view.values, {}))
+        rendered = yield from _render(view, Resolution(view.values, {}))
     return rendered.entries
 
 
@@ -231,11 +235,11 @@ def delivery_of(view: GroupView) -> str:
     return view.schema.delivery if view.schema.user_outputs else "None"
 
 
-def _render(view: GroupView, resolution: Resolution) -> Rendered:
+def _render(view: GroupView, resolution: Resolution) -> Steps[Rendered]:
     delivery = delivery_of(view)
     if delivery == "None":
         return Rendered(Entries())
-    return render_user(view, resolution, alone=delivery == "PerUser")
+    return (yield from user_files(view, resolution, alone=delivery == "PerUser"))
 
 
 def unreadable(group: str, template: str, rendered_group: str) -> Verdict:

@@ -73,8 +73,9 @@ def test_an_action_on_what_has_moved_on_is_refused(state: str, verb: str) -> Non
 
     assert not answer.accepted
     stable = "nnnnnnnn" if state == "Succeeded" else "oooooooo"
-    whose = f"stable content is {stable}" if verb == "Undo" else "content is nnnnnnnn"
-    assert f"the rollout has moved on: its {whose}, not 0123456789ab" in answer.message
+    whose = f"stable content, which is {stable}" if verb == "Undo" else "content, which is nnnnnnnn"
+    said = f"contentHash 0123456789ab is not this rollout's {whose}: the rollout has moved on, or the hash is mistyped"
+    assert said in answer.message
 
 
 @pytest.mark.parametrize(

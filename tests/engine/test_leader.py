@@ -10,7 +10,7 @@ from simulation import SYSTEM, Cluster
 from trimtab.engine import leader as leader_module
 from trimtab.engine.fence import Fence
 from trimtab.engine.leader import Leader, LeaseSettings
-from trimtab.kube.errors import NotLeaderError
+from trimtab.kube.errors import NotFoundError, NotLeaderError
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, LEASES
@@ -52,6 +52,13 @@ def lease(memory: Memory) -> Body:
 async def test_the_first_to_ask_holds_the_lease(memory: Memory, clock: Clock) -> None:
     assert await attempt(candidate("a"), memory) is True
     assert lease(memory)["holderIdentity"] == "a"
+
+
+async def test_a_namespace_that_does_not_exist_is_named(clock: Clock) -> None:
+    leader = candidate("a")
+    with pytest.raises(NotFoundError) as raised:
+        await attempt(leader, Memory())
+    assert leader._trouble(raised.value).startswith(f"namespace {SYSTEM} does not exist")
 
 
 async def test_a_standby_waits_while_the_holder_renews(memory: Memory, clock: Clock) -> None:

@@ -85,7 +85,7 @@ class Leader:
                         held = await self._attempt(client)
                 except Exception as error:  # whatever it is, this thread goes on
                     held = None
-                    log.warning("lease: %s", error or type(error).__name__)
+                    log.warning("lease: %s", self._trouble(error))
                 if held:
                     if self._leading and not self.may_write():
                         self._set(
@@ -99,6 +99,14 @@ class Leader:
                 self._until = 0.0
                 await self._release(client)
                 self._set(False)
+
+    def _trouble(self, error: Exception) -> str:
+        if isinstance(
+            error, errors.NotFoundError
+        ):  # to create an object is refused so where its namespace is not
+            home = self.settings.namespace
+            return f"namespace {home} does not exist, so no instance can lead; create it, or choose another --namespace"
+        return str(error) or type(error).__name__
 
     async def _pause(self) -> None:
         await asyncio.to_thread(self._stop.wait, self.settings.retry)

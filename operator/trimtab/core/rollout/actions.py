@@ -77,9 +77,11 @@ def _same_content(run: Run, request: Request) -> None:
     undoes = request.action == "Undo"
     content = run.progress.stable if undoes else run.progress.target
     if request.content_hash and (content is None or content.hash != request.content_hash):
+        which = "stable content" if undoes else "content"
+        look_at = "status.preview" if request.action == "Approve" else "it"
         raise _RefusedError(
-            f"the rollout has moved on: its {'stable ' if undoes else ''}content is {reading.short(content)}, not "
-            f"{request.content_hash[:12]}; look at {'status.preview' if request.action == 'Approve' else 'it'} again"
+            f"contentHash {request.content_hash[:12]} is not this rollout's {which}, which is "
+            f"{reading.short(content)}: the rollout has moved on, or the hash is mistyped; look at {look_at} again"
         )
 
 

@@ -199,7 +199,7 @@ def run(credentials: Credentials, options: Options) -> None:
     async def main() -> None:
         await Operator(credentials, options).run()
 
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(10_000, 5, 100)  # a collection blocks the loop: of a million objects it takes 250 ms
     gc.disable()  # until the stores are full: filling them makes no garbage that needs collecting
     sys.setrecursionlimit(DEEPEST)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Measured())) as runner:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from trimtab.core.plan import Ref
 from trimtab.engine.delivery import MOST_TRIES
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_MAPS, RENDERED_GROUPS, USER_PREFERENCES
+from trimtab.kube.resources import CONFIG_MAPS, RENDERED_GROUPS, SECRETS, USER_PREFERENCES, Resource
 from waving import LOCK, groups, loud, progress, until, voices, waves
 
 EVIL = {"agent.voice": "FORBIDDEN"}
@@ -228,6 +230,49 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         assert minutes(cluster, "user-3") == 9
         assert cluster.ready(USER_PREFERENCES, "user-3") == ("True", "Accepted")
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+
+async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often(cluster: Cluster) -> None:
+    await settled(cluster)
+    api = Refusing(cluster, named("app-free-users-0", errors.of(504, "", "the webhook did not answer")))
+    async with Operator(cluster, api) as operator:
+        for number in range(4):
+            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        cluster.remove(USER_PREFERENCES, "user-4")
+        await asyncio.sleep(300)
+        assert not operator.engine.world.queue.busy
+        before = api.refused
+        await asyncio.sleep(300)
+        assert api.refused - before < 150  # six tries every 15 s, not one or more a second
+
+
+class Unsteady(Refusing):
+    """Answers for a Secret now before, now after it answers for a ConfigMap."""
+
+    secrets = itertools.cycle([0.01, 0.03])
+
+    async def apply(self, resource: Resource, *args: Any, **options: Any) -> Body:
+        await asyncio.sleep(next(self.secrets) if resource is SECRETS else 0.02)
+        return await super().apply(resource, *args, **options)
+
+
+async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(cluster: Cluster) -> None:
+    secret = {"name": "keys", "kind": "Secret", "format": "JSON", "fileName": "keys.json"}
+    made = groups()
+    cluster.template({**made, "outputs": [*made["outputs"], secret]})
+    await settled(cluster)
+    api = Unsteady(cluster, named("app-free"))
+    async with Operator(cluster, api) as operator:
+        changed = groups(profiles=[{"name": "p"}])
+        changed["keys"] = [
+            {**key, "default": "loud"} if key["name"] == "agent.voice" else key for key in changed["keys"]
+        ]
+        cluster.template({**changed, "outputs": [*made["outputs"], secret]})
+        await operator.quiet()
+        assert api.refused > 4
+        written = len(cluster.memory.writes)
+        await asyncio.sleep(300)
+        assert len(cluster.memory.writes) == written
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -44,6 +44,7 @@ class Parcel:
     staying: Collection[str] = ()
     tries: int = 0
     turn: int = 0
+    tried: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -139,7 +140,7 @@ class Delivery:
         ):  # it is deleted to be made again: its content is still the last good one
             self.state.written.setdefault(parcel.ref, replace(parcel.want, data=have.data))
         parcel.staying = self._staying(parcel, movers)
-        self.state.failed.pop(parcel.ref, None)
+        waiting = self.state.failed.pop(parcel.ref, None)
         if parcel.owner is None:
             failure = await self._write(parcel, ())
             if failure is not None:
@@ -153,6 +154,8 @@ class Delivery:
                 self._admitted(parcel.ref, user)  # of an object that is no user's any more
         else:
             await self._users(parcel)
+            if waiting is not None and not parcel.tried:  # it is not due yet
+                self.state.failed[parcel.ref] = waiting
         if parcel.ref not in self.state.failed:
             self.state.tries.pop(parcel.ref, None)
         self._note(parcel)
@@ -195,7 +198,7 @@ class Delivery:
         fresh = [user for user in candidates if user not in known]
         out = set(candidates)
         if fresh or GROUP not in known or is_due(known[GROUP], self.now):
-            await self._admit(parcel, fresh, out, suspected=False)
+            await self._admit(parcel, fresh, out, suspected=GROUP in known and not fresh)
         if any(known[user].whole for user in suspects if user in known):
             # whose entry is what the object is refused for, and whose would mend it, shows only together
             suspects = [
@@ -272,7 +275,7 @@ class Delivery:
 
     async def _write(self, parcel: Parcel, held: Collection[str], *, forced: bool = False) -> Failure | None:
         """Write the object with the last good entries of those who are ``held``, if that changes anything."""
-        ref, state = parcel.ref, self.state
+        ref, state, parcel.tried = parcel.ref, self.state, True
         data = composed(parcel.want.data, self._good(ref), parcel.owner_of, held, parcel.staying)
         desired = parcel.want if data == parcel.want.data else replace(parcel.want, data=data)
         exists = bool(data) or parcel.wanted

@@ -439,7 +439,7 @@ class Groups:
                     dirt.users.setdefault(preference.namespace, {})[user] = None
 
     def _failing(self, state: GroupState) -> Verdict | None:
-        failures = [waiting.failure for waiting in state.failed.values()]
+        failures = [waiting.failure for _, waiting in sorted(state.failed.items())]  # the same one each time
         first = next((f for f in failures if not f.again), failures[0])
         if first.again and state.failures < PATIENCE:
             return self.outcomes.get(state.key)  # the next try may well mend it

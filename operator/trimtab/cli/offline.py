@@ -265,7 +265,7 @@ class Trial:
         found = world.preferences.claimants(template, user)
         judgement = self._engine.templates.judged.get(template)
         if judgement is None or judgement.accepted is None:
-            return found
+            return list(found)
         holds = holder(world, judgement.accepted.schema, found)
         return sorted(found, key=lambda p: p is not holds)
 

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
 from trimtab.core.entries import Owner, in_shard
 from trimtab.core.origin import Claims, asks_for_adoption, is_ours, is_proved, place
 from trimtab.core.plan import Desired, Observed, Ref
 from trimtab.core.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.resolve import GroupView
+from trimtab.core.schema import Schema
 from trimtab.core.shard import Shards, adopted
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.preferences import GroupKey, Preference
@@ -50,6 +52,21 @@ class ShareState:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitBasis:
+    """All that decides who is beyond a group's limit; ``version`` counts claims, and what namespaces admit."""
+
+    schema: Schema
+    spec: GroupSpec
+    version: tuple[int, int]
+
+    def same(self, other: LimitBasis | None) -> bool:
+        """Compared by identity: what is compiled again is looked at again."""
+        if other is None or self.version != other.version:
+            return False
+        return self.schema is other.schema and self.spec is other.spec
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """An object that could not be written, and whose entries it kept back."""
 
@@ -85,6 +102,7 @@ class GroupState:
     """Whether objects from before the first marks may be left, so that status records no uid yet"""
     invalid: set[tuple[str, str]] = field(default_factory=set)
     over_limit: frozenset[tuple[str, str]] = frozenset()
+    limit_basis: LimitBasis | None = None
     unmoved: str = ""
     """Why it cannot be moved to what it shall serve, if so"""
     failures: int = 0

@@ -244,6 +244,7 @@ class Groups:
             if preference is holds:
                 state.set_user(preference, outcome)
             judged.append((preference, outcome))
+            await turn.over()  # any number may claim one user
         return judged
 
     # Objects.
@@ -470,19 +471,17 @@ class Groups:
     # What other objects mean for groups.
 
     def namespace_changed(self, name: str) -> None:
-        """A namespace's labels or annotations changed: look at the groups that they decide about."""
+        """A namespace's labels or annotations changed: look at the groups that they decide about, and at all who claim
+        a user beside those who may join now, or no longer, as the user may be another's."""
+        claimed: set[tuple[TemplateKey, str]] = set()
         for key, state in self.states.items():
             if state.target == name and name != key.namespace:
                 self.world.everything(key)
             elif state.view.group.spec.preference_namespace_selector is not None:
-                for preference in list(self.world.preferences.members(key).values()):
-                    if preference.namespace == name:
-                        self._claims_changed(preference)
-
-    def _claims_changed(self, preference: Preference) -> None:
-        """Whether it may join has changed, and so, perhaps, who holds its user."""
-        for claimant in self.world.preferences.claimants(preference.template, preference.user):
-            self.world.user_changed(claimant.group_key, claimant.namespace, claimant.user)
+                members = self.world.preferences.members(key).values()
+                claimed.update((p.template, p.user) for p in members if p.namespace == name)
+        for template, user in sorted(claimed):
+            self.world.preferences.mark(template, user, name)
 
     # Groups that are no more.
 

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
 from trimtab.core.schema import Schema
 from trimtab.core.selector import selects
 from trimtab.engine import users
-from trimtab.engine.group_state import GroupState
+from trimtab.engine.group_state import GroupState, LimitBasis
 from trimtab.engine.preferences import Preference
 from trimtab.engine.world import Dirt, World, lets_in
 
 
 def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
-    """The rules of one pass. Whoever gets a place, or loses one, for others' sake becomes dirty."""
+    """The rules of one pass. Whoever gets a place, or loses one, for others' sake becomes dirty.
+
+    Who is beyond the limit is worked out again only if claims, admission or the group itself have changed.
+    """
     spec = state.view.group.spec
-    members = world.preferences.members(state.key)
     admitted: dict[str, bool] = {}
 
     def admits(namespace: str) -> bool:
         if namespace not in admitted:
-            admitted[namespace] = _admits(world, state.view.group.spec, state.key.namespace, namespace)
+            admitted[namespace] = _admits(world, spec, state.key.namespace, namespace)
         return admitted[namespace]
 
-    over: frozenset[tuple[str, str]] = frozenset()
-    if spec.max_users is not None and len(members) > spec.max_users:
-        schema = state.view.schema
-        entitled = [p for p in members.values() if admits(p.namespace) and _holds(world, schema, p)]
-        over = frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[spec.max_users :])
-    for namespace, name in over ^ state.over_limit:
-        preference = world.preferences.get(namespace, name)
-        if preference is not None:
-            dirt.users.setdefault(namespace, {})[preference.user] = None
-    state.over_limit = over
-    return users.Rules(admits=admits, full=lambda preference: preference.key in over)
+    version = world.preferences.version(state.key.template_key), world.admission
+    basis = LimitBasis(state.view.schema, spec, version)
+    if not basis.same(state.limit_basis):
+        over = _over_limit(world, state, admits)
+        for namespace, name in over ^ state.over_limit:
+            preference = world.preferences.get(namespace, name)
+            if preference is not None:
+                dirt.users.setdefault(namespace, {})[preference.user] = None
+        state.over_limit, state.limit_basis = over, basis
+    over_now = state.over_limit
+    return users.Rules(admits=admits, full=lambda preference: preference.key in over_now)
+
+
+def _over_limit(world: World, state: GroupState, admits: Callable[[str], bool]) -> frozenset[tuple[str, str]]:
+    """Who is beyond the group's limit. It looks at all members: only when one of them has changed."""
+    limit = state.view.group.spec.max_users
+    members = world.preferences.members(state.key)
+    if limit is None or len(members) <= limit:
+        return frozenset()
+    schema = state.view.schema
+    holders: dict[str, Preference | None] = {}
+    for user in {p.user for p in members.values()} - {"", naming.DEFAULT_USER}:
+        holders[user] = holder(world, schema, world.preferences.claimants(state.key.template_key, user))
+    entitled = [p for p in members.values() if admits(p.namespace) and holders.get(p.user) is p]
+    return frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[limit:])
 
 
 def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:
@@ -45,10 +61,14 @@ def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Pre
     """
     if len(claimants) == 1:
         return claimants[0]
+    asked: dict[tuple[str, str], bool] = {}
     for claimant in claimants:
-        group = schema.groups.get(claimant.group)
-        home = claimant.template.namespace
-        if group is not None and _admits(world, group.spec, home, claimant.namespace):
+        where = claimant.group, claimant.namespace
+        if where not in asked:
+            group = schema.groups.get(claimant.group)
+            home = claimant.template.namespace
+            asked[where] = group is not None and _admits(world, group.spec, home, claimant.namespace)
+        if asked[where]:
             return claimant
     return None
 

@@ -7,7 +7,9 @@ stops the list it came in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -136,6 +138,16 @@ class Preference(msgspec.Struct, gc=False):
         """Oldest first: who holds a contested user, and who is in a full group."""
         return self.created, self.uid
 
+    def claims_the_same(self, new: Preference) -> bool:
+        """Whether ``new`` is this object, and nobody's place or user changes by it."""
+        return (self.uid, self.created, self.template, self.group, self.user) == (
+            new.uid,
+            new.created,
+            new.template,
+            new.group,
+            new.user,
+        )
+
 
 def canonical(raw: bytes | msgspec.Raw | Any) -> bytes:
     """The same JSON however it was spelt: sorted, compact."""
@@ -235,8 +247,42 @@ def _read_status(record: Preference, raw: msgspec.Raw) -> None:
     record.print = fingerprint(status)
 
 
+class _Contest:
+    """Several preferences that claim one user of a template: oldest first, and how many of each group."""
+
+    __slots__ = ("groups", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Preference] = []
+        self.groups: Counter[str] = Counter()
+
+    def add(self, record: Preference) -> None:
+        insort(self.records, record, key=_age)
+        self.groups[record.group] += 1
+
+    def remove(self, record: Preference) -> None:
+        del self.records[self._place(record)]
+        self.groups[record.group] -= 1
+        if not self.groups[record.group]:
+            del self.groups[record.group]
+
+    def replace(self, old: Preference, new: Preference) -> None:
+        self.records[self._place(old)] = new
+
+    def _place(self, record: Preference) -> int:
+        at = bisect_left(self.records, record.age, key=_age)
+        while self.records[at] is not record:
+            at += 1
+        return at
+
+
+def _age(record: Preference) -> tuple[str, str]:
+    return record.age
+
+
 class Preferences:
-    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again.
+    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again: once for each
+    group in which the user is claimed, with the namespace that caused it, however many claim it there.
 
     With ``hold`` set, deletions are handed to it instead, and take place by :meth:`remove`.
     """
@@ -246,7 +292,9 @@ class Preferences:
         self.hold: Callable[[Gone], None] | None = None
         self._all: dict[tuple[str, str], Preference] = {}
         self._groups: dict[GroupKey, dict[tuple[str, str], Preference]] = {}
-        self._claims: dict[TemplateKey, dict[str, Preference | list[Preference]]] = {}
+        self._claims: dict[TemplateKey, dict[str, Preference | _Contest]] = {}
+        self._count = 0
+        self._versions: dict[TemplateKey, int] = {}
         self._round = 0
 
     def __len__(self) -> int:
@@ -269,12 +317,24 @@ class Preferences:
     def all_groups(self) -> list[GroupKey]:
         return list(self._groups)
 
-    def claimants(self, template: TemplateKey, user: str) -> list[Preference]:
-        """The preferences that claim a user, the one that holds it first."""
+    def claimants(self, template: TemplateKey, user: str) -> Sequence[Preference]:
+        """The preferences that claim a user, the oldest first; not to be changed."""
         found = self._claims.get(template, {}).get(user)
         if found is None:
-            return []
-        return sorted(found, key=lambda p: p.age) if isinstance(found, list) else [found]
+            return ()
+        return found.records if isinstance(found, _Contest) else (found,)
+
+    def version(self, template: TemplateKey) -> int:
+        """Another one whenever who claims what of the template has changed; values do not count."""
+        return self._versions.get(template, 0)
+
+    def mark(self, template: TemplateKey, user: str, namespace: str) -> None:
+        """Have all who claim the user looked at, for something that ``namespace`` caused."""
+        found = self._claims.get(template, {}).get(user)
+        if found is None:
+            return
+        for group in list(found.groups) if isinstance(found, _Contest) else (found.group,):
+            self._dirty(GroupKey(template.namespace, template.name, group), namespace, user)
 
     # The sink of a reflector.
 
@@ -295,6 +355,9 @@ class Preferences:
             return
         if old is not None:
             self._carry(old, new)
+            if old.claims_the_same(new):
+                self._replace(old, new)
+                return
             self._remove(old)
         self._insert(new)
 
@@ -328,19 +391,32 @@ class Preferences:
         if self.has(gone):
             self._remove(self._all[gone.namespace, gone.name])
 
+    def _replace(self, old: Preference, new: Preference) -> None:
+        self._all[new.key] = new
+        self._groups[new.group_key][new.key] = new
+        claims = self._claims[new.template]
+        held = claims[new.user]
+        if isinstance(held, _Contest):
+            held.replace(old, new)
+        else:
+            claims[new.user] = new
+        self._dirty(new.group_key, new.namespace, new.user)
+
     def _insert(self, record: Preference) -> None:
         self._all[record.key] = record
-        group = record.group_key
-        self._groups.setdefault(group, {})[record.key] = record
+        self._groups.setdefault(record.group_key, {})[record.key] = record
         claims = self._claims.setdefault(record.template, {})
         held = claims.get(record.user)
         if held is None:
             claims[record.user] = record
+        elif isinstance(held, _Contest):
+            held.add(record)
         else:
-            others = held if isinstance(held, list) else [held]
-            claims[record.user] = [*others, record]
-            self._mark(others)
-        self._dirty(group, record.namespace, record.user)
+            claims[record.user] = contest = _Contest()
+            contest.add(held)
+            contest.add(record)
+        self._changed(record.template)
+        self.mark(record.template, record.user, record.namespace)
 
     def _remove(self, record: Preference) -> None:
         del self._all[record.key]
@@ -351,19 +427,28 @@ class Preferences:
             del self._groups[group]
         claims = self._claims[record.template]
         held = claims[record.user]
-        if isinstance(held, list):
-            rest = [p for p in held if p is not record]
-            claims[record.user] = rest[0] if len(rest) == 1 else rest
-            self._mark(rest)
+        others_there = False
+        if isinstance(held, _Contest):
+            held.remove(record)
+            others_there = record.group in held.groups
+            if len(held.records) == 1:
+                claims[record.user] = held.records[0]
         else:
             del claims[record.user]
             if not claims:
                 del self._claims[record.template]
-        self._dirty(group, record.namespace, record.user)
+        self._changed(record.template)
+        self.mark(record.template, record.user, record.namespace)
+        if not others_there:
+            self._dirty(group, record.namespace, record.user)
 
-    def _mark(self, records: list[Preference]) -> None:
-        for record in records:
-            self._dirty(record.group_key, record.namespace, record.user)
+    def _changed(self, template: TemplateKey) -> None:
+        """Numbers are never used twice, so that a template's may be forgotten with its last preference."""
+        self._count += 1
+        if template in self._claims:
+            self._versions[template] = self._count
+        else:
+            self._versions.pop(template, None)
 
 
 def _as_gone(record: Preference, version: int) -> Gone:

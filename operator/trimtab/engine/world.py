@@ -98,6 +98,8 @@ class World:
         self.snapshots: Objects[MetaOnly] = Objects(self._snapshot_changed)
         self.kept = Kept()
         self.synced = False
+        self.admission = 0
+        """Another one whenever what decides which preferences a group takes may have changed"""
         self.namespace_changed: Callable[[str], None] = lambda _name: None
         self.proved: Callable[[GroupKey], object] = lambda _key: True
         """Whether any of the objects with a group's labels is the group's own"""
@@ -274,6 +276,7 @@ class World:
         """Labels decide which preferences a group takes, annotations which templates a target lets in."""
         if _marks(old) == _marks(new):
             return
+        self.admission += 1
         if self.synced:
             self.namespace_changed((new or old).metadata.name)  # type: ignore[union-attr]
 

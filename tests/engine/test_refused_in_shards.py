@@ -15,7 +15,14 @@ from trimtab.core.plan import Ref
 from trimtab.engine.delivery import MOST_TRIES
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_MAPS, RENDERED_GROUPS, SECRETS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    RENDERED_GROUPS,
+    SECRETS,
+    USER_PREFERENCES,
+    Resource,
+)
 from waving import LOCK, groups, loud, progress, until, voices, waves
 
 EVIL = {"agent.voice": "FORBIDDEN"}
@@ -232,6 +239,25 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
+async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster) -> None:
+    for number in range(8, 400):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    await settled(cluster)
+    api = Refusing(cluster, word("FORBIDDEN"))
+    async with Operator(cluster, api) as operator:
+        for number in range(400):
+            cluster.preference(f"user-{number}", EVIL if number % 3 == 0 else {"session.minutes": 9})
+        seen = set()
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            seen.add(cluster.ready(RENDERED_GROUPS, "app-free"))
+        assert seen == {("True", "Rendered")}
+        assert all(minutes(cluster, f"user-{n}") == (9 if n % 3 else 5) for n in range(400))
+        told = {cluster.ready(USER_PREFERENCES, f"user-{n}") for n in range(0, 400, 3)}
+        assert told == {("False", "WriteFailed")}
+        assert not operator.engine.world.queue.busy
+
+
 async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often(cluster: Cluster) -> None:
     await settled(cluster)
     api = Refusing(cluster, named("app-free-users-0", errors.of(504, "", "the webhook did not answer")))
@@ -244,6 +270,35 @@ async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often
         before = api.refused
         await asyncio.sleep(300)
         assert api.refused - before < 150  # six tries every 15 s, not one or more a second
+
+
+class Busy(Refusing):
+    """While an output is written, one of its users edits again."""
+
+    edits = itertools.count(10)
+
+    async def apply(self, resource: Resource, *args: Any, **options: Any) -> Body:
+        if resource is CONFIG_MAPS:
+            self._cluster.preference("user-0", {"session.minutes": next(self.edits)})
+            await asyncio.sleep(0.05)
+        return await super().apply(resource, *args, **options)
+
+
+async def test_a_user_who_edits_all_the_time_does_not_keep_a_group_from_its_revision(
+    cluster: Cluster,
+) -> None:
+    await settled(cluster)
+    async with Operator(cluster, Busy(cluster)):
+        cluster.preference("user-0", {"session.minutes": 9})
+        changed = groups()
+        keys = [{**k, "default": "loud"} if k["name"] == "agent.voice" else k for k in changed["keys"]]
+        cluster.template({**changed, "keys": keys})
+        await asyncio.sleep(30)
+        group = cluster.find(RENDERED_GROUPS, "app-free")
+        assert group is not None
+        assert group["status"]["currentRevision"] == 2
+        assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+        assert cluster.ready(CONFIG_TEMPLATES, "app")[0] == "True"
 
 
 class Unsteady(Refusing):

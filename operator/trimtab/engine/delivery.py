@@ -231,7 +231,7 @@ class Delivery:
             if len(some) == 1:
                 self._refuse(parcel, some, failure)
             elif parcel.tries > MOST_TRIES or self._tries > MOST_TRIES_OF_A_PASS:
-                return self._wait(parcel, rest, failure)
+                return self._search_on(parcel, rest, failure, suspected=suspected)
             else:
                 half = len(some) // 2
                 stack += [part for part in (some[half:], some[:half]) if part]
@@ -335,20 +335,26 @@ class Delivery:
         self.state.refusals.postpone(parcel.ref, self.now + POSTPONED_SECONDS)
         self.report.failed = True
 
+    def _search_on(self, parcel: Parcel, rest: Iterable[str], failure: Failure, *, suspected: bool) -> None:
+        """The next passes find the others who are refused. Those who were refused before can wait for it longer."""
+        if not suspected:
+            passing = replace(failure, again=True)
+            self.state.failed[parcel.ref] = Waiting(passing, frozenset(rest), searching=True)
+            self.report.failed = True
+        self.state.refusals.postpone(parcel.ref, self.now + POSTPONED_SECONDS)
+
     def _note(self, parcel: Parcel) -> None:
         """Remember who lacks an entry there, and who has one that should go."""
         ref, good = parcel.ref, self._good(parcel.ref)
-        self.state.lacking.pop(ref, None)
         lack, surplus = parcel.arriving(good), parcel.leaving(good)
-        if lack:
-            self.state.lacking[ref] = lack
+        self.state.lack(ref, lack)
         self.state.surplus.pop(ref, None)
         if surplus:
             self.state.surplus[ref] = surplus
 
     def _lacks(self, user: str, beside: Ref) -> bool:
         """Whether the user, or the group, lacks an entry in another object."""
-        return any(user in users for ref, users in self.state.lacking.items() if ref != beside)
+        return self.state.lacks[user] > (user in self.state.lacking.get(beside, ()))
 
 
 async def _all(works: Iterable[Awaitable[None]]) -> None:

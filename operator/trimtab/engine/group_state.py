@@ -68,10 +68,12 @@ class LimitBasis:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An object that could not be written, and whose entries it kept back."""
+    """An object that could not be written, and whose entries it kept back. ``searching``: all that it needs is more
+    passes that find the entries it is refused for."""
 
     failure: Failure
     users: frozenset[str]
+    searching: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +113,8 @@ class GroupState:
     """When it does (the event loop's time)"""
     failed: dict[Ref, Waiting] = field(default_factory=dict)
     """What it tries again"""
+    moving: set[str] = field(default_factory=set)
+    """Users who are still to be judged by what is served now"""
     later: dict[str, str] = field(default_factory=dict)
     """Users who are judged again then, by the namespaces of their preferences: nothing could be said of them"""
     tries: Counter[Ref] = field(default_factory=Counter)
@@ -119,6 +123,8 @@ class GroupState:
     """Users' entries that the API server refuses"""
     lacking: dict[Ref, set[str]] = field(default_factory=dict)
     """Who lacks an entry in an object, by any failure: their old entries elsewhere stay"""
+    lacks: Counter[str] = field(default_factory=Counter)
+    """In how many objects a user lacks an entry"""
     surplus: dict[Ref, set[str]] = field(default_factory=dict)
     """Who has entries in an object that should go"""
     restart_at: float = 0.0
@@ -137,6 +143,11 @@ class GroupState:
     share: ShareState | None = None
     settled: bool = True
     """Whether no rollout is under way here, so that what is served well is stable."""
+
+    @property
+    def failing(self) -> dict[Ref, Waiting]:
+        """What cannot be written, whoever's entries are left out."""
+        return {ref: waiting for ref, waiting in self.failed.items() if not waiting.searching}
 
     @property
     def workloads(self) -> list[WorkloadKey]:
@@ -422,6 +433,17 @@ class GroupState:
         if own is not None:
             for kind in KINDS:
                 yield Ref(kind, own.namespace, own.name)
+
+    def lack(self, ref: Ref, users: set[str]) -> None:
+        """These users, and no others, lack an entry in the object."""
+        before = self.lacking.pop(ref, set())
+        if users:
+            self.lacking[ref] = users
+        self.lacks.update(users)
+        self.lacks.subtract(before)
+        for user in before - users:
+            if not self.lacks[user]:
+                del self.lacks[user]
 
     def has_files(self, user: str, observed: Callable[[Ref], Observed | None]) -> bool:
         """Whether files of the user's, of whatever age, are where they belong."""

@@ -44,6 +44,8 @@ BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
 CHUNK = 50
 """Objects compared before others get the event loop."""
+SEARCH_SECONDS = 0.25
+"""Between passes that look for the entries that an object is refused for."""
 CONFLICT_SECONDS = 15.0
 """After how long a foreign object in the way is looked at again: it is not watched."""
 
@@ -205,6 +207,7 @@ class Groups:
                 await turn.over()
             for user in [*state.users(), *where]:
                 dirt.users.setdefault(where.get(user, ""), {})[user] = None
+                state.moving.add(user)
                 await turn.over()
 
     async def _users(self, state: GroupState, dirt: Dirt) -> Judged:
@@ -218,6 +221,7 @@ class Groups:
             for user in taken:
                 judged += await self._user(state, user, rules, turn)
                 await turn.over()
+        state.moving.difference_update(taken)
         USERS_RESOLVED.inc(len(taken))
         return judged
 
@@ -258,7 +262,7 @@ class Groups:
             return
         refs, state.touched = state.touched, set()
         try:
-            report = await self._deliver(state, refs, removing=not dirt.users)
+            report = await self._deliver(state, refs, removing=not state.moving)
         except BaseException:
             state.touched |= refs
             raise
@@ -274,10 +278,11 @@ class Groups:
             self._share_workloads(
                 state
             )  # else a start says first that there is nothing to know, and then that there is
-        verdict = self._verdict(state, more=bool(dirt.users))
-        state.upgrading = state.upgrading and (bool(state.failed) or bool(dirt.users))
-        await self._say(state, verdict, told)
-        if not state.failed and not dirt.users:
+        searching = bool(state.failed) and not state.failing and not state.back
+        under_way = bool(state.moving) or searching
+        state.upgrading = state.upgrading and (bool(state.failed) or under_way)
+        await self._say(state, self._verdict(state, more=under_way), told)
+        if not state.failing and not under_way:
             await self._restart_workloads(state)
         self._wake(state)
         if state.touched:
@@ -299,7 +304,7 @@ class Groups:
     def _verdict(self, state: GroupState, *, more: bool) -> Verdict | None:
         if state.unmoved:
             return Verdict(FALSE, reasons.WRITE_FAILED, state.unmoved)
-        if state.failed:
+        if state.failing:
             return self._failing(state)
         failure = _common(state) if not state.back else None
         if failure is not None:
@@ -397,6 +402,9 @@ class Groups:
             self.world.enqueue_group(key)
 
     def _retry(self, state: GroupState) -> None:
+        if not state.failing:
+            state.retry_at = asyncio.get_running_loop().time() + SEARCH_SECONDS
+            return
         state.failures += 1
         passes = any(waiting.failure.again for waiting in state.failed.values())
         longest = PASSING_SECONDS if passes else CONFLICT_SECONDS
@@ -440,7 +448,7 @@ class Groups:
                     dirt.users.setdefault(preference.namespace, {})[user] = None
 
     def _failing(self, state: GroupState) -> Verdict | None:
-        failures = [waiting.failure for _, waiting in sorted(state.failed.items())]  # the same one each time
+        failures = [waiting.failure for _, waiting in sorted(state.failing.items())]  # the same one each time
         first = next((f for f in failures if not f.again), failures[0])
         if first.again and state.failures < PATIENCE:
             return self.outcomes.get(state.key)  # the next try may well mend it

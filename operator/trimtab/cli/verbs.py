@@ -83,7 +83,7 @@ Examples:
 """
     ),
     "Abort": Verb(
-        """Take a rollout back: every group that it touched returns to its stable revision.
+        """Take a rollout back: every group of its plan returns to its stable revision.
 
 The content is quarantined, so the next sync does not start it again; `retry` does, or other content. It binds to the
 content that is under way: what has come since is not aborted unseen.

@@ -33,7 +33,7 @@ BehindSchema              False     U          written for an older schemaVersio
 Conflict                  False     T, G, U    an object of that name exists that Trimtab did not make
 NameCollision             False     T          another template was first to render objects of the same name
 TargetNotAllowed          False     T, G, U    the target namespace does not let this template in
-WriteFailed               False     T, G, U    the API server refused a write
+WriteFailed               False     all but A  the API server refused a write
 ContentUnreadable         False     T, G, U    a ControllerRevision with stored content is missing or was altered
 ========================  ========  =========  ==================================================================
 

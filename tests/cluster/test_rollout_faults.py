@@ -90,8 +90,8 @@ def test_a_leader_that_slept_through_a_rollout_moves_nothing(
     wait_for(lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
     second.quiet()
 
-    # then: nothing of what the sleeper had in mind happens; an Event of a transition that it had written before may have
-    # been on its way, and is that transition's only one by its name
+    # then: nothing of what the sleeper had in mind happens; an Event of a transition that it had written before may
+    # have been on its way, and is that transition's only one by its name
     assert [(e.verb, e.plural, e.name) for e in proxy.writes(since) if e.plural != "events"] == []
     assert place.outputs() == outputs
     assert [place.pointer(g) for g in ("free", "pro")] == pointers

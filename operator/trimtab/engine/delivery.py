@@ -135,18 +135,16 @@ class Delivery:
 
     async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
         have = self.observed(parcel.ref, False)
-        if (
-            have is not None and have.locked
-        ):  # it is deleted to be made again: its content is still the last good one
+        if have is not None and have.locked:
+            # it is deleted to be made again: its content is still the last good one
             self.state.written.setdefault(parcel.ref, replace(parcel.want, data=have.data))
         parcel.staying = self._staying(parcel, movers)
         waiting = self.state.failed.pop(parcel.ref, None)
         if parcel.owner is None:
             failure = await self._write(parcel, ())
             if failure is not None:
-                passes = (
-                    failure.again or failure.reason != reasons.CONFLICT
-                )  # others wait for it, and it is told late
+                # others wait for it, and it is told late
+                passes = failure.again or failure.reason != reasons.CONFLICT
                 self._wait(parcel, [GROUP], replace(failure, again=passes))
                 if self.observed(parcel.ref, True) is None and self._good(parcel.ref):
                     await self._write(parcel, (GROUP,))  # it was deleted to be made again

@@ -275,9 +275,8 @@ class Groups:
             state.failures, state.retry_at = 0, NEVER
             self._judge_later(state, dirt)
         if state.restart_at != NEVER:
-            self._share_workloads(
-                state
-            )  # else a start says first that there is nothing to know, and then that there is
+            # else a start says first that there is nothing to know, and then that there is
+            self._share_workloads(state)
         searching = bool(state.failed) and not state.failing and not state.back
         under_way = bool(state.moving) or searching
         state.upgrading = state.upgrading and (bool(state.failed) or under_way)
@@ -574,12 +573,10 @@ def _common(state: GroupState) -> Failure | None:
 
 
 def _rendered(state: GroupState) -> str:
+    said = [f"revision {state.revision} is rendered"]
     refused = len(state.refusals.users().keys() - {GROUP})
-    said = (
-        [f"files of {refused} of {state.user_count} users are refused, as their UserPreferences say"]
-        if refused
-        else []
-    )
-    return "; ".join(
-        [f"revision {state.revision} is rendered", *said, *state.workload_problems, *state.shared]
-    )
+    if refused:
+        said.append(
+            f"files of {refused} of {state.user_count} users are refused, as their UserPreferences say"
+        )
+    return "; ".join([*said, *state.workload_problems, *state.shared])

@@ -101,9 +101,8 @@ class Leader:
                 self._set(False)
 
     def _trouble(self, error: Exception) -> str:
-        if isinstance(
-            error, errors.NotFoundError
-        ):  # to create an object is refused so where its namespace is not
+        if isinstance(error, errors.NotFoundError):
+            # to create an object is refused so where its namespace is not
             home = self.settings.namespace
             return f"namespace {home} does not exist, so no instance can lead; create it, or choose another --namespace"
         return str(error) or type(error).__name__

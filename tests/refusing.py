@@ -1,9 +1,12 @@
-"""An API port that refuses writes of ConfigMaps and Secrets by what they are, as admission and quotas do."""
+"""API ports that refuse writes: of ConfigMaps and Secrets by what they are, as admission and quotas do, or of one kind
+by verb."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
+from fnmatch import fnmatch
+from typing import Any
 
 from simulation import Cluster
 from trimtab.core.plan import Ref
@@ -74,3 +77,69 @@ class Refusing(Fence):
                     self.refused += 1
                     raise error
         return await super().apply(resource, body, force=force, subresource=subresource)
+
+
+class Denying(Fence):
+    """Refuses ``verbs`` on the objects of one kind whose name matches a glob, for as long as there is an ``error``;
+    ``refused`` counts."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        resource: Resource,
+        verbs: str,
+        names: str = "*",
+        *,
+        error: errors.ApiError | None = DENIED,
+    ) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.resource, self.verbs, self.names = resource, verbs.split(), names
+        self.error, self.refused = error, 0
+
+    def _deny(self, verb: str, resource: Resource, name: str) -> None:
+        if (
+            self.error is not None
+            and verb in self.verbs
+            and resource is self.resource
+            and fnmatch(name, self.names)
+        ):
+            self.refused += 1
+            raise self.error
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
+        self._deny("get", resource, name)
+        return await super().get(resource, namespace, name)
+
+    async def create(self, resource: Resource, body: Body) -> Body:
+        self._deny("create", resource, body["metadata"]["name"])
+        return await super().create(resource, body)
+
+    async def apply(
+        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
+    ) -> Body:
+        self._deny("apply", resource, body["metadata"]["name"])
+        return await super().apply(resource, body, force=force, subresource=subresource)
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
+    ) -> Body:
+        self._deny("patch", resource, name)
+        return await super().merge_patch(resource, namespace, name, patch, subresource=subresource)
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        self._deny("status", resource, name)
+        return await super().replace_status(resource, namespace, name, status, version=version)
+
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
+    ) -> None:
+        self._deny("delete", resource, name)
+        await super().delete(resource, namespace, name, uid=uid, version=version)

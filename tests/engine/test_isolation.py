@@ -6,7 +6,15 @@ import pytest
 
 from simulation import HOME, Cluster, Operator, settled, spec
 from trimtab.core import naming
-from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES
+from trimtab.engine.preferences import GroupKey
+from trimtab.engine.snapshots import group_labels
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    NAMESPACES,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+)
 
 OLD = {"creationTimestamp": "2025-01-01T00:00:00Z"}
 INTO_HOME = spec(groups=[{"name": "free", "targetNamespace": HOME}])
@@ -91,6 +99,20 @@ async def test_who_was_let_in_and_has_rendered_keeps_the_name(cluster: Cluster) 
     assert await settled(cluster) == []
     assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("True", "Rendered")
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "NameCollision")
+
+
+async def test_forged_labels_decide_about_no_name(cluster: Cluster) -> None:
+    let_in(cluster, "mallory")
+    labels = group_labels(GroupKey("mallory", "app", "free"))
+    cluster.memory.put(CONFIG_MAPS, {"metadata": {"name": "app-free", "namespace": HOME, "labels": labels}})
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        cluster.template(INTO_HOME, namespace="mallory", **OLD)
+        cluster.template()
+        await operator.quiet()
+
+    assert cluster.ready(CONFIG_TEMPLATES, "app", "mallory") == ("False", "NameCollision")
+    assert cluster.ready(CONFIG_TEMPLATES, "app")[1] != "NameCollision"
 
 
 async def test_a_taken_user_does_not_name_a_preference_of_another_namespace(cluster: Cluster) -> None:

@@ -6,33 +6,17 @@ import asyncio
 
 import pytest
 
-from refusing import BROKEN, QUOTA
+from refusing import BROKEN, DENIED, QUOTA, Denying
 from simulation import Cluster, Operator, settled
-from trimtab.engine.fence import Fence
+from trimtab.engine.snapshots import SEEN_SECONDS
 from trimtab.kube import errors
-from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     CONTROLLER_REVISIONS,
     POLICY_ROLLOUTS,
     USER_PREFERENCES,
-    Resource,
 )
 from waving import DARK, LOCK, groups, loud, progress, until, voices, waves
-
-
-class Full(Fence):
-    """Refuses every new ControllerRevision, for as long as there is an error."""
-
-    def __init__(self, cluster: Cluster, error: errors.ApiError | None = None) -> None:
-        super().__init__(cluster.memory, lambda: True)
-        self.error, self.refused = error, 0
-
-    async def create(self, resource: Resource, body: Body) -> Body:
-        if resource is CONTROLLER_REVISIONS and self.error is not None:
-            self.refused += 1
-            raise self.error
-        return await super().create(resource, body)
 
 
 @pytest.fixture
@@ -50,7 +34,7 @@ async def cluster() -> Cluster:
 async def test_a_template_that_cannot_be_stored_holds_up_no_user(
     cluster: Cluster, error: errors.ApiError, restarted: bool
 ) -> None:
-    api = Full(cluster, error)
+    api = Denying(cluster, CONTROLLER_REVISIONS, "create", error=error)
     if restarted:
         cluster.template(loud())
     async with Operator(cluster, api) as operator:
@@ -84,7 +68,7 @@ async def test_a_template_that_cannot_be_stored_holds_up_no_user(
 
 
 async def test_a_rollout_whose_new_content_cannot_be_stored_can_be_aborted(cluster: Cluster) -> None:
-    api = Full(cluster)
+    api = Denying(cluster, CONTROLLER_REVISIONS, "create", error=None)
     async with Operator(cluster, api) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
         await until(operator, cluster, "Soaking")
@@ -96,3 +80,24 @@ async def test_a_rollout_whose_new_content_cannot_be_stored_can_be_aborted(clust
         cluster.act("Abort", "lock")
         await asyncio.sleep(5)
         assert voices(cluster) == ["calm", "calm"]
+
+
+@pytest.mark.parametrize("error", [DENIED, BROKEN], ids=lambda error: str(error.status))
+async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
+    cluster: Cluster, error: errors.ApiError
+) -> None:
+    api = Denying(cluster, CONTROLLER_REVISIONS, "get", error=None)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        before = progress(cluster)["target"]
+        api.error = error
+        await asyncio.sleep(SEEN_SECONDS + 60)
+        cluster.template(loud())
+        cluster.template(groups())
+        cluster.policy("lock", LOCK, strategy=waves(soak="2h"))
+        await asyncio.sleep(60)
+        assert api.refused
+        assert progress(cluster)["target"] == before
+        assert voices(cluster) == ["bright", "calm"]
+        assert cluster.ready(CONFIG_TEMPLATES, "app")[1] != "WriteFailed"

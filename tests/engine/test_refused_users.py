@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from refusing import Denying
 from simulation import HOME, Cluster, Operator, settled
-from trimtab.engine.fence import Fence
 from trimtab.engine.groups import CONFLICT_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -17,38 +17,12 @@ from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     RENDERED_GROUPS,
     USER_PREFERENCES,
-    Resource,
 )
 from waving import LOCK, REST, groups, progress, until, voices, waves
 
 PER_USER = {"delivery": "PerUser"}
 QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: maps")
 BUSY = errors.UnavailableError(429, "TooManyRequests", "try later")
-
-
-class Refusing(Fence):
-    """Refuses to write, or to delete, one ConfigMap, while there is a reason to."""
-
-    def __init__(self, cluster: Cluster, name: str, error: errors.ApiError | None) -> None:
-        super().__init__(cluster.memory, lambda: True)
-        self.name, self.error, self.refused = name, error, 0
-
-    def _refuse(self, resource: Resource, name: str) -> None:
-        if self.error is not None and resource is CONFIG_MAPS and name == self.name:
-            self.refused += 1
-            raise self.error
-
-    async def apply(
-        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
-    ) -> Body:
-        self._refuse(resource, body["metadata"]["name"])
-        return await super().apply(resource, body, force=force, subresource=subresource)
-
-    async def delete(
-        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
-    ) -> None:
-        self._refuse(resource, name)
-        await super().delete(resource, namespace, name, uid=uid, version=version)
 
 
 def served(cluster: Cluster, user: str) -> Body | None:
@@ -90,7 +64,7 @@ async def test_a_user_whose_object_stays_refused_is_told_and_nobody_else_waits(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     await settled(cluster)
-    api = Refusing(cluster, "app-u-evil", error)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=error)
     async with Operator(cluster, api) as operator:
         cluster.preference("evil")
         cluster.preference("ann", {"session.minutes": 9})
@@ -117,7 +91,9 @@ async def test_a_user_whose_object_stays_refused_is_told_and_nobody_else_waits(
 
 async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(cluster: Cluster) -> None:
     await settled(cluster)
-    async with Operator(cluster, Refusing(cluster, "app-u-evil", QUOTA)) as operator:
+    async with Operator(
+        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=QUOTA)
+    ) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
         await until(operator, cluster, "Soaking")
         cluster.preference("evil")
@@ -132,7 +108,9 @@ async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(clus
 
 async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cluster) -> None:
     await settled(cluster)
-    async with Operator(cluster, Refusing(cluster, "app-u-ann", QUOTA)) as operator:
+    async with Operator(
+        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
+    ) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
         await until(operator, cluster, "Succeeded")
 
@@ -142,7 +120,7 @@ async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cl
 
 async def test_what_passes_is_tried_again_soon_and_the_group_waits_for_it(cluster: Cluster) -> None:
     await settled(cluster)
-    api = Refusing(cluster, "app-u-ann", BUSY)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=BUSY)
     async with Operator(cluster, api) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
         await asyncio.sleep(1)
@@ -160,7 +138,7 @@ async def test_what_passes_is_tried_again_soon_and_the_group_waits_for_it(cluste
 async def test_one_user_s_fault_that_does_not_pass_is_never_the_group_s(cluster: Cluster) -> None:
     await settled(cluster)
     said = set()
-    async with Operator(cluster, Refusing(cluster, "app-u-ann", BUSY)):
+    async with Operator(cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=BUSY)):
         cluster.preference("ann", {"session.minutes": 9})
         for _ in range(600):
             await asyncio.sleep(0.1)
@@ -171,7 +149,7 @@ async def test_one_user_s_fault_that_does_not_pass_is_never_the_group_s(cluster:
 
 async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluster) -> None:
     await settled(cluster)
-    api = Refusing(cluster, "app-u-ann", QUOTA)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
     async with Operator(cluster, api) as operator:
         cluster.remove(USER_PREFERENCES, "ann")
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
@@ -186,7 +164,7 @@ async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluste
 async def test_refused_objects_are_looked_at_again_together_and_seldom(cluster: Cluster) -> None:
     """However often their users, and others, edit meanwhile."""
     await settled(cluster)
-    api = Refusing(cluster, "app-u-ann", QUOTA)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
     async with Operator(cluster, api):
         for number in range(1, 40):
             cluster.preference("ann", {"session.minutes": number})
@@ -199,14 +177,6 @@ async def test_refused_objects_are_looked_at_again_together_and_seldom(cluster: 
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
 
 
-class RefusingAll(Refusing):
-    """Refuses to write any user's own object."""
-
-    def _refuse(self, resource: Resource, name: str) -> None:
-        if self.error is not None and resource is CONFIG_MAPS and "-u-" in name:
-            raise self.error
-
-
 @pytest.mark.parametrize(
     "error", [QUOTA, errors.UnavailableError(500, "InternalError", "failed calling webhook")]
 )
@@ -214,7 +184,7 @@ async def test_a_rollout_that_reaches_no_user_does_not_succeed(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     await settled(cluster)
-    api = RefusingAll(cluster, "", None)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "*-u-*", error=None)
     async with Operator(cluster, api) as operator:
         await operator.quiet()
         api.error = error
@@ -234,7 +204,9 @@ async def test_an_only_user_whose_own_object_is_refused_fails_no_rollout() -> No
     cluster.template(groups(users=PER_USER))
     cluster.preference("ann")
     await settled(cluster)
-    async with Operator(cluster, Refusing(cluster, "app-u-ann", QUOTA)) as operator:
+    async with Operator(
+        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
+    ) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
         await until(operator, cluster, "Succeeded")
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
@@ -245,7 +217,7 @@ async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: 
     cluster.template(groups())
     cluster.preference("evil")
     await settled(cluster)
-    api = Refusing(cluster, "app-u-evil", QUOTA)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=QUOTA)
     async with Operator(cluster, api) as operator:
         cluster.template(groups(users=PER_USER))
         await asyncio.sleep(60)

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
-from refusing import DENIED
+from refusing import Denying
 from simulation import Cluster, Operator, settled
-from trimtab.engine.fence import Fence
-from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 from waving import groups
 
 HELD = "app-u-ann"
-
-
-class Holding(Fence):
-    """Refuses to delete one ConfigMap, and to change it."""
-
-    holds = True
-
-    def _refuse(self, resource: Resource, name: str) -> None:
-        if self.holds and resource is CONFIG_MAPS and name == HELD:
-            raise DENIED
-
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        patch: Mapping[str, Any],
-        *,
-        subresource: str = "",
-    ) -> Body:
-        self._refuse(resource, name)
-        return await super().merge_patch(resource, namespace, name, patch, subresource=subresource)
-
-    async def delete(
-        self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
-    ) -> None:
-        self._refuse(resource, name)
-        await super().delete(resource, namespace, name, uid=uid, version=version)
 
 
 def outputs(cluster: Cluster) -> set[str]:
@@ -59,7 +27,7 @@ async def test_one_object_that_may_not_go_keeps_no_other(policy: str, whole: boo
     for user in ("ann", "bob", "cid"):
         cluster.preference(user)
     await settled(cluster)
-    api = Holding(cluster.memory, lambda: True)
+    api = Denying(cluster, CONFIG_MAPS, "patch delete", HELD)
     async with Operator(cluster, api) as operator:
         if whole:
             cluster.remove(CONFIG_TEMPLATES, "app")
@@ -73,7 +41,7 @@ async def test_one_object_that_may_not_go_keeps_no_other(policy: str, whole: boo
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
         assert HELD in cluster.message(RENDERED_GROUPS, "app-free")
 
-        api.holds = False
+        api.error = None
         await operator.quiet()
         assert outputs(cluster) == (set() if whole else {"app-paid"})
         assert cluster.find(RENDERED_GROUPS, "app-free") is None

@@ -6,38 +6,11 @@ import asyncio
 
 import pytest
 
-from refusing import BROKEN, DENIED
+from refusing import BROKEN, DENIED, Denying
 from simulation import Cluster, Operator, settled
-from trimtab.engine.fence import Fence
 from trimtab.kube import errors
-from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
+from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 from waving import LOCK, groups, progress, until, voices
-
-
-class Fixed(Fence):
-    """Refuses every write of one RenderedGroup."""
-
-    def __init__(self, cluster: Cluster, name: str, error: errors.ApiError | None = None) -> None:
-        super().__init__(cluster.memory, lambda: True)
-        self.name, self.error, self.refused = name, error, 0
-
-    def _refuse(self, resource: Resource, name: str) -> None:
-        if self.error is not None and resource is RENDERED_GROUPS and name == self.name:
-            self.refused += 1
-            raise self.error
-
-    async def apply(
-        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
-    ) -> Body:
-        self._refuse(resource, body["metadata"]["name"])
-        return await super().apply(resource, body, force=force, subresource=subresource)
-
-    async def replace_status(
-        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
-    ) -> Body:
-        self._refuse(resource, name)
-        return await super().replace_status(resource, namespace, name, status, version=version)
 
 
 @pytest.fixture
@@ -55,7 +28,7 @@ async def cluster() -> Cluster:
 async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
     cluster: Cluster, error: errors.ApiError, restarted: bool
 ) -> None:
-    api = Fixed(cluster, "app-free", error)
+    api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-free", error=error)
     if restarted:
         template = groups()
         template["keys"][0]["default"] = 0.9
@@ -87,7 +60,7 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
 
 
 async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -> None:
-    api = Fixed(cluster, "app-more", DENIED)
+    api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-more")
     async with Operator(cluster, api) as operator:
         template = groups()
         cluster.template({**template, "groups": [*template["groups"], {"name": "more"}]})

@@ -267,6 +267,10 @@ class Snapshots:
         except errors.NotFoundError:
             self._unlisted.discard(place)
             return False
+        except errors.ApiError:
+            if self._stood(place, content):
+                return True  # only this look has failed
+            raise
         why = "it is sealed again"
         try:
             self._vault().opened(place, content.part, body)
@@ -282,6 +286,16 @@ class Snapshots:
             await self.api.delete(CONTROLLER_REVISIONS, *place, uid=body["metadata"]["uid"])
         log.warning("a snapshot is replaced: %s", why, extra={"snapshot": str(place)})
         return False
+
+    def _stood(self, place: TemplateKey, content: Content) -> bool:
+        """Whether it was well when it was last looked at, and has not been replaced since."""
+        known, seen = self._known.get(place), self._seen.get(place)
+        return (
+            known is not None
+            and known.sealed == content.sealed
+            and seen is not None
+            and seen[0] == self._uid(place)
+        )
 
     async def _is_ours(self, place: TemplateKey, uid: str, template: str) -> bool:
         """Whether the object with the template's labels holds what its name says, and is of that template: labels alone

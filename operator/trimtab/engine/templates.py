@@ -248,7 +248,11 @@ class Templates:
         """Whether the rival has this name: who has rendered it keeps it, a namespace's own templates have it before
         others, else who was accepted, or comes first."""
         there = [self.world.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
-        owners = {group_of(o.labels).template_key for o in there if o and group_of(o.labels)}  # type: ignore[union-attr]
+        owners = {
+            group.template_key
+            for have in there
+            if have is not None and (group := group_of(have.labels)) and have in self.world.proved(group)
+        }
         if owners and owners <= {item.key, rival.key}:
             return item.key not in owners
         homes = item.metadata.namespace, rival.metadata.namespace

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from trimtab.core import naming
-from trimtab.core.plan import Ref
+from trimtab.core.plan import Observed, Ref
 from trimtab.engine.kept import Kept
 from trimtab.engine.listings import Listings
 from trimtab.engine.metrics import EVENTS
@@ -101,8 +101,8 @@ class World:
         self.admission = 0
         """Another one whenever what decides which preferences a group takes may have changed"""
         self.namespace_changed: Callable[[str], None] = lambda _name: None
-        self.proved: Callable[[GroupKey], object] = lambda _key: True
-        """Whether any of the objects with a group's labels is the group's own"""
+        self.proved: Callable[[GroupKey], Collection[Observed]] = lambda key: self.outputs.of(key).values()
+        """Those of the objects with a group's labels that are the group's own"""
 
     def dirty(self, key: GroupKey) -> Dirt:
         return self.dirt.setdefault(key, Dirt())

@@ -25,6 +25,10 @@ TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _SYNCED = b'"k8s.io/initial-events-end":"true"'
 LONGEST_LINE = 32 * 1024 * 1024
 RETRIES = 4
+FIRST_PAGE = 50
+"""Objects of a list's first chunk, whose size nobody knows yet"""
+PAGE_BYTES = 2 << 20
+"""What a chunk of a list should come to"""
 
 
 class _Status(msgspec.Struct):
@@ -167,11 +171,14 @@ class Client:
         selector: str = "",
         limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
-        """A consistent list in chunks. :raises GoneError: its ``continue`` token expired; start again."""
+        """A consistent list in chunks of at most ``limit`` objects, fewer where they are large: a chunk is decoded at once.
+
+        :raises GoneError: its ``continue`` token expired; start again.
+        """
         decoder = _decoder(Page[item])  # type: ignore[valid-type]
-        token = ""
+        token, size = "", min(limit, FIRST_PAGE)
         while True:
-            params = {"limit": str(limit)}
+            params = {"limit": str(size)}
             if selector:
                 params["labelSelector"] = selector
             if token:
@@ -179,6 +186,7 @@ class Client:
             content = await self.request("GET", resource.path(namespace), params=params)
             page: Page[T] = decode(decoder, content)
             yield page
+            size = max(1, min(limit, size * PAGE_BYTES // len(content)))
             token = page.metadata.continue_
             if not token:
                 return

@@ -171,7 +171,7 @@ class Client:
         selector: str = "",
         limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
-        """A consistent list in chunks of at most ``limit`` objects; large ones in fewer, as each chunk is decoded at once.
+        """A consistent list in chunks of at most ``limit`` objects, and of few where they are large.
 
         :raises GoneError: its ``continue`` token expired; start again.
         """

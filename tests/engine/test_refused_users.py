@@ -18,16 +18,16 @@ from trimtab.kube.resources import (
     RENDERED_GROUPS,
     USER_PREFERENCES,
 )
-from waving import LOCK, REST, groups, progress, until, voices, waves
+from waving import DARK, LOCK, REST, groups, progress, until, voices, waves
 
 PER_USER = {"delivery": "PerUser"}
 QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: maps")
 BUSY = errors.UnavailableError(429, "TooManyRequests", "try later")
 
 
-def served(cluster: Cluster, user: str) -> Body | None:
+def served(cluster: Cluster, user: str, namespace: str = HOME) -> Body | None:
     """A user's own document."""
-    body = cluster.find(CONFIG_MAPS, f"app-u-{user}")
+    body = cluster.find(CONFIG_MAPS, f"app-u-{user}", namespace)
     return json.loads(body["data"]["prefs.json"]) if body else None
 
 
@@ -35,8 +35,8 @@ def minutes(cluster: Cluster, user: str) -> int:
     return int((served(cluster, user) or {})["session"]["minutes"])
 
 
-def voice(cluster: Cluster, user: str) -> str:
-    return str((served(cluster, user) or {})["agent"]["voice"])
+def voice(cluster: Cluster, user: str, namespace: str = HOME) -> str:
+    return str((served(cluster, user, namespace) or {})["agent"]["voice"])
 
 
 @pytest.fixture
@@ -196,6 +196,32 @@ async def test_a_rollout_that_reaches_no_user_does_not_succeed(
         api.error = None
         await until(operator, cluster, "Succeeded")
         assert voice(cluster, "ann") == "bright"
+
+
+@pytest.mark.parametrize("others", [1, 3])
+async def test_one_tenant_with_most_users_fails_no_rollout(others: int) -> None:
+    """Whoever refuses their objects in their namespace, or whatever they write."""
+    cluster = Cluster(HOME, "mallory", "oscar")
+    template = groups(users=PER_USER)
+    template["groups"][0]["preferenceNamespaceSelector"] = {}
+    cluster.template(template)
+    for number in range(8):
+        cluster.preference(f"mallory-{number}", namespace="mallory")
+    for number in range(others):
+        cluster.preference(f"other-{number}", namespace="oscar" if number == 1 else HOME)
+    await settled(cluster)
+    api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-mallory-*", error=QUOTA)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1s"))
+        await until(operator, cluster, "Succeeded")
+        assert voice(cluster, "other-0") == "bright"
+        assert voice(cluster, "mallory-0", "mallory") == "calm"
+        assert cluster.ready(USER_PREFERENCES, "mallory-0", "mallory") == ("False", "WriteFailed")
+
+        api.names = "app-u-*"
+        cluster.policy("lock", DARK, strategy=waves(soak="1s"))
+        await asyncio.sleep(300)
+        assert progress(cluster)["phase"] == "Progressing"
 
 
 async def test_an_only_user_whose_own_object_is_refused_fails_no_rollout() -> None:

@@ -28,6 +28,7 @@ from trimtab.engine.placement import Placement
 from trimtab.engine.pointers import Pointers
 from trimtab.engine.preference_status import accept, forget_sensitive
 from trimtab.engine.preferences import GroupKey, Preference, TemplateKey
+from trimtab.engine.reach import common_failure
 from trimtab.engine.refusals import NEVER
 from trimtab.engine.removal import Removal
 from trimtab.engine.slices import Slices, Turn
@@ -305,7 +306,7 @@ class Groups:
             return Verdict(FALSE, reasons.WRITE_FAILED, state.unmoved)
         if state.failing:
             return self._failing(state)
-        failure = _common(state) if not state.back else None
+        failure = common_failure(self.world, state) if not state.back else None
         if failure is not None:
             return Verdict(FALSE, failure.reason, failure.message)
         if more:  # more passes follow; the pointer's move has said that it is under way
@@ -550,25 +551,6 @@ def _waits(state: GroupState, user: str) -> Failure | None:
         waiting = state.failed.get(ref)
         if waiting is not None and user in waiting.users:
             return waiting.failure
-    return None
-
-
-def _common(state: GroupState) -> Failure | None:
-    """By what most users' entries cannot be written: then it is no user's own matter, and a rollout that went on would
-    have reached nobody. Who has no entry at all yet is not among those it reaches. An only user counts where their
-    shard is refused whatever it holds: else it is their content, which must not hold up other groups' rollouts."""
-    refused = state.refusals.users().keys() - {GROUP}
-    if not refused:
-        return None
-    first = min(refused)
-    lacking: set[str] = set().union(*state.lacking.values())
-    somewhere: set[str] = set().union(*state.surplus.values())
-    new = refused & (lacking - somewhere)
-    if len(refused) == 1:
-        sole = state.user_count == 1 and first not in state.own and not new
-        return state.refusals.of(first) if sole and state.refusals.of_whole(first) else None
-    if 2 * (len(refused) - len(new)) > state.user_count - len(new) or len(refused) >= state.user_count:
-        return state.refusals.of(first)
     return None
 
 

@@ -556,3 +556,15 @@ async def test_an_upgrade_that_is_cut_short_is_continued(cluster: Cluster) -> No
     assert all(mark_of(b) for b in cluster.outputs())
     for name in ("ann", "bob"):
         assert cluster.ready(USER_PREFERENCES, name) == ("True", "Accepted")
+
+
+async def test_an_entry_of_nobody_s_that_came_while_no_operator_ran_goes(cluster: Cluster) -> None:
+    cluster.template()
+    cluster.preference("ann")
+    await settled(cluster)
+    shard = cluster.find(CONFIG_MAPS, "app-free-users-0")
+    assert shard is not None
+    added = {"README": "hello", ".x": "", "bob.prefs.json": "{}"}
+    cluster.memory.put(CONFIG_MAPS, {**shard, "data": {**shard["data"], **added}})
+    await settled(cluster)
+    assert (cluster.find(CONFIG_MAPS, "app-free-users-0") or {})["data"] == shard["data"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from refusing import REFUSALS
 from simulation import Cluster, Operator, settled
 from trimtab.engine.previews import Previews
 from trimtab.kube import errors
@@ -25,6 +26,7 @@ from waving import (
     REST,
     Port,
     groups,
+    happened,
     hearing,
     loud,
     pointer,
@@ -96,6 +98,29 @@ async def test_a_rollout_whose_status_is_refused_stops_no_other() -> None:
         cluster.act("Resume", "lock")
         await until(operator, cluster, "Succeeded")
         assert voices(cluster) == ["bright", "bright"]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
+async def test_an_answer_that_is_refused_keeps_no_other_one_and_no_event(error: errors.ApiError) -> None:
+    class Deaf(Port):
+        async def replace_status(self, resource: Resource, *args: Any, **options: Any) -> Body:
+            if resource is ROLLOUT_ACTIONS and args[1] == refused:
+                raise error
+            return await self.memory.replace_status(resource, *args, **options)
+
+    cluster = Cluster()
+    cluster.template(groups())
+    await settled(cluster)
+    async with Operator(cluster, Deaf(cluster.memory)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="10m"))
+        await until(operator, cluster, "Soaking")
+        refused = cluster.act("Retry", "lock")
+        answered = cluster.act("Pause", "lock")
+        await asyncio.sleep(5)
+        assert progress(cluster)["phase"] == "Paused"
+        assert cluster.ready(ROLLOUT_ACTIONS, refused) == ("", "")
+        assert cluster.ready(ROLLOUT_ACTIONS, answered) == ("True", "Accepted")
+        assert happened(cluster)[-1] == "RolloutPaused"
 
 
 async def test_nobody_else_starts_in_groups_of_a_start_whose_answer_was_lost() -> None:

@@ -425,3 +425,24 @@ async def test_an_api_server_that_is_down_delays_and_changes_nothing_else() -> N
 
         assert case.generations() == [2] * 20
         assert case.controllers.most <= AT_ONCE
+
+
+async def test_nothing_is_stamped_any_more_once_a_restart_has_failed() -> None:
+    """What comes late would put the mark of an old revision over that of the one which follows."""
+    memory = Memory()
+    memory.put(NAMESPACES, {"metadata": {"name": HOME}})
+    memory.put(WORKLOADS["StatefulSet"], workload(WorkloadKey("StatefulSet", HOME, "web")))
+
+    class Slow(Fence):
+        async def get(self, resource: Any, namespace: str | None, name: str) -> Body:
+            if resource.kind == "Deployment":
+                raise errors.UnavailableError(503, "ServiceUnavailable", "not now")
+            await asyncio.sleep(1)
+            return await super().get(resource, namespace, name)
+
+    workloads = Workloads(Slow(memory, lambda: True), partial(restart_digest, KEYS))
+    with pytest.raises(errors.UnavailableError):
+        await workloads.restart(view(kinds=("Deployment", "StatefulSet")), HOME, GroupKey(HOME, "app", "web"))
+    writes = len(memory.writes)
+    await asyncio.sleep(10)
+    assert len(memory.writes) == writes

@@ -19,6 +19,7 @@ RollbackFailed            False     T, P       some group cannot return to what 
 Rejected                  False     T, P       not valid; the last good one is still served
 Refused                   False     A          the action was not taken
 Invalid                   False     U          the values are not valid; what was accepted last stays in force
+NotJudged                 False     U          the operator failed on it; what was accepted last stays in force
 NotSupported              False     T, U, P    a field is set that this version names and does not build yet
 TemplateNotFound          False     U, P       no template by that name
 TemplateNotServed         False     U, P       the template has never been valid, so nothing is served
@@ -58,6 +59,7 @@ ROLLBACK_FAILED = "RollbackFailed"
 REFUSED = "Refused"
 REJECTED = "Rejected"
 INVALID = "Invalid"
+NOT_JUDGED = "NotJudged"
 NOT_SUPPORTED = "NotSupported"
 TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_NOT_SERVED = "TemplateNotServed"

@@ -81,39 +81,49 @@ class Answers:
         return True
 
     async def tell(self, answers: Iterable[Answer]) -> None:
-        """Tell whoever asked what became of it."""
+        """Tell whoever asked what became of it. Whom it cannot be told is no reason to tell nobody.
+
+        :raises trimtab.kube.errors.ApiError: somebody could not be told, and may be later.
+        """
         by_uid = {action.item.metadata.uid: action.item for action in self.world.open_actions.values()}
+        failures: list[errors.ApiError] = []
         for answer in answers:
             item = by_uid.get(answer.uid)
             if item is None:
                 continue
-            verdict = (
-                Verdict(TRUE, reasons.ACCEPTED, answer.message)
-                if answer.accepted
-                else refused(reasons.REFUSED, answer.message)
-            )
-            generation = item.metadata.generation
-            status = {
-                **item.status,
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), ()),
-            }
             try:
-                body = await self.api.replace_status(
-                    ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
-                )
+                await self._tell(item, answer)
             except errors.NotFoundError:
                 self.world.actions.drop(item)
-                continue
-            except errors.InvalidError as error:  # one that cannot be told is no reason to tell nobody
-                log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
-                continue
-            except errors.ConflictError:
-                self.world.actions.put(
-                    msgspec.convert(await self.api.get(ROLLOUT_ACTIONS, *item.key), AnyObject)
-                )
-                raise
-            self.world.actions.put(msgspec.convert(body, AnyObject))
+            except errors.ApiError as error:
+                if errors.lasts(error) or isinstance(error, errors.InvalidError):
+                    log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
+                else:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _tell(self, item: AnyObject, answer: Answer) -> None:
+        verdict = (
+            Verdict(TRUE, reasons.ACCEPTED, answer.message)
+            if answer.accepted
+            else refused(reasons.REFUSED, answer.message)
+        )
+        generation = item.metadata.generation
+        status = {
+            **item.status,
+            "observedGeneration": generation,
+            "conditions": conditions(verdict, generation, self.now(), ()),
+        }
+        try:
+            body = await self.api.replace_status(
+                ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
+            )
+        except errors.ConflictError:
+            now = await self.api.get(ROLLOUT_ACTIONS, *item.key)
+            self.world.actions.put(msgspec.convert(now, AnyObject))
+            raise
+        self.world.actions.put(msgspec.convert(body, AnyObject))
 
 
 def _about(action: AnyObject, source: Source) -> bool:

@@ -9,13 +9,13 @@ halves (decision 021). Their owners keep their last good entries there and are t
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.core import reasons
 from trimtab.core.entries import GROUP, Data, Owner, arriving, changed, composed, in_shard, leaving, of_user
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, differs, plan
+from trimtab.engine.faults import all_of
 from trimtab.engine.group_state import GroupState, Waiting
 from trimtab.engine.metrics import WRITE_FAILURES
 from trimtab.engine.refusals import is_due
@@ -119,8 +119,8 @@ class Delivery:
                 first.append((parcel, movers))
             if movers or not adds:
                 second.append(parcel)
-        await _all(self._deliver(parcel, movers) for parcel, movers in first)
-        await _all(self._deliver(parcel, ()) for parcel in second)
+        await all_of(self._deliver(parcel, movers) for parcel, movers in first)
+        await all_of(self._deliver(parcel, ()) for parcel in second)
         for ref, user in self._unmade:
             self.state.take_back(user, ref)
         self._look_again(lacked)
@@ -353,10 +353,3 @@ class Delivery:
     def _lacks(self, user: str, beside: Ref) -> bool:
         """Whether the user, or the group, lacks an entry in another object."""
         return self.state.lacks[user] > (user in self.state.lacking.get(beside, ()))
-
-
-async def _all(works: Iterable[Awaitable[None]]) -> None:
-    """All at once, and all to their ends, also where one fails by what is not the API server's answer."""
-    for result in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

@@ -21,6 +21,7 @@ from trimtab.engine.backoff import Backoff
 from trimtab.engine.cases import Cases
 from trimtab.engine.drafts import Drafts
 from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.faults import fault
 from trimtab.engine.fence import Fence
 from trimtab.engine.groups import Groups
 from trimtab.engine.health import HealthWatch
@@ -322,7 +323,7 @@ class Engine:
                 self._later(work, error)  # type: ignore[arg-type]
             except Exception as error:
                 result = "failed"
-                log.exception("a pass failed", extra={"key": str(work.key)})  # type: ignore[attr-defined]
+                log.error("a pass failed: %s", fault(error), extra={"key": str(work.key)})  # type: ignore[attr-defined]
                 self._later(work, error)  # type: ignore[arg-type]
             finally:
                 queue.done(work)
@@ -333,7 +334,9 @@ class Engine:
         """Nothing was decided: whatever was dirty still is, or is looked at whole."""
         count, delay = self._backoff.failed(work, error)
         if count > 2:
-            log.warning("trying again in %.1fs: %s", delay, error, extra={"key": str(work.key)})
+            known = isinstance(error, (errors.ApiError, errors.NotLeaderError))
+            said = str(error) if known else type(error).__name__
+            log.warning("trying again in %.1fs: %s", delay, said, extra={"key": str(work.key)})
         if isinstance(work.key, GroupKey):
             self.world.dirty(work.key).everything = True
         self.world.queue.add_after(work, work.key.namespace, delay)

@@ -202,8 +202,10 @@ class GroupState:
     def _adopt_shards(self, held: Mapping[int, Mapping[str, Observed]]) -> Iterator[None]:
         sizes: dict[int, list[tuple[str, int]]] = {}
         for number, kinds in held.items():
+            # an entry without a dot is nobody's, so that nobody's going would take it away
             config, secret = (
-                dict(kinds[kind].data) if kind in kinds else {} for kind in (CONFIG_MAP, SECRET)
+                {n: t for n, t in kinds[kind].data.items() if "." in n} if kind in kinds else {}
+                for kind in (CONFIG_MAP, SECRET)
             )
             self.content[number] = Entries(config, secret)
             sizes[number] = list(_sizes(self.content[number]).items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from trimtab.engine.assignments import UNDECIDED, Assignment, Assignments, Unrea
 from trimtab.engine.backoff import PASSING_SECONDS, doubled
 from trimtab.engine.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
 from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.faults import fault
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.listings import told
 from trimtab.engine.membership import barred_from, bars, holder, membership, offered
@@ -40,6 +42,8 @@ from trimtab.engine.world import Dirt, Work, World
 from trimtab.engine.writer import Failure, Writer
 from trimtab.kube import errors
 from trimtab.kube.port import Api
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
@@ -241,11 +245,16 @@ class Groups:
         judged = []
         sensitive = state.view.schema.sensitive
         for preference in mine:
-            forget_sensitive(preference, sensitive)
             rendered = state.has(user)
-            view = state.view_of(user)
-            judging = users.judge(view, preference, holds or preference, rules, rendered=rendered)
-            outcome = await turn.run(judging)
+            try:
+                forget_sensitive(preference, sensitive)
+                view = state.view_of(user)
+                judging = users.judge(view, preference, holds or preference, rules, rendered=rendered)
+                outcome = await turn.run(judging)
+            except Exception as error:  # it must not keep others from being judged
+                named = {"preference": "/".join(preference.key), "group": str(key)}
+                log.error("a preference could not be judged: %s", fault(error), extra=named)
+                outcome = users.unjudged(preference, type(error).__name__)
             if preference is holds:
                 state.set_user(preference, outcome)
             judged.append((preference, outcome))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,11 +13,14 @@ from trimtab.api.rollout_status import Content, KeyChange, Preview
 from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView, Resolution, trace
 from trimtab.engine.assignments import Assignment, Assignments
+from trimtab.engine.faults import fault
 from trimtab.engine.preferences import GroupKey, Preference
 from trimtab.engine.slices import Slices
 from trimtab.engine.sources import Source
 from trimtab.engine.users import in_force
 from trimtab.engine.world import World
+
+log = logging.getLogger(__name__)
 
 SAMPLES, PER_GROUP, KEYS, RESTARTS = 20, 4, 50, 50
 REDACTED = "(sensitive)"
@@ -139,8 +143,18 @@ class Previews:
         members = self.world.preferences.members(key).values()
         for preference in sorted(members, key=lambda p: (p.user, p.key)):  # every leader shows the same
             tally.count("users")
-            mine = pair.only(_resolved(old, preference) if old else NOTHING)
-            then = pair.only(_resolved(new, preference) if new else NOTHING)
+            try:
+                mine = pair.only(_resolved(old, preference) if old else NOTHING)
+                then = pair.only(_resolved(new, preference) if new else NOTHING)
+            except (
+                Exception
+            ) as error:  # who cannot be judged keeps what they have, and nobody from rolling out
+                log.error(
+                    "a preference could not be judged: %s",
+                    fault(error),
+                    extra={"preference": "/".join(preference.key)},
+                )
+                continue
             if _affected(mine, then):
                 tally.count("clamped_users")
             if mine.values != then.values or (pair.veiled and pair.changed(mine.values, then.values)):

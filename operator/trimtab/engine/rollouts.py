@@ -18,6 +18,7 @@ from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
 from trimtab.engine.drafts import Drafts
+from trimtab.engine.faults import fault
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.progress_writer import ProgressWriter, numbered
@@ -78,24 +79,24 @@ class Rollouts:
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
         wake: list[float] = []
-        failures: list[Exception] = []
+        failures, untold = list[Exception](), list[Exception]()
         for uid in [source.uid for source in self.sources.of(key)]:
             with _apart(failures):
-                wake += await self._advance(key, uid)
+                wake += await self._advance(key, uid, untold)
         if not failures and key not in self.looked:
             self.looked.add(key)
             self.world.enqueue_template(key)
         with _apart(failures):
             await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
-        with _apart(failures):
+        with _apart(untold):
             await self.answers.refuse_strays(key)
         self._tidy()
         if wake:
             delay = max(0.0, min(wake) - self.clock())
             self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
-        if failures:
-            raise failures[0]
+        for failure in [*failures, *untold]:
+            raise failure
 
     def _tidy(self) -> None:
         """Keep nothing of rollouts that are gone."""
@@ -117,8 +118,8 @@ class Rollouts:
         for group in self.world.groups_of(key):
             self.world.enqueue_group(group)
 
-    async def _advance(self, key: TemplateKey, uid: str) -> list[float]:
-        """One rollout's turn; when it wants to be looked at again."""
+    async def _advance(self, key: TemplateKey, uid: str, untold: list[Exception]) -> list[float]:
+        """One rollout's turn; when it wants to be looked at again. ``untold`` takes why people cannot be told of it."""
         source = next((source for source in self.sources.of(key) if source.uid == uid), None)
         if source is None:
             return []
@@ -138,8 +139,10 @@ class Rollouts:
         self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
         self.watching.follow(key, source, case, measure=made.measure)
-        await self.answers.tell(made.answers)
-        await self.audit.tell(source, source.progress.transitions, self.clock())
+        with _apart(untold):
+            await self.answers.tell(made.answers)
+        with _apart(untold):
+            await self.audit.tell(source, source.progress.transitions, self.clock())
         again = self.clock() + case.again if case.again is not None else None
         return [at for at in (made.wake_at, delayed, again) if at is not None]
 
@@ -233,5 +236,5 @@ def _apart(failures: list[Exception]) -> Iterator[None]:
         raise
     except Exception as error:
         if failures:
-            log.warning("and another part of the pass failed: %s", error)
+            log.warning("and another part of the pass failed: %s", fault(error))
         failures.append(error)

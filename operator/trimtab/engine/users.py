@@ -197,6 +197,14 @@ def _kept(preference: Preference, problem: str) -> str:
     return f"{problem} ({kept})"[:2048]
 
 
+def unjudged(preference: Preference, error: str) -> Outcome:
+    """Where the operator itself fails on a preference: whatever the user has is kept."""
+    problem = (
+        f"the operator failed to judge it ({error}; its log says where). Change the values, and report this"
+    )
+    return Outcome(refused(reasons.NOT_JUDGED, _kept(preference, problem)), None)
+
+
 def unwritten(preference: Preference, problem: str, *, has: bool) -> str:
     """Why the user's files were not written, what the user has meanwhile, and what to do. ``has``: files are there."""
     accepted = preference.accepted

@@ -27,6 +27,7 @@ from trimtab.core.resolve import GroupView
 from trimtab.core.turns import AT_ONCE, Claim, Turn, admits, next_of
 from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.faults import all_of
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.metrics import WRITES
 from trimtab.engine.preferences import GroupKey
@@ -132,7 +133,7 @@ class Workloads:
             marks = self.marks_of(view, keys)
             shared = view.schema.shared
             asks = [_Ask(key, marks[key], claim, group, key in shared) for key in keys]
-            outcomes = await asyncio.gather(*(self._stamp(ask) for ask in asks))
+            outcomes = await all_of(self._stamp(ask) for ask in asks)
         finally:
             self._call_next()
         if None in outcomes:

@@ -18,6 +18,7 @@ import msgspec
 from trimtab.core import naming, reasons
 from trimtab.core.origin import asks_for_adoption, is_ours
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, differs
+from trimtab.engine.faults import all_of
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
 from trimtab.engine.preferences import TemplateKey
@@ -196,7 +197,7 @@ class Writer:
                 found[ref] = have
 
         found: dict[Ref, Observed] = {}
-        await asyncio.gather(*(look(ref) for ref in recorded))
+        await all_of(look(ref) for ref in recorded)
         return found
 
     async def _refresh(self, write: Write, refused: errors.ConflictError) -> Failure:

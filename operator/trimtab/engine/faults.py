@@ -1,0 +1,30 @@
+"""What fails among others: the rest goes on, and the log says no more of it than it may."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from trimtab.kube.errors import ApiError
+
+T = TypeVar("T")
+
+
+async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+    """All at once, and all to their ends, also where one fails: nothing of them is under way afterwards."""
+    made = []
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        made.append(result)
+    return made
+
+
+def fault(error: BaseException) -> str:
+    """What it is and where it was raised, without its own words, which may quote a value that is sensitive; of the API
+    server's refusals what they say."""
+    if isinstance(error, ApiError):
+        return str(error)
+    return f"{type(error).__qualname__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()

@@ -101,6 +101,7 @@ class Rollouts:
     def _tidy(self) -> None:
         """Keep nothing of rollouts that are gone."""
         present = self.sources.present()
+        self.sources.keep(present)
         self.audit.forget(present)
         self.cases.forget()
         self.drafts.keep(present)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -112,8 +112,6 @@ class Sources:
             self._as_of, self._by_template = self.world.rollouts.changes, {}
             for item in sorted(self.world.rollouts, key=lambda item: item.metadata.name):
                 self._by_template.setdefault(template_of(item), []).append(self._source(POLICY, item))
-            present = self.present()
-            self._known = {uid: known for uid, known in self._known.items() if uid in present}
         return self._by_template.get(key, [])
 
     def contents(self, namespace: str) -> Iterator[Content]:
@@ -137,6 +135,10 @@ class Sources:
     def present(self) -> set[str]:
         """The uids of everything that may roll out."""
         return {item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store}
+
+    def keep(self, present: Container[str]) -> None:
+        """Forget all but these."""
+        self._known = {uid: known for uid, known in self._known.items() if uid in present}
 
     def store(self, kind: str) -> Objects[AnyObject]:
         """Where the objects of that kind are."""

@@ -110,6 +110,8 @@ class TemplatePass:
         if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
             self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         self._tidy(key, gone=gone)
+        if forsaken and not self.sources.of(key):
+            self.looked.discard(key)
 
     async def _unserved(self, key: TemplateKey) -> set[GroupKey]:
         """Of a template that is refused: the groups of what is stable, which may not have been made when it still was
@@ -123,6 +125,7 @@ class TemplatePass:
         """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
         if gone:
             self.templates.forget(key)
+            self.verdicts.drift.pop(key, None)
         if self._tidied.get(key) != self.world.snapshots.changes:
             needed = self._needed(key)
             self.policies.forget(key, needed)

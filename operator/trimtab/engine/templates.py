@@ -123,6 +123,9 @@ class Templates:
         known = self.judged.get(key)
         if known is not None and await self._is_present(key, known):
             return known
+        if key not in self._turns and self.world.templates.get(key) is None:
+            self.judged.pop(key, None)
+            return None
         async with self._turns.setdefault(key, asyncio.Lock()):  # all of its passes may ask at once
             known = self.judged.get(key)
             if known is not None and await self._is_present(key, known):

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from refusing import BROKEN, DENIED, QUOTA, Denying
-from simulation import Cluster, Operator, settled
-from trimtab.engine.snapshots import SEEN_SECONDS
+from simulation import Cluster, Operator, settled, spec
+from trimtab.engine.snapshots import FRESH_SECONDS, SEEN_SECONDS
 from trimtab.kube import errors
+from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     CONTROLLER_REVISIONS,
@@ -101,3 +102,41 @@ async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
         assert progress(cluster)["target"] == before
         assert voices(cluster) == ["bright", "calm"]
         assert cluster.ready(CONFIG_TEMPLATES, "app")[1] != "WriteFailed"
+
+
+def content(voice: str) -> Body:
+    keys = [*spec()["keys"][:2], {"name": "agent.voice", "type": "String", "default": voice}]
+    return groups(keys=keys, revisionHistoryLimit=2)
+
+
+def snapshots(cluster: Cluster) -> set[str]:
+    return {body["metadata"]["name"] for body in cluster.memory.objects(CONTROLLER_REVISIONS)}
+
+
+@pytest.mark.parametrize("error", [DENIED, BROKEN], ids=lambda error: str(error.status))
+async def test_a_snapshot_that_may_not_be_deleted_keeps_no_other_one(
+    cluster: Cluster, error: errors.ApiError
+) -> None:
+    (kept,) = snapshots(cluster)
+    api = Denying(cluster, CONTROLLER_REVISIONS, "delete", kept, error=error)
+    async with Operator(cluster, api) as operator:
+        for number in range(6):
+            cluster.template(content(f"voice {number}"))
+            await asyncio.sleep(FRESH_SECONDS + 60)
+        assert api.refused
+        assert len(snapshots(cluster) - {kept}) <= 3
+        api.error = None
+        await operator.quiet()
+        assert kept not in snapshots(cluster)
+
+
+async def test_a_policy_whose_status_is_refused_has_its_content_stored_once(cluster: Cluster) -> None:
+    api = Denying(cluster, POLICY_ROLLOUTS, "status")
+    async with Operator(cluster, api) as operator:
+        before = len(cluster.memory.writes)
+        cluster.policy("lock", LOCK)
+        await asyncio.sleep(600)
+        assert [write.verb for write in cluster.memory.writes[before:]] == ["create"]
+        api.error = None
+        await operator.quiet()
+        assert voices(cluster) == ["bright", "bright"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refusing import REFUSALS
+from refusing import REFUSALS, Denying
 from simulation import Cluster, Operator, settled
 from trimtab.engine.previews import Previews
 from trimtab.kube import errors
@@ -121,6 +121,22 @@ async def test_an_answer_that_is_refused_keeps_no_other_one_and_no_event(error: 
         assert cluster.ready(ROLLOUT_ACTIONS, refused) == ("", "")
         assert cluster.ready(ROLLOUT_ACTIONS, answered) == ("True", "Accepted")
         assert happened(cluster)[-1] == "RolloutPaused"
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
+async def test_an_answer_that_was_refused_is_given_once_it_can_be(error: errors.ApiError) -> None:
+    cluster = Cluster()
+    cluster.template(groups())
+    cluster.policy("lock", LOCK)
+    await settled(cluster)
+    api = Denying(cluster, ROLLOUT_ACTIONS, "status", error=error)
+    async with Operator(cluster, api):
+        asked = [cluster.act("Pause", "lock"), cluster.act("Pause", "nobody")]
+        await asyncio.sleep(600)
+        assert api.refused < 500
+        api.error = None
+        await asyncio.sleep(2 * REST)
+        assert [cluster.ready(ROLLOUT_ACTIONS, name)[0] for name in asked] == ["False", "False"]
 
 
 async def test_nobody_else_starts_in_groups_of_a_start_whose_answer_was_lost() -> None:

@@ -98,8 +98,7 @@ class Answers:
             except errors.ApiError as error:
                 if errors.lasts(error) or isinstance(error, errors.InvalidError):
                     log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
-                else:
-                    failures.append(error)
+                failures.append(error)
         if failures:
             raise failures[0]
 

@@ -247,6 +247,7 @@ class Cases:
         order = {name: number for number, name in enumerate(schema.groups)}
         scope = dict(sorted(scope.items(), key=lambda item: order.get(item[0], len(order))))
         strategy = await self._strategy(source, spec.strategy, scope, schema)
+        self.sources.asked[source.uid] = target
         await self.policies.keep(source.item, schema)
         template = (
             judgement.accepted.snapshot if judgement.accepted else self._served(key, self.pointers.current)

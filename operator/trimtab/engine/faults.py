@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import traceback
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import TypeVar
 
-from trimtab.kube.errors import ApiError
+from trimtab.kube.errors import ApiError, NotLeaderError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -20,6 +24,19 @@ async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
             raise result
         made.append(result)
     return made
+
+
+@contextlib.contextmanager
+def apart(failures: list[Exception]) -> Iterator[None]:
+    """What fails in it stops nothing else of the pass, which raises the first of ``failures`` in the end."""
+    try:
+        yield
+    except NotLeaderError:
+        raise
+    except Exception as error:
+        if failures:
+            log.warning("and another part of the pass failed: %s", fault(error))
+        failures.append(error)
 
 
 def fault(error: BaseException) -> str:

@@ -7,9 +7,7 @@ same group.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.api.rollout_status import Content
@@ -18,7 +16,7 @@ from trimtab.engine.answers import Answers
 from trimtab.engine.audit import Audit
 from trimtab.engine.cases import Case, Cases
 from trimtab.engine.drafts import Drafts
-from trimtab.engine.faults import fault
+from trimtab.engine.faults import apart
 from trimtab.engine.group_state import GroupState
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.progress_writer import ProgressWriter, numbered
@@ -26,9 +24,6 @@ from trimtab.engine.sightings import Sightings
 from trimtab.engine.sources import FIELDS, TEMPLATE, Source, Sources
 from trimtab.engine.watching import Watching
 from trimtab.engine.world import Work, World
-from trimtab.kube.errors import NotLeaderError
-
-log = logging.getLogger(__name__)
 
 WARM_SECONDS = 30.0
 """How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
@@ -81,15 +76,15 @@ class Rollouts:
         wake: list[float] = []
         failures, untold = list[Exception](), list[Exception]()
         for uid in [source.uid for source in self.sources.of(key)]:
-            with _apart(failures):
+            with apart(failures):
                 wake += await self._advance(key, uid, untold)
         if not failures and key not in self.looked:
             self.looked.add(key)
             self.world.enqueue_template(key)
-        with _apart(failures):
+        with apart(failures):
             await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
-        with _apart(untold):
+        with apart(untold):
             await self.answers.refuse_strays(key)
         self._tidy()
         if wake:
@@ -140,9 +135,9 @@ class Rollouts:
         self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
         self.watching.follow(key, source, case, measure=made.measure)
-        with _apart(untold):
+        with apart(untold):
             await self.answers.tell(made.answers)
-        with _apart(untold):
+        with apart(untold):
             await self.audit.tell(source, source.progress.transitions, self.clock())
         again = self.clock() + case.again if case.again is not None else None
         return [at for at in (made.wake_at, delayed, again) if at is not None]
@@ -226,16 +221,3 @@ class Rollouts:
             intent = source.wanted.get(name)
             if intent is None or (before.hold and not intent.hold):
                 self.watching.workloads.stamps.forgive(GroupKey(*key, name))
-
-
-@contextlib.contextmanager
-def _apart(failures: list[Exception]) -> Iterator[None]:
-    """What fails in it stops nothing else of the pass."""
-    try:
-        yield
-    except NotLeaderError:
-        raise
-    except Exception as error:
-        if failures:
-            log.warning("and another part of the pass failed: %s", fault(error))
-        failures.append(error)

@@ -20,6 +20,7 @@ from trimtab.core import naming
 from trimtab.core.snapshot import Part, Spec, Taken
 from trimtab.crypto import Keys, UnreadableError
 from trimtab.engine.backoff import LASTING_SECONDS, doubled
+from trimtab.engine.faults import apart
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
 from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.vault import Content, NotStoredError, TooLargeError, Vault
@@ -148,18 +149,22 @@ class Snapshots:
     async def restore(self, key: TemplateKey, needed: Container[str]) -> None:
         """Write back what is needed of a template and was deleted or replaced, as far as its content is known here.
 
-        :raises trimtab.kube.errors.ApiError: it could not be stored.
+        :raises trimtab.kube.errors.ApiError: one could not be stored; all others were.
         """
+        failures: list[Exception] = []
         for place, content in list(self._known.items()):
             if (place.namespace, content.owner) != key or place.name not in needed or place in self._leaving:
                 continue
             uid, _ = self._seen.get(place, ("", 0.0))
             if place in self._unlisted or self._uid(place) == uid:
                 continue
-            try:
-                await self._ensure(place, content)
-            except TooLargeError as error:
-                log.error("a snapshot cannot be written back: %s", error, extra={"snapshot": str(place)})
+            with apart(failures):
+                try:
+                    await self._ensure(place, content)
+                except TooLargeError as error:
+                    log.error("a snapshot cannot be written back: %s", error, extra={"snapshot": str(place)})
+        if failures:
+            raise failures[0]
 
     async def read(self, place: TemplateKey, part: Part) -> Spec | None:
         """The content, or None if it is gone, unreadable, or not what its name says (which is logged).
@@ -203,8 +208,9 @@ class Snapshots:
         just be about to point there, if the template is not ``gone``. Only what holds what its name says is deleted.
         Whether all of it is done.
 
-        :raises trimtab.kube.errors.ApiError: one could not be looked at or deleted.
+        :raises trimtab.kube.errors.ApiError: one could not be looked at or deleted; all others were.
         """
+        failures: list[Exception] = []
         done, kept = True, needed()
         self._forget(key, kept)
         for stored in list(self.world.snapshots):
@@ -219,13 +225,16 @@ class Snapshots:
                 continue
             self._leaving.add(place)
             try:
-                ours = await self._is_ours(place, stored.metadata.uid, key.name)
-                if ours and not self._in_use[place.name] and place.name not in needed():
-                    with contextlib.suppress(errors.NotFoundError):
-                        await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
-                    self.world.snapshots.drop(stored)
+                with apart(failures):
+                    ours = await self._is_ours(place, stored.metadata.uid, key.name)
+                    if ours and not self._in_use[place.name] and place.name not in needed():
+                        with contextlib.suppress(errors.NotFoundError):
+                            await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
+                        self.world.snapshots.drop(stored)
             finally:
                 self._leaving.discard(place)
+        if failures:
+            raise failures[0]
         return done
 
     # One snapshot.

@@ -103,6 +103,8 @@ class Sources:
     world: World
     _known: dict[str, tuple[str, Source]] = field(default_factory=dict)
     """uid -> (resourceVersion, source)"""
+    asked: dict[str, Content] = field(default_factory=dict)
+    """uid -> what a policy has last asked to be stored: it may be long until its status can name it"""
     _by_template: dict[TemplateKey, list[Source]] = field(default_factory=dict)
     _as_of: int = -1
 
@@ -119,6 +121,8 @@ class Sources:
         for item in self.world.rollouts:
             if item.metadata.namespace == namespace:
                 yield from self._source(POLICY, item).contents()
+                if item.metadata.uid in self.asked:
+                    yield self.asked[item.metadata.uid]
 
     def template(self, key: TemplateKey) -> Source | None:
         """The template itself, if its changes roll out by a strategy."""
@@ -139,6 +143,7 @@ class Sources:
     def keep(self, present: Container[str]) -> None:
         """Forget all but these."""
         self._known = {uid: known for uid, known in self._known.items() if uid in present}
+        self.asked = {uid: content for uid, content in self.asked.items() if uid in present}
 
     def store(self, kind: str) -> Objects[AnyObject]:
         """Where the objects of that kind are."""

@@ -9,6 +9,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.problems import Notice
 from trimtab.core.status import UNKNOWN, Verdict
 from trimtab.engine.evidence import WorkloadKey
+from trimtab.engine.faults import apart
 from trimtab.engine.groups import Groups
 from trimtab.engine.listings import told
 from trimtab.engine.pointers import Listed
@@ -69,8 +70,13 @@ class TemplatePass:
             self._say(key, judgement, wanted)
         else:
             self._seen.pop(key, None)
-        await self.snapshots.restore(key, self._needed(key))
-        await self._prune(key, gone=judgement is None)
+        failures: list[Exception] = []
+        with apart(failures):
+            await self.snapshots.restore(key, self._needed(key))
+        with apart(failures):
+            await self._prune(key, gone=judgement is None)
+        if failures:
+            raise failures[0]
 
     def _send(
         self,
@@ -107,9 +113,11 @@ class TemplatePass:
         forsaken = gone and not sources
         if key in self.world.kept.templates:
             return
-        if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
-            self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
-        self._tidy(key, gone=gone)
+        try:
+            if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
+                self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
+        finally:
+            self._tidy(key, gone=gone)
         if forsaken and not self.sources.of(key):
             self.looked.discard(key)
 

@@ -9,14 +9,15 @@ import pytest
 
 from simulation import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core import problems, sizes
+from trimtab.core import problems, sizes, steps
 from trimtab.core.problems import RejectedError
 from trimtab.core.render import Rendered, render_group
 from trimtab.core.resolve import GroupView
 from trimtab.core.schema import compile_template
-from trimtab.engine import cases, pointers, templates
+from trimtab.engine import cases, pointers, previews, templates
 from trimtab.engine.preference_status import STORED_BYTES
-from trimtab.engine.preferences import VALUES_BYTES
+from trimtab.engine.preferences import VALUES_BYTES, Preference
+from trimtab.engine.slices import Turn
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 
@@ -236,3 +237,33 @@ def test_revisions_fit_into_one_object_and_those_that_are_needed_stay() -> None:
 def test_small_revisions_are_kept_by_number() -> None:
     listed = [revision(number, 2) for number in range(100)]
     assert len(pointers.bounded(listed, 50, {0})) == 51
+
+
+async def test_a_preview_sorts_no_more_members_at_a_time_than_it_may(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, looks, longest, over = previews._order, 0, 0, Turn.over
+
+    def counted(preference: Preference) -> Any:
+        nonlocal looks
+        looks += 1
+        return order(preference)
+
+    async def slice_over(turn: Turn) -> None:
+        nonlocal looks, longest
+        longest, looks = max(longest, looks), 0
+        await over(turn)
+
+    monkeypatch.setattr(previews, "_order", counted)
+    monkeypatch.setattr(steps, "SOME", 10)
+    monkeypatch.setattr(Turn, "over", slice_over)
+    cluster.template(spec())
+    for number in range(95):
+        cluster.preference(f"user-{number:02}")
+    policy = {"enforced": [{"key": "agent.voice", "value": "bright"}]}
+    cluster.policy("p", policy, strategy={"waves": [{"name": "all"}]})
+    await settled(cluster)
+    found = (cluster.find(POLICY_ROLLOUTS, "p") or {})["status"]["preview"]
+    samples = [sample["user"] for sample in found["samples"] if sample.get("user")]
+    assert (found["users"], samples) == (95, ["user-00", "user-01", "user-02"])
+    assert 0 < longest <= 12

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from simulation import Cluster, Operator, spec
-from trimtab.api.config_template import ConfigTemplateSpec
+from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
 from trimtab.core.schema import compile_template
+from trimtab.core.steps import Steps, finished
 from trimtab.engine import membership
-from trimtab.engine.preferences import GroupKey, PreferenceObject, Preferences, TemplateKey
+from trimtab.engine.group_state import GroupState
+from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, Preferences, TemplateKey
 from trimtab.engine.slices import Turn
 from trimtab.engine.world import World
 from trimtab.kube.resources import USER_PREFERENCES
@@ -219,7 +222,7 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
 
         monkeypatch.setattr(Turn, "over", count)
         dirt = operator.engine.world.dirty(state.key)
-        rules = membership.membership(operator.engine.world, state, dirt)
+        rules = finished(membership.membership(operator.engine.world, state, dirt))
         async with groups.slices.turn() as turn:
             judged = await groups._user(state, "ann", rules, turn)
 
@@ -239,7 +242,7 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
     worked_out = 0
     over_limit = membership._over_limit
 
-    def count(*arguments: Any) -> frozenset[tuple[str, str]]:
+    def count(*arguments: Any) -> Steps[frozenset[tuple[str, str]]]:
         nonlocal worked_out
         worked_out += 1
         return over_limit(*arguments)
@@ -268,6 +271,37 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
         await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "p3", "tenant") == ("True", "Accepted")
         assert cluster.ready(USER_PREFERENCES, "p4", "tenant") == ("False", "GroupFull")
+
+
+def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, group = World(), GroupSpec.model_validate({"name": "free", "maxUsers": 20})
+    key = GroupKey("music", "app", "free")
+    schema = SimpleNamespace(groups={"free": SimpleNamespace(spec=group)})
+    state = SimpleNamespace(key=key, view=SimpleNamespace(group=SimpleNamespace(spec=group), schema=schema))
+    for number in range(95):
+        world.preferences.put(claim(f"p{number:02}", user=f"u{number:02}", born=number % 60))
+    looks, holder = 0, membership.holder
+
+    def counted(*arguments: Any) -> Preference | None:
+        nonlocal looks
+        looks += 1
+        return holder(*arguments)
+
+    monkeypatch.setattr(membership, "holder", counted)
+    monkeypatch.setattr(membership, "SOME", 10)
+    longest = 0
+    working_out = membership._over_limit(world, cast(GroupState, state), lambda _: True)
+    found = None
+    while found is None:
+        looks = 0
+        try:
+            next(working_out)
+        except StopIteration as end:
+            found = end.value
+        longest = max(longest, looks)
+    members = sorted(world.preferences.members(key).values(), key=lambda p: p.age)
+    assert found == {p.key for p in members[20:]}
+    assert longest == 10
 
 
 def test_the_search_for_the_holder_asks_once_for_each_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

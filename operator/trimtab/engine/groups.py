@@ -221,8 +221,8 @@ class Groups:
         taken = dirt.take(BATCH)
         if not taken:
             return judged
-        rules = membership(self.world, state, dirt)
         async with self.slices.turn() as turn:
+            rules = await turn.run(membership(self.world, state, dirt))
             for user in taken:
                 judged += await self._user(state, user, rules, turn)
                 await turn.over()

@@ -8,13 +8,14 @@ from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
 from trimtab.core.schema import Schema
 from trimtab.core.selector import selects
+from trimtab.core.steps import SOME, Steps, in_order
 from trimtab.engine import users
 from trimtab.engine.group_state import GroupState, LimitBasis
 from trimtab.engine.preferences import Preference
 from trimtab.engine.world import Dirt, World, lets_in
 
 
-def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
+def membership(world: World, state: GroupState, dirt: Dirt) -> Steps[users.Rules]:
     """The rules of one pass. Whoever gets a place, or loses one, for others' sake becomes dirty.
 
     Who is beyond the limit is worked out again only if claims, admission or the group itself have changed.
@@ -30,28 +31,45 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> users.Rules:
     version = world.preferences.version(state.key.template_key), world.admission
     basis = LimitBasis(state.view.schema, spec, version)
     if not basis.same(state.limit_basis):
-        over = _over_limit(world, state, admits)
-        for namespace, name in over ^ state.over_limit:
+        over = yield from _over_limit(world, state, admits)
+        for number, (namespace, name) in enumerate(over ^ state.over_limit, 1):
             preference = world.preferences.get(namespace, name)
             if preference is not None:
                 dirt.users.setdefault(namespace, {})[preference.user] = None
+            if number % SOME == 0:
+                yield
         state.over_limit, state.limit_basis = over, basis
     over_now = state.over_limit
     return users.Rules(admits=admits, full=lambda preference: preference.key in over_now)
 
 
-def _over_limit(world: World, state: GroupState, admits: Callable[[str], bool]) -> frozenset[tuple[str, str]]:
+def _over_limit(
+    world: World, state: GroupState, admits: Callable[[str], bool]
+) -> Steps[frozenset[tuple[str, str]]]:
     """Who is beyond the group's limit. It looks at all members: only when one of them has changed."""
     limit = state.view.group.spec.max_users
     members = world.preferences.members(state.key)
     if limit is None or len(members) <= limit:
         return frozenset()
     schema = state.view.schema
-    holders: dict[str, Preference | None] = {}
-    for user in {p.user for p in members.values()} - {"", naming.DEFAULT_USER}:
-        holders[user] = holder(world, schema, world.preferences.claimants(state.key.template_key, user))
-    entitled = [p for p in members.values() if admits(p.namespace) and holders.get(p.user) is p]
-    return frozenset(p.key for p in sorted(entitled, key=lambda p: p.age)[limit:])
+    holders: dict[str, tuple[str, str] | None] = {"": None, naming.DEFAULT_USER: None}
+    entitled = []
+    for number, preference in enumerate(list(members.values()), 1):
+        user = preference.user
+        if user not in holders:
+            found = holder(world, schema, world.preferences.claimants(state.key.template_key, user))
+            holders[user] = found.key if found is not None else None
+        if holders[user] == preference.key and admits(preference.namespace):
+            entitled.append(preference)
+        if number % SOME == 0:
+            yield
+    over = set()
+    for number, preference in enumerate((yield from in_order(entitled, key=lambda p: p.age)), 1):
+        if number > limit:
+            over.add(preference.key)
+        if number % SOME == 0:
+            yield
+    return frozenset(over)
 
 
 def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:

@@ -12,6 +12,7 @@ import msgspec
 from trimtab.api.rollout_status import Content, KeyChange, Preview
 from trimtab.core.reload import restarting
 from trimtab.core.resolve import GroupView, Resolution, trace
+from trimtab.core.steps import in_order
 from trimtab.engine.assignments import Assignment, Assignments
 from trimtab.engine.faults import fault
 from trimtab.engine.preferences import GroupKey, Preference
@@ -140,8 +141,8 @@ class Previews:
             target = new.group.spec.target_namespace or key.namespace
             tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
         yield
-        members = self.world.preferences.members(key).values()
-        for preference in sorted(members, key=lambda p: (p.user, p.key)):  # every leader shows the same
+        members = list(self.world.preferences.members(key).values())
+        for preference in (yield from in_order(members, key=_order)):  # every leader shows the same
             tally.count("users")
             try:
                 mine = pair.only(_resolved(old, preference) if old else NOTHING)
@@ -186,6 +187,10 @@ class Previews:
                     effect=effect,
                 )
             )
+
+
+def _order(preference: Preference) -> tuple[str, tuple[str, str]]:
+    return preference.user, preference.key
 
 
 def _veiled(old: GroupView | None, new: GroupView | None) -> frozenset[str]:

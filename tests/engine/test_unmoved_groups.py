@@ -9,8 +9,15 @@ import pytest
 from refusing import BROKEN, DENIED, Denying
 from simulation import Cluster, Operator, settled
 from trimtab.kube import errors
-from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
-from waving import LOCK, groups, progress, until, voices
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_MAPS,
+    CONFIG_TEMPLATES,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+    Resource,
+)
+from waving import LOCK, groups, loud, progress, until, voices
 
 
 @pytest.fixture
@@ -77,3 +84,36 @@ async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -
         await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "new") == ("True", "Accepted")
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
+
+@pytest.mark.parametrize("move", [True, False], ids=["it may not move", "an output may not go"])
+async def test_a_refusal_in_other_words_each_time_is_not_written_in_turns_for_ever(
+    cluster: Cluster, move: bool
+) -> None:
+    class Numbering(Denying):
+        """A webhook that says the number of the request; it gives up before a test would never end."""
+
+        def _deny(self, verb: str, resource: Resource, name: str) -> None:
+            if self.refused < 500:
+                self.error = errors.ForbiddenError(403, "Forbidden", f"request {self.refused} is denied")
+                super()._deny(verb, resource, name)
+
+        async def replace_status(
+            self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+        ) -> Body:
+            if move and resource is RENDERED_GROUPS and status["currentRevision"] > 1:
+                self._deny("move", resource, name)
+            return await super().replace_status(resource, namespace, name, status, version=version)
+
+    api = Numbering(cluster, RENDERED_GROUPS if move else CONFIG_MAPS, "move delete", "app-free")
+    async with Operator(cluster, api) as operator:
+        if move:
+            cluster.template(loud())
+        else:
+            cluster.template({**groups(), "groups": groups()["groups"][1:]})
+        await asyncio.sleep(60)
+        assert "request" in cluster.message(RENDERED_GROUPS, "app-free")
+        assert api.refused < 100
+        api.refused = 500
+        await operator.quiet()
+        assert voices(cluster)[0] == "loud" if move else cluster.find(RENDERED_GROUPS, "app-free") is None

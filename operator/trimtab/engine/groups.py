@@ -74,6 +74,8 @@ class Groups:
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
     unmoved: Counter[GroupKey] = field(default_factory=Counter)
     """Times in a row that a group could not be moved to what it shall serve"""
+    said: dict[GroupKey, tuple[str, float]] = field(default_factory=dict)
+    """Why not, or why what is gone could not be removed, and since when that is said (the event loop's time)"""
     slices: Slices = field(default_factory=Slices)
     placement: Placement = field(init=False)
 
@@ -100,6 +102,7 @@ class Groups:
         self.states.clear()
         self.outcomes.clear()
         self.unmoved.clear()
+        self.said.clear()
 
     async def reconcile(self, key: GroupKey) -> None:
         """One pass.
@@ -151,6 +154,7 @@ class Groups:
             state = await self._stay(key, error)
         else:
             self.unmoved.pop(key, None)
+            self.said.pop(key, None)
             state.unmoved = ""
         if dirt.everything:
             await self._all_dirty(state, dirt)
@@ -170,7 +174,8 @@ class Groups:
         self.unmoved[key] += 1
         if not errors.lasts(error) and self.unmoved[key] < PATIENCE:
             raise error
-        verdict = Verdict(FALSE, reasons.WRITE_FAILED, f"it cannot be moved to what it shall serve: {error}")
+        said = self._said(key, f"it cannot be moved to what it shall serve: {error}")
+        verdict = Verdict(FALSE, reasons.WRITE_FAILED, said)
         state = await self.placement.stay(key)
         if state is not None:
             state.unmoved = verdict.message
@@ -184,6 +189,15 @@ class Groups:
                 self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()
         raise error
+
+    def _said(self, key: GroupKey, words: str) -> str:
+        """What to say of a refusal: for a while the same, as a webhook may use other words each time (a request's
+        number), and each status that is written has the group looked at again."""
+        now = asyncio.get_running_loop().time()
+        said, since = self.said.get(key, ("", NEVER))
+        if not said or now - since >= CONFLICT_SECONDS:
+            said, _ = self.said[key] = words, now
+        return said
 
     def _try_again(self, state: GroupState, dirt: Dirt) -> None:
         """Take up what is due to be tried again."""
@@ -535,8 +549,12 @@ class Groups:
                     )
                     self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()
-        if left is not None:
-            message = f"the group is gone, but not all that was rendered for it yet: {left.message}"
+        if left is None:
+            self.said.pop(key, None)
+        else:
+            message = self._said(
+                key, f"the group is gone, but not all that was rendered for it yet: {left.message}"
+            )
             self.verdicts.unrendered(key, Verdict(FALSE, reasons.WRITE_FAILED, message))
             raise left
 

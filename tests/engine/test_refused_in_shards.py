@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from refusing import BROKEN, DENIED, REFUSALS, SILENT, Refusing, named, new_objects, word
+from refusing import BROKEN, DENIED, QUOTA, REFUSALS, SILENT, Refusing, named, new_objects, word
 from simulation import HOME, Cluster, Operator, settled
 from trimtab.core.plan import Ref
 from trimtab.engine.delivery import MOST_TRIES
@@ -538,3 +538,46 @@ async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:
         assert "Secret music/app-free-users-0" in said
         assert "422 Invalid" in said
         assert "canary" not in said
+
+
+@pytest.mark.parametrize("delivery", ["Sharded", "PerUser"])
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_who_is_told_that_what_somebody_else_took_away_cannot_be_put_back(
+    delivery: str, deleted: bool
+) -> None:
+    cluster = Cluster()
+    cluster.template(groups(users={"delivery": delivery}))
+    for name in ("ann", "bob", "cat"):
+        cluster.preference(name, {"session.minutes": 5})
+    await settled(cluster)
+    place = "app-free-users-0" if delivery == "Sharded" else "app-u-ann"
+    api = Refusing(cluster, named(place, QUOTA))
+    async with Operator(cluster, api) as operator:
+        await operator.quiet()
+        if deleted:
+            cluster.remove(CONFIG_MAPS, place)
+        else:
+            body = cluster.find(CONFIG_MAPS, place) or {}
+            changed = {
+                name: text if name.startswith(("bob", "cat")) else "x" for name, text in body["data"].items()
+            }
+            cluster.memory.put(CONFIG_MAPS, {**body, "data": changed})
+        await operator.quiet()
+        lost = {"ann", "bob", "cat"} if deleted and delivery == "Sharded" else {"ann"}
+        for name in ("ann", "bob", "cat"):
+            said = ("False", "WriteFailed") if name in lost else ("True", "Accepted")
+            assert cluster.ready(USER_PREFERENCES, name) == said
+        assert QUOTA.message in cluster.message(USER_PREFERENCES, "ann")
+        assert ("not there any more" in cluster.message(USER_PREFERENCES, "ann")) == deleted
+        assert (ready_of_group(cluster) == ("False", "WriteFailed")) == (len(lost) == 3)
+        tries, writes = api.refused, len(cluster.memory.writes)
+        await asyncio.sleep(300)
+        assert api.refused - tries < 60
+        assert len(cluster.memory.writes) == writes
+
+        api.rules.clear()
+        await operator.quiet()
+        for name in ("ann", "bob", "cat"):
+            assert cluster.ready(USER_PREFERENCES, name) == ("True", "Accepted")
+        assert ready_of_group(cluster) == ("True", "Rendered")
+        assert len([k for k in cluster.documents() if k[3] == "prefs.json" or k[2].endswith("users")]) == 3

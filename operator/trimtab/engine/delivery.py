@@ -185,8 +185,7 @@ class Delivery:
         ref, want = parcel.ref, parcel.want.data
         candidates = changed(want, self._good(ref), parcel.owner_of)
         known = self.state.refusals.at(ref)
-        for user in [user for user in known if user != GROUP and user not in candidates]:
-            self._admitted(ref, user)
+        self._forget(parcel, candidates)
         suspects = [
             user
             for user in candidates
@@ -206,6 +205,22 @@ class Delivery:
             parcel.turn = known[suspects[0]].tries if suspects[0] in known else 0
             first = parcel.turn // 2 % len(suspects)
             await self._admit(parcel, suspects[first:] + suspects[:first], out, suspected=True)
+        self._forget(parcel, candidates)
+
+    def _forget(self, parcel: Parcel, candidates: Collection[str]) -> None:
+        """Those refused before who have no other entries now than those that are there."""
+        known = [user for user in self.state.refusals.at(parcel.ref) if user not in (GROUP, *candidates)]
+        lost = self._lost(parcel) if known else ()
+        for user in known:
+            if user not in lost:
+                self._admitted(parcel.ref, user)
+
+    def _lost(self, parcel: Parcel) -> set[str]:
+        """Those whose entries somebody else has changed or taken away, and who want no others."""
+        want, good, have = parcel.want.data, self._good(parcel.ref), self.observed(parcel.ref, True)
+        there = have.data if have is not None else {}
+        lost = {parcel.owner_of(name) for name, text in want.items() if there.get(name) != text}
+        return lost.difference(changed(want, good, parcel.owner_of)) if lost else lost
 
     async def _admit(self, parcel: Parcel, users: list[str], out: set[str], *, suspected: bool) -> None:
         """Write these users' entries too, but for those that the API server refuses; ``out`` are those not written."""
@@ -224,7 +239,8 @@ class Delivery:
             if not probed:
                 probed = True
                 if failure.reason == reasons.CONFLICT or not await self._takes(parcel, some, out):
-                    return self._refuse(parcel, rest or [GROUP], failure, whole=True)
+                    whose = {*(rest or [GROUP]), *self._lost(parcel)}
+                    return self._refuse(parcel, sorted(whose), failure, whole=True)
                 some = [user for user in some if user in out]
             if len(some) == 1:
                 self._refuse(parcel, some, failure)

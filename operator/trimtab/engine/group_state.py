@@ -450,11 +450,10 @@ class GroupState:
     def has_files(self, user: str, observed: Callable[[Ref], Observed | None]) -> bool:
         """Whether files of the user's, of whatever age, are where they belong."""
         for ref in self.refs_of(user):
-            written, have = self.written.get(ref), observed(ref)
-            if written is None and (have is None or not self.owns(have)):
+            have = observed(ref)
+            if have is None or not (ref in self.written or self.owns(have)):
                 continue
-            data = written.data if written is not None else have.data if have is not None else {}
-            if any(ref in self.own_refs or in_shard(entry) == user for entry in data):
+            if any(ref in self.own_refs or in_shard(entry) == user for entry in have.data):
                 return True
         return False
 

@@ -208,7 +208,9 @@ def unjudged(preference: Preference, error: str) -> Outcome:
 def unwritten(preference: Preference, problem: str, *, has: bool) -> str:
     """Why the user's files were not written, what the user has meanwhile, and what to do. ``has``: files are there."""
     accepted = preference.accepted
-    if not has:
+    if not has and accepted is not None and accepted.generation == preference.generation:
+        kept = "this user's files are not there any more"
+    elif not has:
         kept = "nothing is written for this user yet"
     elif accepted is not None and accepted.generation != preference.generation:
         kept = f"the values of generation {accepted.generation} stay in force"

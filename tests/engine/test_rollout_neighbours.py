@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
+    EVENTS,
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     ROLLOUT_ACTIONS,
@@ -137,6 +139,24 @@ async def test_an_answer_that_was_refused_is_given_once_it_can_be(error: errors.
         api.error = None
         await asyncio.sleep(2 * REST)
         assert [cluster.ready(ROLLOUT_ACTIONS, name)[0] for name in asked] == ["False", "False"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 413, 418, 422])
+@pytest.mark.parametrize("verb", ["get", "create"])
+async def test_an_event_that_is_refused_keeps_no_audit_line(
+    verb: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cluster = Cluster()
+    cluster.template(groups())
+    error = errors.of(status, "Denied", "by a webhook")
+    async with Operator(cluster, Denying(cluster, EVENTS, verb, error=error)) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="10s"))
+        await until(operator, cluster, "Succeeded")
+    told = [vars(record)["what"] for record in caplog.records if hasattr(record, "audit")]
+    listed = [each["reason"] for each in progress(cluster)["transitions"]]
+    assert told[::-1] == listed
+    assert len(told) > 3
 
 
 async def test_nobody_else_starts_in_groups_of_a_start_whose_answer_was_lost() -> None:

@@ -61,7 +61,9 @@ class Audit:
                 await self.api.get(EVENTS, source.key.namespace, _name(source, transition))
             except errors.NotFoundError:
                 continue
-            except errors.ForbiddenError:
+            except errors.ApiError as error:
+                if not _refused(error):
+                    raise
                 break  # then each is tried
             return transition.number
         return 0
@@ -94,7 +96,9 @@ class Audit:
             if error.reason == "AlreadyExists":
                 return False
             raise
-        except (errors.ForbiddenError, errors.InvalidError, errors.NotFoundError) as error:
+        except errors.ApiError as error:
+            if not _refused(error):
+                raise
             log.warning("an Event was refused: %s", error.reason)  # the line below says it all the same
         return True
 
@@ -115,6 +119,11 @@ class Audit:
                 "after": transition.after,
             },
         )
+
+
+def _refused(error: errors.ApiError) -> bool:
+    """Whether asking again does not help; a webhook denies with any code."""
+    return errors.lasts(error) or isinstance(error, (errors.ForbiddenError, errors.InvalidError))
 
 
 def _recent(transition: Transition, now: float) -> bool:

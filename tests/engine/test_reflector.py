@@ -201,6 +201,21 @@ async def test_without_a_watch_it_lists_when_it_is_asked(memory: Memory) -> None
         await case.equal()
 
 
+async def test_what_it_is_asked_while_it_lists_is_listed_again(memory: Memory) -> None:
+    async with Case(memory, watch=False) as case:
+        begin = case.sink.begin
+
+        def asked() -> None:
+            begin()
+            if case.sink.begun == 2:
+                case.reflector.ask()
+
+        case.sink.begin = asked  # type: ignore[method-assign]
+        case.reflector.ask()
+        await asyncio.sleep(1)
+        assert case.sink.ended == 3
+
+
 async def test_it_lists_now_and_then_whatever_the_watch_says(memory: Memory) -> None:
     async with Case(memory, relist_seconds=1.0) as case:
         case.sink.held["ghost"] = 1

@@ -79,6 +79,7 @@ class Reflector(Generic[T]):
         failures = 0
         while True:
             relist_at = asyncio.get_running_loop().time() + self._relist_seconds * _spread()
+            self._asked.clear()  # whoever asks while it lists may have missed what it has listed already
             try:
                 version = await self._fill(relist_at)
                 failures = 0
@@ -203,7 +204,6 @@ class Reflector(Generic[T]):
         self._asked.set()
 
     async def _until_asked(self, seconds: float) -> None:
-        self._asked.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._asked.wait()

@@ -20,7 +20,7 @@ from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.fence import Fence
 from trimtab.engine.health import HealthWatch
 from trimtab.engine.preferences import GroupKey
-from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, Workloads, restart_digest
+from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, SLOW_SECONDS, Workloads, restart_digest
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
@@ -425,6 +425,27 @@ async def test_an_api_server_that_is_down_delays_and_changes_nothing_else() -> N
 
         assert case.generations() == [2] * 20
         assert case.controllers.most <= AT_ONCE
+
+
+@pytest.mark.parametrize("status", [0, 403, 418, 500, 503])
+async def test_workloads_that_cannot_be_told_to_restart_hold_up_no_other_template(status: int) -> None:
+    class Failing(Fence):
+        async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
+            if body["metadata"]["name"] != "web-019":
+                raise errors.of(status, "", "failed calling webhook")
+            return await super().apply(resource, body, **options)
+
+    async with Case(20) as case:
+        last = case.names.pop()
+        process = case.start(api=Failing(case.memory, lambda: True))
+        await asyncio.sleep(CHECK_SECONDS)
+        other = GroupKey(HOME, "other", last)
+        process.views[other] = view(name=last)
+        process.all()
+        await asyncio.sleep(SLOW_SECONDS + 2 * CHECK_SECONDS)
+
+        assert case.generations() == [1] * 19
+        assert case.body(last)["metadata"]["generation"] == 2
 
 
 async def test_nothing_is_stamped_any_more_once_a_restart_has_failed() -> None:

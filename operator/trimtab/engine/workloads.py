@@ -199,6 +199,7 @@ class Workloads:
                 "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: value}}}},
             }
             answer = await self.api.apply(resource, body)
+            self._restarting[key] = _Restarting(digest, _now(), claim)
             if group is not None:
                 self.stamps.stamped(group, key, digest, answer, _now())
         except errors.NotFoundError:
@@ -209,6 +210,10 @@ class Workloads:
         except (errors.ForbiddenError, errors.InvalidError) as error:
             self._restarting.pop(key, None)
             return f"{key} could not be restarted: {error.reason}"
+        except errors.ApiError as error:
+            if not isinstance(error, (errors.ConflictError, errors.UnavailableError)):
+                self._restarting.pop(key, None)  # else it may be restarting all the same
+            raise
         WRITES.labels(key.kind, "restart").inc()
         log.info("restarting", extra={"workload": str(key)})
         return ""
@@ -225,7 +230,9 @@ class Workloads:
         new = self.health is not None and key not in self._restarting
         if new and not admits(claim, self._taken(), self._waiting, self.at_once):
             return False
-        self._restarting[key] = _Restarting(digest, _now(), claim)
+        known = self._restarting.get(key)  # what is tried again and again becomes slow as well
+        since = known.since if known is not None and known.digest == digest else _now()
+        self._restarting[key] = _Restarting(digest, since, claim)
         return True
 
     def _taken(self) -> list[Turn]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     RENDERED_GROUPS,
     USER_PREFERENCES,
+    Resource,
 )
 from waving import DARK, LOCK, REST, groups, progress, until, voices, waves
 
@@ -259,3 +261,29 @@ async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: 
         assert served(cluster, "evil") is not None
         assert cluster.find(CONFIG_MAPS, "app-free-users-0") is None
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
+
+
+async def test_writes_that_take_long_to_be_refused_delay_no_other_template(cluster: Cluster) -> None:
+    class Slow(Denying):
+        async def apply(self, resource: Resource, body: Body, **options: Any) -> Body:
+            if self.error is not None and body["metadata"]["name"].startswith("app-u-"):
+                await asyncio.sleep(10)
+            return await super().apply(resource, body, **options)
+
+    cluster.template(groups(), name="other")
+    cluster.preference("cat", template="other")
+    for number in range(60):
+        cluster.preference(f"user-{number}")
+    await settled(cluster)
+    api = Slow(cluster, CONFIG_MAPS, "apply", "app-u-*", error=None)
+    async with Operator(cluster, api) as operator:
+        await operator.quiet()
+        api.error = BUSY
+        for number in range(60):
+            cluster.preference(f"user-{number}", {"session.minutes": 6})
+        await asyncio.sleep(1)
+        for number in range(7, 20):
+            cluster.preference("cat", {"session.minutes": number}, template="other")
+            await asyncio.sleep(1)
+            shard = cluster.find(CONFIG_MAPS, "other-free-users-0") or {}
+            assert json.loads(shard["data"]["cat.prefs.json"])["session"]["minutes"] == number

@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -29,6 +30,8 @@ from trimtab.kube.resources import OUTPUTS
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
+"""Writes of one template at once. A namespace may have one more, and all together another one: writes that take long,
+behind a webhook that is down, leave turns to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,18 @@ class Writer:
         anothers: Callable[[TemplateKey, Observed], bool] = lambda *_: False,
     ) -> None:
         self._api, self._outputs, self._digest, self._anothers = api, outputs, digest, anothers
-        self._slots = asyncio.Semaphore(PARALLEL)
+        self._slots = asyncio.Semaphore(PARALLEL + 2)
+        self._turns = WeakValueDictionary[object, asyncio.Semaphore]()
 
     async def write(self, write: Write) -> Failure | None:
         """One write; None if it happened.
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost.
         """
-        async with self._slots:
+        whose = _whose(write)
+        template = self._turns.setdefault(whose, asyncio.Semaphore(PARALLEL))
+        namespace = self._turns.setdefault(whose.namespace, asyncio.Semaphore(PARALLEL + 1))
+        async with template, namespace, self._slots:
             try:
                 if isinstance(write, Delete):
                     await self._delete(write.observed)
@@ -268,6 +275,13 @@ class Writer:
 
 def _ref(write: Write) -> Ref:
     return write.desired.ref if isinstance(write, Apply) else write.observed.ref
+
+
+def _whose(write: Write) -> TemplateKey:
+    if isinstance(write, Apply):
+        return _template(write.desired)
+    group = group_of(write.observed.labels)
+    return group.template_key if group is not None else TemplateKey("", "")
 
 
 def _others(body: Body) -> bool:

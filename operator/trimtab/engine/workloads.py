@@ -29,8 +29,9 @@ from trimtab.crypto import Keys
 from trimtab.engine.evidence import WorkloadKey
 from trimtab.engine.faults import all_of
 from trimtab.engine.health import HealthWatch
+from trimtab.engine.lanes import Lanes
 from trimtab.engine.metrics import WRITES
-from trimtab.engine.preferences import GroupKey
+from trimtab.engine.preferences import GroupKey, TemplateKey
 from trimtab.engine.stamps import Stamps
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 PARALLEL = 2
-"""Workloads that are told to restart at once, over all groups."""
+"""Workloads of one template that are told to restart at once."""
 SLOW_SECONDS = 60.0
 """After so long a workload that is not healthy yet holds up only those of its own template."""
 LONGEST_SECONDS = 600.0
@@ -91,7 +92,7 @@ class Workloads:
     again: Callable[[GroupKey], None] = lambda _group: None
     at_once: int = AT_ONCE
     stamps: Stamps = field(default_factory=Stamps)
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
+    _lanes: Lanes = field(default_factory=lambda: Lanes(PARALLEL))
     _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
     _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
     """The groups that wait, and for what"""
@@ -163,7 +164,8 @@ class Workloads:
 
     async def _stamp(self, ask: _Ask) -> str | None:
         """An empty string, or why it could not be done; None if its turn is yet to come."""
-        async with self._slots:
+        owner = ask.group.template_key if ask.group is not None else TemplateKey("", "")
+        async with self._lanes.turn(owner):
             for _ in range(ATTEMPTS):
                 # Its controller writes its status all the time.
                 with contextlib.suppress(errors.ConflictError):

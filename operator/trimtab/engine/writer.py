@@ -6,13 +6,11 @@ none, and taken over only if it asks for that by annotation.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -20,6 +18,7 @@ from trimtab.core import naming, reasons
 from trimtab.core.origin import asks_for_adoption, is_ours
 from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, differs
 from trimtab.engine.faults import all_of
+from trimtab.engine.lanes import Lanes
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.observed import OutputObject, Outputs, group_of, observe
 from trimtab.engine.preferences import TemplateKey
@@ -30,8 +29,7 @@ from trimtab.kube.resources import OUTPUTS
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
-"""Writes of one template at once. A namespace may have one more, and all together another one: writes that take long,
-behind a webhook that is down, leave turns to others."""
+"""Writes of one template at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +62,14 @@ class Writer:
         anothers: Callable[[TemplateKey, Observed], bool] = lambda *_: False,
     ) -> None:
         self._api, self._outputs, self._digest, self._anothers = api, outputs, digest, anothers
-        self._slots = asyncio.Semaphore(PARALLEL + 2)
-        self._turns = WeakValueDictionary[object, asyncio.Semaphore]()
+        self._lanes = Lanes(PARALLEL)
 
     async def write(self, write: Write) -> Failure | None:
         """One write; None if it happened.
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost.
         """
-        whose = _whose(write)
-        template = self._turns.setdefault(whose, asyncio.Semaphore(PARALLEL))
-        namespace = self._turns.setdefault(whose.namespace, asyncio.Semaphore(PARALLEL + 1))
-        async with template, namespace, self._slots:
+        async with self._lanes.turn(_whose(write)):
             try:
                 if isinstance(write, Delete):
                     await self._delete(write.observed)
@@ -195,7 +189,7 @@ class Writer:
 
         async def look(ref: Ref) -> None:
             have = self._outputs.get(ref)
-            async with self._slots:
+            async with self._lanes.all:
                 if have is None:
                     with contextlib.suppress(errors.NotFoundError, errors.ForbiddenError):
                         body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)

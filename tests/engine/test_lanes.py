@@ -1,0 +1,24 @@
+"""What takes long leaves turns to others, and nothing of those who are gone is kept."""
+
+from __future__ import annotations
+
+import asyncio
+
+from trimtab.engine.lanes import Lanes
+from trimtab.engine.preferences import TemplateKey
+
+
+async def test_others_have_turns_while_a_template_or_a_namespace_has_all_of_its_own() -> None:
+    lanes, held = Lanes(2), list[TemplateKey]()
+
+    async def hold(whose: TemplateKey) -> None:
+        async with lanes.turn(whose):
+            held.append(whose)
+            await asyncio.sleep(100)
+
+    mine, beside, elsewhere = (TemplateKey(*place) for place in (("a", "one"), ("a", "two"), ("b", "one")))
+    tasks = [asyncio.create_task(hold(whose)) for whose in (*[mine] * 9, *[beside] * 9, *[elsewhere] * 9)]
+    await asyncio.sleep(1)
+    assert held == [mine, mine, beside, elsewhere]
+    await asyncio.gather(*tasks)
+    assert sorted(held) == sorted([mine, beside, elsewhere] * 9)

@@ -8,6 +8,7 @@ import pytest
 
 from refusing import BROKEN, DENIED, Denying
 from simulation import Cluster, Operator, settled
+from trimtab.engine.delivery import PATIENCE
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -17,7 +18,7 @@ from trimtab.kube.resources import (
     USER_PREFERENCES,
     Resource,
 )
-from waving import LOCK, groups, loud, progress, until, voices
+from waving import LOCK, groups, loud, progress, until, voices, waves
 
 
 @pytest.fixture
@@ -117,3 +118,41 @@ async def test_a_refusal_in_other_words_each_time_is_not_written_in_turns_for_ev
         api.refused = 500
         await operator.quiet()
         assert voices(cluster)[0] == "loud" if move else cluster.find(RENDERED_GROUPS, "app-free") is None
+
+
+class Losing(Denying):
+    """Loses the answer to the next write of a RenderedGroup's status, and refuses ConfigMaps while there is an error."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster, CONFIG_MAPS, "apply", "*-users-*", error=None)
+        self.loses = False
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        made = await super().replace_status(resource, namespace, name, status, version=version)
+        if self.loses and resource is RENDERED_GROUPS:
+            self.loses = False
+            raise errors.UnavailableError(0, "NoAnswer", "the connection was lost")
+        return made
+
+
+async def test_a_group_that_was_moved_without_an_answer_is_not_back_before_its_content(
+    cluster: Cluster,
+) -> None:
+    api = Losing(cluster)
+    async with Operator(cluster, api) as operator:
+        cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
+        await until(operator, cluster, "Soaking")
+        assert '"bright"' in str(cluster.file("ann"))
+        api.loses, api.error = True, BROKEN
+        cluster.act("Abort", "lock")
+        while api.refused < PATIENCE - 2:
+            await asyncio.sleep(0.01)
+            assert progress(cluster)["phase"] in ("Soaking", "RollingBack")
+        assert not api.loses
+        assert '"bright"' in str(cluster.file("ann"))
+
+        api.error = None
+        await until(operator, cluster, "RolledBack")
+        assert '"calm"' in str(cluster.file("ann"))

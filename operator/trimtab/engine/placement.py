@@ -58,7 +58,7 @@ class Placement:
             before = self.outcomes.pop(key, None)
             try:
                 await self.pointers.move(key, served, share, assignment.operation, assignment.stable)
-            except errors.ApiError:
+            except errors.ApiError:  # it may have been moved all the same
                 if before is not None:
                     self.outcomes[key] = before
                 raise
@@ -71,6 +71,7 @@ class Placement:
             state = await self._taken_over(key, served, number)
             self.states[key] = state
         view = state.view if state.served.components == served.components else served.view(key.group)
+        self.outcomes.pop(key, None)  # it was about what was served before
         state.set_view(served, view, number, self._share_state(key, assignment, share))
         state.settled, state.back = assignment.settled, assignment.back
         self.world.dirty(key).everything = True

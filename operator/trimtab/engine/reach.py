@@ -40,8 +40,13 @@ def _is_one_tenants(world: World, state: GroupState, refused: set[str]) -> bool:
     if not homes:
         return False
     tenant = max(homes, key=lambda home: (homes[home], home))
-    others = {user for user in state.users() if _home(world, state, user) != tenant}
-    return bool(others) and 2 * len(others & refused) <= len(others)
+    reached = len(refused) - homes[tenant] or 1  # as many others as are missed, and one at least
+    for user in state.users():
+        if user not in refused and _home(world, state, user) != tenant:
+            reached -= 1
+            if not reached:
+                return True
+    return False
 
 
 def _home(world: World, state: GroupState, user: str) -> str:

@@ -121,7 +121,7 @@ async def test_a_refusal_in_other_words_each_time_is_not_written_in_turns_for_ev
 
 
 class Losing(Denying):
-    """Loses the answer to the next write of a RenderedGroup's status, and refuses ConfigMaps while there is an error."""
+    """Loses the answer to the next write of a RenderedGroup's status, and denies ConfigMaps while there is an error."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster, CONFIG_MAPS, "apply", "*-users-*", error=None)

@@ -19,7 +19,7 @@ from trimtab.cli.loading.composer import MAX_DEPTH, Composer, Flaw, Path, Spot, 
 from trimtab.cli.loading.scalars import MalformedError, number
 
 _SEPARATOR = re.compile(r"^---([^\n]*)(?:\n|\Z)", re.MULTILINE)
-_EMPTY = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?(?:\n|\Z))*\Z")
+_EMPTY = re.compile(r"(?:[ \r]*(?:#[^\n]*)?(?:\n|\Z))*\Z")
 _SPACES = re.compile(r"[ \t\r\n]*")
 _BOM = "\ufeff"
 _MISPLACED = re.compile("[\n\r\x85\u2028\u2029]\ufeff")
@@ -96,6 +96,8 @@ def _pieces(text: str, before: int, index: int) -> Iterator[Document]:
         piece = text[start:end]
         if not _EMPTY.match(piece.removeprefix(_BOM)):
             index += not number_
+            if number_ == 1 and text.startswith("---"):  # which is no cut to kubectl, but the first document's own
+                _refuse_mark("\n" + piece, before - 1)
             yield from _piece(piece, before, index)
         elif not number_ and start < end and cut is None:
             return

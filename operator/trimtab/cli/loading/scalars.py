@@ -44,12 +44,14 @@ def resolve(text: str, tag: str | None) -> Scalar:
         return text
     if name == "binary":
         return _binary(text)
-    value = _untagged(text)
+    value, whole = _untagged(text), _whole(text.replace("_", ""))
     fits = {
         "bool": isinstance(value, bool),
         "null": value is None,
-        "int": not isinstance(value, bool | str) and _whole(text.replace("_", "")) is not None,
-        "float": isinstance(value, int | float) and not isinstance(value, bool),
+        "int": not isinstance(value, bool | str) and whole is not None,
+        "float": isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (whole is None or whole in _INT64),
         "timestamp": isinstance(value, str) and _TIME.fullmatch(text) is not None,
     }
     if not fits.get(name, False):

@@ -96,7 +96,7 @@ def _pieces(text: str, before: int, index: int) -> Iterator[Document]:
         piece = text[start:end]
         if not _EMPTY.match(piece.removeprefix(_BOM)):
             index += not number_
-            if number_ == 1 and text.startswith("---"):  # which is no cut to kubectl, but the first document's own
+            if number_ == 1 and text.startswith("---"):  # to kubectl this one is no cut
                 _refuse_mark("\n" + piece, before - 1)
             yield from _piece(piece, before, index)
         elif not number_ and start < end and cut is None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from written import TEMPLATE, Call, preference
 
 from trimtab.cli.loading.documents import read
+from trimtab.cli.loading.helm import is_template
+from trimtab.cli.loading.scalars import MalformedError
 from trimtab.cli.output import as_json, as_yaml, plain
 
 STATUS: dict[str, Any] = {
@@ -40,6 +42,13 @@ JUNK: list[Any] = [
     {"name": "free"}, [{"name": "x"}], "trimtab.dev/v1alpha1", "ConfigTemplate", "UserPreference",
 ]  # fmt: skip
 FIELDS = "name values spec schemaVersion group namespace uid generation creationTimestamp labels status enum include"
+
+
+@pytest.mark.parametrize(
+    "braces", ["{{" * 300_000, "{{/*\n" * 100_000, "{{/*" * 200_000 + "*/", "# c\n" * 500_000 + "{{ x }}"]
+)
+def test_braces_that_do_not_close_cost_no_search_from_each_of_them(braces: str) -> None:
+    assert is_template(f"a: [\n{braces}\n", MalformedError("line 9999999: x")) is False
 
 
 @pytest.mark.parametrize("seed", range(60))

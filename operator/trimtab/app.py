@@ -199,9 +199,8 @@ def run(credentials: Credentials, options: Options) -> None:
     async def main() -> None:
         await Operator(credentials, options).run()
 
-    gc.set_threshold(
-        10_000, 5, 1_000
-    )  # a collection blocks the loop: of a million objects, as a full one sees, 250 ms
+    # A collection blocks the loop: a full one, of a million objects, for 250 ms.
+    gc.set_threshold(10_000, 5, 1_000)
     gc.disable()  # until the stores are full: filling them makes no garbage that needs collecting
     sys.setrecursionlimit(DEEPEST)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Measured())) as runner:

@@ -42,6 +42,13 @@ def cluster() -> Cluster:
     return cluster
 
 
+async def with_users(cluster: Cluster, count: int) -> None:
+    """Have so many users, and all of them served."""
+    for number in range(8, count):
+        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    await settled(cluster)
+
+
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
 async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, error: errors.ApiError) -> None:
     await settled(cluster)
@@ -200,9 +207,7 @@ async def test_an_api_server_that_answers_nothing_blames_no_user(
 
 
 async def test_few_tries_find_who_is_refused(cluster: Cluster) -> None:
-    for number in range(8, 60):
-        cluster.preference(f"user-{number}", {"session.minutes": 5})
-    await settled(cluster)
+    await with_users(cluster, 60)
     api = Refusing(cluster, word("FORBIDDEN"))
     async with Operator(cluster, api):
         for number in range(60):
@@ -216,9 +221,7 @@ async def test_few_tries_find_who_is_refused(cluster: Cluster) -> None:
 
 
 async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster: Cluster) -> None:
-    for number in range(8, 60):
-        cluster.preference(f"user-{number}", {"session.minutes": 5})
-    await settled(cluster)
+    await with_users(cluster, 60)
     api = Refusing(cluster, named("app-free-users-0"))
     async with Operator(cluster, api) as operator:
         for number in range(60):
@@ -240,9 +243,7 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
 
 
 async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster) -> None:
-    for number in range(8, 400):
-        cluster.preference(f"user-{number}", {"session.minutes": 5})
-    await settled(cluster)
+    await with_users(cluster, 400)
     api = Refusing(cluster, word("FORBIDDEN"))
     async with Operator(cluster, api) as operator:
         for number in range(400):

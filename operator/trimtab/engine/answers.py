@@ -81,9 +81,9 @@ class Answers:
         return True
 
     async def tell(self, answers: Iterable[Answer]) -> None:
-        """Tell whoever asked what became of it. Whom it cannot be told is no reason to tell nobody.
+        """Write each answer into the status of its RolloutAction. One that cannot be written keeps back no other.
 
-        :raises trimtab.kube.errors.ApiError: somebody could not be told, and may be later.
+        :raises trimtab.kube.errors.ApiError: one could not be written; it is to be tried again.
         """
         by_uid = {action.item.metadata.uid: action.item for action in self.world.open_actions.values()}
         failures: list[errors.ApiError] = []

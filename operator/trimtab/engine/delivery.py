@@ -143,7 +143,7 @@ class Delivery:
         if parcel.owner is None:
             failure = await self._write(parcel, ())
             if failure is not None:
-                # others wait for it, and it is told late
+                # the group's users depend on it, and status reports it only after several tries
                 passes = failure.again or failure.reason != reasons.CONFLICT
                 self._wait(parcel, [GROUP], replace(failure, again=passes))
                 if self.observed(parcel.ref, True) is None and self._good(parcel.ref):
@@ -216,7 +216,7 @@ class Delivery:
                 self._admitted(parcel.ref, user)
 
     def _lost(self, parcel: Parcel) -> set[str]:
-        """Those whose entries somebody else has changed or taken away, and who want no others."""
+        """The users whose entries were changed or deleted by hand, and who have no edit of their own waiting."""
         want, good, have = parcel.want.data, self._good(parcel.ref), self.observed(parcel.ref, True)
         there = have.data if have is not None else {}
         lost = {parcel.owner_of(name) for name, text in want.items() if there.get(name) != text}

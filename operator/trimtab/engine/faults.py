@@ -1,4 +1,4 @@
-"""What fails among others: the rest goes on, and the log says no more of it than it may."""
+"""Failures that stop nothing else, and log lines about them that quote no value."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class GroupState:
     failed: dict[Ref, Waiting] = field(default_factory=dict)
     """What it tries again"""
     moving: set[str] = field(default_factory=set)
-    """Users who are still to be judged by what is served now"""
+    """Users who have not been judged against the group's present revision yet"""
     later: dict[str, str] = field(default_factory=dict)
     """Users who are judged again then, by the namespaces of their preferences: nothing could be said of them"""
     tries: Counter[Ref] = field(default_factory=Counter)
@@ -202,7 +202,7 @@ class GroupState:
     def _adopt_shards(self, held: Mapping[int, Mapping[str, Observed]]) -> Iterator[None]:
         sizes: dict[int, list[tuple[str, int]]] = {}
         for number, kinds in held.items():
-            # an entry without a dot is nobody's, so that nobody's going would take it away
+            # an entry without a dot belongs to no user, so that no later removal of a user would delete it
             config, secret = (
                 {n: t for n, t in kinds[kind].data.items() if "." in n} if kind in kinds else {}
                 for kind in (CONFIG_MAP, SECRET)

@@ -147,14 +147,9 @@ class Previews:
             try:
                 mine = pair.only(_resolved(old, preference) if old else NOTHING)
                 then = pair.only(_resolved(new, preference) if new else NOTHING)
-            except (
-                Exception
-            ) as error:  # who cannot be judged keeps what they have, and nobody from rolling out
-                log.error(
-                    "a preference could not be judged: %s",
-                    fault(error),
-                    extra={"preference": "/".join(preference.key)},
-                )
+            except Exception as error:  # one preference must not keep a policy from rolling out
+                named = {"preference": "/".join(preference.key)}
+                log.error("a preference could not be judged: %s", fault(error), extra=named)
                 continue
             if _affected(mine, then):
                 tally.count("clamped_users")

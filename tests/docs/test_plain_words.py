@@ -158,5 +158,14 @@ def test_every_ban_names_what_to_write_instead() -> None:
     assert all(ban.instead.strip() for ban in BANNED.values())
 
 
+def test_the_glossary_is_in_alphabetical_order_with_a_meaning_for_each_term() -> None:
+    rows = re.findall(
+        r"^\| (.+?) \| (.*?) ?\| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE
+    )
+    terms = [term for term, *_ in rows if term not in ("term", "---")]
+    assert terms == sorted(set(terms), key=str.lower)
+    assert len(terms) > 40
+
+
 if __name__ == "__main__":
     LIST.write_text("".join(f"{_name(path)}\n" for path in files() if problems(path)))

@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks import content
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.durations import nanoseconds
-from trimtab.core.render import render_user
-from trimtab.core.resolve import group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.render.render import render_user
+from trimtab.core.resolve.resolve import group_view
+from trimtab.core.schema.template import compile_template
 
 Render = Callable[[bytes], str]
 """One user's values as JSON text, to their document."""

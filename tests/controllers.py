@@ -7,8 +7,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from trimtab.core.pods import digest_in
-from trimtab.engine.evidence import WorkloadKey
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.workload.pods import digest_in
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body, MetaOnly

@@ -9,13 +9,7 @@ from typing import Any
 
 from simulation import Cluster, spec
 from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_MAPS,
-    CONFIG_TEMPLATES,
-    POLICY_ROLLOUTS,
-    USER_PREFERENCES,
-    Resource,
-)
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES, Resource
 
 USERS = ("ann", "bob", "cid", "dan", "eve", "fay")
 GROUPS = ("free", "paid", "trial")

@@ -15,8 +15,8 @@ from meaning import Body
 from resting import unrest
 from serving import POLICY, TEMPLATE, Group, Key, Objects, Reading, Serving, key_of
 from trimtab.core import naming
-from trimtab.core.render import Entries, named, render_group, render_user
-from trimtab.core.resolve import GroupView, Resolution
+from trimtab.core.render.render import Entries, named, render_group, render_user
+from trimtab.core.resolve.resolve import GroupView, Resolution
 from trimtab.core.selector import selects
 from trimtab.crypto import Keys
 

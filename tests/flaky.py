@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from simulation import Cluster
-from trimtab.engine.fence import Fence
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import EVENTS, Resource

@@ -9,7 +9,7 @@ from typing import Any
 from trimtab.api.rollout_status import Content, GateStatus, Preview, RolloutProgress, WorkloadNote
 from trimtab.api.strategy import StrategySpec
 from trimtab.core.rollout import Evidence, GroupSeen, Intent, Request, Seen, Step, intents, step
-from trimtab.core.strategy import Strategy, compile_strategy
+from trimtab.core.rollout.strategy import Strategy, compile_strategy
 
 START = 1_772_000_000.0
 """A Wednesday in February 2026, 06:13:20 UTC."""

@@ -13,11 +13,11 @@ from templates import CANARY, DURATIONS, NUMBERS, SMALL, TEXT, Template, secret_
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.durations import nanoseconds
-from trimtab.core.keys import Key, check
-from trimtab.core.policy import Policy, compile_policy, contradictions
-from trimtab.core.problems import RejectedError
-from trimtab.core.resolve import GroupView, document_problems, group_view
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.policy.policy import Policy, compile_policy, contradictions
+from trimtab.core.resolve.resolve import GroupView, document_problems, group_view
+from trimtab.core.schema.key import Key, check
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError
 from trimtab.kube.port import Body
 
 _WORDS = st.text("abc", max_size=3)

@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 from typing import Any
 
 from simulation import Cluster
-from trimtab.core.plan import Ref
-from trimtab.engine.fence import Fence
+from trimtab.core.refs import Ref
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, SECRETS, Resource

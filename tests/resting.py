@@ -12,13 +12,13 @@ from serving import TEMPLATE, Key, Reading, fitting, labels_of
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported
-from trimtab.core import snapshot
-from trimtab.core.policy import compile_policy, contradictions, without_groups
-from trimtab.core.problems import RejectedError
-from trimtab.core.render import render_group
-from trimtab.core.resolve import document_problems, group_view
-from trimtab.core.schema import Schema
-from trimtab.core.strategy import compile_strategy
+from trimtab.core.policy.policy import compile_policy, contradictions, without_groups
+from trimtab.core.render.render import render_group
+from trimtab.core.resolve import snapshot
+from trimtab.core.resolve.resolve import document_problems, group_view
+from trimtab.core.rollout.strategy import compile_strategy
+from trimtab.core.schema.template import Schema
+from trimtab.core.violations import RejectedError
 
 NAMED = frozenset({"phase", "underway", "stable", "target", "waves", "currentWave", "attempt", "transitions"})
 """Fields of status that are a rollout's."""

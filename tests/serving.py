@@ -17,14 +17,14 @@ from meaning import Body, Source, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported
-from trimtab.core import snapshot
-from trimtab.core.policy import Policy, compile_policy, in_scope, within
-from trimtab.core.problems import RejectedError
-from trimtab.core.render import render_group
-from trimtab.core.resolve import GroupView, document_problems, group_view
-from trimtab.core.schema import Schema, compile_template
-from trimtab.core.shares import place_of
-from trimtab.core.strategy import compile_strategy
+from trimtab.core.policy.policy import Policy, compile_policy, in_scope, within
+from trimtab.core.render.render import render_group
+from trimtab.core.resolve import snapshot
+from trimtab.core.resolve.resolve import GroupView, document_problems, group_view
+from trimtab.core.rollout.strategy import compile_strategy
+from trimtab.core.rollout.user_share import place_of
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError
 from trimtab.crypto import Keys
 
 Objects = Callable[[str], list[Body]]

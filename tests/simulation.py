@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab.core import naming
 from trimtab.engine.engine import Engine, Settings
-from trimtab.engine.observed import AnyObject
+from trimtab.engine.store.objects import AnyObject
 from trimtab.kube import errors
 from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body

@@ -13,7 +13,7 @@ from follower import START, Group, Place, content, strategy
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
 from trimtab.core.rollout import Answer, Evidence, Request, Seen, Step, intents, step
-from trimtab.core.strategy import Strategy
+from trimtab.core.rollout.strategy import Strategy
 
 NAMES = ("a", "b", "c")
 GATE = {"name": "errors", "http": {"url": "http://errors"}, "consecutiveErrorLimit": 1}

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.problems import RejectedError
-from trimtab.core.resolve import GroupView, group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.resolve.resolve import GroupView, group_view
+from trimtab.core.schema.template import compile_template
+from trimtab.core.violations import RejectedError
 from trimtab.kube.port import Body
 
 CANARY = "canary"

@@ -18,7 +18,7 @@ from trimtab.api.rendered_group import RenderedGroupStatus
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.user_preference import UserPreferenceStatus
 from trimtab.core import naming
-from trimtab.core.rollout import reading
+from trimtab.core.rollout import queries
 from trimtab.crd import structural
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, SECRETS, Resource
@@ -144,7 +144,7 @@ def _advanced(before: RolloutProgress, after: RolloutProgress) -> bool:
     if after.underway != "Forward":
         return False
     again = before.attempt != after.attempt
-    return again or len(reading.started(after)) > len(reading.started(before))
+    return again or len(queries.started(after)) > len(queries.started(before))
 
 
 def _stand(progress: RolloutProgress) -> str:

@@ -12,12 +12,12 @@ from stage import SYSTEM
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core.policy import compile_policy
-from trimtab.core.resolve import group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.policy.policy import compile_policy
+from trimtab.core.resolve.resolve import group_view
+from trimtab.core.schema.template import compile_template
 from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET
-from trimtab.engine.workloads import restart_digest
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
+from trimtab.engine.workloads.restarts import restart_digest
 from trimtab.kube.resources import SECRETS
 
 NEWER = "newer-model"

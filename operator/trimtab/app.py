@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trimtab import handlers
-from trimtab.core.sizes import DEFAULT_OUTPUT
+from trimtab.core.render.sizes import DEFAULT_OUTPUT
 from trimtab.crypto import UnreadableError
 from trimtab.engine.engine import Engine, Settings
-from trimtab.engine.leader import Leader, LeaseSettings
+from trimtab.engine.leadership.lease import Leader, LeaseSettings
 from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, QUEUE, STATUS_QUEUE
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors

@@ -26,8 +26,8 @@ for _name in _hidden:
 import msgspec
 
 from trimtab.engine.metrics import RESTARTS
-from trimtab.engine.observed import AnyObject
-from trimtab.engine.world import World
+from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.objects import AnyObject
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
 

@@ -44,6 +44,6 @@ def write(tmp_path: Path) -> Write:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     """What verbs find when they connect; the context's namespace is ``music``."""
     made = FakeCluster("music", "other")
-    monkeypatch.setattr("trimtab.cli.cluster.load", lambda *_: credentials())
-    monkeypatch.setattr("trimtab.cli.cluster.Client", lambda *_, **__: made)
+    monkeypatch.setattr("trimtab.cli.cluster.connection.load", lambda *_: credentials())
+    monkeypatch.setattr("trimtab.cli.cluster.connection.Client", lambda *_, **__: made)
     return made

@@ -11,13 +11,7 @@ from trimtab.kube.client import APPLY, JSON_PATCH
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Event
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    NAMESPACES,
-    POLICY_ROLLOUTS,
-    ROLLOUT_ACTIONS,
-    Resource,
-)
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS, Resource
 
 Body = dict[str, Any]
 WHO = "ann@example.com"

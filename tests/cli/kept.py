@@ -6,7 +6,7 @@ from typing import Any
 
 from fake_cluster import FakeCluster
 
-from trimtab.core import snapshot
+from trimtab.core.resolve import snapshot
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 
 Body = dict[str, Any]

@@ -9,8 +9,8 @@ from fake_cluster import FakeCluster, template
 from written import Call
 
 from trimtab.core import naming
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.snapshots import group_labels
+from trimtab.core.refs import GroupKey
+from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 
 Body = dict[str, Any]

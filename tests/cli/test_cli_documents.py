@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trimtab.cli.loading.composer import MAX_DEPTH
-from trimtab.cli.loading.documents import read
-from trimtab.cli.loading.scalars import MalformedError
+from trimtab.cli.files.composer import MAX_DEPTH
+from trimtab.cli.files.documents import read
+from trimtab.cli.files.scalars import MalformedError
 
 
 def _value(text: str) -> Any:

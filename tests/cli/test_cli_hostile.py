@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import TEMPLATE, Call, preference
 
-from trimtab.cli.loading.documents import read
-from trimtab.cli.loading.helm import is_template
-from trimtab.cli.loading.scalars import MalformedError
-from trimtab.cli.output import as_json, as_yaml, plain
+from trimtab.cli.files.documents import read
+from trimtab.cli.files.helm import is_template
+from trimtab.cli.files.scalars import MalformedError
+from trimtab.cli.view.output import as_json, as_yaml, plain
 
 STATUS: dict[str, Any] = {
     "accepted": {"generation": 1, "group": "free", "values": {"session.minutes": 9}},

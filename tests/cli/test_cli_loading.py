@@ -17,9 +17,9 @@ from written import TEMPLATE, Call, Write, preference
 
 from trimtab import crd
 from trimtab.api import KINDS
-from trimtab.cli.loading.structural import RULES
-from trimtab.cli.loading.times import is_time
-from trimtab.core.shapes import PATTERNS
+from trimtab.cli.files.structural import RULES
+from trimtab.cli.files.times import is_time
+from trimtab.core.model_errors import PATTERNS
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import Call, Write
 
-from trimtab.cli.loading.documents import read
-from trimtab.cli.loading.scalars import is_exact
+from trimtab.cli.files.documents import read
+from trimtab.cli.files.scalars import is_exact
 
 KEYS = """
   - {name: text, type: String}

@@ -8,8 +8,8 @@ import io
 import pytest
 import typer
 
-from trimtab.cli.acting import confirm
-from trimtab.cli.patience import patience
+from trimtab.cli.cluster.actions import confirm
+from trimtab.cli.view.waiting import patience
 
 
 async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:

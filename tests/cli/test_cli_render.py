@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from written import TEMPLATE, Call, Write, preference
 
-from trimtab.core.shard import LIMIT, TARGET
+from trimtab.core.render.shard import LIMIT, TARGET
 
 
 def _objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:

@@ -21,12 +21,12 @@ from fake_cluster import (
 from rich.console import Console
 from written import Answer, Call
 
-from trimtab.cli.cluster import Cluster
-from trimtab.cli.following import Scene, follow
-from trimtab.cli.portrait import drawn
-from trimtab.cli.progress import Outcome, Progress, span
-from trimtab.cli.reference import Found, Kind
-from trimtab.cli.watching import changes, picture
+from trimtab.cli.cluster.connection import Cluster
+from trimtab.cli.cluster.follow import Scene, follow
+from trimtab.cli.cluster.rollout_reference import Found, Kind
+from trimtab.cli.view.progress import Outcome, Progress, span
+from trimtab.cli.view.rollout import drawn
+from trimtab.cli.view.watch import changes, picture
 from trimtab.core import times
 from trimtab.kube import errors
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, ROLLOUT_ACTIONS

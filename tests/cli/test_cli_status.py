@@ -9,8 +9,8 @@ import typer
 from fake_cluster import FakeCluster
 from written import Call
 
-from trimtab.cli.cluster import Cluster
-from trimtab.cli.standing import Scope, Standing, read
+from trimtab.cli.cluster.connection import Cluster
+from trimtab.cli.cluster.status import Scope, Standing, read
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

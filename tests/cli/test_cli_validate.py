@@ -306,7 +306,7 @@ class TestFiles:
         assert "no *.yaml" in answer.err
 
     def test_a_file_without_end_is_refused(self, trimtab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("trimtab.cli.loading.sources.MAX_BYTES", 1 << 20)
+        monkeypatch.setattr("trimtab.cli.files.sources.MAX_BYTES", 1 << 20)
         answer = trimtab("validate", "-f", "/dev/zero")
         assert answer.code == 2
         assert "larger than 1 MiB" in answer.err

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from test_crds import Namespace, served  # noqa: F401
 
-from trimtab.cli.failure import Failure
-from trimtab.cli.loading.documents import read
-from trimtab.cli.loading.manifests import load
-from trimtab.cli.loading.scalars import MalformedError, number
-from trimtab.cli.loading.schema import parse
-from trimtab.cli.output import as_yaml
+from trimtab.cli.errors import Failure
+from trimtab.cli.files.documents import read
+from trimtab.cli.files.manifests import load
+from trimtab.cli.files.scalars import MalformedError, number
+from trimtab.cli.files.schema import parse
+from trimtab.cli.view.output import as_yaml
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("crds")]
 

@@ -13,13 +13,13 @@ from crashing import BadConfig, crashes
 from live import Api
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.health import Health
-from trimtab.core.resolve import GroupView, group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.resolve.resolve import GroupView, group_view
+from trimtab.core.schema.template import compile_template
+from trimtab.core.workload.health import Health
 from trimtab.crypto import Keys
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.health import HealthWatch
-from trimtab.engine.workloads import Workloads, restart_digest
+from trimtab.engine.workloads.health import HealthWatch
+from trimtab.engine.workloads.restarts import Workloads, restart_digest
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import from_kubeconfig
 from trimtab.sandbox.crashes import Crashes

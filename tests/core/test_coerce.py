@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trimtab.core.coerce import lossless
+from trimtab.core.schema.coerce import lossless
 
 BIG = 2**63 - 1
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.core.conditions import NUMBER, Condition, Dialect, can_pass, compile_cel
+from trimtab.core.cel import NUMBER, Condition, Dialect, can_pass, compile_cel
 
 
 @pytest.mark.parametrize(

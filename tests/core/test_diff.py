@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core import diff, masked, snapshot
-from trimtab.core.diff import Contents, KeyChange, PartChange, Side, documents, structures
-from trimtab.core.policy import compile_policy
-from trimtab.core.resolve import Trace, group_view, trace
-from trimtab.core.schema import compile_template
+from trimtab.core.policy.policy import compile_policy
+from trimtab.core.resolve import diff, redaction, snapshot
+from trimtab.core.resolve.diff import Contents, KeyChange, PartChange, Side, documents, structures
+from trimtab.core.resolve.resolve import Trace, group_view, trace
+from trimtab.core.schema.template import compile_template
 
 Spec = dict[str, Any]
 SPEC: Spec = {
@@ -84,15 +84,15 @@ class Revision:
     """What the command line makes of a revision's snapshots."""
 
     def __init__(self, spec: Spec, **policies: Spec) -> None:
-        made = masked.template(_template(spec))
-        held = {name: masked.policy(_policy(content)) for name, content in policies.items()}
+        made = redaction.template(_template(spec))
+        held = {name: redaction.policy(_policy(content)) for name, content in policies.items()}
         self.contents = Contents(made.content, {name: policy.content for name, policy in held.items()})
 
     def traces(self, group: str = "free") -> dict[str, Trace]:
-        schema = compile_template("app", masked.compilable(self.contents.template))
-        kinds = masked.sensitive(self.contents.template)
+        schema = compile_template("app", redaction.compilable(self.contents.template))
+        kinds = redaction.sensitive(self.contents.template)
         policies = [
-            compile_policy(name, masked.compilable_policy(content, kinds), schema)
+            compile_policy(name, redaction.compilable_policy(content, kinds), schema)
             for name, content in self.contents.policies.items()
         ]
         return trace(group_view(schema, group, policies), {})
@@ -262,20 +262,20 @@ def test_nothing_sensitive_is_ever_in_a_difference() -> None:
 
 def test_without_digests_sensitive_values_are_left_out() -> None:
     data = _template(SPEC, digests=False)
-    assert masked.template(data).blind
-    assert not masked.template(_template(SPEC)).blind
-    assert not masked.template({"spec": {"keys": []}}).blind
-    blind = masked.template(_template(SPEC), blind=True)
+    assert redaction.template(data).blind
+    assert not redaction.template(_template(SPEC)).blind
+    assert not redaction.template({"spec": {"keys": []}}).blind
+    blind = redaction.template(_template(SPEC), blind=True)
     assert "api.token" not in blind.content["groups"][0]["values"]
-    assert compile_template("app", masked.compilable(blind.content))
+    assert compile_template("app", redaction.compilable(blind.content))
 
 
 @pytest.mark.parametrize(
     "data", [{}, {"spec": 3}, {"spec": {"keys": 3}}, {"spec": {}, "digests": {"keys/x/default": "ab"}}]
 )
 def test_what_is_no_snapshot_is_unreadable(data: Spec) -> None:
-    with pytest.raises(masked.UnreadableError):
-        masked.template(data)
+    with pytest.raises(redaction.UnreadableError):
+        redaction.template(data)
 
 
 # Structure.
@@ -359,8 +359,8 @@ def test_a_policy_whose_key_is_not_sensitive_any_more_still_compiles() -> None:
         values={"api.token": "hunter9", "session.minutes": 3},
         enforced=[{"key": "api.token", "value": "hunter9"}],
     )
-    made = masked.policy(_policy(policy))
-    spec = masked.compilable_policy(made.content, masked.sensitive({"keys": open_keys}))
+    made = redaction.policy(_policy(policy))
+    spec = redaction.compilable_policy(made.content, redaction.sensitive({"keys": open_keys}))
     assert isinstance(spec, PolicyRolloutSpec)
     assert spec.policy.values == {"session.minutes": 3}
     assert spec.policy.enforced == []

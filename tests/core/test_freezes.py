@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core import times
-from trimtab.core.freezes import FreezeRule, compile_freeze, frozen, next_change
+from trimtab.core.rollout.freezes import FreezeRule, compile_freeze, frozen, next_change
 
 HOUR = 3600.0
 WEEKEND = compile_freeze("0 18 * * 5", "Europe/Berlin", 62 * HOUR, "weekend")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trimtab.core.health import judge
-from trimtab.core.pods import pod_selector, stuck, trouble, troubled
+from trimtab.core.workload.health import judge
+from trimtab.core.workload.pods import pod_selector, stuck, trouble, troubled
 
 Body = dict[str, Any]
 DIGEST, OTHER = "0123456789abcdef", "fedcba9876543210"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trimtab.api.key import KeySpec
-from trimtab.core.keys import INT64, Key, check, compile_key
+from trimtab.core.schema.key import INT64, Key, check, compile_key
 
 LEAST, MOST = INT64
 

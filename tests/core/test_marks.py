@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.core.marks import carries, mark, marked
+from trimtab.core.workload.digest_annotation import carries, mark, marked
 
 NAME = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 DIGEST = st.text("0123456789abcdef", min_size=4, max_size=16)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trimtab.core import naming
-from trimtab.core.origin import Claims, Place, is_proved, place
-from trimtab.core.plan import Observed, Ref
+from trimtab.core.refs import Ref
+from trimtab.core.render.origin import Claims, Place, is_proved, place
+from trimtab.core.render.plan import Observed
 from trimtab.crypto import Keys
 
 LABELS = {naming.LABEL_MANAGED_BY: naming.MANAGER, naming.LABEL_GROUP: "free"}

@@ -10,13 +10,13 @@ import pytest
 
 from trimtab.api.config_template import ConfigTemplateSpec, KeySpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core import patterns
-from trimtab.core.keys import check, compile_key
-from trimtab.core.matchers import matcher
-from trimtab.core.policy import compile_policy
-from trimtab.core.problems import RejectedError, Violation
-from trimtab.core.resolve import group_view
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.policy.policy import compile_policy
+from trimtab.core.resolve.resolve import group_view
+from trimtab.core.schema import patterns
+from trimtab.core.schema.key import check, compile_key
+from trimtab.core.schema.matchers import matcher
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError, Violation
 
 HUGE = "(?:(?:(?:[a-z]?){30}){30}){30}[A-Z]"
 LARGE = "(?:(?:[a-z]?){30}){30}[A-Z]"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, Write, plan
+from trimtab.core.refs import Ref
+from trimtab.core.render.plan import Apply, Delete, Desired, Observed, Write, plan
 
 LABELS = {"managed-by": "trimtab"}
 

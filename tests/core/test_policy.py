@@ -8,10 +8,10 @@ import pytest
 
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core import snapshot
-from trimtab.core.policy import Policy, compile_policy, contradictions, in_scope, ordered
-from trimtab.core.problems import RejectedError, Violation
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.policy.policy import Policy, compile_policy, contradictions, in_scope, ordered
+from trimtab.core.resolve import snapshot
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError, Violation
 
 KEYS: list[dict[str, Any]] = [
     {"name": "count", "type": "Integer", "minimum": 0, "maximum": 100},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.render import OBJECT_LIMIT, Entries, Rendered, named, render_group, render_user
-from trimtab.core.resolve import GroupView, group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.render.render import OBJECT_LIMIT, Entries, Rendered, named, render_group, render_user
+from trimtab.core.resolve.resolve import GroupView, group_view
+from trimtab.core.schema.template import compile_template
 
 KEYS: list[dict[str, Any]] = [
     {"name": "a.speed", "type": "Number", "default": 1},

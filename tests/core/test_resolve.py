@@ -9,9 +9,9 @@ import pytest
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core.policy import Policy, compile_policy
-from trimtab.core.resolve import GroupView, Resolution, document_problems, group_view, trace
-from trimtab.core.schema import compile_template
+from trimtab.core.policy.policy import Policy, compile_policy
+from trimtab.core.resolve.resolve import GroupView, Resolution, document_problems, group_view, trace
+from trimtab.core.schema.template import compile_template
 
 KEYS: list[dict[str, Any]] = [
     {"name": "on", "type": "Boolean", "default": True},

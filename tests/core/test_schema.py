@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.problems import RejectedError, Violation
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError, Violation
 
 NUMBER = {"name": "a", "type": "Number"}
 SECRET = {"name": "top.secret", "type": "String", "sensitive": True}

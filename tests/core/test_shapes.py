@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.shapes import shape_violations
+from trimtab.core.model_errors import shape_violations
 
 
 def _said(spec: dict[str, Any]) -> dict[str, str]:

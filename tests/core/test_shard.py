@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.core.shard import LIMIT, TARGET, Move, Shards, adopted
+from trimtab.core.render.shard import LIMIT, TARGET, Move, Shards, adopted
 
 SMALL, HALF = 100, TARGET // 2
 

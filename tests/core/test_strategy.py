@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from trimtab.api.meta import LabelSelector
 from trimtab.api.strategy import StrategySpec
-from trimtab.core.problems import RejectedError
+from trimtab.core.rollout.strategy import Strategy, compile_strategy, compiling_strategy
 from trimtab.core.selector import selects
-from trimtab.core.strategy import Strategy, compile_strategy, compiling_strategy
+from trimtab.core.violations import RejectedError
 
 GROUPS = {"free": {"ring": "canary"}, "pro": {"ring": "late"}, "team": {"ring": "late"}}
 HTTP = {"url": "http://agent/healthz"}

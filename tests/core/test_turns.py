@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.core.turns import AT_ONCE, MOST, Claim, Turn, admits, next_of
+from trimtab.core.workload.restart_slots import AT_ONCE, MOST, Claim, Turn, admits, next_of
 
 A, B, C, D, E = (Claim(name) for name in "abcde")
 BACK_A, BACK_B = Claim("a", back=True), Claim("b", back=True)

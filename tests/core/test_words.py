@@ -8,9 +8,8 @@ import pytest
 
 from trimtab.api.meta import Condition, LabelSelector, StatusWarning
 from trimtab.api.meta import Violation as ViolationModel
-from trimtab.core import naming, reasons, snapshot
-from trimtab.core.nearest import nearest
-from trimtab.core.problems import REPORTED, Notice, RejectedError, Violation, bounded, summary
+from trimtab.core import naming, reasons
+from trimtab.core.resolve import snapshot
 from trimtab.core.selector import selects
 from trimtab.core.status import (
     FALSE,
@@ -23,6 +22,8 @@ from trimtab.core.status import (
     refused,
     violation_fields,
 )
+from trimtab.core.suggestion import nearest
+from trimtab.core.violations import REPORTED, Notice, RejectedError, Violation, bounded, summary
 
 # Selectors
 

@@ -30,7 +30,7 @@ ANY_NAMESPACE = "run"
 
 def main() -> None:
     """Until standard input ends."""
-    for module in ("trimtab.__main__", "trimtab.cli.main", "trimtab.cli.run", "trimtab.app"):
+    for module in ("trimtab.__main__", "trimtab.cli.main", "trimtab.cli.commands.run", "trimtab.app"):
         importlib.import_module(module)
     _bind_to_any_namespace()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended

@@ -16,7 +16,7 @@ from crash.journal import Journal
 from crash.operators import Forker, Quick
 from trimtab import admission, crd
 from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 
 KEYS = Keys((b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",), b"digest-key-of-the-tests")
 """The same in each cluster, so that equal content has the same name in all of them."""

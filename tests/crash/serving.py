@@ -17,7 +17,7 @@ from live import Body
 from crash.ground import KEYS
 from crash.journal import Change
 from trimtab.core import naming
-from trimtab.core.shares import place_of
+from trimtab.core.rollout.user_share import place_of
 
 _MARK = re.compile(r"mark-[a-z]+")
 _NOTHING: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import yaml
 
 from trimtab.api.policy_rollout import PolicyRollout
-from trimtab.core.strategy import compile_strategy
+from trimtab.core.rollout.strategy import compile_strategy
 from trimtab.gates import Result
 from trimtab.gates.job import Run, job_of
 from trimtab.gates.urls import AllowList

@@ -10,10 +10,10 @@ import yaml
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRollout
-from trimtab.core import effects, limits
-from trimtab.core.policy import Policy, compile_policy, contradictions, ordered
-from trimtab.core.resolve import GroupView, document_problems, group_view
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.policy import clamping, notices
+from trimtab.core.policy.policy import Policy, compile_policy, contradictions, ordered
+from trimtab.core.resolve.resolve import GroupView, document_problems, group_view
+from trimtab.core.schema.template import Schema, compile_template
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
 EXAMPLES: list[dict[str, Any]] = [
@@ -66,4 +66,4 @@ def test_the_higher_policy_wins_as_the_page_says() -> None:
 def test_every_reason_that_a_policy_gives_is_on_the_page() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE))
 
-    assert rows == {effects.LOCKED, limits.CLAMPED, limits.DROPPED, effects.CONFLICT}
+    assert rows == {notices.LOCKED, clamping.CLAMPED, clamping.DROPPED, notices.CONFLICT}

@@ -11,7 +11,7 @@ import yaml
 from trimtab.api.policy_rollout import PolicyRollout
 from trimtab.api.rollout_action import Action, RolloutAction
 from trimtab.api.rollout_status import Phase
-from trimtab.core.strategy import compile_strategy
+from trimtab.core.rollout.strategy import compile_strategy
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()
 EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)]

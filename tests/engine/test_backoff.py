@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from trimtab.engine.backoff import FIRST_SECONDS, LASTING_SECONDS, PASSING_SECONDS, Backoff
+from trimtab.engine.scheduling.retry import FIRST_SECONDS, LASTING_SECONDS, PASSING_SECONDS, Backoff
 from trimtab.kube.errors import ConflictError, InvalidError, NotLeaderError, UnavailableError
 
 

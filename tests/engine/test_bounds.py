@@ -9,15 +9,19 @@ import pytest
 
 from simulation import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core import problems, sizes, steps
-from trimtab.core.problems import RejectedError
-from trimtab.core.render import Rendered, render_group
-from trimtab.core.resolve import GroupView
-from trimtab.core.schema import compile_template
-from trimtab.engine import cases, pointers, previews, templates
-from trimtab.engine.preference_status import STORED_BYTES
-from trimtab.engine.preferences import VALUES_BYTES, Preference
-from trimtab.engine.slices import Turn
+from trimtab.core import steps, violations
+from trimtab.core.render import sizes
+from trimtab.core.render.render import Rendered, render_group
+from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.schema.template import compile_template
+from trimtab.core.violations import RejectedError
+from trimtab.engine.content import templates
+from trimtab.engine.groups import revisions
+from trimtab.engine.rollouts import preview as preview_module
+from trimtab.engine.rollouts import spec as spec_module
+from trimtab.engine.scheduling.time_slices import Turn
+from trimtab.engine.status.preference import STORED_BYTES
+from trimtab.engine.store.preferences import VALUES_BYTES, Preference
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 
@@ -200,13 +204,13 @@ def test_the_search_for_violations_ends_where_there_are_enough() -> None:
     groups = [{"name": f"g{n}", "values": {"other": 1}} for n in range(500)]
     with pytest.raises(RejectedError) as refused:
         compile_template("t", ConfigTemplateSpec.model_validate({"keys": keys, "groups": groups}))
-    assert problems.ENOUGH < len(refused.value.violations) <= 2 * problems.ENOUGH
+    assert violations.ENOUGH < len(refused.value.violations) <= 2 * violations.ENOUGH
 
 
 async def test_a_group_has_no_more_policies_than_its_status_can_name(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases, "POLICIES_OF_A_GROUP", 2)
+    monkeypatch.setattr(spec_module, "POLICIES_OF_A_GROUP", 2)
     cluster.template()
     for name in ("a", "b"):
         cluster.policy(name, {"values": {"session.minutes": 5}})
@@ -228,21 +232,21 @@ def revision(number: int, policies: int) -> dict[str, Any]:
 def test_revisions_fit_into_one_object_and_those_that_are_needed_stay() -> None:
     listed = [revision(number, 200) for number in range(100)]
 
-    kept = pointers.bounded(listed, 100, {0, 99})
+    kept = revisions.bounded(listed, 100, {0, 99})
 
     assert [entry["number"] for entry in kept] == [99, 98, 97, 96, 95, 0]
-    assert len(msgspec.json.encode(kept)) <= pointers.REVISIONS_BYTES + len(msgspec.json.encode(listed[0]))
+    assert len(msgspec.json.encode(kept)) <= revisions.REVISIONS_BYTES + len(msgspec.json.encode(listed[0]))
 
 
 def test_small_revisions_are_kept_by_number() -> None:
     listed = [revision(number, 2) for number in range(100)]
-    assert len(pointers.bounded(listed, 50, {0})) == 51
+    assert len(revisions.bounded(listed, 50, {0})) == 51
 
 
 async def test_a_preview_sorts_no_more_members_at_a_time_than_it_may(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order, looks, longest, over = previews._order, 0, 0, Turn.over
+    order, looks, longest, over = preview_module._order, 0, 0, Turn.over
 
     def counted(preference: Preference) -> Any:
         nonlocal looks
@@ -254,7 +258,7 @@ async def test_a_preview_sorts_no_more_members_at_a_time_than_it_may(
         longest, looks = max(longest, looks), 0
         await over(turn)
 
-    monkeypatch.setattr(previews, "_order", counted)
+    monkeypatch.setattr(preview_module, "_order", counted)
     monkeypatch.setattr(steps, "SOME", 10)
     monkeypatch.setattr(Turn, "over", slice_over)
     cluster.template(spec())

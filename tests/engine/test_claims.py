@@ -10,13 +10,14 @@ import pytest
 
 from simulation import Cluster, Operator, spec
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
-from trimtab.core.schema import compile_template
+from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.schema.template import compile_template
 from trimtab.core.steps import Steps, finished
-from trimtab.engine import membership
-from trimtab.engine.group_state import GroupState
-from trimtab.engine.preferences import GroupKey, Preference, PreferenceObject, Preferences, TemplateKey
-from trimtab.engine.slices import Turn
-from trimtab.engine.world import World
+from trimtab.engine.groups import membership
+from trimtab.engine.groups.state import GroupState
+from trimtab.engine.scheduling.time_slices import Turn
+from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences
 from trimtab.kube.resources import USER_PREFERENCES
 
 APP = TemplateKey("music", "app")

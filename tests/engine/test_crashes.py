@@ -12,8 +12,8 @@ import pytest
 
 from simulation import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
-from trimtab.engine.fence import Fence
-from trimtab.engine.keyring import KEYS_SECRET
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from simulation import Cluster, Operator, settled
-from trimtab.core.resolve import GroupView, Resolution
-from trimtab.engine.faults import fault
+from trimtab.core.resolve.resolve import GroupView, Resolution
+from trimtab.engine.scheduling.failures import fault
 from trimtab.kube import errors
 from trimtab.kube.resources import POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES
 from waving import LOCK, groups, until, waves

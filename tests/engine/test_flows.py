@@ -10,10 +10,9 @@ import pytest
 from controllers import workload
 from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
 from trimtab.core import naming
-from trimtab.engine import groups as groups_module
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.fence import Fence
-from trimtab.engine.preferences import GroupKey
+from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.engine.groups import reconcile as groups_module
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

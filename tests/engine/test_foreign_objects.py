@@ -11,9 +11,9 @@ import pytest
 from refusing import Refusing
 from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
 from trimtab.core import naming
-from trimtab.engine.keyring import KEYS_SECRET
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.snapshots import group_labels
+from trimtab.core.refs import GroupKey
+from trimtab.engine.content.snapshots import group_labels
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

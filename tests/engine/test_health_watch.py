@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from controllers import pod, status, workload
-from trimtab.core.health import Health
-from trimtab.engine import health as module
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.fence import Fence
-from trimtab.engine.health import HealthWatch
-from trimtab.engine.pod_looks import LOOK_SECONDS
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.workload.health import Health
+from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.workloads import health as module
+from trimtab.engine.workloads.health import HealthWatch
+from trimtab.engine.workloads.pod_diagnosis import LOOK_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory, Write
 from trimtab.kube.port import Body
@@ -330,7 +330,7 @@ async def test_however_often_a_workload_changes_its_pods_are_looked_at_now_and_t
 
 
 def module_gap() -> float:
-    from trimtab.engine.pod_looks import GAP_SECONDS
+    from trimtab.engine.workloads.pod_diagnosis import GAP_SECONDS
 
     return GAP_SECONDS
 

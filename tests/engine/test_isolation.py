@@ -6,8 +6,8 @@ import pytest
 
 from simulation import HOME, Cluster, Operator, settled, spec
 from trimtab.core import naming
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.snapshots import group_labels
+from trimtab.core.refs import GroupKey
+from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.resources import (
     CONFIG_MAPS,
     CONFIG_TEMPLATES,

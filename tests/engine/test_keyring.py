@@ -9,7 +9,7 @@ import pytest
 
 from simulation import SYSTEM, Cluster, Operator, settled
 from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET, LOOK_SECONDS, Keyring
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET, LOOK_SECONDS, Keyring
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, SECRETS, Resource

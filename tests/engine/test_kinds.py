@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from simulation import HOME, Cluster, Operator, settled, spec
-from trimtab.engine.fence import Fence
-from trimtab.engine.kinds import ANNOTATION_SWEEP
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.engine.metrics import DELETIONS_HELD
+from trimtab.engine.store.kind_deletions import ANNOTATION_SWEEP
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

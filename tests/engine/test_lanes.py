@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from trimtab.engine.lanes import Lanes
-from trimtab.engine.preferences import TemplateKey
+from trimtab.core.refs import TemplateKey
+from trimtab.engine.scheduling.concurrency import Lanes
 
 
 async def test_others_have_turns_while_a_template_or_a_namespace_has_all_of_its_own() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from simulation import SYSTEM, Cluster
-from trimtab.engine import leader as leader_module
-from trimtab.engine.fence import Fence
-from trimtab.engine.leader import Leader, LeaseSettings
+from trimtab.engine.leadership import lease as leader_module
+from trimtab.engine.leadership.lease import Leader, LeaseSettings
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube.errors import NotFoundError, NotLeaderError
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

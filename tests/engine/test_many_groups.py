@@ -8,10 +8,10 @@ from unittest import mock
 from simulation import HOME, Cluster, Operator, spec
 from trimtab.api.strategy import GateSpec
 from trimtab.core import times
-from trimtab.core.strategy import Gate
+from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.rollout.strategy import Gate
 from trimtab.engine.engine import Engine
-from trimtab.engine.preferences import GroupKey, TemplateKey
-from trimtab.engine.world import Work
+from trimtab.engine.store.cluster_state import Work
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Subject
 from trimtab.kube.resources import POLICY_ROLLOUTS

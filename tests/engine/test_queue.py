@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from trimtab.engine.queue import Queue
+from trimtab.engine.scheduling.queue import Queue
 
 
 async def drained(queue: Queue) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 
 from refusing import BROKEN, DENIED, QUOTA, REFUSALS, SILENT, Refusing, named, new_objects, word
 from simulation import HOME, Cluster, Operator, settled
-from trimtab.core.plan import Ref
-from trimtab.engine.delivery import MOST_TRIES
+from trimtab.core.refs import Ref
+from trimtab.engine.groups.delivery import MOST_TRIES
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

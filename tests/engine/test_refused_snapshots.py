@@ -8,15 +8,10 @@ import pytest
 
 from refusing import BROKEN, DENIED, QUOTA, Denying
 from simulation import Cluster, Operator, settled, spec
-from trimtab.engine.snapshots import FRESH_SECONDS, SEEN_SECONDS
+from trimtab.engine.content.snapshots import FRESH_SECONDS, SEEN_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    CONTROLLER_REVISIONS,
-    POLICY_ROLLOUTS,
-    USER_PREFERENCES,
-)
+from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLICY_ROLLOUTS, USER_PREFERENCES
 from waving import DARK, LOCK, groups, loud, progress, until, voices, waves
 
 

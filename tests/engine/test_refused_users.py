@@ -10,16 +10,10 @@ import pytest
 
 from refusing import Denying
 from simulation import HOME, Cluster, Operator, settled
-from trimtab.engine.groups import CONFLICT_SECONDS
+from trimtab.engine.groups.reconcile import CONFLICT_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_MAPS,
-    CONFIG_TEMPLATES,
-    RENDERED_GROUPS,
-    USER_PREFERENCES,
-    Resource,
-)
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
 from waving import DARK, LOCK, REST, groups, progress, until, voices, waves
 
 PER_USER = {"delivery": "PerUser"}

@@ -9,7 +9,7 @@ import pytest
 
 from controllers import Controllers, workload
 from simulation import HOME, Cluster, Operator, settled, spec
-from trimtab.engine.evidence import WorkloadKey
+from trimtab.core.refs import WorkloadKey
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from simulation import BEGIN, HOME, SYSTEM, Cluster, Operator, settled
 from trimtab.crypto import Keys
-from trimtab.engine.keyring import KEYS_SECRET
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

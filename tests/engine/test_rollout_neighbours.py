@@ -10,7 +10,7 @@ import pytest
 
 from refusing import REFUSALS, Denying
 from simulation import Cluster, Operator, settled
-from trimtab.engine.previews import Previews
+from trimtab.engine.rollouts.preview import Previews
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from simulation import Cluster, Operator, settled, spec
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    CONTROLLER_REVISIONS,
-    POLICY_ROLLOUTS,
-)
+from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLICY_ROLLOUTS
 from waving import (
     CLAMP,
     DARK,

@@ -10,9 +10,9 @@ import pytest
 
 from controllers import Controllers, status, workload
 from simulation import HOME, Cluster, Operator, spec
-from trimtab.core.turns import AT_ONCE, MOST
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.workloads import CHECK_SECONDS, SLOW_SECONDS
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.workload.restart_slots import AT_ONCE, MOST
+from trimtab.engine.workloads.restarts import CHECK_SECONDS, SLOW_SECONDS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, WORKLOADS
 from waving import progress, until

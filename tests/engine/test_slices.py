@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from trimtab.engine import slices as slices_module
-from trimtab.engine.slices import Slices
+from trimtab.engine.scheduling import time_slices as slices_module
+from trimtab.engine.scheduling.time_slices import Slices
 
 
 @pytest.fixture

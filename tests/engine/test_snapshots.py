@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from simulation import HOME, Cluster, Operator, settled
-from trimtab.core import snapshot
-from trimtab.core.snapshot import Part
+from trimtab.core.refs import TemplateKey
+from trimtab.core.resolve import snapshot
+from trimtab.core.resolve.snapshot import Part
 from trimtab.crypto import Keys, UnreadableError
-from trimtab.engine import workloads as engine_workloads
+from trimtab.engine.content.sealing import LIMIT, Content, Vault
+from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.engine import Engine
-from trimtab.engine.preferences import TemplateKey
-from trimtab.engine.snapshots import Snapshots
-from trimtab.engine.vault import LIMIT, Content, Vault
+from trimtab.engine.workloads import restarts as engine_workloads
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

@@ -10,9 +10,9 @@ import pytest
 
 from controllers import Controllers, workload
 from simulation import HOME, Cluster, Operator, settled, spec
-from trimtab.core.pods import digest_in
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.stamps import PAUSE_SECONDS, RESTAMPS
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.workload.pods import digest_in
+from trimtab.engine.workloads.restart_stamps import PAUSE_SECONDS, RESTAMPS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
 from waving import happened, progress, until

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from simulation import HOME, LONGEST_WAIT, Cluster
-from trimtab.engine.backoff import LASTING_SECONDS
-from trimtab.engine.fence import Fence
-from trimtab.engine.statuses import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target
+from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.scheduling.retry import LASTING_SECONDS
+from trimtab.engine.status.writer import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES

@@ -8,17 +8,10 @@ import msgspec
 import pytest
 
 from trimtab.core import naming
-from trimtab.core.plan import Ref
-from trimtab.engine.observed import AnyObject, Objects, OutputObject, Outputs, observe
-from trimtab.engine.preferences import (
-    GroupKey,
-    Preference,
-    PreferenceObject,
-    Preferences,
-    TemplateKey,
-    read,
-)
-from trimtab.engine.world import World
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
+from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.objects import AnyObject, Objects, OutputObject, Outputs, observe
+from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences, read
 
 APP = TemplateKey("music", "app")
 FREE, PAID = GroupKey("music", "app", "free"), GroupKey("music", "app", "paid")

@@ -8,16 +8,10 @@ import pytest
 
 from refusing import BROKEN, DENIED, Denying
 from simulation import Cluster, Operator, settled
-from trimtab.engine.delivery import PATIENCE
+from trimtab.engine.groups.delivery import PATIENCE
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_MAPS,
-    CONFIG_TEMPLATES,
-    RENDERED_GROUPS,
-    USER_PREFERENCES,
-    Resource,
-)
+from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
 from waving import LOCK, groups, loud, progress, until, voices, waves
 
 

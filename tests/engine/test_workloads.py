@@ -11,16 +11,21 @@ import pytest
 
 from controllers import Controllers, status, workload
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.pods import digest_in
-from trimtab.core.resolve import GroupView, group_view
-from trimtab.core.schema import compile_template
-from trimtab.core.turns import AT_ONCE
+from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.resolve.resolve import GroupView, group_view
+from trimtab.core.schema.template import compile_template
+from trimtab.core.workload.pods import digest_in
+from trimtab.core.workload.restart_slots import AT_ONCE
 from trimtab.crypto import Keys
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.fence import Fence
-from trimtab.engine.health import HealthWatch
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.workloads import CHECK_SECONDS, LONGEST_SECONDS, SLOW_SECONDS, Workloads, restart_digest
+from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.workloads.health import HealthWatch
+from trimtab.engine.workloads.restarts import (
+    CHECK_SECONDS,
+    LONGEST_SECONDS,
+    SLOW_SECONDS,
+    Workloads,
+    restart_digest,
+)
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

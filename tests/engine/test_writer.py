@@ -9,11 +9,11 @@ import pytest
 
 from simulation import HOME, Cluster
 from trimtab.core import naming, reasons
-from trimtab.core.plan import Desired, Observed, Ref, plan
-from trimtab.engine.observed import OutputObject, Outputs
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.snapshots import group_labels
-from trimtab.engine.writer import Failure, Writer
+from trimtab.core.refs import GroupKey, Ref
+from trimtab.core.render.plan import Desired, Observed, plan
+from trimtab.engine.content.snapshots import group_labels
+from trimtab.engine.groups.writer import Failure, Writer
+from trimtab.engine.store.objects import OutputObject, Outputs
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

@@ -17,7 +17,7 @@ from clockwork import run
 from flaky import Flaky
 from simulation import HOME, Cluster, Operator, settled, spec
 from templates import CANARY, JSON, Template, cases, values_for
-from trimtab.engine.fence import Fence
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (

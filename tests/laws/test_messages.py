@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core import nearest as nearness
-from trimtab.core.problems import REPORTED, RejectedError, Violation, bounded, summary
-from trimtab.core.resolve import group_view
-from trimtab.core.schema import compile_template
+from trimtab.core import suggestion as nearness
+from trimtab.core.resolve.resolve import group_view
+from trimtab.core.schema.template import compile_template
 from trimtab.core.status import conditions, refused, violation_fields
 from trimtab.core.text import invisible, visible
+from trimtab.core.violations import REPORTED, RejectedError, Violation, bounded, summary
 
 _PYTHON = re.compile(
     r"\b(dict|dictionary|NoneType|None|instance|str|tuple|KeySpec|True|False|valid string|object at)\b"

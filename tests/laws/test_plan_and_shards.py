@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from trimtab.core.plan import Apply, Delete, Desired, Observed, Ref, plan
-from trimtab.core.shard import LIMIT, TARGET, Shards, adopted
+from trimtab.core.refs import Ref
+from trimtab.core.render.plan import Apply, Delete, Desired, Observed, plan
+from trimtab.core.render.shard import LIMIT, TARGET, Shards, adopted
 
 REFS = st.builds(Ref, st.sampled_from(["ConfigMap", "Secret"]), st.just("ns"), st.sampled_from("abcd"))
 DATA = st.dictionaries(st.sampled_from("xyz"), st.sampled_from("12"), max_size=3)

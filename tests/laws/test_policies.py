@@ -13,13 +13,13 @@ from policies import Case, breaks, policy_bodies, policy_cases
 from templates import CANARY, JSON, TEXT, Template, templates
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core import snapshot
-from trimtab.core.keys import check
-from trimtab.core.policy import Policy, compile_policy, contradictions
-from trimtab.core.problems import RejectedError, Violation
-from trimtab.core.render import render_group, render_user
-from trimtab.core.resolve import document_problems, group_view, trace
-from trimtab.core.schema import Schema, compile_template
+from trimtab.core.policy.policy import Policy, compile_policy, contradictions
+from trimtab.core.render.render import render_group, render_user
+from trimtab.core.resolve import snapshot
+from trimtab.core.resolve.resolve import document_problems, group_view, trace
+from trimtab.core.schema.key import check
+from trimtab.core.schema.template import Schema, compile_template
+from trimtab.core.violations import RejectedError, Violation
 from trimtab.kube.port import Body
 
 

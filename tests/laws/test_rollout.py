@@ -14,10 +14,10 @@ from story import ENDS, FAILURES, NAMES, SCENES, STRATEGIES, Story, told, walk
 from trimtab.api.rollout_status import Phase, RolloutProgress
 from trimtab.core import rollout, times
 from trimtab.core.durations import nanoseconds
-from trimtab.core.freezes import frozen
-from trimtab.core.rollout import Seen, Step, intents, reading, step
-from trimtab.core.rollout.reading import same as same_content
-from trimtab.core.strategy import PROGRESS_DEADLINE
+from trimtab.core.rollout import Seen, Step, intents, queries, step
+from trimtab.core.rollout.freezes import frozen
+from trimtab.core.rollout.queries import same as same_content
+from trimtab.core.rollout.strategy import PROGRESS_DEADLINE
 
 
 def started(progress: RolloutProgress) -> int:
@@ -144,7 +144,7 @@ def test_soaks_deadlines_and_freezes_are_judged_by_the_very_times_that_status_re
         reasons = {t.reason for t in made.transitions}
         if not made.transitions or before.underway != "Forward":
             return
-        at, wave = milliseconds(made.transitions[0].at), reading.present(before)
+        at, wave = milliseconds(made.transitions[0].at), queries.present(before)
         promoted = "WavePromoted" in reasons or (wave and wave.name in before.promoted)
         if "WaveCompleted" in reasons and wave and before.wave_state == "Soaking" and not promoted:
             soaked = at - milliseconds(before.soak_started_at)

@@ -23,7 +23,7 @@ from expected import differences, world
 from serving import Reading
 from simulation import SYSTEM, Cluster, Operator, settled
 from trimtab.crypto import Keys
-from trimtab.engine.slices import Slices
+from trimtab.engine.scheduling.time_slices import Slices
 from trimtab.kube import resources
 from trimtab.kube.port import Body
 from trimtab.kube.resources import SECRETS, Resource

@@ -8,11 +8,11 @@ import pytest
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.core.policy import compile_policy, contradictions
-from trimtab.core.problems import RejectedError
-from trimtab.core.render import render_group
-from trimtab.core.resolve import group_view
-from trimtab.core.schema import compile_template
+from trimtab.core.policy.policy import compile_policy, contradictions
+from trimtab.core.render.render import render_group
+from trimtab.core.resolve.resolve import group_view
+from trimtab.core.schema.template import compile_template
+from trimtab.core.violations import RejectedError
 from trimtab.kube.port import Body
 
 LIMITS: list[Body] = [

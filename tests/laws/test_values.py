@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from templates import CANARY, JSON, TEXT, Template, cases, templates
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.key import KeySpec
-from trimtab.core import snapshot
-from trimtab.core.coerce import lossless
 from trimtab.core.durations import nanoseconds
-from trimtab.core.keys import check, compile_key
-from trimtab.core.nearest import nearest
-from trimtab.core.problems import RejectedError
-from trimtab.core.render import render_group, render_user
-from trimtab.core.resolve import trace
-from trimtab.core.schema import compile_template
+from trimtab.core.render.render import render_group, render_user
+from trimtab.core.resolve import snapshot
+from trimtab.core.resolve.resolve import trace
+from trimtab.core.schema.coerce import lossless
+from trimtab.core.schema.key import check, compile_key
+from trimtab.core.schema.template import compile_template
+from trimtab.core.suggestion import nearest
+from trimtab.core.violations import RejectedError
 from trimtab.kube.port import Body
 
 TYPES = ["String", "Integer", "Number", "Boolean", "Duration", "StringList", "NumberMap", "StringMap"]

@@ -13,8 +13,8 @@ from clockwork import run
 from flaky import Flaky
 from simulation import HOME, Cluster, Operator, spec
 from trimtab.core import naming
-from trimtab.engine.preferences import GroupKey
-from trimtab.engine.snapshots import group_labels
+from trimtab.core.refs import GroupKey
+from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, SECRETS, USER_PREFERENCES
 

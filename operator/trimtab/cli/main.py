@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from trimtab.cli import adopt, crds, diff, explain, history, render, rollout, status, undo, validate
-from trimtab.cli.output import PLUGIN, program
+from trimtab.cli.commands import adopt, crds, diff, explain, history, render, rollout, status, undo, validate
+from trimtab.cli.view.output import PLUGIN, program
 
 MARKUP: Literal["markdown"] = "markdown"
 _CALL = re.compile(
@@ -30,7 +30,7 @@ class Heavy(NamedTuple):
 
 
 HEAVY: Mapping[str, Heavy] = {
-    "run": Heavy("trimtab.cli.run", "run", "Run the operator in the foreground."),
+    "run": Heavy("trimtab.cli.commands.run", "run", "Run the operator in the foreground."),
     "sandbox": Heavy(
         "trimtab.sandbox.cli", "app", "A real Kubernetes control plane on this machine, without Docker."
     ),

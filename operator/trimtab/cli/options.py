@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from trimtab.cli.output import Format
+from trimtab.cli.view.output import Format
 
 Paths = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time
@@ -38,7 +38,7 @@ MaybeFiles = Annotated[
 
 
 def _namespace(name: str | None) -> str | None:
-    from trimtab.cli.loading.metadata import is_namespace
+    from trimtab.cli.files.metadata import is_namespace
 
     if name is not None and not is_namespace(name):
         raise typer.BadParameter(

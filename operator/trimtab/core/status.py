@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.core import reasons
-from trimtab.core.problems import Notice, Violation, bounded
 from trimtab.core.text import visible
+from trimtab.core.violations import Notice, Violation, bounded
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 

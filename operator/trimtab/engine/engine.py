@@ -10,45 +10,44 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.core import naming
-from trimtab.core.plan import Ref
-from trimtab.core.resolve import GroupView
-from trimtab.core.sizes import DEFAULT_OUTPUT
+from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
+from trimtab.core.render.sizes import DEFAULT_OUTPUT
+from trimtab.core.resolve.resolve import GroupView
 from trimtab.crypto import Keys
-from trimtab.engine.answers import Answers
-from trimtab.engine.assignments import Assignments
-from trimtab.engine.audit import Audit
-from trimtab.engine.backoff import Backoff
-from trimtab.engine.cases import Cases
-from trimtab.engine.drafts import Drafts
-from trimtab.engine.evidence import WorkloadKey
-from trimtab.engine.faults import fault
-from trimtab.engine.fence import Fence
-from trimtab.engine.groups import Groups
-from trimtab.engine.health import HealthWatch
-from trimtab.engine.keyring import Keyring
-from trimtab.engine.kinds import Kinds
+from trimtab.engine.content.policies import Policies
+from trimtab.engine.content.snapshots import Snapshots
+from trimtab.engine.content.templates import Templates
+from trimtab.engine.groups.assignments import Assignments
+from trimtab.engine.groups.reconcile import Groups
+from trimtab.engine.groups.revisions import Pointers
+from trimtab.engine.groups.writer import Writer
+from trimtab.engine.leadership.encryption_keys import Keyring
+from trimtab.engine.leadership.write_guard import Fence
 from trimtab.engine.metrics import GROUPS, LEADER, PREFERENCES, RECONCILE_SECONDS, RECONCILES
-from trimtab.engine.observed import AnyObject, OutputObject
-from trimtab.engine.origins import Origins
-from trimtab.engine.pointers import Pointers
-from trimtab.engine.policies import Policies
-from trimtab.engine.preferences import GroupKey, PreferenceObject, TemplateKey
-from trimtab.engine.previews import Previews
-from trimtab.engine.progress_writer import ProgressWriter
-from trimtab.engine.queue import SHARE
-from trimtab.engine.rollouts import Rollouts
-from trimtab.engine.sightings import Sightings
-from trimtab.engine.slices import Slices
-from trimtab.engine.snapshots import Snapshots
-from trimtab.engine.sources import Sources
-from trimtab.engine.statuses import Statuses
-from trimtab.engine.template_pass import TemplatePass
-from trimtab.engine.templates import Templates
-from trimtab.engine.verdicts import Verdicts
-from trimtab.engine.watching import Watching
-from trimtab.engine.workloads import Workloads, restart_digest
-from trimtab.engine.world import Work, World
-from trimtab.engine.writer import Writer
+from trimtab.engine.rollouts.actions import Answers
+from trimtab.engine.rollouts.events import Audit
+from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.rollouts.observation import Sightings
+from trimtab.engine.rollouts.preview import Previews
+from trimtab.engine.rollouts.preview_tasks import Drafts
+from trimtab.engine.rollouts.reconcile import Rollouts
+from trimtab.engine.rollouts.spec import Cases
+from trimtab.engine.rollouts.status import ProgressWriter
+from trimtab.engine.scheduling.failures import fault
+from trimtab.engine.scheduling.queue import SHARE
+from trimtab.engine.scheduling.retry import Backoff
+from trimtab.engine.scheduling.time_slices import Slices
+from trimtab.engine.status.verdicts import Verdicts
+from trimtab.engine.status.writer import Statuses
+from trimtab.engine.store.cluster_state import Work, World
+from trimtab.engine.store.kind_deletions import Kinds
+from trimtab.engine.store.objects import AnyObject, OutputObject
+from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.preferences import PreferenceObject
+from trimtab.engine.store.rollout_sources import Sources
+from trimtab.engine.templates.reconcile import TemplatePass
+from trimtab.engine.workloads.health import HealthWatch
+from trimtab.engine.workloads.restarts import Workloads, restart_digest
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Gate, Runner, Subject
 from trimtab.gates.urls import AllowList

@@ -8,7 +8,7 @@ import math
 import msgspec
 
 from trimtab.api.strategy import PrometheusGate
-from trimtab.core.conditions import Condition
+from trimtab.core.cel import Condition
 from trimtab.gates import Measurement
 from trimtab.gates.answers import Answer, Asker
 from trimtab.gates.urls import AllowList

@@ -182,7 +182,7 @@ class Runner:
 
     def _surveyed(self) -> Measure:
         if self._measure is None:
-            from trimtab.gates.asker import HttpAsker  # and aiohttp, which offline verbs do without
+            from trimtab.gates.asker import HttpAsker
 
             self._asker = HttpAsker()
             self._measure = Surveyor(self._api, self._allow, self._asker, self._digest).measure

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 from trimtab.core.formats.flat import flat_text
 from trimtab.core.formats.writer import Format, Problem, UnwritableError, Value, Writer
-from trimtab.core.problems import Notice
+from trimtab.core.violations import Notice
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?![a-z]))[a-z])")
 _PREFIX = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")

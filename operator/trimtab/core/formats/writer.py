@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trimtab.core.problems import Notice
+from trimtab.core.violations import Notice
 
 Value = bool | int | float | str | list[str] | dict[str, float] | dict[str, str]
 

@@ -30,18 +30,9 @@ What keeps it safe:
 - Time counts while somebody watches: after a gap, or when clocks go back, soaks and deadlines start again.
 """
 
-from trimtab.core.rollout.machine import step
-from trimtab.core.rollout.reading import NOTHING, intents, planned
-from trimtab.core.rollout.seen import (
-    Answer,
-    Evidence,
-    GroupSeen,
-    Intent,
-    Request,
-    Seen,
-    Step,
-    Transition,
-)
+from trimtab.core.rollout.queries import NOTHING, intents, planned
+from trimtab.core.rollout.step import step
+from trimtab.core.rollout.types import Answer, Evidence, GroupSeen, Intent, Request, Seen, Step, Transition
 
 __all__ = [
     "NOTHING",

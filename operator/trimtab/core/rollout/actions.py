@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trimtab.api.rollout_status import HANDLED, Failure
-from trimtab.core.rollout import gates, reading
-from trimtab.core.rollout.phases import phase_of, tell_phase
+from trimtab.core.rollout import gates, queries
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.phase import phase_of, tell_phase
 from trimtab.core.rollout.planning import plan
-from trimtab.core.rollout.run import Run
-from trimtab.core.rollout.seen import Answer, Request
+from trimtab.core.rollout.types import Answer, Request
 
 ENTRY = 256
 """What status holds of an answer, with its UID."""
@@ -81,7 +81,7 @@ def _same_content(run: Run, request: Request) -> None:
         look_at = "status.preview" if request.action == "Approve" else "it"
         raise _RefusedError(
             f"contentHash {request.content_hash[:12]} is not this rollout's {which}, which is "
-            f"{reading.short(content)}: the rollout has moved on, or the hash is mistyped; look at {look_at} again"
+            f"{queries.short(content)}: the rollout has moved on, or the hash is mistyped; look at {look_at} again"
         )
 
 
@@ -113,9 +113,9 @@ def _promote(run: Run, request: Request) -> str:
         raise _refuse(run, "there is nothing to promote")
     if strategy is not None and strategy.paused:
         raise _RefusedError("spec.strategy.paused is true: set it to false first")
-    if run.seen.busy and not reading.measuring(run.progress):
+    if run.seen.busy and not queries.measuring(run.progress):
         raise _RefusedError(f"it has to wait: {run.seen.busy}")
-    if reading.measuring(run.progress):
+    if queries.measuring(run.progress):
         waited = [name for name in run.existing(wave.groups) if not _updated(run, name)]
         if waited:
             raise _RefusedError(
@@ -205,7 +205,7 @@ def _undo(run: Run, request: Request) -> str:
         raise _RefusedError("nothing is known of the time before: there is no content to return to")
     if run.quarantined(previous):
         raise _RefusedError(
-            f"the content before, {reading.short(previous)}, has failed since: roll out new content"
+            f"the content before, {queries.short(previous)}, has failed since: roll out new content"
         )
     said = _said(f"undone{' by ' if request.requester else ''}{request.requester}", request)
     run.change(
@@ -220,7 +220,7 @@ def _undo(run: Run, request: Request) -> str:
     )
     run.tell("RolloutUndone", said, request.requester, back=True)
     run.go_back("Undone", said, request.requester)
-    return f"every group goes back to {reading.called(previous)}"
+    return f"every group goes back to {queries.called(previous)}"
 
 
 _VERBS: dict[str, Callable[[Run, Request], str]] = {

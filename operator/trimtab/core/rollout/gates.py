@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from trimtab.api.rollout_status import GateStatus
 from trimtab.core import times
-from trimtab.core.rollout import reading
-from trimtab.core.rollout.run import HaltReason, Run
-from trimtab.core.rollout.seen import Evidence
-from trimtab.core.strategy import Gate
+from trimtab.core.rollout import queries
+from trimtab.core.rollout.context import HaltReason, Run
+from trimtab.core.rollout.strategy import Gate
+from trimtab.core.rollout.types import Evidence
 
 HALTS: dict[str, HaltReason] = {
     "Error": "GateError",
@@ -27,7 +27,7 @@ SAYS = {
 def follow_strategy(run: Run) -> bool:
     """An edit of the gates takes effect at once."""
     strategy = run.seen.strategy
-    if strategy is None or not reading.measuring(run.progress):
+    if strategy is None or not queries.measuring(run.progress):
         return False
     known = {(status.name, status.rule or ""): status for status in run.progress.gates}
     gates = [_limited(known.get((gate.name, gate.rule)) or fresh(gate), gate) for gate in strategy.gates]
@@ -60,7 +60,7 @@ def take_evidence(run: Run) -> None:
     """Count what was measured in this epoch and wave, each measurement once; evidence of any other is refused. What
     follows a failure does not make it undone."""
     for evidence in run.seen.evidence:
-        if not reading.measuring(run.progress) or failed(run):
+        if not queries.measuring(run.progress) or failed(run):
             return
         if (evidence.epoch, evidence.wave) == (run.progress.epoch, run.progress.current_wave):
             gates = [
@@ -135,7 +135,7 @@ def anew(run: Run, status: GateStatus) -> GateStatus:
 def again(run: Run) -> None:
     """Judge the present wave anew: streaks end, everything is measured at once, and of a Job that failed another one is
     made."""
-    if not reading.measuring(run.progress):
+    if not queries.measuring(run.progress):
         return
     run.change(gates=[_again(run, status) for status in run.progress.gates], settled_at=None)
     restart(run)
@@ -176,7 +176,7 @@ def silent(run: Run) -> GateStatus | None:
 
 def halt(run: Run) -> bool:
     """A gate without evidence pauses the rollout, until it succeeds again."""
-    if not reading.measuring(run.progress):
+    if not queries.measuring(run.progress):
         return False
     halted = run.progress.halt
     if halted is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.core.rollout import reading
-from trimtab.core.rollout.phases import previewed
-from trimtab.core.rollout.run import Run
+from trimtab.core.rollout import queries
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.phase import previewed
 
 
 def take_target(run: Run) -> bool:
@@ -12,22 +12,22 @@ def take_target(run: Run) -> bool:
     target, progress = run.seen.target, run.progress
     if target is None or progress.underway == "Back":
         return False
-    if progress.target is not None and reading.same(target, progress.target):
+    if progress.target is not None and queries.same(target, progress.target):
         return False
     if progress.underway == "Forward":
-        said = f"content {reading.short(target)} supersedes {reading.short(progress.target)} in mid-flight"
+        said = f"content {queries.short(target)} supersedes {queries.short(progress.target)} in mid-flight"
         run.tell("RolloutSuperseded", said, back=True)
         run.go_back("Superseded", said)
         return True
     run.change(target=target, preview=None, approved=[], promoted=[])
-    hashed = f"content {reading.short(target)}"
+    hashed = f"content {queries.short(target)}"
     if run.quarantined(target):
         run.tell(
             "RevisionQuarantined",
             f"{hashed} is in quarantine: it does not start again by itself",
             warning=True,
         )
-    elif reading.same(target, progress.stable):
+    elif queries.same(target, progress.stable):
         run.tell("RolloutCompleted", f"{hashed} is stable already")
     else:
         run.tell("RevisionCreated", f"{hashed} is new")
@@ -82,6 +82,6 @@ def _put_away(run: Run) -> bool:
     if progress.wave_state is None and progress.halt is None:
         return False
     run.change(wave_state=None, halt=None, approved=[], promoted=[])
-    if reading.same(progress.target, progress.stable):
+    if queries.same(progress.target, progress.stable):
         run.change(waves=[], current_wave=None, updated=None, gates=[])
     return True

@@ -1,0 +1,295 @@
+"""libyaml's events to plain values, and to the place of each key and value where those are asked for.
+
+Aliased values are shared, so nothing here may change one once it is closed. Nothing here recurses, and nothing grows
+beyond the text but by what aliases may add.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+from trimtab.cli.files.scalars import PREFIX, TAGS, MalformedError, Scalar, is_exact, resolve
+
+MAX_DEPTH = 200
+MAX_ALIASED = 4 * 1024 * 1024
+"""Bytes that aliases may add to one document; an object of more than 1.5 MiB fits no API server anyway."""
+_SECOND = frozenset(("apiVersion", "kind"))
+_KEPT_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,2})\.[0-9]{0,2}[1-9]")
+_SLASH = re.compile(r"(?<!\\)(?:\\\\)*\\/")
+_MERGE = object()
+"""Stands for the key ``<<``."""
+
+Path = tuple[str | int, ...]
+
+
+class Spot(NamedTuple):
+    """Where a key and its value stand; in a list, which has no keys, the value alone. All count from 1. ``text`` is
+    what was written, where the value that YAML reads does not say all of it."""
+
+    key_line: int
+    key_column: int
+    line: int
+    column: int
+    text: str = ""
+
+
+class Flaw(NamedTuple):
+    """What is wrong at a place of a text that can be read nevertheless."""
+
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A mapping or list that is being filled; ``bytes`` is its size with aliases written out."""
+
+    line: int
+    column: int
+    items: dict[str, Any] | list[Any]
+    anchor: str | None
+    path: Path = ()
+    key: Any = None
+    keyed: bool = False
+    where: tuple[int, int] = (0, 0)
+    written: set[str] = field(default_factory=set)
+    bytes: int = 2
+
+
+class Composer:
+    """One document of a text; ``before`` lines stand above it. With ``spots``, each path's place is put in there."""
+
+    def __init__(
+        self, text: str, before: int, spots: dict[Path, Spot] | None = None, *, is_json: bool = False
+    ) -> None:
+        self.text, self.before, self.spots, self.is_json = text, before, spots, is_json
+        self.line = before + 1
+        self.root: Any = None
+        self.flaws: list[Flaw] = []
+        self.inexact = False
+        self._twice: list[tuple[str, int, int]] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._open: set[str] = set()
+        self._stack: list[_Frame] = []
+        self._aliased = 0
+        self._quoted: tuple[int, int, int] | None = None
+        self._takes: dict[type[yaml.Event], Callable[[Any, int, int], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._begin,
+            yaml.SequenceStartEvent: self._begin,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+        }
+
+    def document(self) -> Composer | None:
+        """Itself when it is read; None if there is no document in the text.
+
+        :raises MalformedError: naming the line.
+        """
+        there = False
+        try:
+            for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
+                mark: Any = event.start_mark
+                line, column = mark.line + self.before + 1, mark.column + 1
+                take = self._takes.get(type(event))
+                if take is not None:
+                    if there and not self._stack and self.root is None:
+                        self.line = line
+                    take(event, line, column)
+                elif isinstance(event, yaml.DocumentStartEvent):
+                    if there:
+                        raise MalformedError(
+                            f"line {line}: kubectl reads nothing after `...`; write --- instead"
+                        )
+                    there = True
+        except yaml.YAMLError as error:
+            raise MalformedError(self._syntax(error)) from None
+        self._name_twice()
+        return self if there else None
+
+    def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, line: int, column: int) -> None:
+        if event.tag not in (None, "!") and not event.tag.startswith(PREFIX):
+            raise MalformedError(f"line {line}: the tag {event.tag[:60]} is not understood; remove it")
+        if len(self._stack) >= MAX_DEPTH:
+            raise MalformedError(f"line {line}: nested more than {MAX_DEPTH} levels deep")
+        if self._expects_key():
+            raise MalformedError(f"line {line}: a mapping or list cannot be a key; write text")
+        if event.anchor:
+            self._open.add(event.anchor)
+        items: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        path = self._path() if self.spots is not None else ()
+        self._stack.append(_Frame(line, column, items, event.anchor, path))
+
+    def _path(self) -> Path:
+        if not self._stack:
+            return ()
+        top = self._stack[-1]
+        if isinstance(top.items, list):
+            return (*top.path, len(top.items))
+        return (*top.path, top.key if top.key is not _MERGE else "<<")
+
+    def _end(self, event: yaml.Event, line: int, column: int) -> None:
+        frame = self._stack.pop()
+        if frame.anchor:
+            self._open.discard(frame.anchor)
+            self._anchors[frame.anchor] = (frame.items, frame.bytes)
+        self._put(frame.items, frame.bytes, frame.line, frame.column)
+
+    def _alias(self, event: yaml.AliasEvent, line: int, column: int) -> None:
+        name = event.anchor or ""
+        if name in self._open:
+            raise MalformedError(f"line {line}: *{name[:60]} refers to itself")
+        if name not in self._anchors:
+            raise MalformedError(f"line {line}: there is no anchor &{name[:60]}; write the value out")
+        value, size = self._anchors[name]
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            raise MalformedError(
+                f"line {line}: aliases make the document larger than {MAX_ALIASED} bytes; write the values out"
+            )
+        if isinstance(value, str) or not self._expects_key():
+            self._put(value, size, line, column)
+        else:
+            raise MalformedError(f"line {line}: *{name[:60]} is not text, so it cannot be a key")
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int, column: int) -> None:
+        text, tag = event.value, event.tag
+        if event.style in ("'", '"'):
+            self._remember(event, line, column)
+            self._escapes(event, line, column)
+        value: Any = text
+        if tag is not None or event.implicit[0]:
+            value = self._resolved(text, tag, line)
+        if event.anchor:
+            self._anchors[event.anchor] = (value, len(text) + 2)
+        if self._expects_key():
+            if text == "<<" and event.implicit[0] and tag is None:
+                value = _MERGE
+            elif not isinstance(value, str):
+                value = self._key(text, value, line, column)
+        inexact = tag is None and event.implicit[0] and value is not _MERGE and not is_exact(text, value)
+        self.inexact = self.inexact or inexact
+        self._put(value, len(text) + 2, line, column, text if inexact else "")
+
+    def _remember(self, quoted: Any, line: int, column: int) -> None:
+        """A quote over several lines, which is likely meant when what follows it makes no sense."""
+        if quoted.end_mark.line > quoted.start_mark.line:
+            self._quoted = (line, column, quoted.end_mark.line)
+
+    def _escapes(self, quoted: Any, line: int, column: int) -> None:
+        r"""``\/`` is JSON's, and YAML's since version 1.2, which kubectl does not read."""
+        written = self.text[quoted.start_mark.index : quoted.end_mark.index] if "/" in quoted.value else ""
+        if not self.is_json and quoted.style == '"' and _SLASH.search(written):
+            self.flaws.append(Flaw(line, column, "kubectl refuses \\/ in YAML; write / alone"))
+
+    def _resolved(self, text: str, tag: str | None, line: int) -> Scalar:
+        if tag is not None and tag != "!" and tag not in TAGS:
+            raise MalformedError(f"line {line}: the tag {tag[:60]} is not understood; remove it")
+        try:
+            return resolve(text, tag)
+        except ValueError as error:
+            raise MalformedError(f"line {line}: {error}") from None
+
+    def _key(self, text: str, value: Scalar, line: int, column: int) -> str:
+        """A key that is no text: kubectl makes text of it, which is refused where it is another one."""
+        same = (
+            text in ("true", "false")
+            if isinstance(value, bool)
+            else text == str(value)
+            if isinstance(value, int)
+            else _KEPT_FLOAT.fullmatch(text) is not None
+        )
+        if value is None or not same:
+            self.flaws.append(Flaw(line, column, f"the key {shown(text)} is not text; quote it"))
+        return text
+
+    def _expects_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].items, dict) and not self._stack[-1].keyed
+
+    def _put(self, value: Any, size: int, line: int, column: int, text: str = "") -> None:
+        if not self._stack:
+            self.root = value
+            return
+        frame = self._stack[-1]
+        frame.bytes += size
+        if isinstance(frame.items, list):
+            if self.spots is not None:
+                self.spots[(*frame.path, len(frame.items))] = Spot(line, column, line, column, text)
+            frame.items.append(value)
+        elif not frame.keyed:
+            frame.key, frame.keyed, frame.where = value, True, (line, column)
+            if value is not _MERGE:
+                self._written(frame, value, line, column)
+        else:
+            frame.keyed = False
+            if frame.key is _MERGE:
+                for source in reversed(_mergeable(value, line)):
+                    frame.items.update(source)
+                return
+            frame.items[frame.key] = value
+            if self.spots is not None:
+                self.spots[(*frame.path, frame.key)] = Spot(*frame.where, line, column, text)
+
+    def _written(self, frame: _Frame, key: str, line: int, column: int) -> None:
+        if key not in frame.written:
+            frame.written.add(key)
+        elif len(self._stack) == 1:
+            self._twice.append((key, line, column))
+        else:
+            self.flaws.append(Flaw(line, column, f"the key {shown(key)} is there twice; remove one"))
+
+    def _name_twice(self) -> None:
+        """What a document's own keys that are there twice mean: most often a ``---`` is missing."""
+        if {key for key, _, _ in self._twice} >= _SECOND:
+            _, line, column = self._twice[0]
+            message = "a second object begins here, but one document holds one; put a line of --- before it"
+            self.flaws.append(Flaw(line, column, message))
+            return
+        for key, line, column in self._twice:
+            self.flaws.append(Flaw(line, column, f"the key {shown(key)} is there twice; remove one"))
+
+    def _syntax(self, error: yaml.YAMLError) -> str:
+        if isinstance(error, yaml.reader.ReaderError):
+            character = (
+                error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
+            )
+            line = self.text[: error.position].count("\n") + self.before + 1
+            return f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or escape it"
+        if not isinstance(error, yaml.MarkedYAMLError) or not (error.problem_mark or error.context_mark):
+            return str(error).splitlines()[0]
+        opened = error.context == "while scanning a quoted scalar" and "unexpected" in str(error.problem)
+        mark = (error.context_mark if opened else error.problem_mark) or error.context_mark
+        where = f"line {mark.line + self.before + 1}, column {mark.column + 1}"  # type: ignore[union-attr]
+        if opened:
+            return f"{where}: a quote begins here and does not end; close it"
+        context = f" {error.context}" if error.context else ""
+        return f"{where}: {error.problem}{context}{self._hint(error, mark)}"
+
+    def _hint(self, error: yaml.MarkedYAMLError, mark: Any) -> str:
+        if self._quoted is not None and mark.line - self._quoted[2] in (0, 1):
+            return f"; the quote that begins at line {self._quoted[0]}, column {self._quoted[1]} may not be closed"
+        here = self.text.split("\n")[mark.line : mark.line + 1]
+        if here and "\t" in here[0][: mark.column + 1]:
+            return "; indent by spaces, not tabs"
+        if "expected <document start>" in str(error.problem):
+            return "; put a line of --- between two objects"
+        return ""
+
+
+def _mergeable(value: Any, line: int) -> list[dict[str, Any]]:
+    sources = value if isinstance(value, list) else [value]
+    if not all(isinstance(source, dict) for source in sources):
+        raise MalformedError(f"line {line}: << takes a mapping, or a list of mappings")
+    return sources
+
+
+def shown(key: str) -> str:
+    """A key as messages show it."""
+    return repr(key if len(key) <= 60 else key[:57] + "...")

@@ -1,0 +1,167 @@
+"""An object's metadata, as the API server checks it: ObjectMeta's fields, names, labels, annotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from trimtab.cli.files.structural import JsonSchema, check
+from trimtab.core.text import short
+from trimtab.core.violations import Violation
+
+_TEXT = {"type": "string"}
+_SOME_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "object", "additionalProperties": _TEXT}
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_NAMESPACE = re.compile(_LABEL)
+_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_WHEN = {"type": "string", "format": "time"}
+_WHOLE = {"type": "integer"}
+_FLAG = {"type": "boolean"}
+_NAME_RULE = "must be lower-case letters, digits, - and . (at most 253), a letter or digit first and last"
+_KEY_RULE = "is no key: letters, digits, -, _ and . (at most 63), after a DNS name and / if any; correct it"
+_VALUE_RULE = "must be letters, digits, -, _ and . (at most 63), a letter or digit first and last"
+ANNOTATION_BYTES = 256 * 1024
+_OWNER: JsonSchema = {
+    "type": "object",
+    "required": ["apiVersion", "kind", "name", "uid"],
+    "properties": {
+        **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _SOME_TEXT),
+        **dict.fromkeys(("controller", "blockOwnerDeletion"), _FLAG),
+    },
+}
+_MANAGER: JsonSchema = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("manager", "operation", "apiVersion", "fieldsType", "subresource"), _TEXT),
+        "time": _WHEN,
+        "fieldsV1": {"x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"), _TEXT),
+        **dict.fromkeys(("generation", "deletionGracePeriodSeconds"), _WHOLE),
+        **dict.fromkeys(("creationTimestamp", "deletionTimestamp"), _WHEN),
+        **dict.fromkeys(("labels", "annotations"), _TEXTS),
+        "finalizers": {"type": "array", "items": _TEXT},
+        "ownerReferences": {"type": "array", "items": _OWNER},
+        "managedFields": {"type": "array", "items": _MANAGER},
+    },
+}
+
+
+def problems(meta: Any) -> Iterator[Violation]:
+    """All that is wrong with it."""
+    if meta is None:
+        meta = {}
+    wrong = list(check(meta, SCHEMA, "metadata"))
+    yield from wrong
+    bad = {violation.key for violation in wrong}
+    if not isinstance(meta, dict):
+        return
+    yield from _names(meta, bad)
+    yield from _marks(meta)
+    if not any(key.startswith("metadata.ownerReferences") for key in bad):
+        yield from _owners(meta.get("ownerReferences") or [])
+
+
+def _names(meta: dict[str, Any], bad: set[str]) -> Iterator[Violation]:
+    fields = ("name", "generateName", "namespace")
+    name, beginning, space = (None if f"metadata.{each}" in bad else meta.get(each) for each in fields)
+    # Of a beginning the API server lets a dash be the last character, with whatever stands before it.
+    if beginning and not (
+        _is_name(re.sub(r".-\Z", "a", beginning)) and (name or _is_name(_completed(beginning, 0)))
+    ):
+        message = f"{_NAME_RULE}, got {short(beginning)}; correct it"
+        yield _wrong("metadata.generateName", "name", message)
+    if name and not _is_name(name):
+        yield _wrong("metadata.name", "name", f"{_NAME_RULE}, got {short(name)}; rename it")
+    elif not (name or beginning or bad & {"metadata.name", "metadata.generateName"}):
+        yield _wrong("metadata.name", "required", "is missing; give the object a name")
+    if space and not is_namespace(space):
+        message = f"must be lower-case letters, digits and - (at most 63), got {short(space)}; correct it"
+        yield _wrong("metadata.namespace", "namespace", message)
+
+
+def _owners(owners: list[dict[str, Any]]) -> Iterator[Violation]:
+    for index, owner in enumerate(owners):
+        here, version = f"metadata.ownerReferences[{index}]", owner["apiVersion"]
+        if version.count("/") > 1 or version.endswith("/"):
+            message = (
+                f"must be a version, or a group and a version (apps/v1), got {short(version)}; correct it"
+            )
+            yield _wrong(f"{here}.apiVersion", "name", message)
+        if (version, owner["kind"]) == ("v1", "Event"):
+            yield _wrong(f"{here}.kind", "kind", "an Event owns nothing; name another owner")
+    if sum(owner.get("controller") is True for owner in owners) > 1:
+        message = "one owner at most is the controller; leave controller: true with one"
+        yield _wrong("metadata.ownerReferences", "double", message)
+
+
+def stored(meta: dict[str, Any]) -> dict[str, Any]:
+    """As the API server keeps it: a label or annotation that is null is an empty text."""
+    marks = {
+        kind: {key: "" if value is None else value for key, value in meta[kind].items()}
+        for kind in ("labels", "annotations")
+        if isinstance(meta.get(kind), dict)
+    }
+    return meta | marks
+
+
+def named(meta: dict[str, Any], number: int) -> dict[str, Any]:
+    """With a name where the API server would complete one, as it does, so that several of them are no doubles."""
+    beginning = meta.get("generateName")
+    return meta if meta.get("name") or not beginning else {**meta, "name": _completed(beginning, number)}
+
+
+def _completed(beginning: str, number: int) -> str:
+    return f"{beginning[:58]}{number:05d}"
+
+
+def _is_name(text: str) -> bool:
+    return _matches(_NAME, text, 253)
+
+
+def is_namespace(name: str) -> bool:
+    """Whether a namespace can have this name."""
+    return _matches(_NAMESPACE, name, 63)
+
+
+def _marks(meta: dict[str, Any]) -> Iterator[Violation]:
+    for kind in ("labels", "annotations"):
+        marks = meta.get(kind)
+        size = 0
+        for key, value in marks.items() if isinstance(marks, dict) else ():
+            size += len(key.encode()) + len(str(value or "").encode())
+            if not _is_key(key.lower() if kind == "annotations" else key):
+                yield _wrong(f"metadata.{kind}.{key[:128]}", "name", _KEY_RULE)
+            if kind == "labels" and isinstance(value, str) and value and not _matches(_PART, value, 63):
+                message = f"{_VALUE_RULE}, got {short(value)}; correct it"
+                yield _wrong(f"metadata.labels.{key[:128]}", "value", message)
+        if kind == "annotations" and size > ANNOTATION_BYTES:
+            message = f"have {size} bytes, and {ANNOTATION_BYTES} is what the API server takes; shorten them"
+            yield _wrong("metadata.annotations", "tooLarge", message)
+    listed = meta.get("finalizers")
+    for index, name in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(name, str) and not _is_key(name):
+            yield _wrong(f"metadata.finalizers[{index}]", "name", f"{short(name)} {_KEY_RULE}")
+
+
+def _is_key(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not _matches(_NAME, prefix, 253):
+        return False
+    return _matches(_PART, name, 63)
+
+
+def _matches(pattern: re.Pattern[str], text: str, length: int) -> bool:
+    return len(text) <= length and pattern.fullmatch(text) is not None
+
+
+def _wrong(key: str, rule: str, message: str) -> Violation:
+    problem, _, remedy = message.rpartition("; ")
+    return Violation(key, "object", rule, problem, remedy=remedy)

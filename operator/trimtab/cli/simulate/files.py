@@ -1,0 +1,97 @@
+"""Given files to the engine's verdicts: what ``render``, ``validate`` and ``explain -f`` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trimtab.api import ConfigTemplate, PolicyRollout, Resource, UserPreference
+from trimtab.cli.files import manifests, misread
+from trimtab.cli.files.manifests import Flaw, Manifest, Manifests
+from trimtab.cli.files.schema import parse
+from trimtab.cli.simulate import assumed_namespaces
+
+if TYPE_CHECKING:
+    from trimtab.cli.simulate.simulation import Trial
+
+
+@dataclass(slots=True)
+class Examined:
+    """Files as the engine judged them. ``models`` are the objects whose shape is right."""
+
+    read: Manifests
+    trial: Trial
+    models: list[tuple[Manifest, Resource]] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def examine(paths: Sequence[str], namespace: str) -> Examined:
+    """Read the files and let the engine judge them.
+
+    :raises trimtab.cli.errors.Failure: a file cannot be read.
+    """
+    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, USER_PREFERENCES
+
+    read = manifests.load(paths, namespace)
+    done = Examined(read, Trial(), flaws=list(read.flaws), notes=list(read.notes))
+    for manifest in read.ours:
+        if manifest.kind == "RenderedGroup":
+            read.ignored.append(f"{manifest.place}: {manifest}, which Trimtab alone writes")
+            continue
+        model, violations = parse(manifest)
+        done.flaws += [Flaw(manifest.place, str(manifest), v, manifest.spot(v)) for v in violations]
+        if model is not None:
+            done.models.append((manifest, model))
+    done.flaws += _misread(done.models)
+    for manifest in read.namespaces:
+        done.trial.put(NAMESPACES, assumed_namespaces.labelled(_plain(manifest)))
+    assumed, notes = assumed_namespaces.namespaces(
+        [model for _, model in done.models if isinstance(model, ConfigTemplate)],
+        [model for _, model in done.models if isinstance(model, UserPreference)],
+        [manifest.name for manifest in read.namespaces],
+    )
+    done.notes += notes
+    for body in assumed:
+        done.trial.put(NAMESPACES, body)
+    resources = {
+        "ConfigTemplate": CONFIG_TEMPLATES,
+        "UserPreference": USER_PREFERENCES,
+        "PolicyRollout": POLICY_ROLLOUTS,
+    }
+    for manifest, model in done.models:
+        if manifest.kind in resources:  # as the API server keeps it: without nulls
+            done.trial.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
+    asyncio.run(done.trial.run())
+    return done
+
+
+def _misread(models: Sequence[tuple[Manifest, Resource]]) -> Iterator[Flaw]:
+    """Values whose text says something else than what YAML reads, for keys of the templates in these files."""
+    keys = {
+        (manifest.namespace, manifest.name): {key.name: key for key in model.spec.keys}
+        for manifest, model in models
+        if isinstance(model, ConfigTemplate)
+    }
+    for manifest, model in models:
+        template = (manifest.namespace, manifest.name)
+        if isinstance(model, UserPreference):
+            template = (model.spec.template_ref.namespace or manifest.namespace, model.spec.template_ref.name)
+        elif isinstance(model, PolicyRollout):
+            template = (manifest.namespace, model.spec.template_ref.name)
+        for violation, spot in misread.violations(manifest, keys.get(template, {})):
+            yield Flaw(manifest.place, str(manifest), violation, spot)
+
+
+def _plain(manifest: Manifest) -> dict[str, object]:
+    """A Namespace with labels and annotations that are text, as the API server would insist."""
+    meta = manifest.body["metadata"]
+    kept = {
+        part: {str(k): v for k, v in (meta.get(part) or {}).items() if isinstance(v, str)}
+        for part in ("labels", "annotations")
+        if isinstance(meta.get(part), dict)
+    }
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifest.name, **kept}}

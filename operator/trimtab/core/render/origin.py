@@ -1,0 +1,100 @@
+"""What proves that an object is Trimtab's own: it stands in its place, and carries a mark that is bound to that place.
+
+Labels, annotations and the name of a field manager can be written by anyone who may write the object. Three things
+cannot be forged: the place (the names of a group in its target namespace, ``<template>-u-<preference>`` beside a
+preference that holds its user), the mark (a keyed digest of kind, namespace, name and template), and the uid that the
+RenderedGroup's status records.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from trimtab.core import naming
+from trimtab.core.refs import Ref
+from trimtab.core.render.plan import Desired, Observed
+
+
+class Place(NamedTuple):
+    """What an object in this place holds: a shard's users, one user's own files, or (neither) the group's files."""
+
+    shard: int | None = None
+    preference: str | None = None
+
+
+def place(ref: Ref, template: str, group: str) -> Place | None:
+    """Which of the group's outputs has this name, or None if none ever has."""
+    if ref.name == naming.group_object(template, group):
+        return Place()
+    number = naming.shard_number(template, group, ref.name)
+    if number is not None:
+        return Place(shard=number)
+    preference = naming.preference_of(template, ref.name)
+    return Place(preference=preference) if preference is not None else None
+
+
+def is_proved(have: Observed, mark: str, uid: str) -> bool:
+    """Whether the object carries this very mark, or is the one whose uid is recorded for its place."""
+    carried = have.annotations.get(naming.ANNOTATION_MARK, "")
+    marked = bool(mark) and hmac.compare_digest(carried.encode(), mark.encode())
+    return marked or (bool(uid) and have.uid == uid)
+
+
+def asks_for_adoption(have: Observed) -> bool:
+    """Whether the object's annotation lets Trimtab take it over."""
+    return have.annotations.get(naming.ANNOTATION_ADOPT) == "true"
+
+
+def is_ours(have: Observed, desired: Desired) -> bool:
+    """Whether what stands in the place of ``desired`` is Trimtab's."""
+    return is_proved(have, desired.annotations[naming.ANNOTATION_MARK], desired.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one group can prove. ``recorded`` are the outputs that its RenderedGroup lists with their uids, ``mark``
+    gives the mark of a place.
+
+    A RenderedGroup that a version without marks wrote lists no uid at all. Then (``upgrading``) an object counts that
+    has all of the group's ``labels``, was applied by Trimtab, and stands where that version wrote: a listed name, a
+    shard's name beside one, or beside a preference of the group (``beside``). What is ``anothers`` is never the
+    group's, whatever is recorded of it.
+    """
+
+    template: str
+    group: str
+    labels: Mapping[str, str]
+    mark: Callable[[Ref], str]
+    recorded: Mapping[Ref, str]
+    beside: Callable[[str, str], bool]
+    anothers: Callable[[Observed], bool] = lambda _: False
+
+    @property
+    def upgrading(self) -> bool:
+        return bool(self.recorded) and not any(self.recorded.values())
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Where outputs of the group have been written last."""
+        return {ref.namespace for ref in self.recorded}
+
+    def prove(self, have: Observed) -> bool:
+        """Whether the object is one of the group's, wherever the group's outputs belong now."""
+        found = place(have.ref, self.template, self.group)
+        if found is None or self.anothers(have):
+            return False
+        if is_proved(have, self.mark(have.ref), self.recorded.get(have.ref, "")):
+            return True
+        return self.upgrading and self._was_ours(have, found)
+
+    def _was_ours(self, have: Observed, found: Place) -> bool:
+        if not have.applied or any(have.labels.get(name) != value for name, value in self.labels.items()):
+            return False
+        if found.preference is not None:
+            return self.beside(have.ref.namespace, found.preference)
+        return have.ref in self.recorded or (
+            found.shard is not None and have.ref.namespace in self.namespaces
+        )

@@ -1,0 +1,240 @@
+"""One step in the making: the progress so far, what was seen, and what is to be told of it.
+
+The phase is a function of all that, so it is worked out when something is told, and at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from trimtab.api.rollout_status import (
+    QUARANTINED,
+    Content,
+    Failure,
+    Halt,
+    Phase,
+    PlannedWave,
+    Quarantined,
+    RolloutProgress,
+)
+from trimtab.core import times
+from trimtab.core.rollout import queries
+from trimtab.core.rollout.freezes import Freeze, frozen
+from trimtab.core.rollout.strategy import PROGRESS_DEADLINE, Gate
+from trimtab.core.rollout.types import Answer, GroupSeen, Seen, Transition
+
+FailureReason = Literal[
+    "GateFailed",
+    "WorkloadFailed",
+    "WriteFailed",
+    "ProgressDeadlineExceeded",
+    "Aborted",
+    "Superseded",
+    "Undone",
+]
+HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"]
+NOT_LOOKED_AT = GroupSeen()
+QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "settled_at": None}
+
+
+class Run:
+    """``progress`` changes as the step goes; ``before`` stays as it was handed in. ``now`` is in seconds, to the
+    millisecond that status records: what is judged and what is recorded is one time."""
+
+    def __init__(self, progress: RolloutProgress, seen: Seen, now: float) -> None:
+        self.before = progress
+        self.progress = progress
+        self.seen = seen
+        self.now = times.rounded(now)
+        self.transitions: list[Transition] = []
+        self.answers: list[Answer] = []
+        self.phase: Phase | None = progress.phase
+        self.was_held = progress.underway == "Forward" and progress.phase in queries.HELD
+        self.ignore_freeze = False
+        self.pending: list[Transition] = []
+        self._freeze: tuple[Freeze | None] | None = None
+        self._settled: tuple[object, frozenset[str]] | None = None
+
+    # What there is.
+
+    @property
+    def paused(self) -> bool:
+        """Whether somebody, or a halt, keeps it from going on."""
+        return self.progress.halt is not None or (
+            self.seen.strategy is not None and self.seen.strategy.paused
+        )
+
+    @property
+    def held(self) -> bool:
+        return self.paused or self.seen.target is None
+
+    @property
+    def coming(self) -> bool:
+        """Whether there is accepted content that is neither served nor quarantined, and is not under way yet."""
+        progress, target = self.progress, self.seen.target
+        return (
+            progress.underway is None
+            and target is not None
+            and self.seen.strategy is not None
+            and queries.same(target, progress.target)
+            and not queries.same(target, progress.stable)
+            and not self.quarantined(target)
+        )
+
+    @property
+    def freeze(self) -> Freeze | None:
+        """The freeze that holds now."""
+        if self.ignore_freeze or self.seen.strategy is None:
+            return None
+        if self._freeze is None:
+            self._freeze = (frozen(self.seen.strategy.freezes, self.now),)
+        return self._freeze[0]
+
+    @property
+    def deadline(self) -> float:
+        return self.seen.strategy.progress_deadline if self.seen.strategy else PROGRESS_DEADLINE
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether a failure rolls back, rather than pauses."""
+        strategy = self.seen.strategy
+        return (strategy.on_failure if strategy else self.progress.on_failure) != "Pause"
+
+    @property
+    def wave(self) -> PlannedWave | None:
+        return queries.present(self.progress)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether somebody promoted the present wave."""
+        return self.wave is not None and self.wave.name in self.progress.promoted
+
+    @property
+    def needs_approval(self) -> bool:
+        """Of the wave that comes next."""
+        wave = self.wave
+        return wave is not None and wave.approval and wave.name not in self.progress.approved
+
+    @property
+    def settled_groups(self) -> frozenset[str]:
+        """The groups that serve what is wanted of them now, under the present epoch."""
+        progress, hold = self.progress, self.held
+        basis = (
+            progress.underway,
+            progress.epoch,
+            progress.current_wave,
+            progress.wave_state,
+            hold,
+            id(progress.waves),
+        )
+        if self._settled is None or self._settled[0] != basis:
+            wanted, groups = queries.wanted(progress, hold=hold), self.seen.groups
+            settled = frozenset(
+                name
+                for name, intent in wanted.items()
+                if (found := groups.get(name)) is not None
+                and found.exists
+                and found.settled
+                and found.epoch == intent.epoch
+                and found.intent == intent
+            )
+            self._settled = (basis, settled)
+        return self._settled[1]
+
+    def quarantined(self, content: Content | None) -> bool:
+        return content is not None and any(q.hash == content.hash for q in self.progress.quarantine)
+
+    def gate(self, name: str) -> Gate | None:
+        """The strategy's gate of that name."""
+        gates = self.seen.strategy.gates if self.seen.strategy else ()
+        return next((gate for gate in gates if gate.name == name), None)
+
+    def group(self, name: str) -> GroupSeen | None:
+        """The group as it is; one that nobody looked at counts as there and not settled. None: it is gone."""
+        found = self.seen.groups.get(name, NOT_LOOKED_AT)
+        return found if found.exists else None
+
+    def settled(self, name: str) -> bool:
+        return name in self.settled_groups
+
+    def existing(self, names: list[str]) -> list[str]:
+        """The groups that are not gone."""
+        return [name for name in names if self.group(name) is not None]
+
+    def since(self, moment: str | None) -> float:
+        """Seconds since a moment of progress, exact to the millisecond as both are; 0 for one that is unreadable."""
+        at = times.read(moment)
+        return 0.0 if at is None else round(self.now - at, 3)
+
+    # What is done.
+
+    @property
+    def text(self) -> str:
+        """Now, as status writes it."""
+        return times.text(self.now)
+
+    def change(self, **fields: Any) -> None:
+        self.progress = self.progress.model_copy(update=fields)
+
+    def tell(
+        self, reason: str, message: str, by: str = "", *, warning: bool = False, back: bool = False
+    ) -> None:
+        """Something happened; `back` if it leads away from the target."""
+        ends = (self.progress.stable, self.progress.target or self.seen.target)
+        before, after = reversed(ends) if back else ends
+        self.pending.append(
+            Transition(
+                reason,
+                message,
+                "",
+                "",
+                (before or queries.NOTHING).hash,
+                (after or queries.NOTHING).hash,
+                by,
+                warning,
+            )
+        )
+
+    def told(self, phase: Phase) -> list[Transition]:
+        """Give what was told since the last time its phases: the first of it led to the new one."""
+        made = []
+        for told in self.pending:
+            made.append(replace(told, from_phase=self.phase or "", to_phase=phase, at=self.text))
+            self.phase = phase
+        self.pending = []
+        self.transitions += made
+        return made
+
+    def halt(self, reason: HaltReason, message: str, by: str = "", gate: str = "") -> None:
+        """Stand still. ``by``: who asked; ``gate``: which one is silent."""
+        self.change(halt=Halt(reason=reason, message=message or None, by=gate or by or None, since=self.text))
+        self.tell(
+            "RolloutPaused", message or "paused", f"gate/{gate}" if gate else by, warning=reason != "Action"
+        )
+
+    def quarantine(self, message: str) -> None:
+        """The target does not start again by itself."""
+        target = self.progress.target or queries.NOTHING
+        kept = [q for q in self.progress.quarantine if q.hash != target.hash]
+        fresh = Quarantined(hash=target.hash, reason=message, at=self.text)
+        self.change(quarantine=[*kept, fresh][-QUARANTINED:])
+        self.tell(
+            "RevisionQuarantined", f"content {queries.short(target)}: {message}", warning=True, back=True
+        )
+
+    def go_back(self, reason: FailureReason, message: str, by: str = "") -> None:
+        """Turn round: every planned group goes back to what is stable, whether it was touched or not."""
+        halt = self.progress.halt
+        superseded = reason == "Superseded" and not (halt and halt.reason == "Failed")
+        self.change(
+            **QUIET,
+            underway="Back",
+            epoch=(self.progress.epoch or 0) + 1,
+            failure=Failure(reason=reason, message=message, at=self.text),
+            halt=halt if superseded and halt is not None and halt.reason == "Action" else None,
+        )
+        self.change(moving_since=self.text, checked_at=self.text)
+        self.tell("RollbackStarted", message, by, warning=not superseded, back=True)
+        if not superseded:
+            self.quarantine(message)

@@ -1,0 +1,73 @@
+"""What counts as a failure, and what follows from it."""
+
+from __future__ import annotations
+
+from trimtab.api.rollout_status import Failure
+from trimtab.core.rollout import gates, queries
+from trimtab.core.rollout.context import FailureReason, Run
+
+
+def judge(run: Run) -> bool:
+    """A failure latches: it is followed by a rollback or a halt, whatever is seen later."""
+    progress = run.progress
+    if progress.underway != "Forward":
+        return False
+    if progress.halt is not None and progress.halt.reason == "Failed":
+        failure = progress.failure
+        if run.seen.strategy and run.rolls_back and failure is not None:  # onFailure was Pause when it failed
+            run.go_back(failure.reason, failure.message or failure.reason)
+            return True
+        return False
+    if run.wave is None:  # somebody has wiped the plan, and without it nothing would ever end
+        fail(run, "ProgressDeadlineExceeded", "status does not say any more which groups there are")
+        return True
+    for name in judged(run):
+        group = run.group(name)
+        if group is not None and group.health == "Failed" and moved(run, name):
+            fail(run, "WorkloadFailed", f"group {name}: {group.message or 'its workloads failed'}")
+            return True
+    status = gates.failed(run) if queries.measuring(progress) else None
+    if status is None:
+        return False
+    why = f": {status.message}" if status.message else ""
+    fail(run, "GateFailed", f"gate {status.name} failed{why}", f"gate/{status.name}")
+    return True
+
+
+def judged(run: Run, *, promoted: bool = False) -> list[str]:
+    """The groups of the waves that have started, without those that somebody promoted unless ``promoted``."""
+    waves = [w for w in queries.started(run.progress) if promoted or w.name not in run.progress.promoted]
+    return list(dict.fromkeys(name for wave in waves for name in wave.groups))
+
+
+def moved(run: Run, name: str) -> bool:
+    """Whether what is seen of the group is of its way to the target, in this attempt."""
+    group = run.group(name)
+    epoch = run.progress.epoch
+    return (
+        group is not None
+        and group.epoch == epoch
+        and group.intent is not None
+        and (group.intent.kind, group.intent.epoch) == ("Target", epoch)
+    )
+
+
+def fail(run: Run, reason: FailureReason, message: str, by: str = "") -> None:
+    run.tell(reason, message, by, warning=True)
+    if run.rolls_back:
+        run.go_back(reason, message, by)
+    else:
+        run.change(failure=Failure(reason=reason, message=message, at=run.text))
+        run.halt("Failed", message)
+
+
+def unsettled(run: Run) -> list[str]:
+    names = run.wave.groups if run.wave else []
+    settled = run.settled_groups
+    return [name for name in run.existing(names) if name not in settled]
+
+
+def ill(run: Run) -> list[str]:
+    """Groups of the present wave whose workloads are not healthy."""
+    names = run.wave.groups if run.wave and not run.promoted else []
+    return [name for name in names if (group := run.group(name)) is not None and group.health != "Healthy"]

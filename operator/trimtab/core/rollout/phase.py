@@ -1,0 +1,82 @@
+"""The phase: where the rollout is, in one word, by what it is and what holds it."""
+
+from __future__ import annotations
+
+from trimtab.api.rollout_status import Phase
+from trimtab.core.rollout import queries
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.messages import message
+
+_HOLDS = {"AwaitingApproval": "ApprovalRequested", "Waiting": "RolloutWaiting"}
+
+
+def phase_of(run: Run) -> Phase:
+    progress = run.progress
+    if progress.underway == "Back":
+        return "RollbackFailed" if progress.phase == "RollbackFailed" else "RollingBack"
+    if run.seen.target is None or run.seen.strategy is None:
+        return "Rejected"
+    if progress.underway == "Forward":
+        if run.paused:
+            return "Paused"
+        if progress.wave_state == "Held":
+            return _held(run) or "Progressing"
+        return "Soaking" if progress.wave_state == "Soaking" else "Progressing"
+    if run.quarantined(progress.target):
+        return "RolledBack"
+    if queries.same(progress.target, progress.stable):
+        return "Succeeded"
+    if not previewed(run):
+        return "Pending"
+    return "Paused" if run.paused else _held(run) or "Pending"
+
+
+def previewed(run: Run) -> bool:
+    """Whether the preview of the very target is there."""
+    preview, target = run.progress.preview, run.progress.target
+    return preview is not None and target is not None and preview.hash == target.hash
+
+
+def _held(run: Run) -> Phase | None:
+    """What keeps the next wave from starting."""
+    if run.needs_approval:
+        return "AwaitingApproval"
+    return "Waiting" if run.seen.busy or run.freeze is not None else None
+
+
+def tell_phase(run: Run) -> None:
+    """Give what was told its phases."""
+    if not run.pending:
+        return
+    phase, before = phase_of(run), run.phase
+    told = run.told(phase)
+    if phase != before and phase in _HOLDS and all(t.reason != _HOLDS[phase] for t in told):
+        run.tell(_HOLDS[phase], message(run, phase))
+        run.told(phase)
+    run.change(phase=phase)
+
+
+def tell_the_end(run: Run) -> None:
+    """As :func:`tell_phase`, and tell of a phase that came by itself."""
+    tell_phase(run)
+    phase = phase_of(run)
+    if phase != run.phase:
+        run.tell(_silently(run.phase, phase), message(run, phase), warning=phase == "Rejected")
+        run.told(phase)
+    if phase != run.progress.phase:
+        run.change(phase=phase)
+
+
+def _silently(before: str | None, phase: Phase) -> str:
+    """The event of a phase that came because what is seen has changed."""
+    if phase == "Rejected":
+        return "RolloutRejected"
+    if before == "Rejected":
+        return "RolloutAccepted"
+    if phase == "Paused":
+        return "RolloutPaused"
+    if phase in _HOLDS:
+        return _HOLDS[phase]
+    if before == "Paused":
+        return "RolloutResumed"
+    return {"Soaking": "SoakStarted", "Progressing": "SoakInterrupted"}.get(phase, "RolloutChanged")

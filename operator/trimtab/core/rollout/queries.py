@@ -1,0 +1,93 @@
+"""What progress says, without deciding anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trimtab.api.rollout_status import Content, PlannedWave, RolloutProgress
+from trimtab.core import durations
+from trimtab.core.rollout.types import Intent
+
+NOTHING = Content(hash="")
+"""What a policy was before its first content: nothing is served of it."""
+HELD = ("Paused", "Rejected")
+
+
+def intents(progress: RolloutProgress) -> Mapping[str, Intent]:
+    """What the rollout wants of each group, by name; of others, and before its first wave, it has nothing to say."""
+    return wanted(progress, hold=progress.phase in HELD)
+
+
+def stance(progress: RolloutProgress) -> tuple[object, ...]:
+    """What :func:`intents` depends on."""
+    hold = progress.phase in HELD
+    return progress.underway, progress.epoch, len(started(progress)), hold
+
+
+def wanted(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
+    """As :func:`intents`, for a progress whose phase is not written yet."""
+    if progress.underway is None:
+        return {}
+    epoch = progress.epoch or 0
+    if progress.underway == "Back":
+        back = Intent("Stable", 0, epoch)
+        return dict.fromkeys(planned(progress), back)
+    moved = shares(progress)
+    stay = Intent("Stable", 0, epoch, hold)
+    go = {percent: Intent("Target", percent, epoch, hold) for percent in set(moved.values())}
+    return {name: go[moved[name]] if name in moved else stay for name in planned(progress)}
+
+
+def planned(progress: RolloutProgress) -> list[str]:
+    """All groups of the plan, in its order."""
+    return list(dict.fromkeys(name for wave in progress.waves for name in wave.groups))
+
+
+def started(progress: RolloutProgress) -> list[PlannedWave]:
+    """The waves that have started, finished ones too."""
+    number = progress.current_wave or 0
+    if progress.wave_state == "Held":
+        number -= 1
+    return progress.waves[: max(number, 0)]
+
+
+def shares(progress: RolloutProgress) -> dict[str, int]:
+    """How much of each group has been set moving, in percent; groups of later waves are left out."""
+    found: dict[str, int] = {}
+    for wave in started(progress):
+        for name in wave.groups:
+            found[name] = max(found.get(name, 0), wave.percent)
+    return found
+
+
+def present(progress: RolloutProgress) -> PlannedWave | None:
+    """The present wave, or the one that comes first; None only where there is no plan."""
+    number = min(max(progress.current_wave or 0, 1), len(progress.waves))  # somebody may have written more
+    return progress.waves[number - 1] if number else None
+
+
+def measuring(progress: RolloutProgress) -> bool:
+    """Whether gates are measured: from a wave's start to its soak's end, on the way forward."""
+    return progress.underway == "Forward" and progress.wave_state in ("Moving", "Soaking")
+
+
+def same(one: Content | None, other: Content | None) -> bool:
+    return (one or NOTHING).hash == (other or NOTHING).hash
+
+
+def short(content: Content | None) -> str:
+    """Enough of a hash for people."""
+    return (content.hash[:12] if content else "") or "nothing"
+
+
+def called(content: Content | None) -> str:
+    """Content in a sentence: a policy's first one has nothing before it."""
+    return f"content {short(content)}" if content and content.hash else "what was before this policy"
+
+
+def soak_of(wave: PlannedWave) -> float:
+    """In seconds; a soak that somebody wrote by hand and nobody can read counts as none."""
+    try:
+        return durations.seconds(wave.soak)
+    except ValueError:
+        return 0.0

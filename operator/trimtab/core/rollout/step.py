@@ -1,0 +1,76 @@
+"""The rules, in the order in which they are asked; one that changes something has them all asked again.
+
+A rule is a small function of a :class:`Run` that returns whether it changed anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trimtab.api.rollout_status import RolloutProgress
+from trimtab.core.rollout import gates, messages, queries, workload_notes
+from trimtab.core.rollout.actions import take_requests
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.failures import judge
+from trimtab.core.rollout.phase import phase_of, tell_phase, tell_the_end
+from trimtab.core.rollout.planning import plan, stable_at_once, take_target
+from trimtab.core.rollout.timers import deadline, settle, soak, unheld, wake_at, watch
+from trimtab.core.rollout.transitions import finish, start
+from trimtab.core.rollout.types import Seen, Step
+
+Rule = Callable[[Run], bool]
+
+RULES: tuple[Rule, ...] = (
+    take_target,
+    stable_at_once,
+    plan,
+    judge,
+    gates.follow_strategy,
+    gates.halt,
+    workload_notes.take_notes,
+    workload_notes.halt,
+    unheld,
+    watch,
+    settle,
+    soak,
+    finish,
+    deadline,
+    start,
+)
+ROUNDS = 1000
+"""More than the moves that one look can lead to."""
+
+
+def step(progress: RolloutProgress, seen: Seen, now: float) -> Step:
+    """What follows from one look at everything; ``now`` is in seconds since 1970.
+
+    Write the progress that it returns before anything else follows from it. The same look again changes nothing.
+    """
+    run = Run(progress, seen, now)
+    _follow(run, (gates.follow_strategy,))
+    gates.take_evidence(run)
+    _follow(run, (judge,))  # a failure counts, even if new content comes in the same look
+    _follow(run, (take_target, stable_at_once, plan, gates.follow_strategy, judge, gates.halt))
+    tell_phase(run)
+    take_requests(run)
+    _follow(run, RULES)
+    tell_the_end(run)
+    run.change(
+        message=messages.message(run, phase_of(run)),
+        wave=messages.wave_of(run),
+        updated=messages.updated(run),
+    )
+    return Step(
+        progress if run.progress == progress else run.progress,
+        tuple(run.transitions),
+        tuple(run.answers),
+        queries.measuring(run.progress),
+        wake_at(run),
+    )
+
+
+def _follow(run: Run, rules: Sequence[Rule]) -> None:
+    for _ in range(ROUNDS):
+        if not any(rule(run) for rule in rules):
+            return
+        tell_phase(run)

@@ -1,0 +1,170 @@
+"""What depends on time: soaks, deadlines, and whether anybody was watching."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trimtab.api.rollout_status import GateStatus
+from trimtab.core import times
+from trimtab.core.rollout import gates, messages, queries, workload_notes
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.failures import fail, ill, unsettled
+
+GAP, SHORTEST_GAP = 120.0, 10.0
+"""After so many seconds without anybody watching, or after half of a soak if that is less, soaks and deadlines start
+again; twice as often status says that somebody watches."""
+
+
+def unheld(run: Run) -> bool:
+    """Whatever held it is gone: its time counts from now."""
+    if not run.was_held or run.held or run.progress.underway != "Forward":
+        return False
+    run.was_held = False
+    if queries.measuring(run.progress):
+        gates.restart(run)
+    return True
+
+
+def watch(run: Run) -> bool:
+    """Time counts only while somebody watches; after a gap, or when clocks went back, it starts again."""
+    progress, gap = run.progress, _gap(run)
+    forward = queries.measuring(progress) and not run.held
+    if not forward and not (progress.underway == "Back" and progress.phase != "RollbackFailed"):
+        return False
+    checked = times.read(progress.checked_at)
+    if checked is not None and 0 <= run.now - checked <= gap:
+        if run.now - checked < gap / 2:
+            return False
+        run.change(checked_at=run.text)
+    elif progress.wave_state == "Soaking" and forward:
+        run.tell("SoakInterrupted", "nobody was watching for a while: the soak starts again")
+        gates.again(run)
+    else:
+        run.change(moving_since=run.text, checked_at=run.text)
+    return True
+
+
+def _gap(run: Run) -> float:
+    """A soak that is not watched for half of its time has not been watched."""
+    if run.progress.wave_state != "Soaking" or run.wave is None:
+        return GAP
+    return min(GAP, max(queries.soak_of(run.wave) / 2, SHORTEST_GAP))
+
+
+def settle(run: Run) -> bool:
+    """The wave's groups have come to serve what they shall, and to be well: gates judge that from now on, and nothing
+    from before. Or they are not any more."""
+    progress = run.progress
+    if not queries.measuring(progress) or run.held or run.wave is None:
+        return False
+    if progress.settled_at is not None:
+        if not _disturbed(run):
+            return False
+        run.change(settled_at=None)
+        return True
+    if unsettled(run) or ill(run):
+        return False
+    run.change(settled_at=run.text, gates=[_unproved(run, status) for status in progress.gates])
+    return True
+
+
+def _disturbed(run: Run) -> bool:
+    """Whether a group of the wave is known not to be as it shall, or not well. One that was looked at while the rollout
+    was held, or before a restart, is only not known to be."""
+    wanted = queries.wanted(run.progress, hold=False)
+    for name in run.existing(run.wave.groups if run.wave else []):
+        found = run.group(name)
+        if found is None or found.intent is None or found.settled:
+            continue
+        if replace(found.intent, hold=False) == wanted.get(name):
+            return True
+    return bool(ill(run))
+
+
+def _unproved(run: Run, status: GateStatus) -> GateStatus:
+    """A success was of what was served before, and so is what is being measured now; failures and errors count on."""
+    if status.result in ("Successful", "Pending"):
+        return gates.anew(run, status)
+    return status.model_copy(update={"counted_until": run.text})
+
+
+def soak(run: Run) -> bool:
+    """All is well: watch it for the wave's soak. It is not, or may not go on: no longer."""
+    progress, wave = run.progress, run.wave
+    if not queries.measuring(progress) or wave is None:
+        return False
+    soaking = progress.wave_state == "Soaking"
+    if run.held:
+        if soaking:
+            run.change(wave_state="Moving", soak_started_at=None)
+        return soaking
+    well = not unsettled(run) and not ill(run) and not gates.open_gates(run)
+    if well and not soaking:
+        run.change(wave_state="Soaking", soak_started_at=run.text, checked_at=run.text)
+    elif soaking and not well:
+        since, soaked = run.since(progress.moving_since), run.since(progress.soak_started_at)
+        gates.restart(run, max(since - soaked, 0.0))
+    return well != soaking
+
+
+def deadline(run: Run) -> bool:
+    """A wave that is not well in time has failed, unless all that it lacks is a gate's word, or workloads that others
+    deleted, recreated, paused or changed back: that pauses. A rollback that is late goes on."""
+    progress = run.progress
+    if run.since(progress.moving_since) < run.deadline:
+        return False
+    if progress.underway == "Back" and progress.phase != "RollbackFailed":
+        run.tell("RollbackFailed", messages.late(run), warning=True, back=True)
+        run.change(phase="RollbackFailed")
+        return True
+    if not queries.measuring(progress) or progress.wave_state != "Moving" or run.held:
+        return False
+    open_, waited = unsettled(run), gates.open_gates(run)
+    if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # that is not its own fault
+        run.change(moving_since=run.text)
+        return True
+    lacking = [*open_, *ill(run)]
+    if lacking and all(workload_notes.by_others(run, name) for name in lacking):
+        run.halt("ChangedBack", messages.late(run))
+        return True
+    silent = [status for status in waited if status.result != "Failed"]
+    if waited and not open_ and not ill(run) and len(silent) == len(waited):
+        gates.halt_by(run, silent[0])
+        return True
+    writes = any((group := run.group(name)) is not None and group.problem for name in open_)
+    fail(run, "WriteFailed" if writes else "ProgressDeadlineExceeded", messages.late(run))
+    return True
+
+
+def _only_wait(run: Run, names: list[str]) -> bool:
+    """Whether nothing but turns is lacking."""
+    groups = [group for name in names if (group := run.group(name)) is not None]
+    return bool(groups) and all(group.waits and not group.problem for group in groups)
+
+
+def wake_at(run: Run) -> float | None:
+    """The next time at which the same look would say something new."""
+    progress = run.progress
+    if progress.underway and queries.stance(progress) != queries.stance(run.before):
+        return run.now  # what was seen of groups was seen under other intents
+    moments: list[float | None] = []
+    checked = times.read(progress.checked_at)
+    if progress.underway == "Back" and progress.phase != "RollbackFailed":
+        moments = [
+            _after(progress.moving_since, run.deadline),
+            None if checked is None else checked + _gap(run) / 2,
+        ]
+    elif queries.measuring(progress) and not run.held:
+        moments = [None if checked is None else checked + _gap(run) / 2]
+        if progress.wave_state == "Moving":
+            moments.append(_after(progress.moving_since, run.deadline))
+        elif run.wave is not None:
+            moments.append(_after(progress.soak_started_at, queries.soak_of(run.wave)))
+    elif progress.phase == "Waiting" and run.freeze is not None:
+        moments = [run.freeze.ends_at]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _after(moment: str | None, seconds: float) -> float | None:
+    at = times.read(moment)
+    return None if at is None else at + seconds

@@ -1,0 +1,100 @@
+"""How a rollout gets on: waves start and complete, and so does the way back."""
+
+from __future__ import annotations
+
+from trimtab.core.rollout import gates, queries
+from trimtab.core.rollout.context import QUIET, Run
+from trimtab.core.rollout.failures import unsettled
+from trimtab.core.rollout.phase import previewed
+from trimtab.core.rollout.planning import plan, take_target
+
+
+def finish(run: Run) -> bool:
+    """A wave, or the way back, is complete."""
+    progress, wave = run.progress, run.wave
+    if progress.underway == "Back":
+        if not run.settled_groups.issuperset(run.existing(queries.planned(progress))):
+            return False
+        _back(run)
+        return True
+    if not queries.measuring(progress) or run.held or wave is None:
+        return False
+    soaked = progress.wave_state == "Soaking" and run.since(progress.soak_started_at) >= queries.soak_of(wave)
+    if unsettled(run) or not (soaked or run.promoted):
+        return False
+    run.tell("WaveCompleted", f"wave {wave.name} is complete")
+    if len(queries.started(progress)) == len(progress.waves):
+        _succeed(run)
+    else:
+        run.change(**QUIET, current_wave=(progress.current_wave or 0) + 1, wave_state="Held")
+    return True
+
+
+def _succeed(run: Run) -> None:
+    progress, target = run.progress, run.progress.target or queries.NOTHING
+    groups = len(run.existing(queries.planned(progress)))
+    run.tell("RolloutCompleted", f"all {groups} groups serve content {queries.short(target)}")
+    run.change(
+        **QUIET,
+        underway=None,
+        wave_state=None,
+        previous=progress.stable or queries.NOTHING,
+        stable=target,
+        quarantine=[q for q in progress.quarantine if q.hash != target.hash],
+        approved=[],
+        promoted=[],
+        failure=None,
+        halt=None,
+        updated=f"{groups}/{groups}",
+    )
+
+
+def _back(run: Run) -> None:
+    """All groups are back; what comes next is as before a start."""
+    progress = run.progress
+    run.tell("RollbackCompleted", f"every group serves {queries.called(progress.stable)} again", back=True)
+    groups = len(run.existing(queries.planned(progress)))
+    run.change(**QUIET, underway=None, wave_state=None, approved=[], promoted=[], updated=f"0/{groups}")
+    take_target(run)
+    plan(run)
+
+
+def start(run: Run) -> bool:
+    """The next wave starts, if nothing keeps it; with the first one the attempt does."""
+    progress = run.progress
+    free = not (run.held or run.needs_approval or run.seen.busy or run.freeze is not None)
+    if not free or run.wave is None:
+        return False
+    if run.coming and previewed(run):
+        run.change(
+            underway="Forward",
+            attempt=(progress.attempt or 0) + 1,
+            epoch=(progress.epoch or 0) + 1,
+            started_at=run.text,
+            failure=None,
+            workload_notes=[],
+        )
+        _begin(run, 1)
+        return True
+    if progress.underway == "Forward" and progress.wave_state == "Held":
+        _begin(run, progress.current_wave or 1)
+        return True
+    return False
+
+
+def _begin(run: Run, number: int) -> None:
+    strategy = run.seen.strategy
+    run.change(
+        current_wave=number,
+        wave_state="Moving",
+        wave_started_at=run.text,
+        moving_since=run.text,
+        checked_at=run.text,
+        soak_started_at=None,
+        settled_at=None,
+        gates=[gates.fresh(gate) for gate in (strategy.gates if strategy else ())],
+    )
+    wave = run.wave
+    run.tell(
+        "WaveStarted", f"wave {wave.name if wave else number} starts: {number} of {len(run.progress.waves)}"
+    )

@@ -1,0 +1,172 @@
+"""Waves as they will be followed: which groups move in which one, and how much of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from trimtab.api.rollout_status import PLANNED_GROUPS, PlannedWave
+from trimtab.api.strategy import WaveSpec
+from trimtab.core import durations
+from trimtab.core.selector import chooser
+from trimtab.core.steps import Steps
+from trimtab.core.suggestion import Guess
+from trimtab.core.violations import Violation
+
+WHOLE, REST = "all", "rest"
+ALL = 100
+LARGEST_PLAN = 256 * 1024
+"""How many bytes the names of all waves' groups may take: status holds the plan, and an object has 1.5 MiB."""
+_NAMED = 3
+
+
+def planning(
+    waves: Sequence[WaveSpec],
+    groups: Mapping[str, Mapping[str, str]],
+    template_groups: Collection[str],
+    wrong: list[Violation],
+) -> Steps[tuple[PlannedWave, ...]]:
+    """The waves, and a last one for what none of them brings to 100 percent. Adds what is wrong to ``wrong``."""
+    if not groups:
+        wrong.append(_bad("spec", "scope", "no group is in its scope", "name groups that the template has"))
+        return ()
+    if len(groups) > PLANNED_GROUPS:
+        wrong.append(
+            _bad(
+                "spec",
+                "scope",
+                f"{len(groups)} groups are in its scope, with those that it would take away, and status holds "
+                f"{PLANNED_GROUPS}",
+                "change fewer groups at a time",
+            )
+        )
+        return ()
+    moved = dict.fromkeys(groups, 0)
+    planned: list[PlannedWave] = []
+    for wave in waves:
+        yield
+        path = f"spec.strategy.waves[{wave.name}]"
+        if any(other.name == wave.name for other in planned):
+            wrong.append(_bad(f"{path}.name", "unique", f"two waves are called {wave.name}", "rename one"))
+        percent = ALL if wave.percent is None else wave.percent
+        names = _groups(wave, path, groups, template_groups, moved, wrong)
+        _grow(names, percent, path, moved, wrong)
+        planned.append(
+            PlannedWave(
+                name=wave.name,
+                groups=names,
+                percent=percent,
+                soak=_soak(wave, path, wrong),
+                approval=bool(wave.approval),
+            )
+        )
+    rest = [name for name, percent in moved.items() if percent < ALL]
+    if rest:
+        planned.append(PlannedWave(name=_last(planned), groups=rest))
+    size = sum(len(name) + 3 for wave in planned for name in wave.groups)
+    if size > LARGEST_PLAN:
+        wrong.append(
+            _bad(
+                "spec.strategy.waves",
+                "size",
+                f"the plan names groups {sum(len(w.groups) for w in planned)} times, which is more than status holds",
+                "use fewer waves, or waves of fewer groups",
+            )
+        )
+    return tuple(planned)
+
+
+def _groups(
+    wave: WaveSpec,
+    path: str,
+    groups: Mapping[str, Mapping[str, str]],
+    template_groups: Collection[str],
+    moved: Mapping[str, int],
+    wrong: list[Violation],
+) -> list[str]:
+    """The wave's groups in the template's order."""
+    if wave.groups is not None and wave.group_selector is not None:
+        wrong.append(_bad(path, "exactlyOne", "says groups and groupSelector", "say one of them"))
+    if wave.groups is not None:
+        unknown = [name for name in dict.fromkeys(wave.groups) if name not in groups]
+        wrong += [_missing(name, f"{path}.groups", groups, template_groups) for name in unknown]
+        if not wave.groups:
+            wrong.append(
+                _bad(
+                    f"{path}.groups", "empty", "names no group", "name some, or leave groups out for the rest"
+                )
+            )
+        named = set(wave.groups)
+        return [name for name in groups if name in named]
+    if wave.group_selector is not None:
+        chooses = chooser(wave.group_selector)
+        chosen = [name for name, labels in groups.items() if chooses(labels)]
+        if not chosen:
+            wrong.append(
+                _bad(
+                    f"{path}.groupSelector",
+                    "empty",
+                    "selects none of the groups in scope",
+                    "correct its labels, or those of the template's groups",
+                )
+            )
+        return chosen
+    rest = [name for name, percent in moved.items() if percent < ALL]
+    if not rest:
+        wrong.append(
+            _bad(
+                path,
+                "nothingLeft",
+                "nothing is left to move, the waves before it bring every group to 100",
+                "remove it",
+            )
+        )
+    return rest
+
+
+def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wrong: list[Violation]) -> None:
+    stuck = [name for name in names if moved[name] >= percent]
+    if stuck:
+        listed = ", ".join(f"{name} ({moved[name]})" for name in stuck[:_NAMED])
+        more = f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
+        wrong.append(
+            _bad(
+                f"{path}.percent",
+                "grows",
+                f"an earlier wave brings {listed}{more} to {percent} percent or beyond",
+                "raise percent, or leave those groups out",
+            )
+        )
+    for name in names:
+        moved[name] = max(moved[name], percent)
+
+
+def _missing(name: str, path: str, groups: Collection[str], template_groups: Collection[str]) -> Violation:
+    if name in template_groups:
+        problem, remedy = (
+            f"the group {name} is not in the rollout's scope",
+            "leave it out here, or widen the scope",
+        )
+        return Violation(path, "", "scope", problem, remedy=remedy)
+    problem, remedy = f"there is no group {name} in the rollout's scope", "remove it or correct its name"
+    return Violation(path, "", "unknown", problem, remedy=remedy, suggestion=Guess(name, groups))
+
+
+def _soak(wave: WaveSpec, path: str, wrong: list[Violation]) -> str:
+    try:
+        durations.nanoseconds(wave.soak or "0")
+    except ValueError as error:
+        wrong.append(_bad(f"{path}.soak", "duration", f"{error}", "write one such as 10m"))
+        return "0"
+    return wave.soak or "0"
+
+
+def _last(planned: Sequence[PlannedWave]) -> str:
+    if not planned:
+        return WHOLE
+    taken = {wave.name for wave in planned}
+    names = (REST, *(f"{REST}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
+def _bad(path: str, rule: str, problem: str, remedy: str) -> Violation:
+    return Violation(path, "", rule, problem, remedy=remedy)

@@ -1,0 +1,53 @@
+"""What people have to know about workloads, and when others' changes of a workload pause the rollout."""
+
+from __future__ import annotations
+
+from trimtab.api.rollout_status import NOTES, WorkloadNote
+from trimtab.core.rollout import queries
+from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.failures import judged, moved
+
+_EVENTS = {"ChangedBack": "WorkloadChangedBack", "OnDelete": "RestartsOnDelete"}
+
+
+def take_notes(run: Run) -> bool:
+    """Keep the newest note of each workload in status; tell each that is new, and each change that others made."""
+    if run.progress.underway != "Forward":
+        return False
+    kept = {_key(note): note for note in run.progress.workload_notes}
+    before = dict(kept)
+    for name in judged(run, promoted=True):
+        group = run.group(name)
+        for note in group.notes if group is not None and moved(run, name) else ():
+            if _key(note) in kept or len(kept) < NOTES:
+                kept[_key(note)] = note
+    for key, note in kept.items():
+        if key not in before or (note.reason == "ChangedBack" and note != before[key]):
+            run.tell(_EVENTS[note.reason], note.message, warning=note.reason == "ChangedBack")
+    if kept == before:
+        return False
+    run.change(workload_notes=list(kept.values()))
+    return True
+
+
+def halt(run: Run) -> bool:
+    """A workload that others change back again and again says nothing about the content: a person has to look."""
+    if not queries.measuring(run.progress) or run.progress.halt is not None:
+        return False
+    wanted = queries.wanted(run.progress, hold=False)
+    for name in judged(run):
+        group = run.group(name)
+        if group is not None and group.contested and group.intent == wanted.get(name):
+            run.halt("ChangedBack", group.contested)
+            return True
+    return False
+
+
+def by_others(run: Run, name: str) -> bool:
+    """Whether the group is not well as others changed its workloads."""
+    group = run.group(name)
+    return group is not None and group.by_others
+
+
+def _key(note: WorkloadNote) -> tuple[str, str]:
+    return note.workload, note.reason

@@ -1,0 +1,591 @@
+"""The pass over one group: pointer first, then users, then objects, then what status says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from trimtab.core import naming, reasons
+from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
+from trimtab.core.render.entries import GROUP
+from trimtab.core.render.plan import Observed
+from trimtab.core.status import FALSE, TRUE, Verdict
+from trimtab.engine.content.snapshots import UNREAD_SECONDS
+from trimtab.engine.content.templates import Templates
+from trimtab.engine.groups import users
+from trimtab.engine.groups.assignments import UNDECIDED, Assignment, Assignments, Unreadable
+from trimtab.engine.groups.cleanup import Removal
+from trimtab.engine.groups.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
+from trimtab.engine.groups.membership import barred_from, bars, holder, membership, offered
+from trimtab.engine.groups.reach import common_failure
+from trimtab.engine.groups.refusals import NEVER
+from trimtab.engine.groups.revision_switch import Placement
+from trimtab.engine.groups.revisions import Pointers
+from trimtab.engine.groups.state import GroupState
+from trimtab.engine.groups.writer import Failure, Writer
+from trimtab.engine.metrics import USERS_RESOLVED
+from trimtab.engine.scheduling.failures import fault
+from trimtab.engine.scheduling.retry import PASSING_SECONDS, doubled
+from trimtab.engine.scheduling.time_slices import Slices, Turn
+from trimtab.engine.status.preference import accept, forget_sensitive
+from trimtab.engine.status.verdicts import Verdicts
+from trimtab.engine.store.cluster_state import Dirt, Work, World
+from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.preferences import Preference
+from trimtab.engine.store.workload_listings import told
+from trimtab.engine.workloads.restarts import Workloads
+from trimtab.kube import errors
+from trimtab.kube.port import Api
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+"""Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
+CHUNK = 50
+"""Objects compared before others get the event loop."""
+SEARCH_SECONDS = 0.25
+"""Between passes that look for the entries that an object is refused for."""
+CONFLICT_SECONDS = 15.0
+"""After how long a foreign object in the way is looked at again: it is not watched."""
+
+Judged = list[tuple[Preference, users.Outcome]]
+
+
+@dataclass(slots=True)
+class Groups:
+    """Every group's state and the pass over it."""
+
+    api: Api
+    world: World
+    templates: Templates
+    writer: Writer
+    verdicts: Verdicts
+    pointers: Pointers
+    workloads: Workloads
+    assignments: Assignments
+    origins: Origins
+    states: dict[GroupKey, GroupState] = field(default_factory=dict)
+    outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
+    unmoved: Counter[GroupKey] = field(default_factory=Counter)
+    """Times in a row that a group could not be moved to what it shall serve"""
+    said: dict[GroupKey, tuple[str, float]] = field(default_factory=dict)
+    """Why not, or why what is gone could not be removed, and since when that is said (the event loop's time)"""
+    slices: Slices = field(default_factory=Slices)
+    placement: Placement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.follow(self.assignments)
+
+    def follow(self, assignments: Assignments) -> None:
+        """Let all groups follow these assignments from now on."""
+        self.assignments = assignments
+        self.placement = Placement(
+            self.world,
+            self.templates,
+            self.pointers,
+            assignments,
+            self.slices,
+            self.states,
+            self.outcomes,
+            self.origins,
+            self.writer,
+        )
+
+    def reset(self) -> None:
+        """Forget everything that was worked out: another process has led meanwhile."""
+        self.states.clear()
+        self.outcomes.clear()
+        self.unmoved.clear()
+        self.said.clear()
+
+    async def reconcile(self, key: GroupKey) -> None:
+        """One pass.
+
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        """
+        assignment = await self.placement.assignment(key)
+        if assignment is UNDECIDED:
+            return  # its rollout looks first, and sends the group here
+        if isinstance(assignment, Unreadable):
+            await self._say_unreadable(key, assignment)
+            return
+        if assignment is None:
+            await self._without_target(key)
+            return
+        with self.templates.snapshots.in_use(*_snapshots(assignment)):
+            await self._pass(key, assignment)
+
+    async def _say_unreadable(self, key: GroupKey, content: Unreadable) -> None:
+        """The group stays as it is, says so, also to users whose edits wait, and looks again before long."""
+        verdict = Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(content))
+        if self.outcomes.get(key) != verdict:
+            self.outcomes[key] = verdict
+            self.verdicts.unrendered(key, verdict)
+            self.world.report(key.template_key)
+        self.world.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
+        dirt = self.world.dirty(key)
+        waiting = {user for users_there in dirt.users.values() for user in users_there}
+        told = users.unreadable(
+            key.group,
+            str(key.template_key),
+            f"{key.namespace}/{naming.group_object(key.template, key.group)}",
+        )
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(key).values()):
+                known = (
+                    preference.accepted is not None
+                    and preference.accepted.generation == preference.generation
+                )
+                if (dirt.everything or preference.user in waiting) and not known:
+                    self.verdicts.offer(preference, users.Outcome(told, None))
+                await turn.over()
+
+    async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
+        dirt = self.world.dirty(key)
+        try:
+            state = await self.placement.state(key, assignment)
+        except errors.ApiError as error:
+            state = await self._stay(key, error)
+        else:
+            self.unmoved.pop(key, None)
+            self.said.pop(key, None)
+            state.unmoved = ""
+        if dirt.everything:
+            await self._all_dirty(state, dirt)
+        self._try_again(state, dirt)
+        state.touched |= dirt.outputs
+        dirt.outputs.clear()
+        judged = await self._users(state, dirt)
+        await self._write(state, dirt, judged)
+        if dirt:
+            self.world.enqueue_group(key)
+
+    async def _stay(self, key: GroupKey, error: errors.ApiError) -> GroupState:
+        """The group as it is: that it cannot be moved is no reason to keep its users from what they write.
+
+        :raises trimtab.kube.errors.ApiError: the same, if it may pass, or if the group serves nothing yet.
+        """
+        self.unmoved[key] += 1
+        if not errors.lasts(error) and self.unmoved[key] < PATIENCE:
+            raise error
+        said = self._said(key, f"it cannot be moved to what it shall serve: {error}")
+        verdict = Verdict(FALSE, reasons.WRITE_FAILED, said)
+        state = await self.placement.stay(key)
+        if state is not None:
+            state.unmoved = verdict.message
+            return state
+        if self.outcomes.get(key) != verdict:
+            self.outcomes[key] = verdict
+            self.world.report(key.template_key)
+            self.world.enqueue_rollouts(key.template_key)
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(key).values()):
+                self.verdicts.offer(preference, users.Outcome(verdict, None))
+                await turn.over()
+        raise error
+
+    def _said(self, key: GroupKey, words: str) -> str:
+        """What to say of a refusal: for a while the same, as a webhook may use other words each time (a request's
+        number), and each status that is written has the group looked at again."""
+        now = asyncio.get_running_loop().time()
+        said, since = self.said.get(key, ("", NEVER))
+        if not said or now - since >= CONFLICT_SECONDS:
+            said, _ = self.said[key] = words, now
+        return said
+
+    def _try_again(self, state: GroupState, dirt: Dirt) -> None:
+        """Take up what is due to be tried again."""
+        now = asyncio.get_running_loop().time()
+        state.touched.update(state.refusals.due(now))
+        if now >= state.retry_at:
+            state.retry_at = NEVER
+            state.touched |= state.failed.keys()
+            self._judge_later(state, dirt)
+
+    def _judge_later(self, state: GroupState, dirt: Dirt) -> None:
+        for user, namespace in state.later.items():
+            dirt.users.setdefault(namespace, {})[user] = None
+        state.later.clear()
+
+    # Users.
+
+    async def _all_dirty(self, state: GroupState, dirt: Dirt) -> None:
+        """Everybody that something is rendered for, in the order of the shards, then who is new."""
+        dirt.everything = False
+        state.set_view(state.served, state.view, state.revision, state.share)
+        where: dict[str, str] = {}
+        async with self.slices.turn() as turn:
+            for preference in list(self.world.preferences.members(state.key).values()):
+                where[preference.user] = preference.namespace
+                await turn.over()
+            for user in [*state.users(), *where]:
+                dirt.users.setdefault(where.get(user, ""), {})[user] = None
+                state.moving.add(user)
+                await turn.over()
+
+    async def _users(self, state: GroupState, dirt: Dirt) -> Judged:
+        """Judge and render this pass's share of the dirty users, in slices."""
+        judged: Judged = []
+        taken = dirt.take(BATCH)
+        if not taken:
+            return judged
+        async with self.slices.turn() as turn:
+            rules = await turn.run(membership(self.world, state, dirt))
+            for user in taken:
+                judged += await self._user(state, user, rules, turn)
+                await turn.over()
+        state.moving.difference_update(taken)
+        USERS_RESOLVED.inc(len(taken))
+        return judged
+
+    async def _user(self, state: GroupState, user: str, rules: users.Rules, turn: Turn) -> Judged:
+        key = state.key
+        claimants = self.world.preferences.claimants(key.template_key, user)
+        if not claimants and (key, user) in self.world.kept.users:
+            return []
+        self.world.kept.users.pop((key, user), None)
+        mine = [p for p in claimants if p.group == key.group]
+        holds = holder(self.world, state.view.schema, claimants)
+        if holds is None or holds.group != key.group:
+            state.drop_user(user)
+        else:
+            state.hand_over(holds)
+        judged = []
+        sensitive = state.view.schema.sensitive
+        for preference in mine:
+            rendered = state.has(user)
+            try:
+                forget_sensitive(preference, sensitive)
+                view = state.view_of(user)
+                judging = users.judge(view, preference, holds or preference, rules, rendered=rendered)
+                outcome = await turn.run(judging)
+            except Exception as error:  # it must not keep others from being judged
+                named = {"preference": "/".join(preference.key), "group": str(key)}
+                log.error("a preference could not be judged: %s", fault(error), extra=named)
+                outcome = users.unjudged(preference, type(error).__name__)
+            if preference is holds:
+                state.set_user(preference, outcome)
+            judged.append((preference, outcome))
+            await turn.over()  # any number may claim one user
+        return judged
+
+    # Objects.
+
+    async def _write(self, state: GroupState, dirt: Dirt, judged: Judged) -> None:
+        """Make the touched objects as they should be; then say so."""
+        barred = barred_from(self.world, state)
+        if barred is not None:
+            told = [(p, o.blocked(reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
+            await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
+            return
+        refs, state.touched = state.touched, set()
+        try:
+            report = await self._deliver(state, refs, removing=not state.moving)
+        except BaseException:
+            state.touched |= refs
+            raise
+        self._count_drift(state, report.drifted)
+        told = self._told(state, judged)
+        self._tell(state, dirt, report.news - {preference.user for preference, _ in judged} - {GROUP})
+        if report.failed:
+            self._retry(state)
+        elif not state.failed:
+            state.failures, state.retry_at = 0, NEVER
+            self._judge_later(state, dirt)
+        if state.restart_at != NEVER:
+            # else a start says first that there is nothing to know, and then that there is
+            self._share_workloads(state)
+        searching = bool(state.failed) and not state.failing and not state.back
+        under_way = bool(state.moving) or searching
+        state.upgrading = state.upgrading and (bool(state.failed) or under_way)
+        await self._say(state, self._verdict(state, more=under_way), told)
+        if not state.failing and not under_way:
+            await self._restart_workloads(state)
+        self._wake(state)
+        if state.touched:
+            self.world.enqueue_group(state.key)
+
+    async def _deliver(self, state: GroupState, refs: set[Ref], *, removing: bool) -> Report:
+        """Compare these objects with what they should be, and write what differs."""
+        observed = partial(self._observed, state)
+        parcels: list[Parcel] = []
+        async with self.slices.turn() as turn:
+            for chunk in _chunks(refs):
+                made = (parcel_of(state, ref, observed) for ref in chunk)
+                parcels += [parcel for parcel in made if parcel is not None]
+                await turn.over()
+        now = asyncio.get_running_loop().time()
+        # until all users are placed, nothing is surplus for sure
+        return await Delivery(self.writer, state, observed, now, removing).carry_out(parcels)
+
+    def _verdict(self, state: GroupState, *, more: bool) -> Verdict | None:
+        if state.unmoved:
+            return Verdict(FALSE, reasons.WRITE_FAILED, state.unmoved)
+        if state.failing:
+            return self._failing(state)
+        failure = common_failure(self.world, state) if not state.back else None
+        if failure is not None:
+            return Verdict(FALSE, failure.reason, failure.message)
+        if more:  # more passes follow; the pointer's move has said that it is under way
+            return self.outcomes.get(state.key)
+        return Verdict(TRUE, reasons.RENDERED, _rendered(state))
+
+    def _count_drift(self, state: GroupState, drifted: int) -> None:
+        if drifted:
+            self.verdicts.drift[state.key.template_key] += drifted
+            self.world.report(state.key.template_key)
+
+    def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
+        """What the cluster has there; what is not wanted only if it is this group's own, as it will be deleted."""
+        have = self.world.outputs.get(ref)
+        state.foreign.discard(ref)
+        if have is None or wanted:
+            return have
+        if group_of(have.labels) not in (None, state.key):
+            return None
+        if state.owns(have):
+            return have
+        state.foreign.add(ref)
+        self.origins.report([have])
+        return None
+
+    async def _restart_workloads(self, state: GroupState) -> None:
+        """Once what they read is written; a failure is only theirs."""
+        now = asyncio.get_running_loop().time()
+        if now < state.restart_at:
+            if (
+                state.restart_at != NEVER
+            ):  # whatever led to this pass has taken the place of the look that was due
+                later = state.restart_at - now + 0.01
+                self.world.queue.add_after(Work("group", state.key), state.key.namespace, later)
+            return
+        turn, delay = state.turn, CONFLICT_SECONDS
+        before = state.workload_problems, state.shared
+        self._share_workloads(state)
+        try:
+            problems = await self.workloads.restart(
+                state.view, state.target, state.key, back=state.back, elsewhere=state.elsewhere
+            )
+            state.workload_problems = tuple(problems)
+            state.restart_failures = 0
+        except errors.ApiError as error:
+            state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
+            state.restart_failures += 1  # it may pass
+            delay = doubled(0.25, state.restart_failures, CONFLICT_SECONDS)
+        state.turn = self.workloads.waits(state.key)
+        if state.turn != turn:
+            self.world.enqueue_rollouts(state.key.template_key)
+        if state.workload_problems:
+            state.restart_at = now + delay
+            self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
+        elif state.turn:
+            state.restart_at = now + CONFLICT_SECONDS
+        else:
+            state.restart_at = NEVER
+            self.world.enqueue_rollouts(state.key.template_key)
+        if (state.workload_problems, state.shared) != before:
+            await self._say(state, self._verdict(state, more=False), [])
+
+    def _share_workloads(self, state: GroupState) -> None:
+        """Which of the group's workloads an older template restarts."""
+        mine, elsewhere, shared = state.key.template_key, set[WorkloadKey](), list[str]()
+        for key in state.workloads:
+            listing = self.listing(key)
+            if listing and listing != [mine]:
+                shared.append(told(key, mine, listing))
+                if listing[0] != mine:
+                    elsewhere.add(key)
+        state.elsewhere, state.shared = frozenset(elsewhere), tuple(shared)
+
+    def listing(self, workload: WorkloadKey) -> list[TemplateKey]:
+        """The templates that list the workload and may restart it, the one that does first."""
+
+        def counts(key: TemplateKey) -> bool:
+            if bars(self.world, workload.namespace, key.namespace) is not None:
+                return False
+            states = [self.states.get(group) for group in self.world.groups_of(key)]
+            if states and None not in states:  # what is not served takes no workload from its owner
+                return any(state is not None and workload in state.workloads for state in states)
+            judgement = self.templates.judged.get(key)
+            return bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
+
+        return self.world.listings.listing(workload, counts)
+
+    def restart_now(self, key: GroupKey) -> None:
+        """It is the turn of the group's workloads."""
+        state = self.states.get(key)
+        if state is not None:
+            state.restart_at = 0.0
+            self.world.enqueue_group(key)
+
+    def _retry(self, state: GroupState) -> None:
+        if not state.failing:
+            state.retry_at = asyncio.get_running_loop().time() + SEARCH_SECONDS
+            return
+        state.failures += 1
+        passes = any(waiting.failure.again for waiting in state.failed.values())
+        longest = PASSING_SECONDS if passes else CONFLICT_SECONDS
+        delay = doubled(0.05, state.failures, longest)
+        state.retry_at = asyncio.get_running_loop().time() + delay
+
+    def _wake(self, state: GroupState) -> None:
+        """Have the group looked at again when the next thing is due."""
+        again = asyncio.get_running_loop().time() + CONFLICT_SECONDS if state.unmoved else NEVER
+        at = min(state.retry_at, state.refusals.next(), again)
+        if at < NEVER:
+            delay = max(
+                at - asyncio.get_running_loop().time(), 0.05
+            )  # never at once, whatever is left undone
+            self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
+
+    def _told(self, state: GroupState, judged: Judged) -> Judged:
+        """What users may be told: whose files were not written is not told that they are in force."""
+        if not state.failed and not state.refusals:
+            return judged
+        told: Judged = []
+        leaving: set[str] = set().union(*state.surplus.values())
+        for preference, outcome in judged:
+            waits, failure = _waits(state, preference.user), state.refusals.of(preference.user)
+            if waits is not None:  # judged again with the retry
+                state.later[preference.user] = preference.namespace
+                failure = failure or (None if waits.again else waits)
+            if failure is not None and outcome.verdict.ready != FALSE:
+                has = preference.user in leaving or state.has_files(preference.user, self.world.outputs.get)
+                message = users.unwritten(preference, failure.message, has=has)
+                told.append((preference, outcome.blocked(failure.reason, message)))
+            elif waits is None or outcome.verdict.ready == FALSE:
+                told.append((preference, outcome))
+        return told
+
+    def _tell(self, state: GroupState, dirt: Dirt, news: Iterable[str]) -> None:
+        """Judge these users again, as something else is to be said of them."""
+        for user in news:
+            for preference in self.world.preferences.claimants(state.key.template_key, user):
+                if preference.group == state.key.group:
+                    dirt.users.setdefault(preference.namespace, {})[user] = None
+
+    def _failing(self, state: GroupState) -> Verdict | None:
+        failures = [waiting.failure for _, waiting in sorted(state.failing.items())]  # the same one each time
+        first = next((f for f in failures if not f.again), failures[0])
+        if first.again and state.failures < PATIENCE:
+            return self.outcomes.get(state.key)  # the next try may well mend it
+        return Verdict(FALSE, first.reason, first.message)
+
+    async def _say(self, state: GroupState, verdict: Verdict | None, told: Judged) -> None:
+        """Take into force what was written, and offer the verdicts. The group's is None while nothing is known yet that
+        its status does not say."""
+        key = state.key
+        async with self.slices.turn() as turn:
+            for preference, outcome in told:
+                limit = state.view_of(preference.user).schema.spec.users.history_limit
+                accept(self.world.preferences.get(*preference.key), preference, outcome, limit)
+                (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(
+                    preference.key
+                )
+                self.verdicts.offer(preference, outcome)
+                await turn.over()
+        if verdict is None:
+            return
+        changed = self.outcomes.get(key) != verdict
+        self.outcomes[key] = verdict
+        self.verdicts.group(state, verdict, now=changed)
+        if changed:
+            self.world.report(key.template_key)
+            self.world.enqueue_rollouts(key.template_key)
+
+    # What other objects mean for groups.
+
+    def namespace_changed(self, name: str) -> None:
+        """A namespace's labels or annotations changed: look at the groups that they decide about, and at all who claim
+        a user beside those who may join now, or no longer, as the user may be another's."""
+        claimed: set[tuple[TemplateKey, str]] = set()
+        for key, state in self.states.items():
+            if state.target == name and name != key.namespace:
+                self.world.everything(key)
+            elif state.view.group.spec.preference_namespace_selector is not None:
+                members = self.world.preferences.members(key).values()
+                claimed.update((p.template, p.user) for p in members if p.namespace == name)
+        for template, user in sorted(claimed):
+            self.world.preferences.mark(template, user, name)
+
+    # Groups that are no more.
+
+    async def _without_target(self, key: GroupKey) -> None:
+        """No such template or group (any more), or one that was never valid."""
+        judgement = self.templates.judged.get(key.template_key)
+        refused = judgement is not None and judgement.accepted is None
+        left = None
+        if not refused:
+            removal = Removal(self.api, self.world, self.pointers, self.writer, self.origins)
+            left = await removal.clean_up(key, judgement)
+        never_valid = refused and not self.world.rendered(key.template_key)
+        dirt = self.world.dirt.pop(key, Dirt())
+        served_till_now = self.states.pop(key, None) is not None
+        self.workloads.stamps.keep(key, ())
+        self.outcomes.pop(key, None)
+        self.unmoved.pop(key, None)
+        schema = judgement.accepted.schema if judgement and judgement.accepted else None
+        offers: dict[str, list[str]] = {}
+        members = self.world.preferences.members(key).values()
+        named = {user for waiting in dirt.users.values() for user in waiting}
+        async with self.slices.turn() as turn:
+            for preference in list(members):
+                if dirt.everything or served_till_now or preference.user in named:
+                    there = preference.namespace
+                    if schema is not None and there not in offers:
+                        offers[there] = offered(self.world, schema, key.namespace, there)
+                    verdict = users.homeless(
+                        preference,
+                        template=judgement is not None,
+                        served=not never_valid,
+                        groups=schema.groups if schema is not None else (),
+                        offered=offers.get(there, []),
+                    )
+                    self.verdicts.offer(preference, users.Outcome(verdict, None))
+                await turn.over()
+        if left is None:
+            self.said.pop(key, None)
+        else:
+            message = self._said(
+                key, f"the group is gone, but not all that was rendered for it yet: {left.message}"
+            )
+            self.verdicts.unrendered(key, Verdict(FALSE, reasons.WRITE_FAILED, message))
+            raise left
+
+
+def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
+    rest = iter(refs)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def _snapshots(assignment: Assignment) -> Iterator[str]:
+    share = assignment.share
+    for served in (assignment.served, *((share.served,) if share is not None else ())):
+        yield served.snapshot
+        yield from (snapshot for _, snapshot in served.refs)
+
+
+def _waits(state: GroupState, user: str) -> Failure | None:
+    """By what the user's entries wait for the group's next try."""
+    for ref in state.refs_of(user) if state.failed else ():
+        waiting = state.failed.get(ref)
+        if waiting is not None and user in waiting.users:
+            return waiting.failure
+    return None
+
+
+def _rendered(state: GroupState) -> str:
+    said = [f"revision {state.revision} is rendered"]
+    refused = len(state.refusals.users().keys() - {GROUP})
+    if refused:
+        said.append(
+            f"files of {refused} of {state.user_count} users are refused, as their UserPreferences say"
+        )
+    return "; ".join([*said, *state.workload_problems, *state.shared])

@@ -1,0 +1,134 @@
+"""What people ask of rollouts by RolloutActions, and what they are told of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from trimtab.core import reasons
+from trimtab.core.refs import TemplateKey
+from trimtab.core.rollout import Answer, Request
+from trimtab.core.status import TRUE, Verdict, conditions, refused
+from trimtab.engine.store.cluster_state import World, template_of
+from trimtab.engine.store.objects import AnyObject
+from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, Source, Sources
+from trimtab.kube import errors
+from trimtab.kube.port import Api
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """``now`` gives RFC 3339 text."""
+
+    api: Api
+    world: World
+    sources: Sources
+    now: Callable[[], str]
+
+    def requests(self, source: Source) -> Iterable[Request]:
+        """What people ask of this rollout and nobody has answered, the oldest first."""
+        mine = [a for a in self.world.open_actions.values() if _about(a.item, source)]
+        for item in (action.item for action in sorted(mine, key=lambda action: action.order)):
+            spec = item.spec
+            yield Request(
+                uid=item.metadata.uid,
+                action=str(spec.get("action")),
+                content_hash=spec.get("contentHash") or "",
+                requester=str(spec.get("requester") or ""),
+                reason=str(spec.get("reason") or ""),
+            )
+
+    async def refuse_strays(self, key: TemplateKey) -> None:
+        """Actions on what is not there, or does not roll out."""
+        for item in [action.item for action in self.world.open_actions.values()]:
+            reference = item.spec.get("rolloutRef") or {}
+            place = TemplateKey(item.metadata.namespace, str(reference.get("name")))
+            if key not in (place, self._template_of(place)):
+                continue
+            kind = TEMPLATE if reference.get("kind") == TEMPLATE else POLICY
+            known = self._is_known(kind, place)
+            there = known or await self._look(kind, place)
+            known = known or self._is_known(kind, place)
+            missing = f"there is no {kind} {place.name} in namespace {place.namespace}"
+            if there:
+                missing = f"{kind} {place.name} has no strategy, so that its changes do not roll out"
+            if not known:
+                await self.tell([Answer(item.metadata.uid, False, missing)])
+
+    def _template_of(self, place: TemplateKey) -> TemplateKey:
+        rollout = self.world.rollouts.get(place)
+        return place if rollout is None else template_of(rollout)
+
+    def _is_known(self, kind: str, place: TemplateKey) -> bool:
+        if kind == TEMPLATE:
+            return self.sources.template(place) is not None
+        return self.world.rollouts.get(place) is not None
+
+    async def _look(self, kind: str, place: TemplateKey) -> bool:
+        """Asked of the API server itself: its event may come after the action's."""
+        resource = CONFIG_TEMPLATES if kind == TEMPLATE else POLICY_ROLLOUTS
+        try:
+            found = await self.api.get(resource, *place)
+        except errors.NotFoundError:
+            return False
+        self.sources.store(kind).put(msgspec.convert(found, AnyObject))
+        return True
+
+    async def tell(self, answers: Iterable[Answer]) -> None:
+        """Write each answer into the status of its RolloutAction. One that cannot be written keeps back no other.
+
+        :raises trimtab.kube.errors.ApiError: one could not be written; it is to be tried again.
+        """
+        by_uid = {action.item.metadata.uid: action.item for action in self.world.open_actions.values()}
+        failures: list[errors.ApiError] = []
+        for answer in answers:
+            item = by_uid.get(answer.uid)
+            if item is None:
+                continue
+            try:
+                await self._tell(item, answer)
+            except errors.NotFoundError:
+                self.world.actions.drop(item)
+            except errors.ApiError as error:
+                if errors.lasts(error) or isinstance(error, errors.InvalidError):
+                    log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _tell(self, item: AnyObject, answer: Answer) -> None:
+        verdict = (
+            Verdict(TRUE, reasons.ACCEPTED, answer.message)
+            if answer.accepted
+            else refused(reasons.REFUSED, answer.message)
+        )
+        generation = item.metadata.generation
+        status = {
+            **item.status,
+            "observedGeneration": generation,
+            "conditions": conditions(verdict, generation, self.now(), ()),
+        }
+        try:
+            body = await self.api.replace_status(
+                ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
+            )
+        except errors.ConflictError:
+            now = await self.api.get(ROLLOUT_ACTIONS, *item.key)
+            self.world.actions.put(msgspec.convert(now, AnyObject))
+            raise
+        self.world.actions.put(msgspec.convert(body, AnyObject))
+
+
+def _about(action: AnyObject, source: Source) -> bool:
+    reference = action.spec.get("rolloutRef") or {}
+    return (action.metadata.namespace, reference.get("kind"), reference.get("name")) == (
+        source.key.namespace,
+        source.kind,
+        source.name,
+    )

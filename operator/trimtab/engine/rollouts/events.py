@@ -1,0 +1,149 @@
+"""Every transition of a rollout as an Event, a JSON audit line and a metric: who, what, when, why, from, to.
+
+Status lists the last transitions, numbered, and an Event's name follows from the number: whoever takes over tells what
+its predecessor decided and did not tell any more, and nothing is told twice. Nothing sensitive is ever in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from trimtab.api.rollout_status import Transition
+from trimtab.core import times
+from trimtab.engine.metrics import TRANSITIONS
+from trimtab.engine.store.rollout_sources import Source
+from trimtab.kube import errors
+from trimtab.kube.port import FIELD_MANAGER, Api
+from trimtab.kube.resources import EVENTS
+
+log = logging.getLogger("trimtab.audit")
+
+RECENT = 600.0
+"""Seconds after which a transition that nobody told is not told any more: Events of older ones may have expired."""
+
+
+@dataclass(slots=True)
+class Audit:
+    api: Api
+    _told: dict[str, int] = field(default_factory=dict)
+    """uid -> the number of the last transition that was told"""
+
+    async def tell(self, source: Source, transitions: Sequence[Transition], now: float) -> None:
+        """Tell what has not been told yet, the oldest first.
+
+        :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
+        """
+        last = self._told.get(source.uid, 0)
+        if last > max((t.number for t in transitions), default=0):
+            last = 0  # somebody wiped the status, and they are counted anew
+        if not last:
+            last = await self._found(source, transitions, now)
+        for transition in sorted(transitions, key=lambda t: t.number):
+            if transition.number <= last:
+                continue
+            if _recent(transition, now) and await self._post(source, transition):
+                self._record(source, transition)
+            self._told[source.uid] = transition.number
+
+    def forget(self, uids: Container[str]) -> None:
+        """Only these rollouts are left."""
+        self._told = {uid: number for uid, number in self._told.items() if uid in uids}
+
+    async def _found(self, source: Source, transitions: Sequence[Transition], now: float) -> int:
+        """The number of the last one that whoever led before has told: they are told in their order."""
+        for transition in sorted(transitions, key=lambda t: -t.number):
+            if not _recent(transition, now):
+                break
+            try:
+                await self.api.get(EVENTS, source.key.namespace, _name(source, transition))
+            except errors.NotFoundError:
+                continue
+            except errors.ApiError as error:
+                if not _refused(error):
+                    raise
+                break  # then each is tried
+            return transition.number
+        return 0
+
+    async def _post(self, source: Source, transition: Transition) -> bool:
+        """Make the Event; False if it is there already."""
+        meta = source.item.metadata
+        body = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": _name(source, transition), "namespace": meta.namespace},
+            "eventTime": _micro(transition),
+            "reportingController": "trimtab.dev/operator",
+            "reportingInstance": FIELD_MANAGER,
+            "action": transition.reason,
+            "reason": transition.reason,
+            "type": "Warning" if transition.warning else "Normal",
+            "note": _note(transition),
+            "regarding": {
+                "apiVersion": source.resource.api_version,
+                "kind": source.kind,
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": meta.uid,
+            },
+        }
+        try:
+            await self.api.create(EVENTS, body)
+        except errors.ConflictError as error:
+            if error.reason == "AlreadyExists":
+                return False
+            raise
+        except errors.ApiError as error:
+            if not _refused(error):
+                raise
+            log.warning("an Event was refused: %s", error.reason)  # the line below says it all the same
+        return True
+
+    def _record(self, source: Source, transition: Transition) -> None:
+        TRANSITIONS.labels(source.kind, transition.reason).inc()
+        log.info(
+            "rollout",
+            extra={
+                "audit": True,
+                "what": transition.reason,
+                "rollout": f"{source.kind} {source.key}",
+                "uid": source.uid,
+                "at": transition.at,
+                "by": transition.by or FIELD_MANAGER,
+                "why": transition.message or "",
+                "phase": transition.phase,
+                "before": transition.before,
+                "after": transition.after,
+            },
+        )
+
+
+def _refused(error: errors.ApiError) -> bool:
+    """Whether asking again does not help; a webhook denies with any code."""
+    return errors.lasts(error) or isinstance(error, (errors.ForbiddenError, errors.InvalidError))
+
+
+def _recent(transition: Transition, now: float) -> bool:
+    at = times.read(transition.at)
+    return at is not None and now - at < RECENT
+
+
+def _name(source: Source, transition: Transition) -> str:
+    """The Event's name: the same whoever tells it."""
+    hashed = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
+    return f"{source.name[:200].rstrip('-.')}.{hashed}"
+
+
+def _micro(transition: Transition) -> str:
+    """RFC 3339 with microseconds, as MicroTime wants it. They are the number's, so that what happened at one moment is
+    listed in its order."""
+    seconds, _, fraction = transition.at.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction[:3]:0<3}{transition.number % 1000:03}Z"
+
+
+def _note(transition: Transition) -> str:
+    said = transition.message or transition.reason
+    return (f"{said} (by {transition.by})" if transition.by else said)[:1024]

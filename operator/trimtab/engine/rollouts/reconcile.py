@@ -1,0 +1,223 @@
+"""The pass over all rollouts of one template: look, step, write what was decided, and only then act on it.
+
+What the machine decides is in status before anything follows from it; groups then follow their assignment by
+themselves. One pass handles all rollouts of a template, one after the other, so that no two of them start over the
+same group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from trimtab.api.rollout_status import Content
+from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.rollout import Intent, Seen, step
+from trimtab.engine.groups.state import GroupState
+from trimtab.engine.rollouts.actions import Answers
+from trimtab.engine.rollouts.events import Audit
+from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.rollouts.observation import Sightings
+from trimtab.engine.rollouts.preview_tasks import Drafts
+from trimtab.engine.rollouts.spec import Case, Cases
+from trimtab.engine.rollouts.status import ProgressWriter, numbered
+from trimtab.engine.scheduling.failures import apart
+from trimtab.engine.store.cluster_state import Work, World
+from trimtab.engine.store.rollout_sources import FIELDS, TEMPLATE, Source, Sources
+
+WARM_SECONDS = 30.0
+"""How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What of a rollout groups and others were told to look at."""
+
+    wanted: Mapping[str, Intent] = field(default_factory=dict)
+    stable: Content | None = None
+    target: Content | None = None
+    phase: str | None = None
+    underway: str | None = None
+
+
+@dataclass(slots=True)
+class Rollouts:
+    """``clock`` gives seconds since 1970."""
+
+    world: World
+    sources: Sources
+    cases: Cases
+    sightings: Sightings
+    drafts: Drafts
+    watching: Watching
+    audit: Audit
+    answers: Answers
+    writer: ProgressWriter
+    clock: Callable[[], float]
+    states: dict[GroupKey, GroupState]
+    _sent: dict[str, _Sent] = field(default_factory=dict)
+    """uid -> what its groups were sent to work for"""
+    _warm_at: float = 0.0
+    looked: set[TemplateKey] = field(default_factory=set)
+    """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
+
+    def reset(self) -> None:
+        """Another process has led meanwhile: look at every group before anything is concluded."""
+        self._warm_at = self.clock() + WARM_SECONDS
+        self._sent.clear()
+        self.looked.clear()
+        self.drafts.keep(())
+
+    async def reconcile(self, key: TemplateKey) -> None:
+        """One pass.
+
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        """
+        wake: list[float] = []
+        failures, untold = list[Exception](), list[Exception]()
+        for uid in [source.uid for source in self.sources.of(key)]:
+            with apart(failures):
+                wake += await self._advance(key, uid, untold)
+        if not failures and key not in self.looked:
+            self.looked.add(key)
+            self.world.enqueue_template(key)
+        with apart(failures):
+            await self._forget_progress(key)
+        self.watching.keep(key, self.sources.of(key), self.states)
+        with apart(untold):
+            await self.answers.refuse_strays(key)
+        self._tidy()
+        if wake:
+            delay = max(0.0, min(wake) - self.clock())
+            self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
+        for failure in [*failures, *untold]:
+            raise failure
+
+    def _tidy(self) -> None:
+        """Keep nothing of rollouts that are gone."""
+        present = self.sources.present()
+        self.sources.keep(present)
+        self.audit.forget(present)
+        self.cases.forget()
+        self.drafts.keep(present)
+        self.writer.keep(present)
+        self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
+
+    async def _forget_progress(self, key: TemplateKey) -> None:
+        """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
+        item = self.world.templates.get(key)
+        if item is None or item.spec.get("strategy") is not None or not FIELDS & item.status.keys():
+            return
+        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        self.watching.forget(item.metadata.uid)
+        await self.writer.put(TEMPLATE, item, status)
+        for group in self.world.groups_of(key):
+            self.world.enqueue_group(group)
+
+    async def _advance(self, key: TemplateKey, uid: str, untold: list[Exception]) -> list[float]:
+        """One rollout's turn; when it wants to be looked at again. ``untold`` takes why people cannot be told of it."""
+        source = next((source for source in self.sources.of(key) if source.uid == uid), None)
+        if source is None:
+            return []
+        self._resumed(key, source)
+        case = await self.cases.of(key, source)
+        source = case.source
+        warming = source.progress.underway and self.clock() < self._warm_at
+        if warming and not self.sightings.complete(key, source):
+            return [self._warm_at]  # a start: groups are being compared, and that is no news of them
+        seen = await self._see(key, case)
+        made = step(source.progress, seen, self.clock())
+        if made.transitions:
+            made = numbered(made)
+        delayed = self.writer.may_wait(source, made)
+        if delayed is None:
+            source = await self.writer.write(source, case, made.progress)
+        self._moved(key, source)
+        self.watching.consumed(source, seen.evidence)
+        self.watching.follow(key, source, case, measure=made.measure)
+        with apart(untold):
+            await self.answers.tell(made.answers)
+        with apart(untold):
+            await self.audit.tell(source, source.progress.transitions, self.clock())
+        again = self.clock() + case.again if case.again is not None else None
+        return [at for at in (made.wake_at, delayed, again) if at is not None]
+
+    # Seeing.
+
+    async def _see(self, key: TemplateKey, case: Case) -> Seen:
+        source = case.source
+        preview = source.progress.preview
+        if case.target is not None and self._wants_preview(case):
+            preview = await self.drafts.of(key, source, case.target, case.scope, case.basis) or preview
+        else:
+            self.drafts.forget(source.uid)
+        return Seen(
+            target=case.target,
+            refusal=case.refusal.message if case.refusal else "",
+            strategy=case.strategy,
+            groups=await self.sightings.of(key, source, case.scope),
+            busy=self._busy(key, case),
+            preview=preview,
+            evidence=self.watching.evidence(source),
+            requests=tuple(self.answers.requests(source)),
+            unprotected=case.unprotected,
+        )
+
+    @staticmethod
+    def _wants_preview(case: Case) -> bool:
+        """Only for what would start: known content, of which no preview has been made as things stand."""
+        progress, target = case.source.progress, case.target
+        if target is None or case.unprotected or progress.underway == "Back":
+            return False
+        known = {c.hash for c in (progress.stable,) if c} | {q.hash for q in progress.quarantine}
+        if target.hash in known:
+            return False
+        preview, started = progress.preview, progress.underway is not None
+        if preview is None or preview.hash != target.hash:
+            return True
+        return not started and preview.basis != case.basis
+
+    def _busy(self, key: TemplateKey, case: Case) -> str:
+        """Another rollout that is under way in a group of this one."""
+        mine = (
+            {name for wave in case.source.progress.waves for name in wave.groups}
+            if (case.source.progress.underway)
+            else set(case.scope)
+        )
+        for other in self.sources.of(key):
+            claimed = other.wanted.keys() | self.writer.unsure.get(other.uid, ())
+            shared = mine & claimed if other.uid != case.source.uid else set()
+            if shared:
+                return f"{other.label} is under way in group {min(shared)}"
+        return ""
+
+    # Acting.
+
+    def _moved(self, key: TemplateKey, source: Source) -> None:
+        """Send the groups to work that it wants something else of than when they were sent last.
+
+        By what was sent, not by what this pass has written: a write may have come through whose answer was lost.
+        """
+        self._resumed(key, source)
+        progress = source.progress
+        before = self._sent.get(source.uid, _Sent())
+        after = _Sent(source.wanted, progress.stable, progress.target, progress.phase, progress.underway)
+        self._sent[source.uid] = after
+        names = {*before.wanted, *after.wanted}
+        changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
+        if before.phase is None or (before.stable, before.target) != (after.stable, after.target):
+            changed |= {group.group for group in self.world.groups_of(key)}
+        for name in changed:
+            self.world.enqueue_group(GroupKey(key.namespace, key.name, name))
+        if before.phase != after.phase:
+            self.world.enqueue_template(key)
+        if before.underway and not after.underway:
+            self.world.enqueue_rollouts(key)  # others may have waited for it
+
+    def _resumed(self, key: TemplateKey, source: Source) -> None:
+        """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
+        anew, and what was given up of their restarts is tried anew."""
+        for name, before in self._sent.get(source.uid, _Sent()).wanted.items():
+            intent = source.wanted.get(name)
+            if intent is None or (before.hold and not intent.hold):
+                self.watching.workloads.stamps.forgive(GroupKey(*key, name))

@@ -1,0 +1,158 @@
+"""How far a rollout is, written into its status: over exactly the object that was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
+from trimtab.core.rollout import Step, intents
+from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
+from trimtab.engine.content.templates import rollout_verdict
+from trimtab.engine.rollouts.spec import Case
+from trimtab.engine.store.objects import AnyObject
+from trimtab.engine.store.rollout_sources import FIELDS, POLICY, Source, Sources
+from trimtab.kube import errors
+from trimtab.kube.port import Api
+from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
+
+SETTLE_SECONDS = 1.0
+"""Counters in a rollout's status are written at most this often."""
+
+
+@dataclass(slots=True)
+class ProgressWriter:
+    """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
+
+    api: Api
+    sources: Sources
+    clock: Callable[[], float]
+    now: Callable[[], str]
+    unsure: dict[str, frozenset[str]] = field(default_factory=dict)
+    """uid -> the groups that it holds if a write went well of which nobody knows"""
+    _written: dict[str, float] = field(default_factory=dict)
+
+    def keep(self, present: Container[str]) -> None:
+        """Forget all rollouts but these."""
+        self._written = {uid: at for uid, at in self._written.items() if uid in present}
+        self.unsure = {uid: names for uid, names in self.unsure.items() if uid in present}
+
+    def may_wait(self, source: Source, made: Step) -> float | None:
+        """When to write it, if only its counters moved and they were written a moment ago."""
+        quiet: dict[str, Any] = {"message": None, "updated": None, "workload_notes": []}
+        if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
+            return None
+        meta, said = source.item.metadata, source.item.status.get("observedGeneration")
+        if made.progress == source.progress or (source.kind == POLICY and said != meta.generation):
+            return None
+        at = self._written.get(source.uid, 0.0)
+        return at + SETTLE_SECONDS if 0 <= self.clock() - at < SETTLE_SECONDS else None
+
+    async def write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
+        """Put it into status, over the object that was looked at.
+
+        :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
+        """
+        item = self._newest(source)
+        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        status |= progress.to_dict()
+        if source.kind == POLICY:
+            generation = item.metadata.generation
+            verdict = _verdict(case, progress)
+            before = item.status.get("conditions") or ()
+            status |= {
+                "observedGeneration": generation,
+                "conditions": conditions(verdict, generation, self.now(), before),
+                "violations": violation_fields(verdict.violations),
+                "warnings": notice_fields(verdict.notices),
+            }
+        elif progress.phase != "Succeeded" and case.refusal is None:  # its phase and Ready are never at odds
+            generation, before = item.metadata.generation, item.status.get("conditions") or ()
+            verdict = rollout_verdict(progress, ())
+            status |= {
+                "observedGeneration": generation,
+                "conditions": conditions(verdict, generation, self.now(), before),
+            }
+        status = {name: value for name, value in status.items() if value not in (None, [])}
+        wanted = intents(progress)
+        if without_times(status) == without_times(item.status):
+            self.unsure.pop(source.uid, None)
+            return source
+        try:
+            item = await self.put(source.kind, item, status)
+        except errors.UnavailableError:
+            self.unsure[source.uid] = frozenset(wanted)
+            raise
+        except errors.ApiError:
+            self.unsure.pop(source.uid, None)
+            raise
+        self.unsure.pop(source.uid, None)
+        self._written[source.uid] = self.clock()
+        return Source(source.kind, item, progress, wanted)
+
+    def _newest(self, source: Source) -> AnyObject:
+        """What was looked at, or how it stands now if only others' fields of its status have changed meanwhile: that a
+        look takes long must not have its outcome refused."""
+        seen = source.item
+        now = self.sources.store(source.kind).get(source.key)
+        same = now is not None and (now.metadata.uid, now.metadata.generation, _ours(now)) == (
+            seen.metadata.uid,
+            seen.metadata.generation,
+            _ours(seen),
+        )
+        return now if now is not None and same else seen
+
+    async def put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
+        """Write a status over exactly ``item``; what stands there now."""
+        resource = POLICY_ROLLOUTS if kind == POLICY else CONFIG_TEMPLATES
+        store = self.sources.store(kind)
+        try:
+            answer = await self.api.replace_status(
+                resource, *item.key, status, version=item.metadata.resourceVersion
+            )
+        except errors.ConflictError:
+            store.put(msgspec.convert(await self.api.get(resource, *item.key), AnyObject))
+            raise
+        except errors.NotFoundError:
+            store.drop(item)
+            raise errors.UnavailableError(0, "Gone", f"{kind} {item.key} is gone") from None
+        now = msgspec.convert(answer, AnyObject)
+        store.put(now)
+        return now
+
+
+def numbered(made: Step) -> Step:
+    """The step with its transitions on the list in status."""
+    progress = made.progress
+    last = max((t.number for t in progress.transitions), default=0)
+    fresh = [
+        Transition(
+            number=last + index,
+            at=t.at,
+            reason=t.reason,
+            message=t.message,
+            by=t.by or None,
+            phase=t.to_phase,
+            warning=t.warning,
+            before=t.before or None,
+            after=t.after or None,
+        )
+        for index, t in enumerate(made.transitions, 1)
+    ]
+    listed = [*reversed(fresh), *progress.transitions][:TRANSITIONS]
+    changed = progress.model_copy(update={"transitions": listed})
+    return Step(changed, made.transitions, made.answers, made.measure, made.wake_at)
+
+
+def _ours(item: AnyObject) -> dict[str, Any]:
+    """The fields of status that are a rollout's."""
+    return {name: value for name, value in item.status.items() if name in FIELDS}
+
+
+def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
+    if case.refusal is not None:
+        return case.refusal
+    return rollout_verdict(progress, case.notices)

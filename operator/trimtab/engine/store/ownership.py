@@ -1,0 +1,108 @@
+"""Which of the objects with Trimtab's labels are its own. The others are left alone, and reported once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
+from trimtab.core.render.origin import Claims, is_proved, place
+from trimtab.core.render.plan import Observed
+from trimtab.crypto import Keys
+from trimtab.engine.content.snapshots import group_labels
+from trimtab.engine.metrics import UNPROVED
+from trimtab.engine.store.cluster_state import World, lets_in
+from trimtab.engine.store.objects import group_of
+
+log = logging.getLogger(__name__)
+
+REPORTED = 10_000
+"""Objects remembered as reported; beyond that they are reported again."""
+
+
+@dataclass(slots=True)
+class Origins:
+    """``keys`` gives the keys of the process that leads."""
+
+    world: World
+    keys: Callable[[], Keys]
+    _reported: set[str] = field(default_factory=set)
+    """Their uids"""
+
+    def mark(self, template: TemplateKey, ref: Ref) -> str:
+        """The mark of an object that Trimtab writes for a template in this place."""
+        return self.keys().digest("mark", (*ref, *template), None)
+
+    def is_anothers(self, template: TemplateKey, have: Observed) -> bool:
+        """Whether the object is the output of another template that may write there, and would do so again at once."""
+        owner = group_of(have.labels)
+        if (
+            owner is None
+            or owner.template_key == template
+            or self.world.templates.get(owner.template_key) is None
+            or not self._may_write(owner, have.ref)
+        ):
+            return False
+        return is_proved(have, self.mark(owner.template_key, have.ref), "")
+
+    def claims(self, key: GroupKey) -> Claims:
+        """What the group can prove now."""
+
+        def beside(namespace: str, preference: str) -> bool:
+            # Whoever else claims the user, and may not join, does not matter here: whose content is taken over does.
+            found = self.world.preferences.get(namespace, preference)
+            return found is not None and found.group_key == key
+
+        return Claims(
+            template=key.template,
+            group=key.group,
+            labels=group_labels(key),
+            mark=lambda ref: self.mark(key.template_key, ref),
+            recorded=self._recorded(key),
+            beside=beside,
+            anothers=lambda have: self.is_anothers(key.template_key, have),
+        )
+
+    def _recorded(self, key: GroupKey) -> dict[Ref, str]:
+        """What status records where the group may have outputs at all: elsewhere whoever may write the status of
+        RenderedGroups, in the template's namespace alone, could have forged it."""
+        item = self.world.rendered_group(key)
+        listed = item.status.get("outputs") or () if item is not None else ()
+        entries = {Ref(e["kind"], e["namespace"], e["name"]): e.get("uid") or "" for e in listed}
+        return {ref: uid for ref, uid in entries.items() if self._may_write(key, ref)}
+
+    def _may_write(self, key: GroupKey, ref: Ref) -> bool:
+        if ref.namespace == key.namespace or lets_in(self.world, ref.namespace, key.namespace):
+            return True
+        found = place(ref, key.template, key.group)
+        user = (
+            self.world.preferences.get(ref.namespace, found.preference)
+            if found and found.preference
+            else None
+        )
+        return user is not None and user.template == key.template_key
+
+    def proved(self, key: GroupKey) -> list[Observed]:
+        """The objects with the group's labels that are its own; the others are reported."""
+        claims = self.claims(key)
+        ours = [have for have in self.world.outputs.of(key).values() if claims.prove(have)]
+        if len(ours) < len(self.world.outputs.of(key)):
+            proved = {have.ref for have in ours}
+            self.report(have for ref, have in self.world.outputs.of(key).items() if ref not in proved)
+        return ours
+
+    def report(self, foreign: Iterable[Observed]) -> None:
+        """Say once of each of these objects that it is left alone."""
+        for have in foreign:
+            if have.uid in self._reported:
+                continue
+            if len(self._reported) >= REPORTED:
+                self._reported.clear()
+            self._reported.add(have.uid)
+            UNPROVED.inc()
+            log.warning(
+                "an object has Trimtab's labels, but Trimtab did not make it in this place; it is left alone. "
+                "Take the labels off",
+                extra={"object": str(have.ref), "group": str(group_of(have.labels))},
+            )

@@ -1,0 +1,90 @@
+"""Which templates list a workload: of several, the oldest restarts it, and all are told.
+
+Two templates that stamped one workload would restart it for ever, each taking the other's stamp away. Who restarts it
+follows from the templates' specs and what is served of them, so it is the same after a restart, and clears itself once
+one lists it no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from trimtab.core.refs import TemplateKey, WorkloadKey
+from trimtab.engine.store.objects import AnyObject
+
+
+@dataclass(slots=True)
+class Listings:
+    """What the specs of all templates list, whether they are valid or not."""
+
+    _of: dict[TemplateKey, frozenset[WorkloadKey]] = field(default_factory=dict)
+    _by: dict[WorkloadKey, dict[TemplateKey, str]] = field(default_factory=dict)
+    """workload -> the templates that list it, with when each was created"""
+
+    def put(self, key: TemplateKey, item: AnyObject | None) -> set[TemplateKey]:
+        """Take over a template, None if it is gone; the other ones that list what it lists or listed."""
+        before, now = (
+            self._of.pop(key, frozenset()),
+            frozenset(_listed(item)) if item is not None else frozenset(),
+        )
+        for workload in before:
+            self._by[workload].pop(key)
+            if not self._by[workload]:
+                del self._by[workload]
+        if item is not None and now:
+            self._of[key] = now
+            for workload in now:
+                self._by.setdefault(workload, {})[key] = item.metadata.creationTimestamp or ""
+        return {other for workload in before | now for other in self._by.get(workload, {})} - {key}
+
+    def by(self, workload: WorkloadKey) -> Iterable[TemplateKey]:
+        """The templates whose specs list the workload."""
+        return self._by.get(workload, {})
+
+    def shared(self, key: TemplateKey) -> Iterator[WorkloadKey]:
+        """The workloads of a template that others list as well."""
+        return (workload for workload in self._of.get(key, ()) if len(self._by[workload]) > 1)
+
+    def listing(self, workload: WorkloadKey, counts: Callable[[TemplateKey], bool]) -> list[TemplateKey]:
+        """The templates that list the workload, of those that count; the one that restarts it comes first."""
+        found = self._by.get(workload, {})
+        return (
+            sorted(filter(counts, found), key=lambda key: (found[key], key))
+            if len(found) > 1
+            else list(found)
+        )
+
+
+def told(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) -> str:
+    """What one of several templates has to know of a workload that all of them list. Templates of other namespaces are
+    not named: its author may not know what there is."""
+
+    def named(other: TemplateKey) -> str:
+        return (
+            f"ConfigTemplate {other}"
+            if other.namespace == key.namespace
+            else "a ConfigTemplate of another namespace"
+        )
+
+    others = ", ".join(dict.fromkeys(named(other) for other in listing if other != key))
+    said = f"{others} too, whose changes do not restart it, as ConfigTemplate {key} was created first"
+    if listing[0] != key:
+        said = f"{named(listing[0])} too, which was created first: only its changes restart it"
+    return f"{workload} is listed by {said}. List it in one template only"
+
+
+def _listed(item: AnyObject) -> Iterator[WorkloadKey]:
+    """What a spec lists; what is malformed is left out, as its template is refused."""
+    home = item.metadata.namespace
+    for group in _dicts(item.spec.get("groups")):
+        namespace = group.get("targetNamespace") or home
+        for workload in _dicts(group.get("workloads")):
+            kind, name = workload.get("kind"), workload.get("name")
+            if isinstance(kind, str) and isinstance(name, str) and isinstance(namespace, str):
+                yield WorkloadKey(kind, namespace, name)
+
+
+def _dicts(found: Any) -> Iterator[dict[str, Any]]:
+    return (each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict))

@@ -1,0 +1,155 @@
+"""What is known of the workloads that are wanted, and the watches that keep it so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trimtab.core.refs import WorkloadKey
+from trimtab.engine.workloads.types import PodObject, WorkloadObject, reduced
+from trimtab.kube.port import Api
+from trimtab.kube.reflector import Reflector
+from trimtab.kube.resources import WORKLOADS
+
+log = logging.getLogger(__name__)
+
+EVERYWHERE = ""
+"""In the place of a namespace: all of them."""
+BROKEN_SECONDS = 30.0
+NEVER = float("-inf")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One workload. ``found`` is empty where there is none; times are the event loop's."""
+
+    key: WorkloadKey
+    found: WorkloadObject = field(default_factory=WorkloadObject)
+    known: bool = False
+    version: int = -1
+    seen_at: float = NEVER
+    confirming: asyncio.Task[None] | None = None
+    # Its pods, while it is not healthy by its own status.
+    pods: tuple[PodObject, ...] = ()
+    pods_at: float = NEVER
+    pods_asked: bool = False
+    """Somebody waits for the next look at them, whatever it shows."""
+    refused: str = ""
+    """Why they cannot be seen, or mended."""
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+    looking: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """``changed(entry)`` is called when what is known of a workload has changed, ``missed(entry)`` for one that
+    was wanted only while a list went by."""
+
+    changed: Callable[[Entry], None]
+    missed: Callable[[Entry], None]
+    entries: dict[WorkloadKey, Entry] = field(default_factory=dict)
+
+    def take(self, entry: Entry, item: WorkloadObject, at: float) -> None:
+        """It was so at ``at``, or later."""
+        version = int(item["metadata"].get("resourceVersion") or 0)
+        if version < entry.version:
+            return
+        found = reduced(item)
+        new = not entry.known or found != entry.found
+        entry.found, entry.known, entry.version = found, True, version
+        entry.seen_at = max(entry.seen_at, at)
+        if new:
+            self.changed(entry)
+
+    def lose(self, entry: Entry, version: int, at: float) -> None:
+        """There was no such workload at ``at``, or later."""
+        new = not entry.known or bool(entry.found)
+        entry.found, entry.known, entry.version = WorkloadObject(), True, max(entry.version, version)
+        entry.seen_at = max(entry.seen_at, at)
+        if new:
+            self.changed(entry)
+
+
+class WorkloadWatch:
+    """One kind of workload in one namespace, or in all; the sink of its reflector."""
+
+    def __init__(self, api: Api, seen: Seen, kind: str, namespace: str, relist_seconds: float) -> None:
+        self._seen, self._kind, self._namespace = seen, kind, namespace
+        self._reflector: Reflector[WorkloadObject] = Reflector(
+            api,
+            WORKLOADS[kind],
+            WorkloadObject,
+            self,
+            version=lambda item: item["metadata"].get("resourceVersion") or "",
+            namespace=namespace or None,
+            relist_seconds=relist_seconds,
+        )
+        self._began = self._ended = self._listed_at = NEVER
+        self._listing = False
+        self._expected: set[WorkloadKey] = set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            try:
+                await self._reflector.run()
+            except Exception:  # whatever an API server says, its next list may be one that we understand
+                log.exception("a watch failed", extra={"resource": self._reflector.resource.plural})
+                await asyncio.sleep(BROKEN_SECONDS)
+
+    @property
+    def synced(self) -> bool:
+        return self._reflector.synced.is_set()
+
+    @property
+    def problem(self) -> str:
+        """Why it sees nothing at the moment; empty while all is well."""
+        return self._reflector.problem
+
+    @property
+    def current_at(self) -> float:
+        """When all that it has said was so for certain: the last list's start, or the last event or bookmark since."""
+        contact = self._reflector.last_contact
+        return self._listed_at if self._listing or contact <= self._ended else contact
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _mine(self) -> dict[WorkloadKey, Entry]:
+        return {
+            key: entry
+            for key, entry in self._seen.entries.items()
+            if key.kind == self._kind and self._namespace in (EVERYWHERE, key.namespace)
+        }
+
+    def _entry(self, item: WorkloadObject) -> Entry | None:
+        meta = item["metadata"]
+        return self._seen.entries.get(WorkloadKey(self._kind, meta["namespace"], meta["name"]))
+
+    # As a sink.
+
+    def begin(self) -> None:
+        self._began, self._listing = self._now(), True
+        self._expected = set(self._mine())
+
+    def put(self, item: WorkloadObject) -> None:
+        entry = self._entry(item)
+        if entry is not None:
+            self._expected.discard(entry.key)
+            self._seen.take(entry, item, self._began if self._listing else self._now())
+
+    def drop(self, item: WorkloadObject) -> None:
+        entry = self._entry(item)
+        version = int(item["metadata"].get("resourceVersion") or 0)
+        if entry is not None and version >= entry.version:
+            self._seen.lose(entry, version, self._now())
+
+    def end(self, version: int) -> None:
+        self._listing, self._listed_at, self._ended = False, self._began, self._now()
+        for key, entry in self._mine().items():
+            if key in self._expected and entry.version <= version:
+                self._seen.lose(entry, version, self._began)
+            elif not entry.known:
+                self._seen.missed(entry)

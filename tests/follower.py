@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.api.rollout_status import Content, GateStatus, Preview, RolloutProgress, WorkloadNote
 from trimtab.api.strategy import StrategySpec
-from trimtab.core.rollout import Evidence, GroupSeen, Intent, Request, Seen, Step, intents, step
+from trimtab.core.rollout import Evidence, GroupObservation, Intent, Observation, Request, Step, intents, step
 from trimtab.core.rollout.strategy import Strategy, compile_strategy
 
 START = 1_772_000_000.0
@@ -83,10 +83,10 @@ class Place:
 
     # Seeing.
 
-    def look(self) -> Seen:
+    def look(self) -> Observation:
         refused = self.target is None
         hashed = self.target.hash if self.target else ""
-        return Seen(
+        return Observation(
             target=self.target,
             strategy=None if refused else self.strategy,
             groups=self._groups(),
@@ -99,14 +99,14 @@ class Place:
         )
 
     @staticmethod
-    def seeing(seen: Seen, **fields: Any) -> Seen:
+    def seeing(seen: Observation, **fields: Any) -> Observation:
         """The look, but for what is said."""
         return replace(seen, **fields)
 
-    def _groups(self) -> dict[str, GroupSeen]:
+    def _groups(self) -> dict[str, GroupObservation]:
         wanted = intents(self.progress)
         return {
-            name: GroupSeen(
+            name: GroupObservation(
                 exists=group.exists,
                 epoch=group.epoch,
                 settled=self.settled(name, wanted.get(name)),

@@ -24,7 +24,7 @@ class Word:
 
 
 @dataclass
-class Source:
+class RolloutSource:
     """A rollout with what its status says."""
 
     kind: str

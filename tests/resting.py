@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from meaning import Body, Source
+from meaning import Body, RolloutSource
 from serving import TEMPLATE, Key, Reading, fitting, labels_of
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
@@ -40,7 +40,7 @@ def unrest(reading: Reading) -> Iterator[str]:
                 yield f"{source.kind} {source.name} is {source.progress.phase}: {why}"
 
 
-def _restless(reading: Reading, key: Key, source: Source, all_of_them: list[Source]) -> str:
+def _restless(reading: Reading, key: Key, source: RolloutSource, all_of_them: list[RolloutSource]) -> str:
     """Why the rollout may not stay in its phase."""
     progress, phase = source.progress, source.progress.phase
     strategy: Body = source.body["spec"].get("strategy") or {}
@@ -77,7 +77,7 @@ def _restless(reading: Reading, key: Key, source: Source, all_of_them: list[Sour
     return "" if phase == "Rejected" else "it does not come to rest"
 
 
-def _content(reading: Reading, key: Key, source: Source, held: str | None) -> Body | None:
+def _content(reading: Reading, key: Key, source: RolloutSource, held: str | None) -> Body | None:
     if held is None:
         return None
     if source.kind == TEMPLATE:
@@ -86,7 +86,7 @@ def _content(reading: Reading, key: Key, source: Source, held: str | None) -> Bo
     return None if data is None else reading.joined(data)
 
 
-def refused_now(reading: Reading, key: Key, source: Source) -> bool:
+def refused_now(reading: Reading, key: Key, source: RolloutSource) -> bool:
     """Whether what the rollout's spec says now may not be rolled out."""
     if key not in reading.templates:
         return True
@@ -100,7 +100,7 @@ def refused_now(reading: Reading, key: Key, source: Source) -> bool:
         return True
 
 
-def _plannable(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
+def _plannable(reading: Reading, key: Key, source: RolloutSource, schema: Schema) -> bool:
     """:raises RejectedError: the strategy does not go together with the groups that are, and those that were."""
     was: dict[str, Mapping[str, str]] = {}
     for held in _returning(source):
@@ -111,7 +111,7 @@ def _plannable(reading: Reading, key: Key, source: Source, schema: Schema) -> bo
     return True
 
 
-def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) -> bool:
+def _refused_policy(reading: Reading, key: Key, source: RolloutSource, schema: Schema) -> bool:
     """:raises RejectedError: the policy, or its strategy, is not valid in itself."""
     progress = source.progress
     planned = {name for wave in progress.waves for name in wave.groups}
@@ -141,7 +141,7 @@ def _refused_policy(reading: Reading, key: Key, source: Source, schema: Schema) 
     return not (policy.groups or gone) or bool(contradictions(policy, others))
 
 
-def _returning(source: Source) -> list[str]:
+def _returning(source: RolloutSource) -> list[str]:
     """The content that groups would return to: they are in the scope as well."""
     progress = source.progress
     served = progress.stable is not None and progress.target is not None

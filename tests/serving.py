@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from meaning import Body, Source, Word
+from meaning import Body, RolloutSource, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported
@@ -104,10 +104,10 @@ class Reading:
         self.keys = keys
         self.problems: list[str] = []
         self.templates = {key_of(item): item for item in objects(TEMPLATE)}
-        self.policies: dict[Key, list[Source]] = {}
+        self.policies: dict[Key, list[RolloutSource]] = {}
         for item in sorted(objects(POLICY), key=key_of):
             template = (item["metadata"]["namespace"], item["spec"]["templateRef"]["name"])
-            self.policies.setdefault(template, []).append(Source(POLICY, item))
+            self.policies.setdefault(template, []).append(RolloutSource(POLICY, item))
         self.pointers: dict[Group, Body] = {
             (i["metadata"]["namespace"], i["spec"]["templateRef"]["name"], i["spec"]["group"]): i.get(
                 "status"
@@ -160,7 +160,7 @@ class Reading:
                 if found is not None:
                     yield (*key, name), found
 
-    def _group(self, group: Group, template: Source | None) -> Serving | None:
+    def _group(self, group: Group, template: RolloutSource | None) -> Serving | None:
         now, then, share = self.pointed(group)
         policies = self.policies.get(group[:2], [])
         percent = int(share.get("percent") or 0)
@@ -198,8 +198,8 @@ class Reading:
     def _template_words(
         self,
         group: Group,
-        template: Source | None,
-        policies: list[Source],
+        template: RolloutSource | None,
+        policies: list[RolloutSource],
         present: tuple[Parts | None, Parts | None, int],
     ) -> list[Word]:
         """What it is of the template: by its strategy, or what is written now, unless that is refused or a rollout of
@@ -269,10 +269,10 @@ class Reading:
         policies = [fitting(name, spec, schema) for name, spec in specs if spec is not None]
         return group_view(schema, group[2], [policy for policy in policies if policy is not None])
 
-    def source(self, key: Key) -> Source | None:
+    def source(self, key: Key) -> RolloutSource | None:
         """The template as a rollout."""
         rolls = self.templates[key]["spec"].get("strategy") is not None
-        return Source(TEMPLATE, self.templates[key]) if rolls else None
+        return RolloutSource(TEMPLATE, self.templates[key]) if rolls else None
 
 
 def labels_of(schema: Schema, names: Iterable[str]) -> dict[str, Mapping[str, str]]:

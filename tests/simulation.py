@@ -186,14 +186,14 @@ class Operator:
 
     def start(self, *, templates: bool = True) -> None:
         """Fill the stores; it does not lead yet. Without ``templates``, kopf's watch of them never says a thing."""
-        world = self.engine.world
+        cluster_state = self.engine.cluster
         self._tasks = [
             asyncio.create_task(self.engine.run()),
-            asyncio.create_task(self._kopf(POLICY_ROLLOUTS, world.rollouts)),
-            asyncio.create_task(self._kopf(ROLLOUT_ACTIONS, world.actions)),
+            asyncio.create_task(self._kopf(POLICY_ROLLOUTS, cluster_state.rollouts)),
+            asyncio.create_task(self._kopf(ROLLOUT_ACTIONS, cluster_state.actions)),
         ]
         if templates:
-            self._tasks.append(asyncio.create_task(self._kopf(CONFIG_TEMPLATES, world.templates)))
+            self._tasks.append(asyncio.create_task(self._kopf(CONFIG_TEMPLATES, cluster_state.templates)))
 
     async def kill(self) -> None:
         """End it at once, wherever it is."""
@@ -241,7 +241,7 @@ class Operator:
             await asyncio.sleep(LONGEST_WAIT)
             for task in self._tasks:
                 assert not task.done(), f"the engine ended: {task}"
-            busy = self.engine.world.queue.busy or len(self.engine.statuses)
+            busy = self.engine.cluster.queue.busy or len(self.engine.statuses)
             if self.memory.version == version and not busy:
                 return
         raise AssertionError("it never comes to rest")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from follower import START, Group, Place, content, strategy
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
-from trimtab.core.rollout import Answer, Evidence, Request, Seen, Step, intents, step
+from trimtab.core.rollout import Answer, Evidence, Observation, Request, Step, intents, step
 from trimtab.core.rollout.strategy import Strategy
 
 NAMES = ("a", "b", "c")
@@ -108,7 +108,7 @@ SCENES = st.tuples(
 class Story(Place):
     """A place to which anything happens. Every step is held against the laws."""
 
-    laws: list[Callable[[Story, RolloutProgress, Seen, Step], None]] = field(default_factory=list)
+    laws: list[Callable[[Story, RolloutProgress, Observation, Step], None]] = field(default_factory=list)
     well_for: float = -1.0
     """How long, as the story itself knows, all of the present wave has been well without a gap; -1: it is not."""
     last_look: float = START
@@ -151,7 +151,7 @@ class Story(Place):
             self.latest, self.well_for, self.proved, self.settled_since = {}, -1.0, {}, None
         return made
 
-    def _know(self, before: RolloutProgress, seen: Seen) -> None:
+    def _know(self, before: RolloutProgress, seen: Observation) -> None:
         """What the story knows of the present wave, from what is and not from what status says."""
         for evidence in seen.evidence:
             if (evidence.epoch, evidence.wave) == (before.epoch, before.current_wave):
@@ -170,7 +170,7 @@ class Story(Place):
         if self.is_well(before, seen):
             self.well_for = 0.0 if self.well_for < 0 else self.well_for + max(passed, 0.0)
 
-    def _know_groups(self, before: RolloutProgress, seen: Seen) -> None:
+    def _know_groups(self, before: RolloutProgress, seen: Observation) -> None:
         if before.underway != "Forward" or before.wave_state == "Held" or seen.target is None:
             return
         wanted = intents(before)
@@ -185,7 +185,7 @@ class Story(Place):
         ):
             self.settled_since = times.rounded(self.now)
 
-    def is_well(self, progress: RolloutProgress, seen: Seen) -> bool:
+    def is_well(self, progress: RolloutProgress, seen: Observation) -> bool:
         if progress.underway != "Forward" or progress.wave_state == "Held" or seen.strategy is None:
             return False
         wave = progress.waves[(progress.current_wave or 1) - 1]

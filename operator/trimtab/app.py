@@ -97,7 +97,7 @@ class Operator:
                 "starting",
                 extra={"identity": self.identity, "port": self.port, "server": self.credentials.server},
             )
-            watcher = handlers.Watcher(engine.world, self.credentials, missed=engine.relist)
+            watcher = handlers.Watcher(engine.cluster, self.credentials, missed=engine.relist)
             watcher.start()
             tasks = [
                 asyncio.create_task(engine.run(), name="engine"),
@@ -133,7 +133,7 @@ class Operator:
         await engine.wait_synced()
         gc.freeze()  # what the stores hold stays: no collection has to look at it again
         gc.enable()
-        log.info("stores are complete", extra={"preferences": len(engine.world.preferences)})
+        log.info("stores are complete", extra={"preferences": len(engine.cluster.preferences)})
         leader.start()
         while True:
             leading = await moves.get()
@@ -167,7 +167,7 @@ class Operator:
 
     def _collect(self, engine: Engine) -> None:
         LAST_EVENT_AGE.set(self._silence(engine))
-        QUEUE.set(len(engine.world.queue))
+        QUEUE.set(len(engine.cluster.queue))
         STATUS_QUEUE.set(len(engine.statuses) + engine.verdicts.waiting)
 
 

@@ -26,7 +26,7 @@ for _name in _hidden:
 import msgspec
 
 from trimtab.engine.metrics import RESTARTS
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
@@ -78,8 +78,8 @@ class Watcher:
     loop, like everything that the world is told) when it starts anew, since it may have missed deletions.
     """
 
-    def __init__(self, world: World, credentials: Credentials, missed: Callable[[], None]) -> None:
-        self._world, self._credentials, self._missed = world, credentials, missed
+    def __init__(self, cluster: ClusterState, credentials: Credentials, missed: Callable[[], None]) -> None:
+        self._world, self._credentials, self._missed = cluster, credentials, missed
         self._engine_loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None

@@ -17,18 +17,18 @@ from places import (
     succeeded,
 )
 from trimtab.core import times
-from trimtab.core.rollout import Evidence, GroupSeen, Intent, intents, step
+from trimtab.core.rollout import Evidence, GroupObservation, Intent, intents, step
 
 
 def test_stale_cache_completed_a_wave_on_the_old_revisions_health() -> None:
     made = second()
-    old = GroupSeen(epoch=1, settled=True, intent=Intent("Stable", 0, 1))  # before its wave started
+    old = GroupObservation(epoch=1, settled=True, intent=Intent("Stable", 0, 1))  # before its wave started
 
     seen = made.look()
     stale = step(made.progress, Place.seeing(seen, groups=dict.fromkeys("abc", old)), made.now)
     evidence = (Evidence("errors", 1, 1, "Successful"), Evidence("errors", 0, 2, "Successful"))
     older = step(made.progress, Place.seeing(seen, evidence=evidence), made.now)
-    failed = GroupSeen(epoch=1, health="Failed", intent=Intent("Stable", 0, 1))
+    failed = GroupObservation(epoch=1, health="Failed", intent=Intent("Stable", 0, 1))
     sick = step(made.progress, Place.seeing(seen, groups=dict.fromkeys("abc", failed)), made.now)
 
     assert stale.progress.wave_state == "Moving"

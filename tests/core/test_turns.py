@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.core.workload.restart_slots import AT_ONCE, MOST, Claim, Turn, admits, next_of
+from trimtab.core.workload.restart_slots import AT_ONCE, MOST, Claim, RestartSlot, admits, next_of
 
 A, B, C, D, E = (Claim(name) for name in "abcde")
 BACK_A, BACK_B = Claim("a", back=True), Claim("b", back=True)
 
 
-def turns(claim: Claim, number: int, *, slow: bool = False) -> list[Turn]:
-    return [Turn(claim, slow)] * number
+def turns(claim: Claim, number: int, *, slow: bool = False) -> list[RestartSlot]:
+    return [RestartSlot(claim, slow)] * number
 
 
 SLOW_A = turns(A, 10, slow=True)
@@ -42,7 +42,9 @@ SLOW_A = turns(A, 10, slow=True)
         (A, turns(BACK_B, 10), False),
     ],
 )
-def test_who_is_admitted_beside_those_who_restart(claim: Claim, taken: list[Turn], admitted: bool) -> None:
+def test_who_is_admitted_beside_those_who_restart(
+    claim: Claim, taken: list[RestartSlot], admitted: bool
+) -> None:
     assert admits(claim, taken) == admitted
 
 
@@ -54,11 +56,11 @@ def test_those_who_wait_have_a_share_too() -> None:
 @pytest.mark.parametrize("slow", [False, True], ids=["quick", "slow"])
 @pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
 def test_however_many_want_turns_they_are_bounded(slow: bool, back: bool) -> None:
-    taken: list[Turn] = []
+    taken: list[RestartSlot] = []
     for number in range(100):
         claim = Claim(number, back)
         while admits(claim, taken):
-            taken.append(Turn(claim, slow))
+            taken.append(RestartSlot(claim, slow))
 
     assert len(taken) <= (AT_ONCE * MOST if slow else AT_ONCE)
 
@@ -76,5 +78,5 @@ def test_however_many_want_turns_they_are_bounded(slow: bool, back: bool) -> Non
         ([A], [*turns(A, 4), *turns(BACK_B, 4)], A),
     ],
 )
-def test_whose_turn_it_is(waiting: list[Claim], taken: list[Turn], claim: Claim | None) -> None:
+def test_whose_turn_it_is(waiting: list[Claim], taken: list[RestartSlot], claim: Claim | None) -> None:
     assert next_of(waiting, taken) == claim

@@ -19,7 +19,7 @@ from trimtab.engine.content import templates
 from trimtab.engine.groups import revisions
 from trimtab.engine.rollouts import preview as preview_module
 from trimtab.engine.rollouts import spec as spec_module
-from trimtab.engine.scheduling.time_slices import Turn
+from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.engine.store.preferences import VALUES_BYTES, Preference
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
@@ -71,7 +71,7 @@ async def test_values_that_are_too_large_are_not_kept_in_memory(cluster: Cluster
     cluster.preference("ann", {"agent.voice": "x" * VALUES_BYTES})
     async with Operator(cluster) as operator:
         await operator.quiet()
-        [record] = operator.engine.world.preferences
+        [record] = operator.engine.cluster.preferences
 
     assert len(record.values) < 100
 
@@ -246,21 +246,21 @@ def test_small_revisions_are_kept_by_number() -> None:
 async def test_a_preview_sorts_no_more_members_at_a_time_than_it_may(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order, looks, longest, over = preview_module._order, 0, 0, Turn.over
+    order, looks, longest, over = preview_module._order, 0, 0, TimeSlice.over
 
     def counted(preference: Preference) -> Any:
         nonlocal looks
         looks += 1
         return order(preference)
 
-    async def slice_over(turn: Turn) -> None:
+    async def slice_over(turn: TimeSlice) -> None:
         nonlocal looks, longest
         longest, looks = max(longest, looks), 0
         await over(turn)
 
     monkeypatch.setattr(preview_module, "_order", counted)
     monkeypatch.setattr(steps, "SOME", 10)
-    monkeypatch.setattr(Turn, "over", slice_over)
+    monkeypatch.setattr(TimeSlice, "over", slice_over)
     cluster.template(spec())
     for number in range(95):
         cluster.preference(f"user-{number:02}")

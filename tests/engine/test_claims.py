@@ -15,8 +15,8 @@ from trimtab.core.schema.template import compile_template
 from trimtab.core.steps import Steps, finished
 from trimtab.engine.groups import membership
 from trimtab.engine.groups.state import GroupState
-from trimtab.engine.scheduling.time_slices import Turn
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.scheduling.time_slices import TimeSlice
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences
 from trimtab.kube.resources import USER_PREFERENCES
 
@@ -152,15 +152,15 @@ async def test_a_namespace_marks_a_user_once_however_many_claim_it(
         cluster.preference(f"p{number}", namespace="tenant", user="ann")
     async with Operator(cluster) as operator:
         await operator.quiet()
-        world = operator.engine.world
+        cluster_state = operator.engine.cluster
         marked: list[str] = []
-        dirty = world.preferences._dirty
+        dirty = cluster_state.preferences._dirty
 
         def count(key: GroupKey, namespace: str, user: str) -> None:
             marked.append(user)
             dirty(key, namespace, user)
 
-        monkeypatch.setattr(world.preferences, "_dirty", count)
+        monkeypatch.setattr(cluster_state.preferences, "_dirty", count)
         cluster.namespace("tenant")
         await operator.quiet()
 
@@ -214,16 +214,16 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
         groups = operator.engine.groups
         state = groups.states[GroupKey("music", "app", "free")]
         ends = 0
-        over = Turn.over
+        over = TimeSlice.over
 
-        async def count(turn: Turn) -> None:
+        async def count(turn: TimeSlice) -> None:
             nonlocal ends
             ends += 1
             await over(turn)
 
-        monkeypatch.setattr(Turn, "over", count)
-        dirt = operator.engine.world.dirty(state.key)
-        rules = finished(membership.membership(operator.engine.world, state, dirt))
+        monkeypatch.setattr(TimeSlice, "over", count)
+        dirt = operator.engine.cluster.dirty(state.key)
+        rules = finished(membership.membership(operator.engine.cluster, state, dirt))
         async with groups.slices.turn() as turn:
             judged = await groups._user(state, "ann", rules, turn)
 
@@ -275,12 +275,12 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
 
 
 def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, group = World(), GroupSpec.model_validate({"name": "free", "maxUsers": 20})
+    cluster_state, group = ClusterState(), GroupSpec.model_validate({"name": "free", "maxUsers": 20})
     key = GroupKey("music", "app", "free")
     schema = SimpleNamespace(groups={"free": SimpleNamespace(spec=group)})
     state = SimpleNamespace(key=key, view=SimpleNamespace(group=SimpleNamespace(spec=group), schema=schema))
     for number in range(95):
-        world.preferences.put(claim(f"p{number:02}", user=f"u{number:02}", born=number % 60))
+        cluster_state.preferences.put(claim(f"p{number:02}", user=f"u{number:02}", born=number % 60))
     looks, holder = 0, membership.holder
 
     def counted(*arguments: Any) -> Preference | None:
@@ -291,7 +291,7 @@ def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.M
     monkeypatch.setattr(membership, "holder", counted)
     monkeypatch.setattr(membership, "SOME", 10)
     longest = 0
-    working_out = membership._over_limit(world, cast(GroupState, state), lambda _: True)
+    working_out = membership._over_limit(cluster_state, cast(GroupState, state), lambda _: True)
     found = None
     while found is None:
         looks = 0
@@ -300,7 +300,7 @@ def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.M
         except StopIteration as end:
             found = end.value
         longest = max(longest, looks)
-    members = sorted(world.preferences.members(key).values(), key=lambda p: p.age)
+    members = sorted(cluster_state.preferences.members(key).values(), key=lambda p: p.age)
     assert found == {p.key for p in members[20:]}
     assert longest == 10
 
@@ -312,5 +312,5 @@ def test_the_search_for_the_holder_asks_once_for_each_namespace(monkeypatch: pyt
     monkeypatch.setattr(membership, "_admits", lambda *question: asked.append(question[-1]))
     schema = compile_template("app", ConfigTemplateSpec.model_validate(spec()), "music")
 
-    assert membership.holder(World(), schema, marks.store.claimants(APP, "ann")) is None
+    assert membership.holder(ClusterState(), schema, marks.store.claimants(APP, "ann")) is None
     assert asked == ["music"]

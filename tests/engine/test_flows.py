@@ -1042,7 +1042,7 @@ async def test_a_restart_that_was_refused_is_tried_again_whatever_else_happens_m
         cluster.template(spec(groups=[{"name": "free", "workloads": workloads}]))
         await api.refused.wait()
         await asyncio.sleep(0.1)
-        operator.engine.world.enqueue_group(GroupKey(HOME, "app", "free"))
+        operator.engine.cluster.enqueue_group(GroupKey(HOME, "app", "free"))
         await asyncio.sleep(5)
 
     body = cluster.find(WORKLOADS["Deployment"], "agent") or {}

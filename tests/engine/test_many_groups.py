@@ -118,7 +118,7 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
         measured("Successful")
         await until(operator, cluster, "Soaking")
         await operator.engine.idle()
-        queue = operator.engine.world.queue
+        queue = operator.engine.cluster.queue
         measured("Successful")
         assert not queue.busy
         measured("Failed")

@@ -256,7 +256,7 @@ async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster)
         assert all(minutes(cluster, f"user-{n}") == (9 if n % 3 else 5) for n in range(400))
         told = {cluster.ready(USER_PREFERENCES, f"user-{n}") for n in range(0, 400, 3)}
         assert told == {("False", "WriteFailed")}
-        assert not operator.engine.world.queue.busy
+        assert not operator.engine.cluster.queue.busy
 
 
 async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often(cluster: Cluster) -> None:
@@ -267,7 +267,7 @@ async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often
             cluster.preference(f"user-{number}", {"session.minutes": 9})
         cluster.remove(USER_PREFERENCES, "user-4")
         await asyncio.sleep(300)
-        assert not operator.engine.world.queue.busy
+        assert not operator.engine.cluster.queue.busy
         before = api.refused
         await asyncio.sleep(300)
         assert api.refused - before < 150  # six tries every 15 s, not one or more a second

@@ -7,17 +7,17 @@ import asyncio
 import pytest
 
 from trimtab.engine.scheduling import time_slices as slices_module
-from trimtab.engine.scheduling.time_slices import Slices
+from trimtab.engine.scheduling.time_slices import TimeSlices
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Slices:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> TimeSlices:
     """Every step uses its slice up."""
     monkeypatch.setattr(slices_module, "SLICE_SECONDS", -1.0)
-    return Slices()
+    return TimeSlices()
 
 
-async def test_two_long_works_take_turns(tiny: Slices) -> None:
+async def test_two_long_works_take_turns(tiny: TimeSlices) -> None:
     order: list[str] = []
 
     async def work(name: str) -> None:
@@ -31,7 +31,7 @@ async def test_two_long_works_take_turns(tiny: Slices) -> None:
     assert order[:6] in (["a", "b", "a", "b", "a", "b"], ["b", "a", "b", "a", "b", "a"])
 
 
-async def test_others_get_the_loop_between_slices(tiny: Slices) -> None:
+async def test_others_get_the_loop_between_slices(tiny: TimeSlices) -> None:
     ticks = 0
 
     async def tick() -> None:
@@ -50,7 +50,9 @@ async def test_others_get_the_loop_between_slices(tiny: Slices) -> None:
 
 
 @pytest.mark.parametrize("ticks", range(12))
-async def test_a_turn_that_is_cancelled_anywhere_ends_and_harms_no_other(tiny: Slices, ticks: int) -> None:
+async def test_a_turn_that_is_cancelled_anywhere_ends_and_harms_no_other(
+    tiny: TimeSlices, ticks: int
+) -> None:
     done: list[str] = []
 
     async def work(name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject, Objects, OutputObject, Outputs, observe
 from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences, read
 
@@ -430,31 +430,31 @@ def action(name: str, version: int, *, answered: bool = False, uid: str = "") ->
     return msgspec.convert(body, AnyObject)
 
 
-def open_names(world: World) -> list[str]:
+def open_names(cluster: ClusterState) -> list[str]:
     """Of the open actions, in their order."""
-    return [a.item.metadata.name for a in sorted(world.open_actions.values(), key=lambda a: a.order)]
+    return [a.item.metadata.name for a in sorted(cluster.open_actions.values(), key=lambda a: a.order)]
 
 
 def test_only_actions_that_nobody_has_answered_are_open() -> None:
-    world = World()
+    cluster = ClusterState()
     for number in range(1, 6):
-        world.actions.put(action(f"a{number}", number, answered=number == 2))
-    assert open_names(world) == ["a1", "a3", "a4", "a5"]
+        cluster.actions.put(action(f"a{number}", number, answered=number == 2))
+    assert open_names(cluster) == ["a1", "a3", "a4", "a5"]
 
-    world.actions.put(action("a3", 9, answered=True))
-    world.actions.drop(action("a4", 10))
-    assert open_names(world) == ["a1", "a5"]
-    world.actions.begin()
-    world.actions.end(11)
-    assert open_names(world) == []
+    cluster.actions.put(action("a3", 9, answered=True))
+    cluster.actions.drop(action("a4", 10))
+    assert open_names(cluster) == ["a1", "a5"]
+    cluster.actions.begin()
+    cluster.actions.end(11)
+    assert open_names(cluster) == []
 
 
 def test_an_action_keeps_its_place_whoever_labels_it() -> None:
-    world = World()
-    world.actions.put(action("z", 9))
-    world.actions.put(action("a", 10))
-    world.actions.put(action("z", 11))
-    assert open_names(world) == ["z", "a"]
+    cluster = ClusterState()
+    cluster.actions.put(action("z", 9))
+    cluster.actions.put(action("a", 10))
+    cluster.actions.put(action("z", 11))
+    assert open_names(cluster) == ["z", "a"]
 
-    world.actions.put(action("z", 12, uid="made anew"))
-    assert open_names(world) == ["a", "z"]
+    cluster.actions.put(action("z", 12, uid="made anew"))
+    assert open_names(cluster) == ["a", "z"]

@@ -14,7 +14,7 @@ from story import ENDS, FAILURES, NAMES, SCENES, STRATEGIES, Story, told, walk
 from trimtab.api.rollout_status import Phase, RolloutProgress
 from trimtab.core import rollout, times
 from trimtab.core.durations import nanoseconds
-from trimtab.core.rollout import Seen, Step, intents, queries, step
+from trimtab.core.rollout import Observation, Step, intents, queries, step
 from trimtab.core.rollout.freezes import frozen
 from trimtab.core.rollout.queries import same as same_content
 from trimtab.core.rollout.strategy import PROGRESS_DEADLINE
@@ -28,7 +28,7 @@ def started(progress: RolloutProgress) -> int:
 
 @given(SCENES)
 def test_a_paused_rollout_never_advances(scene: Any) -> None:
-    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(_: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         after = made.progress
         asked = seen.strategy is not None and seen.strategy.paused
         halted = before.halt is not None and after.halt is not None
@@ -46,7 +46,7 @@ def test_a_paused_rollout_never_advances(scene: Any) -> None:
 
 @given(SCENES)
 def test_the_epoch_never_decreases_and_rises_before_anything_turns_round(scene: Any) -> None:
-    def law(_: Story, before: RolloutProgress, __: Seen, made: Step) -> None:
+    def law(_: Story, before: RolloutProgress, __: Observation, made: Step) -> None:
         after = made.progress
         assert (after.epoch or 0) >= (before.epoch or 0)
         assert (after.attempt or 0) >= (before.attempt or 0)
@@ -62,7 +62,7 @@ def test_the_epoch_never_decreases_and_rises_before_anything_turns_round(scene: 
 def test_what_is_stable_is_never_in_quarantine_and_after_rolled_back_nothing_else_is_served(
     scene: Any,
 ) -> None:
-    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Observation, made: Step) -> None:
         after = made.progress
         bad = {q.hash for q in after.quarantine}
         assert after.stable is None or after.stable.hash not in bad
@@ -80,7 +80,7 @@ def test_what_is_stable_is_never_in_quarantine_and_after_rolled_back_nothing_els
 
 @given(SCENES)
 def test_no_group_is_ever_beyond_its_waves_share(scene: Any) -> None:
-    def law(story: Story, _: RolloutProgress, __: Seen, made: Step) -> None:
+    def law(story: Story, _: RolloutProgress, __: Observation, made: Step) -> None:
         after = made.progress
         for name, intent in intents(after).items():
             allowed = max((w.percent for w in after.waves[: started(after)] if name in w.groups), default=0)
@@ -96,7 +96,7 @@ def test_no_group_is_ever_beyond_its_waves_share(scene: Any) -> None:
 
 @given(SCENES)
 def test_waves_start_only_in_order_and_the_plan_is_frozen_once_the_first_has(scene: Any) -> None:
-    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         after = made.progress
         moved = started(after) - (started(before) if after.epoch == before.epoch else 0)
         starts = [t for t in made.transitions if t.reason == "WaveStarted"]
@@ -111,7 +111,7 @@ def test_waves_start_only_in_order_and_the_plan_is_frozen_once_the_first_has(sce
 
 @given(SCENES)
 def test_evidence_of_another_epoch_or_wave_says_nothing(scene: Any) -> None:
-    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(_: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         present = [e for e in seen.evidence if (e.epoch, e.wave) == (before.epoch, before.current_wave)]
         assert step(before, replace(seen, evidence=tuple(present)), _.now) == made
 
@@ -120,7 +120,7 @@ def test_evidence_of_another_epoch_or_wave_says_nothing(scene: Any) -> None:
 
 @given(SCENES)
 def test_a_soak_really_elapsed_with_continuous_evidence(scene: Any) -> None:
-    def law(story: Story, before: RolloutProgress, _: Seen, made: Step) -> None:
+    def law(story: Story, before: RolloutProgress, _: Observation, made: Step) -> None:
         completed = [t for t in made.transitions if t.reason == "WaveCompleted"]
         promoted = any(t.reason == "WavePromoted" for t in made.transitions)
         if not completed or promoted or before.underway != "Forward" or before.wave_state == "Held":
@@ -139,7 +139,7 @@ def milliseconds(moment: str | None) -> int:
 
 @given(SCENES)
 def test_soaks_deadlines_and_freezes_are_judged_by_the_very_times_that_status_records(scene: Any) -> None:
-    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         assert {t.at for t in made.transitions} <= {times.text(story.now)}
         reasons = {t.reason for t in made.transitions}
         if not made.transitions or before.underway != "Forward":
@@ -160,7 +160,7 @@ def test_soaks_deadlines_and_freezes_are_judged_by_the_very_times_that_status_re
 
 @given(SCENES)
 def test_a_wave_completes_on_what_its_gates_measured_once_its_groups_were_there(scene: Any) -> None:
-    def law(story: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         completed = any(t.reason == "WaveCompleted" for t in made.transitions)
         promoted = any(t.reason == "WavePromoted" for t in made.transitions)
         if not completed or promoted or before.wave_state == "Held" or seen.strategy is None:
@@ -177,7 +177,7 @@ def test_a_wave_completes_on_what_its_gates_measured_once_its_groups_were_there(
 
 @given(SCENES)
 def test_every_failure_ends_in_a_rollback_or_a_pause(scene: Any) -> None:
-    def law(_: Story, __: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(_: Story, __: RolloutProgress, seen: Observation, made: Step) -> None:
         told = [t for t in made.transitions if t.reason in FAILURES]
         if told:
             event(f"{told[0].reason} -> {told[0].to_phase}")
@@ -233,7 +233,7 @@ def test_from_every_state_it_ends_also_when_no_group_follows_and_no_gate_answers
 def test_more_failures_in_a_row_than_allowed_always_count(scene: Any) -> None:
     rows: dict[str, int] = {}
 
-    def law(_: Story, before: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(_: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         for evidence in seen.evidence:
             if (evidence.epoch, evidence.wave) == (before.epoch, before.current_wave) and before.halt is None:
                 row = rows.get(evidence.gate, 0)
@@ -268,7 +268,7 @@ def test_each_action_is_answered_once_and_always_in_the_same_words(scene: Any) -
 
 @given(SCENES)
 def test_the_same_look_again_changes_nothing(scene: Any) -> None:
-    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Observation, made: Step) -> None:
         again = step(made.progress, replace(seen, evidence=(), requests=()), story.now)
         assert again.progress == made.progress
         assert again.transitions == ()
@@ -279,7 +279,7 @@ def test_the_same_look_again_changes_nothing(scene: Any) -> None:
 
 @given(SCENES, st.floats(0.001, 5000))
 def test_nothing_changes_before_the_time_at_which_it_wants_to_be_woken(scene: Any, later: float) -> None:
-    def law(story: Story, _: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(story: Story, _: RolloutProgress, seen: Observation, made: Step) -> None:
         seen = replace(seen, evidence=(), requests=())
         then = story.now + later
         if made.wake_at is None or then < made.wake_at - 0.001:
@@ -290,7 +290,7 @@ def test_nothing_changes_before_the_time_at_which_it_wants_to_be_woken(scene: An
 
 @given(SCENES)
 def test_progress_survives_status_and_is_within_the_bounds_of_the_crd(scene: Any) -> None:
-    def law(_: Story, __: RolloutProgress, ___: Seen, made: Step) -> None:
+    def law(_: Story, __: RolloutProgress, ___: Observation, made: Step) -> None:
         assert RolloutProgress.model_validate(made.progress.to_dict()) == made.progress
 
     told(scene, law)
@@ -298,7 +298,7 @@ def test_progress_survives_status_and_is_within_the_bounds_of_the_crd(scene: Any
 
 @given(SCENES)
 def test_status_says_what_the_machine_does(scene: Any) -> None:
-    def law(_: Story, __: RolloutProgress, seen: Seen, made: Step) -> None:
+    def law(_: Story, __: RolloutProgress, seen: Observation, made: Step) -> None:
         after = made.progress
         assert after.phase is not None
         assert after.message

@@ -23,7 +23,7 @@ from expected import differences, world
 from serving import Reading
 from simulation import SYSTEM, Cluster, Operator, settled
 from trimtab.crypto import Keys
-from trimtab.engine.scheduling.time_slices import Slices
+from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.kube import resources
 from trimtab.kube.port import Body
 from trimtab.kube.resources import SECRETS, Resource
@@ -53,7 +53,7 @@ class Story:
 
     async def tell(self, steps: int) -> None:
         # The time of day has no say in which task goes on: the same seed tells the same story.
-        with mock.patch.object(Slices, "used_up", property(lambda _: self.chance.random() < 0.2)):
+        with mock.patch.object(TimeSlices, "used_up", property(lambda _: self.chance.random() < 0.2)):
             await self._begin(steps)
             await self._end()
 

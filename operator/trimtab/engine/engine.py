@@ -36,15 +36,15 @@ from trimtab.engine.rollouts.status import ProgressWriter
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.queue import SHARE
 from trimtab.engine.scheduling.retry import Backoff
-from trimtab.engine.scheduling.time_slices import Slices
+from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.status.writer import Statuses
-from trimtab.engine.store.cluster_state import Work, World
+from trimtab.engine.store.cluster_state import ClusterState, Work
 from trimtab.engine.store.kind_deletions import Kinds
 from trimtab.engine.store.objects import AnyObject, OutputObject
-from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.preferences import PreferenceObject
-from trimtab.engine.store.rollout_sources import Sources
+from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.templates.reconcile import TemplatePass
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads, restart_digest
@@ -99,27 +99,27 @@ class Engine:
         now: Callable[[], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.world = World()
+        self.cluster = ClusterState()
         self.settings = settings
         self._api = api = Fence(api, may_write)
-        self.statuses = Statuses(api, lambda: self.world.queue.busy)
-        self.snapshots = Snapshots(api, self.world)
+        self.statuses = Statuses(api, lambda: self.cluster.queue.busy)
+        self.snapshots = Snapshots(api, self.cluster)
         self.keyring = Keyring(api, settings.namespace, self._rotated)
-        slices = Slices()
-        self.templates = Templates(self.world, self.snapshots, slices, settings.max_template_output)
+        slices = TimeSlices()
+        self.templates = Templates(self.cluster, self.snapshots, slices, settings.max_template_output)
         self.policies = Policies(self.snapshots)
-        self.sources = Sources(self.world)
-        self.origins = Origins(self.world, self._keys)
-        self.writer = Writer(api, self.world.outputs, self._output_digest, self.origins.is_anothers)
-        self.verdicts = Verdicts(self.world, self.statuses, now)
-        self.world.proved = self.origins.proved
-        pointers = Pointers(api, self.world, now, self.origins)
+        self.sources = RolloutSources(self.cluster)
+        self.origins = Ownership(self.cluster, self._keys)
+        self.writer = Writer(api, self.cluster.outputs, self._output_digest, self.origins.is_anothers)
+        self.verdicts = Verdicts(self.cluster, self.statuses, now)
+        self.cluster.proved = self.origins.proved
+        pointers = Pointers(api, self.cluster, now, self.origins)
         self.health = HealthWatch(api, self._workload_changed)
         workloads = Workloads(api, self._restart_digest, self.health, self._restart_now)
         assignments = Assignments(self.templates, self.policies, self.sources, pointers)
         self.groups = Groups(
             api=api,
-            world=self.world,
+            cluster=self.cluster,
             templates=self.templates,
             writer=self.writer,
             verdicts=self.verdicts,
@@ -130,23 +130,23 @@ class Engine:
             slices=slices,
         )
         self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)
-        self.watching = Watching(self.world, workloads, self.health, self.gates)
-        self.cases = Cases(self.world, self.templates, self.policies, self.sources, pointers, slices)
+        self.watching = Watching(self.cluster, workloads, self.health, self.gates)
+        self.cases = Cases(self.cluster, self.templates, self.policies, self.sources, pointers, slices)
         self.rollouts = Rollouts(
-            world=self.world,
+            cluster=self.cluster,
             sources=self.sources,
             cases=self.cases,
             sightings=Sightings(self.groups, self.watching),
-            drafts=Drafts(Previews(self.world, assignments, slices), self.world.enqueue_rollouts, now),
+            drafts=Drafts(Previews(self.cluster, assignments, slices), self.cluster.enqueue_rollouts, now),
             watching=self.watching,
             audit=Audit(api),
-            answers=Answers(api, self.world, self.sources, now),
+            answers=Answers(api, self.cluster, self.sources, now),
             writer=ProgressWriter(api, self.sources, clock, now),
             clock=clock,
             states=self.groups.states,
         )
         self.template_pass = TemplatePass(
-            world=self.world,
+            cluster=self.cluster,
             templates=self.templates,
             policies=self.policies,
             sources=self.sources,
@@ -156,9 +156,9 @@ class Engine:
             looked=self.rollouts.looked,
         )
         self.templates.in_force = self.template_pass.in_force
-        self.world.namespace_changed = self.groups.namespace_changed
+        self.cluster.namespace_changed = self.groups.namespace_changed
         self.reflectors = self._reflectors()
-        self.kinds = Kinds(api, self.world, self._kind_is_back)
+        self.kinds = Kinds(api, self.cluster, self._kind_is_back)
         self.leading = asyncio.Event()
         self._backoff = Backoff()
 
@@ -191,7 +191,7 @@ class Engine:
         self.watching.measured(subject, gate, measurement, begun)
 
     def _reflectors(self) -> list[AnyReflector]:
-        world, every = self.world, self.settings.relist_seconds
+        cluster, every = self.cluster, self.settings.relist_seconds
 
         def reflect(
             resource: Any, item: type[Any], sink: Any, *, watch: bool = True, **options: Any
@@ -208,15 +208,15 @@ class Engine:
             )
 
         return [
-            reflect(NAMESPACES, MetaOnly, world.namespaces),
-            reflect(CONFIG_TEMPLATES, AnyObject, world.templates, watch=False),  # kopf watches these three
-            reflect(POLICY_ROLLOUTS, AnyObject, world.rollouts, watch=False),
-            reflect(ROLLOUT_ACTIONS, AnyObject, world.actions, watch=False),
-            reflect(RENDERED_GROUPS, AnyObject, world.groups),
-            reflect(CONTROLLER_REVISIONS, MetaOnly, world.snapshots, selector=OURS),
-            reflect(CONFIG_MAPS, OutputObject, world.outputs.sink("ConfigMap"), selector=OURS, limit=200),
-            reflect(SECRETS, OutputObject, world.outputs.sink("Secret"), selector=OURS, limit=200),
-            reflect(USER_PREFERENCES, PreferenceObject, world.preferences),
+            reflect(NAMESPACES, MetaOnly, cluster.namespaces),
+            reflect(CONFIG_TEMPLATES, AnyObject, cluster.templates, watch=False),  # kopf watches these three
+            reflect(POLICY_ROLLOUTS, AnyObject, cluster.rollouts, watch=False),
+            reflect(ROLLOUT_ACTIONS, AnyObject, cluster.actions, watch=False),
+            reflect(RENDERED_GROUPS, AnyObject, cluster.groups),
+            reflect(CONTROLLER_REVISIONS, MetaOnly, cluster.snapshots, selector=OURS),
+            reflect(CONFIG_MAPS, OutputObject, cluster.outputs.sink("ConfigMap"), selector=OURS, limit=200),
+            reflect(SECRETS, OutputObject, cluster.outputs.sink("Secret"), selector=OURS, limit=200),
+            reflect(USER_PREFERENCES, PreferenceObject, cluster.preferences),
         ]
 
     def _kind_is_back(self, resource: Resource) -> None:
@@ -273,14 +273,14 @@ class Engine:
         self.template_pass.reset()
         self.verdicts.clear()
         await self.kinds.start()
-        self.world.start()
+        self.cluster.start()
         self.leading.set()
         LEADER.set(1)
 
     def follow(self) -> None:
         """Stop acting; stores stay warm."""
         self.leading.clear()
-        self.world.stop()
+        self.cluster.stop()
         self.verdicts.clear()
         self.watching.clear()
         self.rollouts.drafts.keep(())
@@ -291,13 +291,13 @@ class Engine:
     async def idle(self) -> None:
         """Wait until nothing is queued, running, or waiting to be said."""
         while True:
-            await self.world.queue.idle()
+            await self.cluster.queue.idle()
             await self.statuses.idle()
-            if not self.world.queue.busy and not len(self.statuses):
+            if not self.cluster.queue.busy and not len(self.statuses):
                 return
 
     async def _work(self) -> None:
-        queue = self.world.queue
+        queue = self.cluster.queue
         while True:
             await self.leading.wait()
             work = await queue.get()
@@ -337,8 +337,8 @@ class Engine:
             said = str(error) if known else type(error).__name__
             log.warning("trying again in %.1fs: %s", delay, said, extra={"key": str(work.key)})
         if isinstance(work.key, GroupKey):
-            self.world.dirty(work.key).everything = True
-        self.world.queue.add_after(work, work.key.namespace, delay)
+            self.cluster.dirty(work.key).everything = True
+        self.cluster.queue.add_after(work, work.key.namespace, delay)
 
     async def _do(self, work: Work) -> None:
         if work.what == "rollout" and isinstance(work.key, TemplateKey):
@@ -346,6 +346,6 @@ class Engine:
         elif isinstance(work.key, GroupKey):
             await self.groups.reconcile(work.key)
             GROUPS.set(len(self.groups.states))
-            PREFERENCES.set(len(self.world.preferences))
+            PREFERENCES.set(len(self.cluster.preferences))
         else:
             await self.template_pass.reconcile(work.key)

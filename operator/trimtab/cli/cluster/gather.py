@@ -6,7 +6,7 @@ from typing import Any
 
 from trimtab.api import ConfigTemplateSpec
 from trimtab.cli.cluster.connection import Cluster
-from trimtab.cli.simulate.simulation import Trial
+from trimtab.cli.simulate.simulation import Simulation
 from trimtab.core import naming
 from trimtab.core.resolve import redaction
 from trimtab.kube import errors
@@ -22,17 +22,17 @@ from trimtab.kube.resources import (
 _Any = dict[str, Any]
 
 
-async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | None) -> list[str]:
+async def gather(cluster: Cluster, simulation: Simulation, template: Body, user: str | None) -> list[str]:
     """Put what the cluster holds into the trial; notes on what could not be read."""
     notes: list[str] = []
-    trial.live = True
+    simulation.live = True
     meta = template["metadata"]
     home, name = meta["namespace"], meta["name"]
-    await _rivals(cluster, trial, template, notes)
+    await _rivals(cluster, simulation, template, notes)
     try:
-        trial.pinned = template.get("spec", {}).get("strategy") is not None
-        await _served(cluster, trial, template, notes)
-        trial.seen = True
+        simulation.pinned = template.get("spec", {}).get("strategy") is not None
+        await _served(cluster, simulation, template, notes)
+        simulation.seen = True
     except errors.ForbiddenError:
         notes.append(
             f"you may not list RenderedGroups in {home}: a refused template's served revision is not known"
@@ -53,9 +53,9 @@ async def gather(cluster: Cluster, trial: Trial, template: Body, user: str | Non
             keep(
                 await _preferences(cluster, home, {"spec.templateRef.name": name, "spec.group": group}, notes)
             )
-    await _namespaces(cluster, trial, template, {place[0] for place in preferences}, notes)
+    await _namespaces(cluster, simulation, template, {place[0] for place in preferences}, notes)
     for body in preferences.values():
-        trial.put(USER_PREFERENCES, body)
+        simulation.put(USER_PREFERENCES, body)
     return list(dict.fromkeys(notes))
 
 
@@ -69,14 +69,14 @@ def _limited(template: Body) -> set[str]:
     return {group.get("name", "") for group in _groups(template) if group.get("maxUsers") is not None}
 
 
-async def _rivals(cluster: Cluster, trial: Trial, template: Body, notes: list[str]) -> None:
+async def _rivals(cluster: Cluster, simulation: Simulation, template: Body, notes: list[str]) -> None:
     """The template and those whose outputs might be called the same."""
     mine = _object_names(template)
-    trial.put(CONFIG_TEMPLATES, template)
+    simulation.put(CONFIG_TEMPLATES, template)
     try:
         async for body in cluster.each(CONFIG_TEMPLATES, dict[str, Any]):
             if body["metadata"].get("uid") != template["metadata"].get("uid") and mine & _object_names(body):
-                trial.put(CONFIG_TEMPLATES, body)
+                simulation.put(CONFIG_TEMPLATES, body)
     except errors.ForbiddenError:
         notes.append(
             "you may not list ConfigTemplates of all namespaces: collisions of names were not checked"
@@ -90,20 +90,20 @@ def _object_names(template: Body) -> set[str]:
     }
 
 
-async def _served(cluster: Cluster, trial: Trial, template: Body, notes: list[str]) -> None:
+async def _served(cluster: Cluster, simulation: Simulation, template: Body, notes: list[str]) -> None:
     """What the groups serve: it counts while the template's present spec is refused."""
     home, name = template["metadata"]["namespace"], template["metadata"]["name"]
     wanted: set[str] = set()
     async for body in cluster.each(RENDERED_GROUPS, dict[str, Any], home):
         if body.get("spec", {}).get("templateRef", {}).get("name") != name:
             continue
-        trial.put(RENDERED_GROUPS, body)
+        simulation.put(RENDERED_GROUPS, body)
         status = body.get("status", {})
         for revision in status.get("revisions") or ():
             if revision.get("number") == status.get("currentRevision"):
                 policies = revision.get("policies") or ()
                 wanted |= {revision["snapshot"], *(policy["snapshot"] for policy in policies)}
-                trial.pinned = trial.pinned or bool(policies)
+                simulation.pinned = simulation.pinned or bool(policies)
         share = status.get("share")
         if share:
             notes.append(
@@ -118,8 +118,8 @@ async def _served(cluster: Cluster, trial: Trial, template: Body, notes: list[st
             continue
         if found is not None:
             data = found.get("data") or {}
-            trial.sealed = trial.sealed or "sealed" in data
-            trial.put(CONTROLLER_REVISIONS, {**found, "data": _readable(data, kinds)})
+            simulation.sealed = simulation.sealed or "sealed" in data
+            simulation.put(CONTROLLER_REVISIONS, {**found, "data": _readable(data, kinds)})
 
 
 def _readable(data: _Any, kinds: dict[str, str]) -> _Any:
@@ -165,7 +165,7 @@ async def _nearby(
 
 
 async def _namespaces(
-    cluster: Cluster, trial: Trial, template: Body, homes: set[str], notes: list[str]
+    cluster: Cluster, simulation: Simulation, template: Body, homes: set[str], notes: list[str]
 ) -> None:
     from trimtab.cli.simulate import assumed_namespaces
 
@@ -182,10 +182,10 @@ async def _namespaces(
             unknown.add(name)
             continue
         if found is not None:
-            trial.put(NAMESPACES, found)
+            simulation.put(NAMESPACES, found)
     if unknown:
         notes.append(
             f"you may not read the namespaces {', '.join(sorted(unknown))}: whether they are let in was not checked"
         )
         for body in assumed_namespaces.anything(template, unknown):
-            trial.put(NAMESPACES, body)
+            simulation.put(NAMESPACES, body)

@@ -12,7 +12,7 @@ from trimtab.cli.options import Context, Kubeconfig, MaybeFiles, Namespace, Outp
 from trimtab.cli.view.output import Format, notes, print_table, row, say, show, table
 
 if TYPE_CHECKING:
-    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.cli.simulate.simulation import Simulation
     from trimtab.cli.view.explanation import Explained
     from trimtab.core.refs import TemplateKey
 
@@ -59,12 +59,14 @@ def explain(
     if filename:
         if kubeconfig is not None or context is not None:
             raise Failure("-f works offline: leave --kubeconfig and --context away", 2)
-        trial, found, remarks = _from_files(filename, template, namespace or "default")
+        simulation, found, remarks = _from_files(filename, template, namespace or "default")
     else:
         from trimtab.cli.cluster.connection import Target
 
-        trial, found, remarks = _from_cluster(Target(kubeconfig, context), template, namespace, user)
-    what = _of_group(trial, found, group) if group is not None else _of_user(trial, found, str(user))
+        simulation, found, remarks = _from_cluster(Target(kubeconfig, context), template, namespace, user)
+    what = (
+        _of_group(simulation, found, group) if group is not None else _of_user(simulation, found, str(user))
+    )
     names = _chosen(what, key, grouped=group is not None)
     from trimtab.cli.view.explanation import to_dict
 
@@ -72,7 +74,7 @@ def explain(
     notes(remarks)
 
 
-def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Trial, TemplateKey, list[str]]:
+def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Simulation, TemplateKey, list[str]]:
     from trimtab.cli.simulate.files import examine
     from trimtab.core.refs import TemplateKey
     from trimtab.core.suggestion import nearest
@@ -81,32 +83,32 @@ def _from_files(paths: list[str], name: str, namespace: str) -> tuple[Trial, Tem
     for flaw in done.flaws:
         where = f"{flaw.place.source}:{flaw.spot.key_line}:{flaw.spot.key_column}"
         say(f"refused: {where}: {flaw.subject}: {flaw.violation}", stderr=True, style="red")
-    named = [key for key in done.trial.judged if key.name == name]
+    named = [key for key in done.simulation.judged if key.name == name]
     here = TemplateKey(namespace, name)
     if here not in named and namespace == "default" and len(named) == 1:
         here = named[0]
-    if here not in done.trial.judged:
-        known = sorted({str(key) for key in done.trial.judged})
+    if here not in done.simulation.judged:
+        known = sorted({str(key) for key in done.simulation.judged})
         hint = nearest(str(here), known) or ", ".join(known[:5])
         raise Failure(
             f"there is no valid-shaped ConfigTemplate {here} in the files"
             + (f"; there is {hint} (-n names the namespace)" if hint else "")
         )
-    return done.trial, here, done.notes
+    return done.simulation, here, done.notes
 
 
 def _from_cluster(
     target: Any, name: str, namespace: str | None, user: str | None
-) -> tuple[Trial, TemplateKey, list[str]]:
+) -> tuple[Simulation, TemplateKey, list[str]]:
     from trimtab.cli.cluster.connection import Cluster, with_cluster
     from trimtab.cli.cluster.gather import gather
-    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.cli.simulate.simulation import Simulation
     from trimtab.core.refs import TemplateKey
     from trimtab.core.suggestion import nearest
     from trimtab.kube.resources import CONFIG_TEMPLATES
 
-    async def read(cluster: Cluster) -> tuple[Trial, TemplateKey, list[str]]:
-        trial, home = Trial(), namespace or cluster.namespace
+    async def read(cluster: Cluster) -> tuple[Simulation, TemplateKey, list[str]]:
+        simulation, home = Simulation(), namespace or cluster.namespace
         body = await cluster.get(CONFIG_TEMPLATES, home, name)
         if body is None:
             names = [
@@ -115,42 +117,42 @@ def _from_cluster(
             hint = nearest(name, names) or ", ".join(sorted(names)[:5])
             more = f"there is {hint}" if hint else "-n names another namespace"
             raise Failure(f"there is no ConfigTemplate {name} in namespace {home}; {more}")
-        remarks = await gather(cluster, trial, body, user)
-        await trial.run()
-        return trial, TemplateKey(home, name), remarks
+        remarks = await gather(cluster, simulation, body, user)
+        await simulation.run()
+        return simulation, TemplateKey(home, name), remarks
 
     return with_cluster(target, read)
 
 
-def _of_user(trial: Trial, template: TemplateKey, user: str) -> Explained:
+def _of_user(simulation: Simulation, template: TemplateKey, user: str) -> Explained:
     from trimtab.cli.view.explanation import of_user
     from trimtab.core.suggestion import nearest
 
-    claims = trial.claimants(template, user)
+    claims = simulation.claimants(template, user)
     if not claims:
-        others = sorted({p.user for p in trial.preferences() if p.template == template})
+        others = sorted({p.user for p in simulation.preferences() if p.template == template})
         hint = nearest(user, others)
         raise Failure(
             f"no preference of {template} is for user {user}"
             + (f" (did you mean {hint}?)" if hint else "")
             + "; who has none reads the group's values: use --group GROUP"
         )
-    what = of_user(trial, claims[0], tuple(claims[1:]))
+    what = of_user(simulation, claims[0], tuple(claims[1:]))
     if what is None:
-        message = trial.verdict(claims[0])["message"] or "its group is not served"
+        message = simulation.verdict(claims[0])["message"] or "its group is not served"
         raise Failure(f"{claims[0].namespace}/{claims[0].name}: {message}")
     return what
 
 
-def _of_group(trial: Trial, template: TemplateKey, group: str) -> Explained:
+def _of_group(simulation: Simulation, template: TemplateKey, group: str) -> Explained:
     from trimtab.cli.view.explanation import of_group
     from trimtab.core.refs import GroupKey
     from trimtab.core.suggestion import nearest
 
-    what = of_group(trial, GroupKey(*template, group))
+    what = of_group(simulation, GroupKey(*template, group))
     if what is None:
-        verdict = trial.template_verdict(template)
-        accepted = trial.judged[template].accepted
+        verdict = simulation.template_verdict(template)
+        accepted = simulation.judged[template].accepted
         if accepted is None:
             raise Failure(f"{template} is not served: {verdict.message}")
         hint = nearest(group, accepted.schema.groups)

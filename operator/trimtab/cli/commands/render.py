@@ -81,7 +81,7 @@ def render(
 
 
 def _bodies(done: Examined, *, show_secrets: bool) -> Iterator[dict[str, Any]]:
-    for body in sorted(done.trial.outputs(), key=_place):
+    for body in sorted(done.simulation.outputs(), key=_place):
         meta = body["metadata"]
         kept = {name: text for name, text in meta["annotations"].items() if name == "trimtab.dev/user"}
         made = {
@@ -111,7 +111,7 @@ def _schema(done: Examined, labels: dict[str, str]) -> Schema:
     key = GroupKey(
         labels[naming.LABEL_TEMPLATE_NAMESPACE], labels[naming.LABEL_TEMPLATE], labels[naming.LABEL_GROUP]
     )
-    view = done.trial.view(key)
+    view = done.simulation.view(key)
     if view is None:
         raise LookupError(f"{key} was rendered, and has no view")
     return view.schema

@@ -13,7 +13,7 @@ from trimtab.cli.files.composer import Spot
 from trimtab.cli.files.documents import Document, read
 from trimtab.cli.files.location import path_of
 from trimtab.cli.files.scalars import MalformedError
-from trimtab.cli.files.sources import Source
+from trimtab.cli.files.sources import RolloutSource
 from trimtab.core.suggestion import nearest
 from trimtab.core.text import short
 from trimtab.core.violations import Violation
@@ -114,7 +114,9 @@ def load(paths: Sequence[str], namespace: str) -> Manifests:
     return found
 
 
-def _documents(found: Manifests, source: Source, content: bytes, problems: list[str]) -> list[Document]:
+def _documents(
+    found: Manifests, source: RolloutSource, content: bytes, problems: list[str]
+) -> list[Document]:
     """All documents of a file, or none: then a note or a problem tells why."""
     text = ""
     try:
@@ -142,7 +144,7 @@ class _Reading:
     """One document on its way to where its objects belong."""
 
     found: Manifests
-    source: Source
+    source: RolloutSource
     document: Document
     namespace: str
 

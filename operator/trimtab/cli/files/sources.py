@@ -17,7 +17,7 @@ STDIN = "-"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-class Source(NamedTuple):
+class RolloutSource(NamedTuple):
     """A file. One that was ``found`` in a folder may be anything; one that was named is meant."""
 
     path: str
@@ -28,17 +28,17 @@ class Source(NamedTuple):
         return "<stdin>" if self.path == STDIN else visible(self.path)
 
 
-def sources(paths: Sequence[str], problems: list[str]) -> Iterator[Source]:
+def sources(paths: Sequence[str], problems: list[str]) -> Iterator[RolloutSource]:
     """Each file once, folders opened, but for those whose names begin with a dot."""
     seen: set[str] = set()
     for path in paths:
         if not path:
             problems.append("'': no such path; name a file or folder (is a variable empty?)")
             continue
-        here = [Source(path)]
+        here = [RolloutSource(path)]
         if path != STDIN and os.path.isdir(path):
             unread = len(problems)
-            here = [Source(file, found=True) for file in _walk(path, problems)]
+            here = [RolloutSource(file, found=True) for file in _walk(path, problems)]
             if not here and len(problems) == unread:
                 problems.append(f"{path}: no *.yaml, *.yml or *.json in this folder; name the files")
         for source in here:
@@ -63,7 +63,7 @@ def _walk(folder: str, problems: list[str]) -> list[str]:
     return sorted(found, key=lambda file: Path(file).parts)
 
 
-def content(source: Source) -> bytes:
+def content(source: RolloutSource) -> bytes:
     """What the file holds, or one byte more than it may."""
     if source.path == STDIN:
         return sys.stdin.buffer.read(MAX_BYTES + 1)

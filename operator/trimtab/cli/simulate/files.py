@@ -14,7 +14,7 @@ from trimtab.cli.files.schema import parse
 from trimtab.cli.simulate import assumed_namespaces
 
 if TYPE_CHECKING:
-    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.cli.simulate.simulation import Simulation
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Examined:
     """Files as the engine judged them. ``models`` are the objects whose shape is right."""
 
     read: Manifests
-    trial: Trial
+    simulation: Simulation
     models: list[tuple[Manifest, Resource]] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -33,11 +33,11 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
 
     :raises trimtab.cli.errors.Failure: a file cannot be read.
     """
-    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.cli.simulate.simulation import Simulation
     from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, USER_PREFERENCES
 
     read = manifests.load(paths, namespace)
-    done = Examined(read, Trial(), flaws=list(read.flaws), notes=list(read.notes))
+    done = Examined(read, Simulation(), flaws=list(read.flaws), notes=list(read.notes))
     for manifest in read.ours:
         if manifest.kind == "RenderedGroup":
             read.ignored.append(f"{manifest.place}: {manifest}, which Trimtab alone writes")
@@ -48,7 +48,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
             done.models.append((manifest, model))
     done.flaws += _misread(done.models)
     for manifest in read.namespaces:
-        done.trial.put(NAMESPACES, assumed_namespaces.labelled(_plain(manifest)))
+        done.simulation.put(NAMESPACES, assumed_namespaces.labelled(_plain(manifest)))
     assumed, notes = assumed_namespaces.namespaces(
         [model for _, model in done.models if isinstance(model, ConfigTemplate)],
         [model for _, model in done.models if isinstance(model, UserPreference)],
@@ -56,7 +56,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     )
     done.notes += notes
     for body in assumed:
-        done.trial.put(NAMESPACES, body)
+        done.simulation.put(NAMESPACES, body)
     resources = {
         "ConfigTemplate": CONFIG_TEMPLATES,
         "UserPreference": USER_PREFERENCES,
@@ -64,8 +64,8 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     }
     for manifest, model in done.models:
         if manifest.kind in resources:  # as the API server keeps it: without nulls
-            done.trial.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
-    asyncio.run(done.trial.run())
+            done.simulation.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
+    asyncio.run(done.simulation.run())
     return done
 
 

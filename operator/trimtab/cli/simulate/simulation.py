@@ -19,7 +19,7 @@ from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
-from trimtab.engine.content.templates import Judgement, Served, ready_verdict
+from trimtab.engine.content.templates import CompiledContent, Judgement, ready_verdict
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.groups.membership import holder
@@ -70,11 +70,11 @@ class _Pinned(Assignments):
             return await Assignments.of(self, key)
         snapshot, policies = components_of(pointer)
         served = await self.build(key, snapshot, dict(policies))
-        return Assignment(served) if isinstance(served, Served) else served
+        return Assignment(served) if isinstance(served, CompiledContent) else served
 
 
 @dataclass(slots=True)
-class Trial:
+class Simulation:
     """Objects in, verdicts and outputs out."""
 
     memory: Memory = field(default_factory=Memory)
@@ -110,20 +110,20 @@ class Trial:
         age = {"creationTimestamp": _UNBORN, "uid": f"file-{self._count:09d}"}
         version = {"resourceVersion": str(self._count), "generation": meta.get("generation", 1)}
         kept = {**body, "metadata": {**age, **meta, **version}}
-        world = self._engine.world
+        cluster = self._engine.cluster
         if resource is USER_PREFERENCES:
             status = body.get("status")
             self._given[meta["namespace"], meta["name"]] = status if isinstance(status, dict) else {}
             item = _as(kept, PreferenceObject)
             self._accepted[meta["namespace"], meta["name"]] = read(item).accepted
-            world.preferences.put(item)
+            cluster.preferences.put(item)
         elif resource is CONFIG_TEMPLATES:
-            world.templates.put(_as({**kept, "status": {}}, AnyObject))  # its verdict is worked out anew
+            cluster.templates.put(_as({**kept, "status": {}}, AnyObject))  # its verdict is worked out anew
         elif resource is POLICY_ROLLOUTS:
             self._namespace(meta["namespace"])
-            world.rollouts.put(_as({**kept, "status": {}}, AnyObject))
+            cluster.rollouts.put(_as({**kept, "status": {}}, AnyObject))
         elif resource is NAMESPACES:
-            world.namespaces.put(_as(kept, MetaOnly))
+            cluster.namespaces.put(_as(kept, MetaOnly))
         elif resource is RENDERED_GROUPS:
             self._namespace(meta["namespace"])
             spec = body.get("spec") or {}
@@ -132,7 +132,9 @@ class Trial:
                     meta["namespace"], (spec.get("templateRef") or {}).get("name", ""), spec.get("group", "")
                 )
             ] = body
-            world.groups.put(_as(self.memory.put(resource, body), AnyObject))  # the engine writes its status
+            cluster.groups.put(
+                _as(self.memory.put(resource, body), AnyObject)
+            )  # the engine writes its status
         else:
             self._namespace(meta["namespace"])
             self.memory.put(resource, body)
@@ -144,14 +146,14 @@ class Trial:
     async def run(self) -> None:
         """Judge every template, oldest first, then every group with its users."""
         logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # verdicts are reported by the verb
-        world, templates = self._engine.world, self._engine.templates
-        for item in world.templates:
+        cluster, templates = self._engine.cluster, self._engine.templates
+        for item in cluster.templates:
             self._namespace(item.metadata.namespace)
             for group in item.spec.get("groups") or ():
                 self._namespace(group.get("targetNamespace") or item.metadata.namespace)
-        for preference in world.preferences:
+        for preference in cluster.preferences:
             self._namespace(preference.namespace)
-        for item in sorted(world.templates, key=_age):
+        for item in sorted(cluster.templates, key=_age):
             judgement = await templates.judge(item.key)
             if judgement is not None:
                 self.judged[item.key] = judgement
@@ -160,17 +162,17 @@ class Trial:
             self._engine.groups.follow(
                 _Pinned(known.templates, known.policies, known.sources, known.pointers)
             )
-        for item in sorted(world.templates, key=_age):
+        for item in sorted(cluster.templates, key=_age):
             self._rolled_out(TEMPLATE, item, self.judged.get(item.key))
-        for item in sorted(world.rollouts, key=_age):
+        for item in sorted(cluster.rollouts, key=_age):
             await self._policy(item)
         for group in self.groups():
-            world.everything(group)
+            cluster.everything(group)
             for _ in range(_PASSES):
                 await self._engine.groups.reconcile(group)
                 verdict = self._engine.groups.outcomes.get(group)
                 lost = group not in self._engine.groups.states  # what it serves cannot be read
-                if lost or not world.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
+                if lost or not cluster.dirt.get(group) or (verdict is not None and verdict.ready == "False"):
                     break
 
     def _rolled_out(self, kind: str, item: AnyObject, judgement: Judgement | None) -> None:
@@ -204,7 +206,7 @@ class Trial:
             if judgement.accepted is not None
             for name in judgement.accepted.schema.groups
         }
-        named = sorted(self._engine.world.known_groups())
+        named = sorted(self._engine.cluster.known_groups())
         return list(accepted | dict.fromkeys(named))
 
     # What it came to.
@@ -248,19 +250,19 @@ class Trial:
 
     def preference(self, namespace: str, name: str) -> Preference | None:
         """The preference as it is now, with what is in force."""
-        return self._engine.world.preferences.get(namespace, name)
+        return self._engine.cluster.preferences.get(namespace, name)
 
     def preferences(self) -> Iterable[Preference]:
-        return iter(self._engine.world.preferences)
+        return iter(self._engine.cluster.preferences)
 
     def claimants(self, template: TemplateKey, user: str) -> list[Preference]:
         """Who claims a user, the one that holds it first."""
-        world = self._engine.world
-        found = world.preferences.claimants(template, user)
+        cluster = self._engine.cluster
+        found = cluster.preferences.claimants(template, user)
         judgement = self._engine.templates.judged.get(template)
         if judgement is None or judgement.accepted is None:
             return list(found)
-        holds = holder(world, judgement.accepted.schema, found)
+        holds = holder(cluster, judgement.accepted.schema, found)
         return sorted(found, key=lambda p: p is not holds)
 
     def view(self, key: GroupKey) -> GroupView | None:

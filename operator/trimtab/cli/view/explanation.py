@@ -18,7 +18,7 @@ from trimtab.engine.groups import users
 from trimtab.engine.store.preferences import Accepted, Preference
 
 if TYPE_CHECKING:
-    from trimtab.cli.simulate.simulation import Trial
+    from trimtab.cli.simulate.simulation import Simulation
 
 SENSITIVE = "(sensitive)"
 _USER_LAYER = "user"
@@ -176,19 +176,19 @@ def traits(key: Key) -> dict[str, Any]:
     return made
 
 
-def of_user(trial: Trial, holder: Preference, rivals: tuple[Preference, ...]) -> Explained | None:
+def of_user(simulation: Simulation, holder: Preference, rivals: tuple[Preference, ...]) -> Explained | None:
     """The user whom ``holder`` holds; None if their group is not served."""
-    view = trial.view(holder.group_key)
+    view = simulation.view(holder.group_key)
     if view is None:
         return None
-    refusal = _refusal(trial, holder.template)
+    refusal = _refusal(simulation, holder.template)
     return replace(
-        of_preference(view, holder, trial.verdict(holder), trial.accepted(holder)),
+        of_preference(view, holder, simulation.verdict(holder), simulation.accepted(holder)),
         rivals=rivals,
-        warnings=tuple(trial.preference_status(*holder.key).get("warnings", ())),
+        warnings=tuple(simulation.preference_status(*holder.key).get("warnings", ())),
         refusal=refusal,
-        sealed=trial.sealed and bool(refusal),
-        group_ready=trial.group_verdict(holder.group_key),
+        sealed=simulation.sealed and bool(refusal),
+        group_ready=simulation.group_verdict(holder.group_key),
     )
 
 
@@ -236,12 +236,12 @@ def _differing(now: dict[str, Trace], then: dict[str, Trace]) -> dict[str, Trace
     return {name: found for name, found in then.items() if found.value != now[name].value}
 
 
-def of_group(trial: Trial, key: GroupKey) -> Explained | None:
+def of_group(simulation: Simulation, key: GroupKey) -> Explained | None:
     """What a user without a preference gets."""
-    view = trial.view(key)
+    view = simulation.view(key)
     if view is None:
         return None
-    refusal = _refusal(trial, key.template_key)
+    refusal = _refusal(simulation, key.template_key)
     return Explained(
         key.template_key,
         key.group,
@@ -249,13 +249,13 @@ def of_group(trial: Trial, key: GroupKey) -> Explained | None:
         None,
         traces=trace(view, {}),
         refusal=refusal,
-        sealed=trial.sealed and bool(refusal),
-        group_ready=trial.group_verdict(key),
+        sealed=simulation.sealed and bool(refusal),
+        group_ready=simulation.group_verdict(key),
     )
 
 
-def _refusal(trial: Trial, template: TemplateKey) -> str:
-    judgement = trial.judged.get(template)
+def _refusal(simulation: Simulation, template: TemplateKey) -> str:
+    judgement = simulation.judged.get(template)
     if judgement is None or judgement.accepted is not None:
         return ""
     return f"{judgement.verdict.reason}: {judgement.verdict.message}"

@@ -134,17 +134,17 @@ def report(done: Examined) -> list[Entry]:
         if manifest.kind == "ConfigTemplate":
             _add(here, manifest, template_violations(done, manifest, model))
             key = TemplateKey(manifest.namespace, manifest.name)
-            notices = done.trial.template_verdict(key).notices
+            notices = done.simulation.template_verdict(key).notices
             here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
         elif manifest.kind == "PolicyRollout":
             _add(here, manifest, policy_violations(done, manifest))
-            case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
+            case = done.simulation.policies.get(TemplateKey(manifest.namespace, manifest.name))
             here.warnings += [
                 {"key": n.key, "reason": n.reason, "message": n.message}
                 for n in (case.notices if case else ())
             ]
         elif manifest.kind == "UserPreference":
-            status = done.trial.preference_status(manifest.namespace, manifest.name)
+            status = done.simulation.preference_status(manifest.namespace, manifest.name)
             _add(here, manifest, preference_violations(done, manifest, status))
             here.warnings += status.get("warnings", [])
     if not entries:
@@ -186,14 +186,14 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     except RejectedError as error:
         yield from error.violations
         return
-    verdict = done.trial.template_verdict(TemplateKey(manifest.namespace, manifest.name))
+    verdict = done.simulation.template_verdict(TemplateKey(manifest.namespace, manifest.name))
     if verdict.ready == FALSE and verdict.reason not in (reasons.NOT_SUPPORTED, reasons.REJECTED):
         yield _said(verdict.reason, verdict.message)
 
 
 def policy_violations(done: Examined, manifest: Manifest) -> Iterator[Violation]:
     """All that is wrong with a policy and its strategy."""
-    case = done.trial.policies.get(TemplateKey(manifest.namespace, manifest.name))
+    case = done.simulation.policies.get(TemplateKey(manifest.namespace, manifest.name))
     verdict = case.refusal if case is not None else None
     if verdict is None:
         return
@@ -209,7 +209,7 @@ def policy_violations(done: Examined, manifest: Manifest) -> Iterator[Violation]
 def preference_violations(done: Examined, manifest: Manifest, status: dict[str, Any]) -> Iterator[Violation]:
     """All that is wrong with a preference: why it does not count, and what of its values would be refused."""
     ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), None)
-    record = done.trial.preference(manifest.namespace, manifest.name)
+    record = done.simulation.preference(manifest.namespace, manifest.name)
     if ready is None or record is None:
         return
     reason = ready["reason"]
@@ -220,10 +220,10 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
                 message = "is not built in this version of Trimtab; remove it"
                 yield Violation(path, "user", reason, message)
         elif reason == reasons.TEMPLATE_NOT_FOUND:
-            known = [key.name for key in done.trial.judged if key.namespace == record.template.namespace]
+            known = [key.name for key in done.simulation.judged if key.namespace == record.template.namespace]
             absent = f"there is no ConfigTemplate {record.template} in the files"
             message = f"{absent}; add its file with -f, or correct the name"
-            elsewhere = sorted(str(key) for key in done.trial.judged if key.name == record.template.name)
+            elsewhere = sorted(str(key) for key in done.simulation.judged if key.name == record.template.name)
             if elsewhere:
                 message = f"{absent}; set spec.templateRef.namespace, as there is {', '.join(elsewhere[:3])}"
             yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
@@ -233,7 +233,7 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
             yield Violation(_FIELDS[reason], "user", reason, message)
         else:
             yield _said(reason, ready["message"])
-    view = done.trial.view(record.group_key)
+    view = done.simulation.view(record.group_key)
     values = (
         view.resolve(record.values).violations if view and not (record.problem or record.oversize) else ()
     )

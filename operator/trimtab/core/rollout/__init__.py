@@ -32,16 +32,25 @@ What keeps it safe:
 
 from trimtab.core.rollout.queries import NOTHING, intents, planned
 from trimtab.core.rollout.step import step
-from trimtab.core.rollout.types import Answer, Evidence, GroupSeen, Intent, Request, Seen, Step, Transition
+from trimtab.core.rollout.types import (
+    Answer,
+    Evidence,
+    GroupObservation,
+    Intent,
+    Observation,
+    Request,
+    Step,
+    Transition,
+)
 
 __all__ = [
     "NOTHING",
     "Answer",
     "Evidence",
-    "GroupSeen",
+    "GroupObservation",
     "Intent",
+    "Observation",
     "Request",
-    "Seen",
     "Step",
     "Transition",
     "intents",

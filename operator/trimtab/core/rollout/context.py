@@ -22,7 +22,7 @@ from trimtab.core import times
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.freezes import Freeze, frozen
 from trimtab.core.rollout.strategy import PROGRESS_DEADLINE, Gate
-from trimtab.core.rollout.types import Answer, GroupSeen, Seen, Transition
+from trimtab.core.rollout.types import Answer, GroupObservation, Observation, Transition
 
 FailureReason = Literal[
     "GateFailed",
@@ -34,7 +34,7 @@ FailureReason = Literal[
     "Undone",
 ]
 HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"]
-NOT_LOOKED_AT = GroupSeen()
+NOT_LOOKED_AT = GroupObservation()
 QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "settled_at": None}
 
 
@@ -42,7 +42,7 @@ class Run:
     """``progress`` changes as the step goes; ``before`` stays as it was handed in. ``now`` is in seconds, to the
     millisecond that status records: what is judged and what is recorded is one time."""
 
-    def __init__(self, progress: RolloutProgress, seen: Seen, now: float) -> None:
+    def __init__(self, progress: RolloutProgress, seen: Observation, now: float) -> None:
         self.before = progress
         self.progress = progress
         self.seen = seen
@@ -150,7 +150,7 @@ class Run:
         gates = self.seen.strategy.gates if self.seen.strategy else ()
         return next((gate for gate in gates if gate.name == name), None)
 
-    def group(self, name: str) -> GroupSeen | None:
+    def group(self, name: str) -> GroupObservation | None:
         """The group as it is; one that nobody looked at counts as there and not settled. None: it is gone."""
         found = self.seen.groups.get(name, NOT_LOOKED_AT)
         return found if found.exists else None

@@ -16,7 +16,7 @@ from trimtab.core.rollout.phase import phase_of, tell_phase, tell_the_end
 from trimtab.core.rollout.planning import plan, stable_at_once, take_target
 from trimtab.core.rollout.timers import deadline, settle, soak, unheld, wake_at, watch
 from trimtab.core.rollout.transitions import finish, start
-from trimtab.core.rollout.types import Seen, Step
+from trimtab.core.rollout.types import Observation, Step
 
 Rule = Callable[[Run], bool]
 
@@ -41,7 +41,7 @@ ROUNDS = 1000
 """More than the moves that one look can lead to."""
 
 
-def step(progress: RolloutProgress, seen: Seen, now: float) -> Step:
+def step(progress: RolloutProgress, seen: Observation, now: float) -> Step:
     """What follows from one look at everything; ``now`` is in seconds since 1970.
 
     Write the progress that it returns before anything else follows from it. The same look again changes nothing.

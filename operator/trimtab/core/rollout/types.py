@@ -25,7 +25,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSeen:
+class GroupObservation:
     """One group as it is."""
 
     exists: bool = True
@@ -80,7 +80,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """One look at everything. A planned group without an entry in ``groups`` has not been looked at: nothing is
     concluded from that."""
 
@@ -88,7 +88,7 @@ class Seen:
     """The accepted content of the present spec; None: the spec is refused."""
     strategy: Strategy | None
     """None while the spec is refused."""
-    groups: Mapping[str, GroupSeen] = field(default_factory=dict)
+    groups: Mapping[str, GroupObservation] = field(default_factory=dict)
     refusal: str = ""
     busy: str = ""
     """Which other rollout holds groups of this one."""

@@ -25,7 +25,7 @@ class Claim(NamedTuple):
     back: bool = False
 
 
-class Turn(NamedTuple):
+class RestartSlot(NamedTuple):
     """A restart that is under way; ``slow``: for so long that it holds up only its owner's others."""
 
     claim: Claim
@@ -33,7 +33,7 @@ class Turn(NamedTuple):
 
 
 def admits(
-    claim: Claim, taken: Sequence[Turn], waiting: Collection[Claim] = (), at_once: int = AT_ONCE
+    claim: Claim, taken: Sequence[RestartSlot], waiting: Collection[Claim] = (), at_once: int = AT_ONCE
 ) -> bool:
     """Whether the claim may have a turn beside those taken, while others wait."""
     alike = [turn for turn in taken if turn.claim.back or not claim.back]
@@ -48,7 +48,7 @@ def admits(
     return mine < max(1, at_once // len(owners))
 
 
-def next_of(waiting: Collection[Claim], taken: Sequence[Turn], at_once: int = AT_ONCE) -> Claim | None:
+def next_of(waiting: Collection[Claim], taken: Sequence[RestartSlot], at_once: int = AT_ONCE) -> Claim | None:
     """Whose turn it is: who goes back first, then who holds the fewest, then who has waited longest."""
     held = Counter(turn.claim for turn in taken)
     for back in (True, False):

@@ -24,7 +24,7 @@ from trimtab.engine.content.sealing import Content, NotStoredError, TooLargeErro
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.scheduling.retry import LASTING_SECONDS, doubled
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body, MetaOnly
 from trimtab.kube.resources import CONTROLLER_REVISIONS
@@ -56,7 +56,7 @@ class Snapshots:
     """``keys`` is set once this process leads; nothing here is called before. ``trusting`` as of :class:`Vault`."""
 
     api: Api
-    world: World
+    cluster: ClusterState
     keys: Keys | None = None
     trusting: bool = False
     _in_use: Counter[str] = field(default_factory=Counter)
@@ -94,7 +94,7 @@ class Snapshots:
 
     def has(self, place: TemplateKey) -> bool:
         """Whether the snapshot is stored, as far as is known."""
-        return place in self._unlisted or self.world.snapshots.get(place) is not None
+        return place in self._unlisted or self.cluster.snapshots.get(place) is not None
 
     async def store(
         self,
@@ -133,8 +133,8 @@ class Snapshots:
             raise
         self._refused.pop(place, None)
         if self._unread.pop(place, None) is not None:  # groups may have waited for it
-            for group in self.world.groups_of(TemplateKey(place.namespace, wanted.owner)):
-                self.world.enqueue_group(group)
+            for group in self.cluster.groups_of(TemplateKey(place.namespace, wanted.owner)):
+                self.cluster.enqueue_group(group)
 
     def _refuse(self, place: TemplateKey, error: errors.ApiError) -> None:
         """:raises NotStoredError: it is refused for good, or has been for long."""
@@ -213,7 +213,7 @@ class Snapshots:
         failures: list[Exception] = []
         done, kept = True, needed()
         self._forget(key, kept)
-        for stored in list(self.world.snapshots):
+        for stored in list(self.cluster.snapshots):
             place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
             label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
             if (place.namespace, label) != key or place in self._leaving:
@@ -230,7 +230,7 @@ class Snapshots:
                     if ours and not self._in_use[place.name] and place.name not in needed():
                         with contextlib.suppress(errors.NotFoundError):
                             await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
-                        self.world.snapshots.drop(stored)
+                        self.cluster.snapshots.drop(stored)
             finally:
                 self._leaving.discard(place)
         if failures:
@@ -331,10 +331,10 @@ class Snapshots:
             self._unlisted.add(place)
         else:
             self._unlisted.discard(place)
-            self.world.snapshots.put(msgspec.convert(body, MetaOnly))
+            self.cluster.snapshots.put(msgspec.convert(body, MetaOnly))
 
     def _uid(self, place: TemplateKey) -> str:
-        stored = self.world.snapshots.get(place)
+        stored = self.cluster.snapshots.get(place)
         return stored.metadata.uid if stored is not None else ""
 
     def _forget(self, key: TemplateKey, needed: set[str]) -> None:

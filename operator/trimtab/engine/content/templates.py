@@ -34,8 +34,8 @@ from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation, su
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.snapshots import Snapshots, template_labels
 from trimtab.engine.groups.refusals import NEVER
-from trimtab.engine.scheduling.time_slices import Slices
-from trimtab.engine.store.cluster_state import World, lets_in
+from trimtab.engine.scheduling.time_slices import TimeSlices
+from trimtab.engine.store.cluster_state import ClusterState, lets_in
 from trimtab.engine.store.objects import AnyObject, group_of
 from trimtab.kube.resources import OUTPUTS
 
@@ -53,7 +53,7 @@ Components = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class CompiledContent:
     """A compiled template, the policies over it, and the names of the snapshots that hold their content.
 
     ``refs`` are (policy, snapshot), by name; ``policies`` are those of them that are compiled for this template.
@@ -91,7 +91,7 @@ class Judgement:
     uid: str
     generation: int
     verdict: Verdict
-    accepted: Served | None
+    accepted: CompiledContent | None
     beside: Beside | None = None
     until: float = NEVER
 
@@ -104,9 +104,9 @@ async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
 class Templates:
     """Judges and compiles; only the leader calls it."""
 
-    world: World
+    cluster: ClusterState
     snapshots: Snapshots
-    slices: Slices = field(default_factory=Slices)
+    slices: TimeSlices = field(default_factory=TimeSlices)
     max_output: int = DEFAULT_OUTPUT
     """Bytes that the files of one template's groups may be together"""
     in_force: Callable[[TemplateKey], Awaitable[list[tuple[str, PolicyRolloutSpec]]]] = _no_policies
@@ -123,14 +123,14 @@ class Templates:
         known = self.judged.get(key)
         if known is not None and await self._is_present(key, known):
             return known
-        if key not in self._turns and self.world.templates.get(key) is None:
+        if key not in self._turns and self.cluster.templates.get(key) is None:
             self.judged.pop(key, None)
             return None
         async with self._turns.setdefault(key, asyncio.Lock()):  # all of its passes may ask at once
             known = self.judged.get(key)
             if known is not None and await self._is_present(key, known):
                 return known
-            item = self.world.templates.get(key)
+            item = self.cluster.templates.get(key)
             if item is None:
                 self.judged.pop(key, None)
                 return None
@@ -138,7 +138,7 @@ class Templates:
 
     async def _is_present(self, key: TemplateKey, known: Judgement) -> bool:
         """Whether it is about the template as it is now, and would come to the same again."""
-        item = self.world.templates.get(key)
+        item = self.cluster.templates.get(key)
         return (
             item is not None
             and (known.uid, known.generation) == (item.metadata.uid, item.metadata.generation)
@@ -176,7 +176,7 @@ class Templates:
                     )
                     until = asyncio.get_running_loop().time() + error.seconds
                 else:
-                    accepted = Served(schema, name)
+                    accepted = CompiledContent(schema, name)
                     self._remember(key, name, schema)
         judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside, until)
         self.judged[key] = judgement
@@ -230,7 +230,7 @@ class Templates:
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
         """A template that renders objects of the same name and was there first, if there is one."""
         names = self._object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
-        for rival in self.world.templates:
+        for rival in self.cluster.templates:
             if rival.key == item.key or not _may_meet(rival.metadata.name, item.metadata.name):
                 continue
             groups = [
@@ -250,11 +250,11 @@ class Templates:
     def _yields(self, item: AnyObject, rival: AnyObject, namespace: str, name: str) -> bool:
         """Whether the rival has this name: who has rendered it keeps it, a namespace's own templates have it before
         others, else who was accepted, or comes first."""
-        there = [self.world.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
+        there = [self.cluster.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
         owners = {
             group.template_key
             for have in there
-            if have is not None and (group := group_of(have.labels)) and have in self.world.proved(group)
+            if have is not None and (group := group_of(have.labels)) and have in self.cluster.proved(group)
         }
         if owners and owners <= {item.key, rival.key}:
             return item.key not in owners
@@ -273,13 +273,13 @@ class Templates:
         for group, target in groups:
             name = naming.group_object(key.name, group)
             names.add((key.namespace, name))
-            if target and lets_in(self.world, target, key.namespace):
+            if target and lets_in(self.cluster, target, key.namespace):
                 names.add((target, name))
         return names
 
     def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
         """Who comes first: what is rendered already, by a status (only the operator writes it); then the older one."""
-        rendered = any(group.status.get("currentRevision") for group in self.world.rendered(item.key))
+        rendered = any(group.status.get("currentRevision") for group in self.cluster.rendered(item.key))
         return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
 
     def _name(self, item: AnyObject) -> str:
@@ -319,7 +319,7 @@ class Templates:
         self._remember(key, name, schema)
         return schema
 
-    def remembers(self, key: TemplateKey, served: Served) -> bool:
+    def remembers(self, key: TemplateKey, served: CompiledContent) -> bool:
         """Whether its schema is the one that is handed out."""
         return self._schemas.get((key, served.snapshot)) is served.schema
 

@@ -15,9 +15,9 @@ from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.rollout import Intent
 from trimtab.engine.content.policies import Policies
-from trimtab.engine.content.templates import Components, Served, Templates
+from trimtab.engine.content.templates import CompiledContent, Components, Templates
 from trimtab.engine.groups.revisions import Pointers, components_of
-from trimtab.engine.store.rollout_sources import POLICY, Source, Sources
+from trimtab.engine.store.rollout_sources import POLICY, RolloutSource, RolloutSources
 
 
 class Undecided(Enum):
@@ -49,7 +49,7 @@ class Unreadable:
 class Share:
     """A share of the group's users who are served something else already. ``seed`` is what they are chosen by."""
 
-    served: Served
+    served: CompiledContent
     percent: int
     seed: str
 
@@ -60,7 +60,7 @@ class Assignment:
     rollout takes it back to what was served before. ``stable``: what a revision is made of that rests on what is stable
     of each rollout under way; None while nothing is under way, or where it cannot be said."""
 
-    served: Served
+    served: CompiledContent
     share: Share | None = None
     operation: Operation | None = None
     settled: bool = True
@@ -124,9 +124,9 @@ class _Words:
 class Assignments:
     templates: Templates
     policies: Policies
-    sources: Sources
+    sources: RolloutSources
     pointers: Pointers
-    _served: dict[tuple[TemplateKey, Components], Served] = field(default_factory=dict)
+    _served: dict[tuple[TemplateKey, Components], CompiledContent] = field(default_factory=dict)
 
     async def of(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
         """What the group shall serve; None: it should not be.
@@ -140,7 +140,7 @@ class Assignments:
         if not isinstance(word, _Words):
             return word
         served = await self.build(key, word.template.base, {n: c.base for n, c in word.policies.items()})
-        if not isinstance(served, Served):
+        if not isinstance(served, CompiledContent):
             return served
         share = await self._share(key, word, movers, served)
         operation = movers[0].operation(key.group) if movers else None
@@ -150,7 +150,7 @@ class Assignments:
             served, share, operation, settled=word.sure and not movers, back=back, stable=stable
         )
 
-    async def _resting(self, key: GroupKey, word: _Words, movers: list[Source]) -> Components | None:
+    async def _resting(self, key: GroupKey, word: _Words, movers: list[RolloutSource]) -> Components | None:
         """What the group serves once each rollout under way has gone back to what is stable."""
         template = word.template.base
         policies = {name: choice.base for name, choice in word.policies.items()}
@@ -160,9 +160,11 @@ class Assignments:
             else:
                 template = _snapshot(mover.progress.stable)
         served = await self.build(key, template, policies)
-        return served.components if isinstance(served, Served) else None
+        return served.components if isinstance(served, CompiledContent) else None
 
-    async def would(self, key: GroupKey, source: Source, snapshot: str | None) -> Served | None:
+    async def would(
+        self, key: GroupKey, source: RolloutSource, snapshot: str | None
+    ) -> CompiledContent | None:
         """What the group would serve with this content of one source, and all others as they are.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
@@ -177,10 +179,10 @@ class Assignments:
         else:
             template = snapshot
         served = await self.build(key, template, policies)
-        return served if isinstance(served, Served) else None
+        return served if isinstance(served, CompiledContent) else None
 
     async def _words(
-        self, key: GroupKey, sources: list[Source], movers: list[Source]
+        self, key: GroupKey, sources: list[RolloutSource], movers: list[RolloutSource]
     ) -> _Words | Undecided | None:
         """What everybody has to say of the group."""
         judgement = await self.templates.judge(key.template_key)
@@ -212,7 +214,7 @@ class Assignments:
 
     def _kept(self, key: GroupKey, present: _Present) -> dict[str, _Choice]:
         """The policies that stay although their objects are missing."""
-        kept = self.sources.world.kept.policies
+        kept = self.sources.cluster.kept.policies
         names = present.policies() if kept else set()
         return {
             name: stays
@@ -221,7 +223,7 @@ class Assignments:
         }
 
     def _template(
-        self, key: GroupKey, accepted: Served | None, movers: list[Source], present: _Present
+        self, key: GroupKey, accepted: CompiledContent | None, movers: list[RolloutSource], present: _Present
     ) -> _Choice | Undecided:
         source, stays = self.sources.template(key.template_key), present.template()
         wanted = source.wanted.get(key.group) if source is not None else None
@@ -242,14 +244,16 @@ class Assignments:
         source = self.sources.template(key)
         return _snapshot(source.progress.stable) if source is not None else None
 
-    async def _share(self, key: GroupKey, word: _Words, movers: list[Source], base: Served) -> Share | None:
+    async def _share(
+        self, key: GroupKey, word: _Words, movers: list[RolloutSource], base: CompiledContent
+    ) -> Share | None:
         choices = {"": word.template, **word.policies}
         name = next((name for name, choice in choices.items() if choice.percent < 100), None)
         if name is None:
             return None
         policies = {name: choice.moved for name, choice in word.policies.items()}
         served = await self.build(key, word.template.moved, policies)
-        if not isinstance(served, Served) or served.components == base.components:
+        if not isinstance(served, CompiledContent) or served.components == base.components:
             return None
         mover = next((s for s in movers if name == (s.name if s.kind == POLICY else "")), None)
         seed = mover.uid if mover is not None else str(self.pointers.operation(key).get("uid") or "")
@@ -257,7 +261,7 @@ class Assignments:
 
     async def build(
         self, key: GroupKey, template: str | None, policies: dict[str, str | None]
-    ) -> Served | Unreadable | None:
+    ) -> CompiledContent | Unreadable | None:
         """The content by its parts, without what is not for this group; None: that template has no such group."""
         if template is None:
             return None
@@ -288,7 +292,7 @@ class Assignments:
             await self.policies.compiled(name, TemplateKey(key.namespace, snapshot), schema)
             for name, snapshot in refs
         ]
-        served = Served(schema, template, tuple(refs), tuple(p for p in compiled if p is not None))
+        served = CompiledContent(schema, template, tuple(refs), tuple(p for p in compiled if p is not None))
         self._served[identity] = served
         return served
 
@@ -302,7 +306,7 @@ class Assignments:
         }
 
 
-def _choice(source: Source, intent: Intent | None, stays: _Choice | None) -> _Choice:
+def _choice(source: RolloutSource, intent: Intent | None, stays: _Choice | None) -> _Choice:
     """``stays`` is this source's part of what the group serves at present, None where nobody knows."""
     if intent is not None and intent.hold and stays is not None:
         return stays

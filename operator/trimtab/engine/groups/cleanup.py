@@ -14,9 +14,9 @@ from trimtab.core.render.plan import Delete, Observed
 from trimtab.engine.content.templates import Judgement
 from trimtab.engine.groups.revisions import Pointers
 from trimtab.engine.groups.writer import Writer
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject
-from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.ownership import Ownership
 from trimtab.kube import errors
 from trimtab.kube.port import Api
 from trimtab.kube.resources import CONFIG_TEMPLATES
@@ -31,10 +31,10 @@ class Removal:
     """Removes a group's outputs and its RenderedGroup, in every namespace."""
 
     api: Api
-    world: World
+    cluster: ClusterState
     pointers: Pointers
     writer: Writer
-    origins: Origins
+    origins: Ownership
 
     async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> errors.ApiError | None:
         """Remove what was rendered; what a deleted template said to Retain is let go instead. What the API server
@@ -48,7 +48,7 @@ class Removal:
         outputs = self.origins.proved(key)
         if self.pointers.rendered_group(key) is None and not outputs:
             return None
-        if judgement is None and key.template_key in self.world.kept.templates:
+        if judgement is None and key.template_key in self.cluster.kept.templates:
             return None
         await self._look_again(key.template_key, judgement)
         kept = [
@@ -67,14 +67,14 @@ class Removal:
         except errors.ApiError as error:
             return error
         log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
-        self.world.report(key.template_key)
+        self.cluster.report(key.template_key)
         return None
 
     async def _release(self, observed: Observed) -> None:
         try:
             await self.writer.release(observed)
         except errors.NotFoundError:
-            self.world.outputs.forget(observed)
+            self.cluster.outputs.forget(observed)
         except errors.ApiError as error:  # of a Secret it may quote data
             said = f"{error.status} {error.reason}" if observed.ref.kind == "Secret" else str(error)
             message = f"{observed.ref}: the API server refused to let it go: {said}"
@@ -95,13 +95,13 @@ class Removal:
         except errors.NotFoundError:
             if judgement is None:
                 return
-            item = self.world.templates.get(key)
+            item = self.cluster.templates.get(key)
             if item is not None:
-                self.world.templates.drop(item)
+                self.cluster.templates.drop(item)
         else:
             live = msgspec.convert(body, AnyObject)
             seen = (live.metadata.uid, live.metadata.generation)
             if judgement is not None and seen == (judgement.uid, judgement.generation):
                 return
-            self.world.templates.put(live)
+            self.cluster.templates.put(live)
         raise errors.UnavailableError(0, "StaleStore", f"template {key} has changed meanwhile")

@@ -11,11 +11,11 @@ from trimtab.core.selector import selects
 from trimtab.core.steps import SOME, Steps, in_order
 from trimtab.engine.groups import users
 from trimtab.engine.groups.state import GroupState, LimitBasis
-from trimtab.engine.store.cluster_state import Dirt, World, lets_in
+from trimtab.engine.store.cluster_state import ClusterState, Dirt, lets_in
 from trimtab.engine.store.preferences import Preference
 
 
-def membership(world: World, state: GroupState, dirt: Dirt) -> Steps[users.Rules]:
+def membership(cluster: ClusterState, state: GroupState, dirt: Dirt) -> Steps[users.Rules]:
     """The rules of one pass. Whoever gets a place, or loses one, for others' sake becomes dirty.
 
     Who is beyond the limit is worked out again only if claims, admission or the group itself have changed.
@@ -25,15 +25,15 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> Steps[users.Rules
 
     def admits(namespace: str) -> bool:
         if namespace not in admitted:
-            admitted[namespace] = _admits(world, spec, state.key.namespace, namespace)
+            admitted[namespace] = _admits(cluster, spec, state.key.namespace, namespace)
         return admitted[namespace]
 
-    version = world.preferences.version(state.key.template_key), world.admission
+    version = cluster.preferences.version(state.key.template_key), cluster.admission
     basis = LimitBasis(state.view.schema, spec, version)
     if not basis.same(state.limit_basis):
-        over = yield from _over_limit(world, state, admits)
+        over = yield from _over_limit(cluster, state, admits)
         for number, (namespace, name) in enumerate(over ^ state.over_limit, 1):
-            preference = world.preferences.get(namespace, name)
+            preference = cluster.preferences.get(namespace, name)
             if preference is not None:
                 dirt.users.setdefault(namespace, {})[preference.user] = None
             if number % SOME == 0:
@@ -44,11 +44,11 @@ def membership(world: World, state: GroupState, dirt: Dirt) -> Steps[users.Rules
 
 
 def _over_limit(
-    world: World, state: GroupState, admits: Callable[[str], bool]
+    cluster: ClusterState, state: GroupState, admits: Callable[[str], bool]
 ) -> Steps[frozenset[tuple[str, str]]]:
     """Who is beyond the group's limit. It looks at all members: only when one of them has changed."""
     limit = state.view.group.spec.max_users
-    members = world.preferences.members(state.key)
+    members = cluster.preferences.members(state.key)
     if limit is None or len(members) <= limit:
         return frozenset()
     schema = state.view.schema
@@ -57,7 +57,7 @@ def _over_limit(
     for number, preference in enumerate(list(members.values()), 1):
         user = preference.user
         if user not in holders:
-            found = holder(world, schema, world.preferences.claimants(state.key.template_key, user))
+            found = holder(cluster, schema, cluster.preferences.claimants(state.key.template_key, user))
             holders[user] = found.key if found is not None else None
         if holders[user] == preference.key and admits(preference.namespace):
             entitled.append(preference)
@@ -72,7 +72,7 @@ def _over_limit(
     return frozenset(over)
 
 
-def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:
+def holder(cluster: ClusterState, schema: Schema, claimants: Sequence[Preference]) -> Preference | None:
     """Of those who claim a user, the oldest first, the one who holds it: the first who may be in the group it names.
 
     Whoever may not join claims nobody, or any tenant could keep any user from being served.
@@ -85,52 +85,57 @@ def holder(world: World, schema: Schema, claimants: Sequence[Preference]) -> Pre
         if where not in asked:
             group = schema.groups.get(claimant.group)
             home = claimant.template.namespace
-            asked[where] = group is not None and _admits(world, group.spec, home, claimant.namespace)
+            asked[where] = group is not None and _admits(cluster, group.spec, home, claimant.namespace)
         if asked[where]:
             return claimant
     return None
 
 
-def reaches(world: World, schema: Schema, preference: Preference, over: Container[tuple[str, str]]) -> bool:
+def reaches(
+    cluster: ClusterState, schema: Schema, preference: Preference, over: Container[tuple[str, str]]
+) -> bool:
     """Whether what its group serves reaches the preference's user; ``over`` are those beyond the group's limit."""
     group = schema.groups.get(preference.group)
     return (
         group is not None
         and preference.key not in over
-        and _admits(world, group.spec, preference.template.namespace, preference.namespace)
-        and _holds(world, schema, preference)
+        and _admits(cluster, group.spec, preference.template.namespace, preference.namespace)
+        and _holds(cluster, schema, preference)
     )
 
 
-def _holds(world: World, schema: Schema, preference: Preference) -> bool:
-    claimants = world.preferences.claimants(preference.template, preference.user)
-    return holder(world, schema, claimants) is preference and preference.user not in ("", naming.DEFAULT_USER)
+def _holds(cluster: ClusterState, schema: Schema, preference: Preference) -> bool:
+    claimants = cluster.preferences.claimants(preference.template, preference.user)
+    return holder(cluster, schema, claimants) is preference and preference.user not in (
+        "",
+        naming.DEFAULT_USER,
+    )
 
 
-def offered(world: World, schema: Schema, home: str, namespace: str) -> list[str]:
+def offered(cluster: ClusterState, schema: Schema, home: str, namespace: str) -> list[str]:
     """The groups that take preferences from the namespace."""
-    return [name for name, group in schema.groups.items() if _admits(world, group.spec, home, namespace)]
+    return [name for name, group in schema.groups.items() if _admits(cluster, group.spec, home, namespace)]
 
 
-def _admits(world: World, group: GroupSpec, home: str, namespace: str) -> bool:
+def _admits(cluster: ClusterState, group: GroupSpec, home: str, namespace: str) -> bool:
     selector = group.preference_namespace_selector
     if selector is None:
         return namespace == home
-    found = world.namespace(namespace)
+    found = cluster.namespace(namespace)
     return found is not None and selects(selector, found.metadata.labels or {})
 
 
-def barred_from(world: World, state: GroupState) -> str | None:
+def barred_from(cluster: ClusterState, state: GroupState) -> str | None:
     """Why the target namespace may not be written to, or None."""
-    return bars(world, state.target, state.key.namespace)
+    return bars(cluster, state.target, state.key.namespace)
 
 
-def bars(world: World, target: str, home: str) -> str | None:
+def bars(cluster: ClusterState, target: str, home: str) -> str | None:
     """Why templates of the namespace ``home`` may not write to the namespace ``target``, or None."""
     if target == home:
         return None
     wanted = f"{naming.ANNOTATION_ALLOW_FROM}: {home}"
-    if lets_in(world, target, home):
+    if lets_in(cluster, target, home):
         return None
     return (  # not which of the two: authors of templates may not know which namespaces there are
         f"the target namespace {target} does not exist or does not let templates of {home} in; "

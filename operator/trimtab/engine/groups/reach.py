@@ -8,10 +8,10 @@ from trimtab.core.render.entries import GROUP
 from trimtab.engine.groups.membership import holder
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.writer import Failure
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 
 
-def common_failure(world: World, state: GroupState) -> Failure | None:
+def common_failure(cluster: ClusterState, state: GroupState) -> Failure | None:
     """By what most users' entries cannot be written: a rollout that went on would have reached nobody.
 
     Who has no entry at all yet is not among those it reaches. An only user counts where their shard is refused whatever
@@ -31,26 +31,26 @@ def common_failure(world: World, state: GroupState) -> Failure | None:
         return state.refusals.of(first) if sole and state.refusals.of_whole(first) else None
     if not (2 * len(missed) > state.user_count - new or len(refused) >= state.user_count):
         return None
-    return None if _is_one_tenants(world, state, refused) else state.refusals.of(first)
+    return None if _is_one_tenants(cluster, state, refused) else state.refusals.of(first)
 
 
-def _is_one_tenants(world: World, state: GroupState, refused: set[str]) -> bool:
-    homes = Counter(_home(world, state, user) for user in refused)
+def _is_one_tenants(cluster: ClusterState, state: GroupState, refused: set[str]) -> bool:
+    homes = Counter(_home(cluster, state, user) for user in refused)
     del homes[state.key.namespace]
     if not homes:
         return False
     tenant = max(homes, key=lambda home: (homes[home], home))
     reached = len(refused) - homes[tenant] or 1  # as many others as are missed, and one at least
     for user in state.users():
-        if user not in refused and _home(world, state, user) != tenant:
+        if user not in refused and _home(cluster, state, user) != tenant:
             reached -= 1
             if not reached:
                 return True
     return False
 
 
-def _home(world: World, state: GroupState, user: str) -> str:
+def _home(cluster: ClusterState, state: GroupState, user: str) -> str:
     """The namespace of the preference that holds the user."""
-    claimants = world.preferences.claimants(state.key.template_key, user)
-    held = holder(world, state.view.schema, claimants)
+    claimants = cluster.preferences.claimants(state.key.template_key, user)
+    held = holder(cluster, state.view.schema, claimants)
     return held.namespace if held is not None else ""

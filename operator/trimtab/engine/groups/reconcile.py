@@ -31,12 +31,12 @@ from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.retry import PASSING_SECONDS, doubled
-from trimtab.engine.scheduling.time_slices import Slices, Turn
+from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
 from trimtab.engine.status.preference import accept, forget_sensitive
 from trimtab.engine.status.verdicts import Verdicts
-from trimtab.engine.store.cluster_state import Dirt, Work, World
+from trimtab.engine.store.cluster_state import ClusterState, Dirt, Work
 from trimtab.engine.store.objects import group_of
-from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.preferences import Preference
 from trimtab.engine.store.workload_listings import told
 from trimtab.engine.workloads.restarts import Workloads
@@ -62,21 +62,21 @@ class Groups:
     """Every group's state and the pass over it."""
 
     api: Api
-    world: World
+    cluster: ClusterState
     templates: Templates
     writer: Writer
     verdicts: Verdicts
     pointers: Pointers
     workloads: Workloads
     assignments: Assignments
-    origins: Origins
+    origins: Ownership
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
     unmoved: Counter[GroupKey] = field(default_factory=Counter)
     """Times in a row that a group could not be moved to what it shall serve"""
     said: dict[GroupKey, tuple[str, float]] = field(default_factory=dict)
     """Why not, or why what is gone could not be removed, and since when that is said (the event loop's time)"""
-    slices: Slices = field(default_factory=Slices)
+    slices: TimeSlices = field(default_factory=TimeSlices)
     placement: Placement = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Groups:
         """Let all groups follow these assignments from now on."""
         self.assignments = assignments
         self.placement = Placement(
-            self.world,
+            self.cluster,
             self.templates,
             self.pointers,
             assignments,
@@ -127,9 +127,9 @@ class Groups:
         if self.outcomes.get(key) != verdict:
             self.outcomes[key] = verdict
             self.verdicts.unrendered(key, verdict)
-            self.world.report(key.template_key)
-        self.world.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
-        dirt = self.world.dirty(key)
+            self.cluster.report(key.template_key)
+        self.cluster.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
+        dirt = self.cluster.dirty(key)
         waiting = {user for users_there in dirt.users.values() for user in users_there}
         told = users.unreadable(
             key.group,
@@ -137,7 +137,7 @@ class Groups:
             f"{key.namespace}/{naming.group_object(key.template, key.group)}",
         )
         async with self.slices.turn() as turn:
-            for preference in list(self.world.preferences.members(key).values()):
+            for preference in list(self.cluster.preferences.members(key).values()):
                 known = (
                     preference.accepted is not None
                     and preference.accepted.generation == preference.generation
@@ -147,7 +147,7 @@ class Groups:
                 await turn.over()
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
-        dirt = self.world.dirty(key)
+        dirt = self.cluster.dirty(key)
         try:
             state = await self.placement.state(key, assignment)
         except errors.ApiError as error:
@@ -164,7 +164,7 @@ class Groups:
         judged = await self._users(state, dirt)
         await self._write(state, dirt, judged)
         if dirt:
-            self.world.enqueue_group(key)
+            self.cluster.enqueue_group(key)
 
     async def _stay(self, key: GroupKey, error: errors.ApiError) -> GroupState:
         """The group as it is: that it cannot be moved is no reason to keep its users from what they write.
@@ -182,10 +182,10 @@ class Groups:
             return state
         if self.outcomes.get(key) != verdict:
             self.outcomes[key] = verdict
-            self.world.report(key.template_key)
-            self.world.enqueue_rollouts(key.template_key)
+            self.cluster.report(key.template_key)
+            self.cluster.enqueue_rollouts(key.template_key)
         async with self.slices.turn() as turn:
-            for preference in list(self.world.preferences.members(key).values()):
+            for preference in list(self.cluster.preferences.members(key).values()):
                 self.verdicts.offer(preference, users.Outcome(verdict, None))
                 await turn.over()
         raise error
@@ -221,7 +221,7 @@ class Groups:
         state.set_view(state.served, state.view, state.revision, state.share)
         where: dict[str, str] = {}
         async with self.slices.turn() as turn:
-            for preference in list(self.world.preferences.members(state.key).values()):
+            for preference in list(self.cluster.preferences.members(state.key).values()):
                 where[preference.user] = preference.namespace
                 await turn.over()
             for user in [*state.users(), *where]:
@@ -236,7 +236,7 @@ class Groups:
         if not taken:
             return judged
         async with self.slices.turn() as turn:
-            rules = await turn.run(membership(self.world, state, dirt))
+            rules = await turn.run(membership(self.cluster, state, dirt))
             for user in taken:
                 judged += await self._user(state, user, rules, turn)
                 await turn.over()
@@ -244,14 +244,14 @@ class Groups:
         USERS_RESOLVED.inc(len(taken))
         return judged
 
-    async def _user(self, state: GroupState, user: str, rules: users.Rules, turn: Turn) -> Judged:
+    async def _user(self, state: GroupState, user: str, rules: users.Rules, turn: TimeSlice) -> Judged:
         key = state.key
-        claimants = self.world.preferences.claimants(key.template_key, user)
-        if not claimants and (key, user) in self.world.kept.users:
+        claimants = self.cluster.preferences.claimants(key.template_key, user)
+        if not claimants and (key, user) in self.cluster.kept.users:
             return []
-        self.world.kept.users.pop((key, user), None)
+        self.cluster.kept.users.pop((key, user), None)
         mine = [p for p in claimants if p.group == key.group]
-        holds = holder(self.world, state.view.schema, claimants)
+        holds = holder(self.cluster, state.view.schema, claimants)
         if holds is None or holds.group != key.group:
             state.drop_user(user)
         else:
@@ -279,7 +279,7 @@ class Groups:
 
     async def _write(self, state: GroupState, dirt: Dirt, judged: Judged) -> None:
         """Make the touched objects as they should be; then say so."""
-        barred = barred_from(self.world, state)
+        barred = barred_from(self.cluster, state)
         if barred is not None:
             told = [(p, o.blocked(reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
@@ -309,7 +309,7 @@ class Groups:
             await self._restart_workloads(state)
         self._wake(state)
         if state.touched:
-            self.world.enqueue_group(state.key)
+            self.cluster.enqueue_group(state.key)
 
     async def _deliver(self, state: GroupState, refs: set[Ref], *, removing: bool) -> Report:
         """Compare these objects with what they should be, and write what differs."""
@@ -329,7 +329,7 @@ class Groups:
             return Verdict(FALSE, reasons.WRITE_FAILED, state.unmoved)
         if state.failing:
             return self._failing(state)
-        failure = common_failure(self.world, state) if not state.back else None
+        failure = common_failure(self.cluster, state) if not state.back else None
         if failure is not None:
             return Verdict(FALSE, failure.reason, failure.message)
         if more:  # more passes follow; the pointer's move has said that it is under way
@@ -339,11 +339,11 @@ class Groups:
     def _count_drift(self, state: GroupState, drifted: int) -> None:
         if drifted:
             self.verdicts.drift[state.key.template_key] += drifted
-            self.world.report(state.key.template_key)
+            self.cluster.report(state.key.template_key)
 
     def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
         """What the cluster has there; what is not wanted only if it is this group's own, as it will be deleted."""
-        have = self.world.outputs.get(ref)
+        have = self.cluster.outputs.get(ref)
         state.foreign.discard(ref)
         if have is None or wanted:
             return have
@@ -363,7 +363,7 @@ class Groups:
                 state.restart_at != NEVER
             ):  # whatever led to this pass has taken the place of the look that was due
                 later = state.restart_at - now + 0.01
-                self.world.queue.add_after(Work("group", state.key), state.key.namespace, later)
+                self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, later)
             return
         turn, delay = state.turn, CONFLICT_SECONDS
         before = state.workload_problems, state.shared
@@ -380,15 +380,15 @@ class Groups:
             delay = doubled(0.25, state.restart_failures, CONFLICT_SECONDS)
         state.turn = self.workloads.waits(state.key)
         if state.turn != turn:
-            self.world.enqueue_rollouts(state.key.template_key)
+            self.cluster.enqueue_rollouts(state.key.template_key)
         if state.workload_problems:
             state.restart_at = now + delay
-            self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
+            self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
         elif state.turn:
             state.restart_at = now + CONFLICT_SECONDS
         else:
             state.restart_at = NEVER
-            self.world.enqueue_rollouts(state.key.template_key)
+            self.cluster.enqueue_rollouts(state.key.template_key)
         if (state.workload_problems, state.shared) != before:
             await self._say(state, self._verdict(state, more=False), [])
 
@@ -407,22 +407,22 @@ class Groups:
         """The templates that list the workload and may restart it, the one that does first."""
 
         def counts(key: TemplateKey) -> bool:
-            if bars(self.world, workload.namespace, key.namespace) is not None:
+            if bars(self.cluster, workload.namespace, key.namespace) is not None:
                 return False
-            states = [self.states.get(group) for group in self.world.groups_of(key)]
+            states = [self.states.get(group) for group in self.cluster.groups_of(key)]
             if states and None not in states:  # what is not served takes no workload from its owner
                 return any(state is not None and workload in state.workloads for state in states)
             judgement = self.templates.judged.get(key)
-            return bool(self.world.rendered(key)) or bool(judgement and judgement.accepted)
+            return bool(self.cluster.rendered(key)) or bool(judgement and judgement.accepted)
 
-        return self.world.listings.listing(workload, counts)
+        return self.cluster.listings.listing(workload, counts)
 
     def restart_now(self, key: GroupKey) -> None:
         """It is the turn of the group's workloads."""
         state = self.states.get(key)
         if state is not None:
             state.restart_at = 0.0
-            self.world.enqueue_group(key)
+            self.cluster.enqueue_group(key)
 
     def _retry(self, state: GroupState) -> None:
         if not state.failing:
@@ -442,7 +442,7 @@ class Groups:
             delay = max(
                 at - asyncio.get_running_loop().time(), 0.05
             )  # never at once, whatever is left undone
-            self.world.queue.add_after(Work("group", state.key), state.key.namespace, delay)
+            self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
     def _told(self, state: GroupState, judged: Judged) -> Judged:
         """What users may be told: whose files were not written is not told that they are in force."""
@@ -456,7 +456,7 @@ class Groups:
                 state.later[preference.user] = preference.namespace
                 failure = failure or (None if waits.again else waits)
             if failure is not None and outcome.verdict.ready != FALSE:
-                has = preference.user in leaving or state.has_files(preference.user, self.world.outputs.get)
+                has = preference.user in leaving or state.has_files(preference.user, self.cluster.outputs.get)
                 message = users.unwritten(preference, failure.message, has=has)
                 told.append((preference, outcome.blocked(failure.reason, message)))
             elif waits is None or outcome.verdict.ready == FALSE:
@@ -466,7 +466,7 @@ class Groups:
     def _tell(self, state: GroupState, dirt: Dirt, news: Iterable[str]) -> None:
         """Judge these users again, as something else is to be said of them."""
         for user in news:
-            for preference in self.world.preferences.claimants(state.key.template_key, user):
+            for preference in self.cluster.preferences.claimants(state.key.template_key, user):
                 if preference.group == state.key.group:
                     dirt.users.setdefault(preference.namespace, {})[user] = None
 
@@ -484,7 +484,7 @@ class Groups:
         async with self.slices.turn() as turn:
             for preference, outcome in told:
                 limit = state.view_of(preference.user).schema.spec.users.history_limit
-                accept(self.world.preferences.get(*preference.key), preference, outcome, limit)
+                accept(self.cluster.preferences.get(*preference.key), preference, outcome, limit)
                 (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(
                     preference.key
                 )
@@ -496,8 +496,8 @@ class Groups:
         self.outcomes[key] = verdict
         self.verdicts.group(state, verdict, now=changed)
         if changed:
-            self.world.report(key.template_key)
-            self.world.enqueue_rollouts(key.template_key)
+            self.cluster.report(key.template_key)
+            self.cluster.enqueue_rollouts(key.template_key)
 
     # What other objects mean for groups.
 
@@ -507,12 +507,12 @@ class Groups:
         claimed: set[tuple[TemplateKey, str]] = set()
         for key, state in self.states.items():
             if state.target == name and name != key.namespace:
-                self.world.everything(key)
+                self.cluster.everything(key)
             elif state.view.group.spec.preference_namespace_selector is not None:
-                members = self.world.preferences.members(key).values()
+                members = self.cluster.preferences.members(key).values()
                 claimed.update((p.template, p.user) for p in members if p.namespace == name)
         for template, user in sorted(claimed):
-            self.world.preferences.mark(template, user, name)
+            self.cluster.preferences.mark(template, user, name)
 
     # Groups that are no more.
 
@@ -522,24 +522,24 @@ class Groups:
         refused = judgement is not None and judgement.accepted is None
         left = None
         if not refused:
-            removal = Removal(self.api, self.world, self.pointers, self.writer, self.origins)
+            removal = Removal(self.api, self.cluster, self.pointers, self.writer, self.origins)
             left = await removal.clean_up(key, judgement)
-        never_valid = refused and not self.world.rendered(key.template_key)
-        dirt = self.world.dirt.pop(key, Dirt())
+        never_valid = refused and not self.cluster.rendered(key.template_key)
+        dirt = self.cluster.dirt.pop(key, Dirt())
         served_till_now = self.states.pop(key, None) is not None
         self.workloads.stamps.keep(key, ())
         self.outcomes.pop(key, None)
         self.unmoved.pop(key, None)
         schema = judgement.accepted.schema if judgement and judgement.accepted else None
         offers: dict[str, list[str]] = {}
-        members = self.world.preferences.members(key).values()
+        members = self.cluster.preferences.members(key).values()
         named = {user for waiting in dirt.users.values() for user in waiting}
         async with self.slices.turn() as turn:
             for preference in list(members):
                 if dirt.everything or served_till_now or preference.user in named:
                     there = preference.namespace
                     if schema is not None and there not in offers:
-                        offers[there] = offered(self.world, schema, key.namespace, there)
+                        offers[there] = offered(self.cluster, schema, key.namespace, there)
                     verdict = users.homeless(
                         preference,
                         template=judgement is not None,

@@ -11,15 +11,15 @@ from trimtab.core.render.plan import Observed
 from trimtab.core.rollout.user_share import place_of
 from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict
-from trimtab.engine.content.templates import Served, Templates
+from trimtab.engine.content.templates import CompiledContent, Templates
 from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.groups.membership import bars, reaches
 from trimtab.engine.groups.revisions import Pointers, components_of
 from trimtab.engine.groups.state import GroupState, ShareState, target_of
 from trimtab.engine.groups.writer import Writer
-from trimtab.engine.scheduling.time_slices import Slices
-from trimtab.engine.store.cluster_state import World
-from trimtab.engine.store.ownership import Origins
+from trimtab.engine.scheduling.time_slices import TimeSlices
+from trimtab.engine.store.cluster_state import ClusterState
+from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.preferences import Preference
 from trimtab.kube import errors
 
@@ -28,14 +28,14 @@ from trimtab.kube import errors
 class Placement:
     """``states`` and ``outcomes`` are the groups' (see :class:`trimtab.engine.groups.reconcile.Groups`)."""
 
-    world: World
+    cluster: ClusterState
     templates: Templates
     pointers: Pointers
     assignments: Assignments
-    slices: Slices
+    slices: TimeSlices
     states: dict[GroupKey, GroupState]
     outcomes: dict[GroupKey, Verdict]
-    origins: Origins
+    origins: Ownership
     writer: Writer
 
     async def assignment(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
@@ -75,7 +75,7 @@ class Placement:
         self.outcomes.pop(key, None)  # it was about what was served before
         state.set_view(served, view, number, self._share_state(key, assignment, share))
         state.settled, state.back = assignment.settled, assignment.back
-        self.world.dirty(key).everything = True
+        self.cluster.dirty(key).everything = True
         return state
 
     async def stay(self, key: GroupKey) -> GroupState | None:
@@ -85,29 +85,29 @@ class Placement:
             return state
         template, policies = components_of(entry)
         served = await self.assignments.build(key, template, dict(policies))
-        if not isinstance(served, Served):
+        if not isinstance(served, CompiledContent):
             return None
         number = int(entry["number"])
         state = self.states[key] = await self._taken_over(key, served, number)
         state.set_view(served, state.view, number)
         state.settled = False
-        self.world.dirty(key).everything = True
+        self.cluster.dirty(key).everything = True
         return state
 
-    async def _taken_over(self, key: GroupKey, served: Served, number: int) -> GroupState:
+    async def _taken_over(self, key: GroupKey, served: CompiledContent, number: int) -> GroupState:
         """The state of a group that this process has not looked at yet, with what the cluster has of it."""
         view, claims = served.view(key.group), self.origins.claims(key)
         state = GroupState(key, served, view, target_of(key, view), number, claims)
-        outputs = dict(self.world.outputs.of(key))
+        outputs = dict(self.cluster.outputs.of(key))
         outputs |= await self.writer.recover(ref for ref in claims.recorded if ref not in outputs)
         targets = {
             name
             for name in (state.target, *claims.namespaces)
-            if bars(self.world, name, key.namespace) is None
+            if bars(self.cluster, name, key.namespace) is None
         }
 
         def holder(have: Observed, name: str) -> str | None:
-            found = self.world.preferences.get(have.ref.namespace, name)
+            found = self.cluster.preferences.get(have.ref.namespace, name)
             user = have.annotations.get(naming.ANNOTATION_USER, "")
             if found is None:  # gone: the user goes too, unless their kind has gone
                 return user if user and not self._is_claimed(key, user) else None
@@ -123,11 +123,11 @@ class Placement:
         return state
 
     def _is_claimed(self, key: GroupKey, user: str) -> bool:
-        return bool(self.world.preferences.claimants(key.template_key, user))
+        return bool(self.cluster.preferences.claimants(key.template_key, user))
 
     def _keep_the_unclaimed(self, state: GroupState, outputs: Mapping[Ref, Observed]) -> None:
         """Note the users whose preferences may have gone with their kind, unnoticed."""
-        kept, key = self.world.kept, state.key
+        kept, key = self.cluster.kept, state.key
         if not kept.users_before:
             return
         for ref in state.touched & outputs.keys():
@@ -135,7 +135,9 @@ class Placement:
                 if not self._is_claimed(key, user):
                     kept.adopt(key, user, outputs[ref].created)
 
-    def _points(self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None) -> bool:
+    def _points(
+        self, key: GroupKey, assignment: Assignment, share: tuple[CompiledContent, int, str] | None
+    ) -> bool:
         """Whether the group's pointer says all that already."""
         pointer, other = self.pointers.current(key), self.pointers.shared(key)
         if pointer is None or components_of(pointer) != assignment.served.components:
@@ -161,7 +163,7 @@ class Placement:
             return self._points(key, assignment, (share.served, share.percent, mine.first))
         return self._points(key, assignment, None)
 
-    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[Served, int, str] | None:
+    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[CompiledContent, int, str] | None:
         """The share and the user who belongs to it in any case: as it is, or the one whose place is the lowest."""
         share = assignment.share
         if share is None:
@@ -172,7 +174,7 @@ class Placement:
         if self.pointers.operation(key).get("uid") != share.seed and not same:
             first = ""
         schema = assignment.served.schema
-        claimants = self.world.preferences.claimants(key.template_key, first) if first else ()
+        claimants = self.cluster.preferences.claimants(key.template_key, first) if first else ()
         if not any(p.group == key.group and self._reaches(key, schema, p) for p in claimants):
             first = await self._first(key, schema, share.seed)
         return share.served, share.percent, first
@@ -182,7 +184,7 @@ class Placement:
         position = self._position(seed)
         best = (float("inf"), "")
         async with self.slices.turn() as turn:
-            for preference in list(self.world.preferences.members(key).values()):
+            for preference in list(self.cluster.preferences.members(key).values()):
                 place = (position(preference.user), preference.user)
                 if place < best and not preference.suspend and self._reaches(key, schema, preference):
                     best = place
@@ -191,10 +193,10 @@ class Placement:
 
     def _reaches(self, key: GroupKey, schema: Schema, preference: Preference) -> bool:
         state = self.states.get(key)
-        return reaches(self.world, schema, preference, state.over_limit if state is not None else ())
+        return reaches(self.cluster, schema, preference, state.over_limit if state is not None else ())
 
     def _share_state(
-        self, key: GroupKey, assignment: Assignment, share: tuple[Served, int, str] | None
+        self, key: GroupKey, assignment: Assignment, share: tuple[CompiledContent, int, str] | None
     ) -> ShareState | None:
         pointer = self.pointers.shared(key)
         if share is None or assignment.share is None or pointer is None:

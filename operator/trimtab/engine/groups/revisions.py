@@ -16,10 +16,10 @@ from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.status import UNKNOWN, Verdict, conditions
 from trimtab.engine.content.snapshots import group_labels
-from trimtab.engine.content.templates import Components, Served
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.content.templates import CompiledContent, Components
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject
-from trimtab.engine.store.ownership import Origins
+from trimtab.engine.store.ownership import Ownership
 from trimtab.kube import errors
 from trimtab.kube.bodies import as_json
 from trimtab.kube.port import Api, Body
@@ -41,13 +41,13 @@ class Pointers:
     """Reads and moves the pointers. ``now`` gives RFC 3339 text."""
 
     api: Api
-    world: World
+    cluster: ClusterState
     now: Callable[[], str]
-    origins: Origins
+    origins: Ownership
 
     def rendered_group(self, key: GroupKey) -> AnyObject | None:
         """The group's RenderedGroup, unless an object of its name is about another group."""
-        return self.world.rendered_group(key)
+        return self.cluster.rendered_group(key)
 
     def current(self, key: GroupKey) -> Entry | None:
         """The entry of the group's current revision: number, snapshot, ..."""
@@ -87,8 +87,8 @@ class Pointers:
     async def move(
         self,
         key: GroupKey,
-        served: Served,
-        share: tuple[Served, int, str] | None = None,
+        served: CompiledContent,
+        share: tuple[CompiledContent, int, str] | None = None,
         operation: Operation | None = None,
         stable: Components | None = None,
     ) -> None:
@@ -163,7 +163,7 @@ class Pointers:
         self,
         key: GroupKey,
         listed: list[Entry],
-        served: Served,
+        served: CompiledContent,
         before: Components | None,
         operation: Operation | None,
     ) -> Entry:
@@ -191,9 +191,9 @@ class Pointers:
     def _why(self, key: GroupKey, who: str | None) -> str:
         kind, _, name = (who or "").partition(" ")
         if kind == "PolicyRollout":
-            item = self.world.rollouts.get(TemplateKey(key.namespace, name))
+            item = self.cluster.rollouts.get(TemplateKey(key.namespace, name))
             return f"{who} generation {item.metadata.generation}" if item else f"{who} was withdrawn"
-        template = self.world.templates.get(key.template_key)
+        template = self.cluster.templates.get(key.template_key)
         return f"ConfigTemplate generation {template.metadata.generation if template else 0}"
 
     async def remove(self, key: GroupKey) -> None:
@@ -205,7 +205,7 @@ class Pointers:
             await self.api.delete(RENDERED_GROUPS, key.namespace, item.metadata.name, uid=item.metadata.uid)
         except errors.NotFoundError:
             log.debug("gone already", extra={"group": str(key)})
-        self.world.groups.discard(item)
+        self.cluster.groups.discard(item)
 
     async def _create(self, key: GroupKey) -> AnyObject:
         name = naming.group_object(key.template, key.group)
@@ -222,7 +222,7 @@ class Pointers:
 
     def _take(self, body: Body) -> AnyObject:
         item = msgspec.convert(body, AnyObject)
-        self.world.groups.put(item)
+        self.cluster.groups.put(item)
         return item
 
 
@@ -271,7 +271,7 @@ def _mark_failed(listed: list[Entry], snapshot: str) -> None:
             entry["failed"] = [*entry.get("failed", ()), snapshot][-FAILED_LISTED:]
 
 
-def _serve(listed: list[Entry], served: Served) -> None:
+def _serve(listed: list[Entry], served: CompiledContent) -> None:
     """What is served is in quarantine no longer."""
     parts = {served.snapshot, *(snapshot for _, snapshot in served.refs)}
     for entry in listed:

@@ -17,7 +17,7 @@ from trimtab.core.render.shard import Shards, adopted
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.schema.template import Schema
 from trimtab.engine.content.snapshots import group_labels
-from trimtab.engine.content.templates import Components, Served
+from trimtab.engine.content.templates import CompiledContent, Components
 from trimtab.engine.groups.refusals import NEVER, Refusals
 from trimtab.engine.groups.users import Outcome, delivery_of
 from trimtab.engine.groups.writer import Failure
@@ -40,7 +40,7 @@ class ShareState:
     """The share of the users who are on something else already. ``position`` gives each user's place in 0..1, of
     which those below ``percent`` of a hundred belong to it, and ``first`` whatever place they have."""
 
-    served: Served
+    served: CompiledContent
     view: GroupView
     percent: int
     revision: int
@@ -82,7 +82,7 @@ class GroupState:
     know to have left there. Content mappings are replaced, never changed in place: observed objects share them."""
 
     key: GroupKey
-    served: Served
+    served: CompiledContent
     view: GroupView
     target: str
     revision: int
@@ -159,7 +159,9 @@ class GroupState:
         """What the user is judged and served by."""
         return self.share.view if self.share is not None and self.share.has(user) else self.view
 
-    def serves(self, served: Served, revision: int, share: tuple[Components, int, str] | None) -> bool:
+    def serves(
+        self, served: CompiledContent, revision: int, share: tuple[Components, int, str] | None
+    ) -> bool:
         """Whether this is what the group is on already."""
         mine = self.share and (self.share.served.components, self.share.percent, self.share.first)
         return self.served.components == served.components and self.revision == revision and mine == share
@@ -239,7 +241,7 @@ class GroupState:
     # What should be.
 
     def set_view(
-        self, served: Served, view: GroupView, revision: int, share: ShareState | None = None
+        self, served: CompiledContent, view: GroupView, revision: int, share: ShareState | None = None
     ) -> None:
         """Serve another revision: every object may change."""
         self.touched |= set(self.refs())

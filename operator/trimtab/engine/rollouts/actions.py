@@ -12,9 +12,9 @@ from trimtab.core import reasons
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Answer, Request
 from trimtab.core.status import TRUE, Verdict, conditions, refused
-from trimtab.engine.store.cluster_state import World, template_of
+from trimtab.engine.store.cluster_state import ClusterState, template_of
 from trimtab.engine.store.objects import AnyObject
-from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, Source, Sources
+from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, RolloutSource, RolloutSources
 from trimtab.kube import errors
 from trimtab.kube.port import Api
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS
@@ -27,13 +27,13 @@ class Answers:
     """``now`` gives RFC 3339 text."""
 
     api: Api
-    world: World
-    sources: Sources
+    cluster: ClusterState
+    sources: RolloutSources
     now: Callable[[], str]
 
-    def requests(self, source: Source) -> Iterable[Request]:
+    def requests(self, source: RolloutSource) -> Iterable[Request]:
         """What people ask of this rollout and nobody has answered, the oldest first."""
-        mine = [a for a in self.world.open_actions.values() if _about(a.item, source)]
+        mine = [a for a in self.cluster.open_actions.values() if _about(a.item, source)]
         for item in (action.item for action in sorted(mine, key=lambda action: action.order)):
             spec = item.spec
             yield Request(
@@ -46,7 +46,7 @@ class Answers:
 
     async def refuse_strays(self, key: TemplateKey) -> None:
         """Actions on what is not there, or does not roll out."""
-        for item in [action.item for action in self.world.open_actions.values()]:
+        for item in [action.item for action in self.cluster.open_actions.values()]:
             reference = item.spec.get("rolloutRef") or {}
             place = TemplateKey(item.metadata.namespace, str(reference.get("name")))
             if key not in (place, self._template_of(place)):
@@ -62,13 +62,13 @@ class Answers:
                 await self.tell([Answer(item.metadata.uid, False, missing)])
 
     def _template_of(self, place: TemplateKey) -> TemplateKey:
-        rollout = self.world.rollouts.get(place)
+        rollout = self.cluster.rollouts.get(place)
         return place if rollout is None else template_of(rollout)
 
     def _is_known(self, kind: str, place: TemplateKey) -> bool:
         if kind == TEMPLATE:
             return self.sources.template(place) is not None
-        return self.world.rollouts.get(place) is not None
+        return self.cluster.rollouts.get(place) is not None
 
     async def _look(self, kind: str, place: TemplateKey) -> bool:
         """Asked of the API server itself: its event may come after the action's."""
@@ -85,7 +85,7 @@ class Answers:
 
         :raises trimtab.kube.errors.ApiError: one could not be written; it is to be tried again.
         """
-        by_uid = {action.item.metadata.uid: action.item for action in self.world.open_actions.values()}
+        by_uid = {action.item.metadata.uid: action.item for action in self.cluster.open_actions.values()}
         failures: list[errors.ApiError] = []
         for answer in answers:
             item = by_uid.get(answer.uid)
@@ -94,7 +94,7 @@ class Answers:
             try:
                 await self._tell(item, answer)
             except errors.NotFoundError:
-                self.world.actions.drop(item)
+                self.cluster.actions.drop(item)
             except errors.ApiError as error:
                 if errors.lasts(error) or isinstance(error, errors.InvalidError):
                     log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
@@ -120,12 +120,12 @@ class Answers:
             )
         except errors.ConflictError:
             now = await self.api.get(ROLLOUT_ACTIONS, *item.key)
-            self.world.actions.put(msgspec.convert(now, AnyObject))
+            self.cluster.actions.put(msgspec.convert(now, AnyObject))
             raise
-        self.world.actions.put(msgspec.convert(body, AnyObject))
+        self.cluster.actions.put(msgspec.convert(body, AnyObject))
 
 
-def _about(action: AnyObject, source: Source) -> bool:
+def _about(action: AnyObject, source: RolloutSource) -> bool:
     reference = action.spec.get("rolloutRef") or {}
     return (action.metadata.namespace, reference.get("kind"), reference.get("name")) == (
         source.key.namespace,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from trimtab.api.rollout_status import Transition
 from trimtab.core import times
 from trimtab.engine.metrics import TRANSITIONS
-from trimtab.engine.store.rollout_sources import Source
+from trimtab.engine.store.rollout_sources import RolloutSource
 from trimtab.kube import errors
 from trimtab.kube.port import FIELD_MANAGER, Api
 from trimtab.kube.resources import EVENTS
@@ -31,7 +31,7 @@ class Audit:
     _told: dict[str, int] = field(default_factory=dict)
     """uid -> the number of the last transition that was told"""
 
-    async def tell(self, source: Source, transitions: Sequence[Transition], now: float) -> None:
+    async def tell(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> None:
         """Tell what has not been told yet, the oldest first.
 
         :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
@@ -52,7 +52,7 @@ class Audit:
         """Only these rollouts are left."""
         self._told = {uid: number for uid, number in self._told.items() if uid in uids}
 
-    async def _found(self, source: Source, transitions: Sequence[Transition], now: float) -> int:
+    async def _found(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> int:
         """The number of the last one that whoever led before has told: they are told in their order."""
         for transition in sorted(transitions, key=lambda t: -t.number):
             if not _recent(transition, now):
@@ -68,7 +68,7 @@ class Audit:
             return transition.number
         return 0
 
-    async def _post(self, source: Source, transition: Transition) -> bool:
+    async def _post(self, source: RolloutSource, transition: Transition) -> bool:
         """Make the Event; False if it is there already."""
         meta = source.item.metadata
         body = {
@@ -102,7 +102,7 @@ class Audit:
             log.warning("an Event was refused: %s", error.reason)  # the line below says it all the same
         return True
 
-    def _record(self, source: Source, transition: Transition) -> None:
+    def _record(self, source: RolloutSource, transition: Transition) -> None:
         TRANSITIONS.labels(source.kind, transition.reason).inc()
         log.info(
             "rollout",
@@ -131,7 +131,7 @@ def _recent(transition: Transition, now: float) -> bool:
     return at is not None and now - at < RECENT
 
 
-def _name(source: Source, transition: Transition) -> str:
+def _name(source: RolloutSource, transition: Transition) -> str:
     """The Event's name: the same whoever tells it."""
     hashed = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
     return f"{source.name[:200].rstrip('-.')}.{hashed}"

@@ -13,8 +13,8 @@ from trimtab.core.rollout import Evidence, planned
 from trimtab.core.workload.health import Health, State
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.spec import Case
-from trimtab.engine.store.cluster_state import World
-from trimtab.engine.store.rollout_sources import Source
+from trimtab.engine.store.cluster_state import ClusterState
+from trimtab.engine.store.rollout_sources import RolloutSource
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads
 from trimtab.gates import Measurement
@@ -28,7 +28,7 @@ _WORST = {"Failed": 0, "Progressing": 1, "Healthy": 2}
 
 @dataclass(slots=True)
 class Watching:
-    world: World
+    cluster: ClusterState
     workloads: Workloads
     health_watch: HealthWatch
     runner: Runner
@@ -89,7 +89,9 @@ class Watching:
         found = self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS / 2)
         return found if found.known else self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS)
 
-    def keep(self, key: TemplateKey, sources: Sequence[Source], states: dict[GroupKey, GroupState]) -> None:
+    def keep(
+        self, key: TemplateKey, sources: Sequence[RolloutSource], states: dict[GroupKey, GroupState]
+    ) -> None:
         """Watch the workloads of the groups that are under way, and of those that came back until they are well;
         measure nothing for rollouts that are gone."""
         wanted: set[WorkloadKey] = set()
@@ -124,21 +126,21 @@ class Watching:
         """Something is known of a workload that was not known before."""
         owner = self._owners.get(workload)
         if owner is not None:
-            self.world.enqueue_rollouts(owner)
+            self.cluster.enqueue_rollouts(owner)
 
     # Gates.
 
-    def evidence(self, source: Source) -> tuple[Evidence, ...]:
+    def evidence(self, source: RolloutSource) -> tuple[Evidence, ...]:
         """What was measured since the last look."""
         return tuple(self._evidence.get(source.uid, ()))
 
-    def consumed(self, source: Source, seen: Sequence[Evidence]) -> None:
+    def consumed(self, source: RolloutSource, seen: Sequence[Evidence]) -> None:
         """That evidence is in status now."""
         rest = self._evidence.pop(source.uid, [])[len(seen) :]  # what came meanwhile is behind it
         if rest:
             self._evidence[source.uid] = rest
 
-    def follow(self, key: TemplateKey, source: Source, case: Case, *, measure: bool) -> None:
+    def follow(self, key: TemplateKey, source: RolloutSource, case: Case, *, measure: bool) -> None:
         """Measure the rollout's gates in its present wave, or none."""
         progress = source.progress
         gates = case.strategy.gates if case.strategy is not None else ()
@@ -182,7 +184,7 @@ class Watching:
             measurement.job,
         )
         self._evidence.setdefault(subject.uid, []).append(evidence)
-        self.world.enqueue_rollouts(owner)
+        self.cluster.enqueue_rollouts(owner)
 
     def forget(self, uid: str) -> None:
         """Nothing of that rollout is to be measured any more."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
-from trimtab.core.rollout import GroupSeen, Intent
+from trimtab.core.rollout import GroupObservation, Intent
 from trimtab.core.status import FALSE, TRUE
 from trimtab.core.workload.health import State
 from trimtab.engine.groups.assignments import Assignment
@@ -16,7 +16,7 @@ from trimtab.engine.groups.reconcile import CHUNK, Groups
 from trimtab.engine.groups.refusals import NEVER
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.evidence import Watching
-from trimtab.engine.store.rollout_sources import TEMPLATE, Source
+from trimtab.engine.store.rollout_sources import TEMPLATE, RolloutSource
 from trimtab.engine.workloads.restart_stamps import notes
 
 
@@ -25,24 +25,28 @@ class Sightings:
     groups: Groups
     watching: Watching
 
-    async def of(self, key: TemplateKey, source: Source, scope: Iterable[str]) -> dict[str, GroupSeen]:
+    async def of(
+        self, key: TemplateKey, source: RolloutSource, scope: Iterable[str]
+    ) -> dict[str, GroupObservation]:
         """Each planned group, and each of the scope, as it is.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
         """
         planned = (name for wave in source.progress.waves for name in wave.groups)
-        found: dict[str, GroupSeen] = {}
+        found: dict[str, GroupObservation] = {}
         for number, name in enumerate(dict.fromkeys([*planned, *scope]), 1):
             group = GroupKey(*key, name)
             if source.progress.underway is None and self.groups.pointers.current(group) is not None:
-                found[name] = GroupSeen()  # nothing is wanted of it: that it is there is all that counts
+                found[name] = (
+                    GroupObservation()
+                )  # nothing is wanted of it: that it is there is all that counts
             else:
                 found[name] = await self._one(group, source)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
         return found
 
-    def complete(self, key: TemplateKey, source: Source) -> bool:
+    def complete(self, key: TemplateKey, source: RolloutSource) -> bool:
         """Whether every planned group that is served has been compared with what it should be."""
         groups = self.groups
         return all(
@@ -50,21 +54,21 @@ class Sightings:
             for group in (GroupKey(*key, name) for name in source.wanted)
         )
 
-    async def _one(self, key: GroupKey, source: Source) -> GroupSeen:
+    async def _one(self, key: GroupKey, source: RolloutSource) -> GroupObservation:
         intent = source.wanted.get(key.group)
         assignment = await self.groups.assignments.of(key)
         if assignment is None:
             if source.progress.underway == "Back" and self._is_left(key):
-                return GroupSeen(intent=intent)  # it is to go, and is served still
+                return GroupObservation(intent=intent)  # it is to go, and is served still
             comes = await self._comes(key, source)
             early = comes and intent is not None and intent.percent < 100  # it is made at 100
-            return GroupSeen(
+            return GroupObservation(
                 exists=comes, epoch=intent.epoch if intent and early else 0, settled=early, intent=intent
             )
         operation = self.groups.pointers.operation(key)
         epoch = int(operation.get("epoch") or 0) if operation.get("uid") == source.uid else 0
         if not isinstance(assignment, Assignment):
-            return GroupSeen(epoch=epoch, intent=intent)
+            return GroupObservation(epoch=epoch, intent=intent)
         state, outcome = self.groups.states.get(key), self.groups.outcomes.get(key)
         forward = source.progress.underway == "Forward"
         if state is not None and forward and self._may_restart(state) and self.watching.lost_stamp(state):
@@ -86,7 +90,7 @@ class Sightings:
         if settled and state is not None and forward:
             health, message, noted, by_others = self.watching.health(state)
         lost = list(stamps.lost(key)) if forward else []
-        return GroupSeen(
+        return GroupObservation(
             epoch=epoch,
             settled=settled,
             health=health,
@@ -108,7 +112,7 @@ class Sightings:
         """Whether a group that is to go is still served."""
         return self.groups.pointers.rendered_group(key) is not None or bool(self.groups.origins.proved(key))
 
-    async def _comes(self, key: GroupKey, source: Source) -> bool:
+    async def _comes(self, key: GroupKey, source: RolloutSource) -> bool:
         """Whether a group that is not there is made by what rolls out: then it is waited for."""
         target = source.progress.target
         if source.progress.underway != "Forward" or target is None:
@@ -122,7 +126,7 @@ def _all_of(problems: Collection[str], workloads: Iterable[WorkloadKey]) -> bool
     return bool(problems) and all(problem.startswith(names) for problem in problems)
 
 
-def _moved(state: GroupState, source: Source, intent: Intent) -> bool:
+def _moved(state: GroupState, source: RolloutSource, intent: Intent) -> bool:
     """Whether a group that is held has followed already: if not, how its workloads are is no news of the target."""
     target = source.progress.target
     if intent.kind == "Stable":

@@ -17,10 +17,10 @@ from trimtab.core.workload.restart_values import restarting
 from trimtab.engine.groups.assignments import Assignment, Assignments
 from trimtab.engine.groups.users import in_force
 from trimtab.engine.scheduling.failures import fault
-from trimtab.engine.scheduling.time_slices import Slices
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.scheduling.time_slices import TimeSlices
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.preferences import Preference
-from trimtab.engine.store.rollout_sources import Source
+from trimtab.engine.store.rollout_sources import RolloutSource
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +100,11 @@ class _Pair:
 
 @dataclass(slots=True)
 class Previews:
-    world: World
+    cluster: ClusterState
     assignments: Assignments
-    slices: Slices
+    slices: TimeSlices
 
-    async def of(self, source: Source, target: Content, groups: Iterable[str]) -> Preview:
+    async def of(self, source: RolloutSource, target: Content, groups: Iterable[str]) -> Preview:
         """What it would change in these groups.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
@@ -142,7 +142,7 @@ class Previews:
             target = new.group.spec.target_namespace or key.namespace
             tally.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
         yield
-        members = list(self.world.preferences.members(key).values())
+        members = list(self.cluster.preferences.members(key).values())
         for preference in (yield from in_order(members, key=_order)):  # every leader shows the same
             tally.count("users")
             try:

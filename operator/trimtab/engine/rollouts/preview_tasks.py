@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trimtab.api.rollout_status import Content, Preview
 from trimtab.core.refs import TemplateKey
 from trimtab.engine.rollouts.preview import Previews
-from trimtab.engine.store.rollout_sources import Source
+from trimtab.engine.store.rollout_sources import RolloutSource
 
 PATIENCE_SECONDS = 0.2
 """How long a look waits for a preview before it goes on without."""
@@ -35,7 +35,7 @@ class Drafts:
     """By the rollout's uid."""
 
     async def of(
-        self, key: TemplateKey, source: Source, target: Content, groups: Sequence[str], basis: str
+        self, key: TemplateKey, source: RolloutSource, target: Content, groups: Sequence[str], basis: str
     ) -> Preview | None:
         """What it would change in these groups, or None while that is worked out. It is kept until forgotten, or until
         ``basis`` changes: what its effects follow from besides.
@@ -57,7 +57,9 @@ class Drafts:
             self._drafts.pop(source.uid, None)
         return draft.task.result()
 
-    async def _made(self, source: Source, target: Content, groups: Sequence[str], basis: str) -> Preview:
+    async def _made(
+        self, source: RolloutSource, target: Content, groups: Sequence[str], basis: str
+    ) -> Preview:
         made = await self.previews.of(source, target, groups)
         return made.model_copy(update={"basis": basis, "at": self.now()})
 

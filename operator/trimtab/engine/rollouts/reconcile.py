@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
-from trimtab.core.rollout import Intent, Seen, step
+from trimtab.core.rollout import Intent, Observation, step
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.actions import Answers
 from trimtab.engine.rollouts.events import Audit
@@ -22,8 +22,8 @@ from trimtab.engine.rollouts.preview_tasks import Drafts
 from trimtab.engine.rollouts.spec import Case, Cases
 from trimtab.engine.rollouts.status import ProgressWriter, numbered
 from trimtab.engine.scheduling.failures import apart
-from trimtab.engine.store.cluster_state import Work, World
-from trimtab.engine.store.rollout_sources import FIELDS, TEMPLATE, Source, Sources
+from trimtab.engine.store.cluster_state import ClusterState, Work
+from trimtab.engine.store.rollout_sources import FIELDS, TEMPLATE, RolloutSource, RolloutSources
 
 WARM_SECONDS = 30.0
 """How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
@@ -44,8 +44,8 @@ class _Sent:
 class Rollouts:
     """``clock`` gives seconds since 1970."""
 
-    world: World
-    sources: Sources
+    cluster: ClusterState
+    sources: RolloutSources
     cases: Cases
     sightings: Sightings
     drafts: Drafts
@@ -80,7 +80,7 @@ class Rollouts:
                 wake += await self._advance(key, uid, untold)
         if not failures and key not in self.looked:
             self.looked.add(key)
-            self.world.enqueue_template(key)
+            self.cluster.enqueue_template(key)
         with apart(failures):
             await self._forget_progress(key)
         self.watching.keep(key, self.sources.of(key), self.states)
@@ -89,7 +89,7 @@ class Rollouts:
         self._tidy()
         if wake:
             delay = max(0.0, min(wake) - self.clock())
-            self.world.queue.add_after(Work("rollout", key), key.namespace, delay)
+            self.cluster.queue.add_after(Work("rollout", key), key.namespace, delay)
         for failure in [*failures, *untold]:
             raise failure
 
@@ -105,14 +105,14 @@ class Rollouts:
 
     async def _forget_progress(self, key: TemplateKey) -> None:
         """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
-        item = self.world.templates.get(key)
+        item = self.cluster.templates.get(key)
         if item is None or item.spec.get("strategy") is not None or not FIELDS & item.status.keys():
             return
         status = {name: value for name, value in item.status.items() if name not in FIELDS}
         self.watching.forget(item.metadata.uid)
         await self.writer.put(TEMPLATE, item, status)
-        for group in self.world.groups_of(key):
-            self.world.enqueue_group(group)
+        for group in self.cluster.groups_of(key):
+            self.cluster.enqueue_group(group)
 
     async def _advance(self, key: TemplateKey, uid: str, untold: list[Exception]) -> list[float]:
         """One rollout's turn; when it wants to be looked at again. ``untold`` takes why people cannot be told of it."""
@@ -144,14 +144,14 @@ class Rollouts:
 
     # Seeing.
 
-    async def _see(self, key: TemplateKey, case: Case) -> Seen:
+    async def _see(self, key: TemplateKey, case: Case) -> Observation:
         source = case.source
         preview = source.progress.preview
         if case.target is not None and self._wants_preview(case):
             preview = await self.drafts.of(key, source, case.target, case.scope, case.basis) or preview
         else:
             self.drafts.forget(source.uid)
-        return Seen(
+        return Observation(
             target=case.target,
             refusal=case.refusal.message if case.refusal else "",
             strategy=case.strategy,
@@ -193,7 +193,7 @@ class Rollouts:
 
     # Acting.
 
-    def _moved(self, key: TemplateKey, source: Source) -> None:
+    def _moved(self, key: TemplateKey, source: RolloutSource) -> None:
         """Send the groups to work that it wants something else of than when they were sent last.
 
         By what was sent, not by what this pass has written: a write may have come through whose answer was lost.
@@ -206,15 +206,15 @@ class Rollouts:
         names = {*before.wanted, *after.wanted}
         changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
         if before.phase is None or (before.stable, before.target) != (after.stable, after.target):
-            changed |= {group.group for group in self.world.groups_of(key)}
+            changed |= {group.group for group in self.cluster.groups_of(key)}
         for name in changed:
-            self.world.enqueue_group(GroupKey(key.namespace, key.name, name))
+            self.cluster.enqueue_group(GroupKey(key.namespace, key.name, name))
         if before.phase != after.phase:
-            self.world.enqueue_template(key)
+            self.cluster.enqueue_template(key)
         if before.underway and not after.underway:
-            self.world.enqueue_rollouts(key)  # others may have waited for it
+            self.cluster.enqueue_rollouts(key)  # others may have waited for it
 
-    def _resumed(self, key: TemplateKey, source: Source) -> None:
+    def _resumed(self, key: TemplateKey, source: RolloutSource) -> None:
         """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
         anew, and what was given up of their restarts is tried anew."""
         for name, before in self._sent.get(source.uid, _Sent()).wanted.items():

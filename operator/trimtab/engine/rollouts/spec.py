@@ -29,9 +29,9 @@ from trimtab.engine.content.templates import Judgement, Templates
 from trimtab.engine.groups.assignments import Unreadable
 from trimtab.engine.groups.revisions import Entry, Pointers, components_of, failed
 from trimtab.engine.rollouts.preview import is_redacted
-from trimtab.engine.scheduling.time_slices import Slices
-from trimtab.engine.store.cluster_state import World
-from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, Source, Sources
+from trimtab.engine.scheduling.time_slices import TimeSlices
+from trimtab.engine.store.cluster_state import ClusterState
+from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, RolloutSource, RolloutSources
 
 POLICIES_OF_A_GROUP = 200
 
@@ -43,7 +43,7 @@ class Case:
     is a hash of what its effects follow from besides users: another one is another preview. After ``again`` seconds it
     is looked at again."""
 
-    source: Source
+    source: RolloutSource
     target: Content | None = None
     strategy: Strategy | None = None
     refusal: Verdict | None = None
@@ -75,18 +75,18 @@ class _Judged:
 
 @dataclass(slots=True)
 class Cases:
-    world: World
+    cluster: ClusterState
     templates: Templates
     policies: Policies
-    sources: Sources
+    sources: RolloutSources
     pointers: Pointers
-    slices: Slices
+    slices: TimeSlices
     _judged: dict[str, _Judged] = field(default_factory=dict)
     """By uid."""
     _strategies: dict[str, tuple[object, Strategy | RefusedError]] = field(default_factory=dict)
     """uid -> (what it follows from, what came of it)"""
 
-    async def of(self, key: TemplateKey, source: Source) -> Case:
+    async def of(self, key: TemplateKey, source: RolloutSource) -> Case:
         """What the source asks for now.
 
         :raises trimtab.kube.errors.ApiError: its content could not be kept; nothing was decided.
@@ -103,12 +103,12 @@ class Cases:
             verdict = refused(error.reason, error.message, error.violations)
             return Case(source, refusal=verdict, scope=tuple(planned(source.progress)), again=error.seconds)
 
-    def _recovered(self, key: TemplateKey, source: Source) -> Source:
+    def _recovered(self, key: TemplateKey, source: RolloutSource) -> RolloutSource:
         """The source with what its status has lost, as far as groups can tell: somebody wiped it, or a strategy was
         taken away and is back. With an epoch that is behind theirs it could move no group any more."""
         progress = source.progress
         lost = progress.phase is None
-        groups = self.world.groups_of(key) if lost else {GroupKey(*key, name) for name in source.wanted}
+        groups = self.cluster.groups_of(key) if lost else {GroupKey(*key, name) for name in source.wanted}
         mine = {
             group: op for group in groups if (op := self.pointers.operation(group)).get("uid") == source.uid
         }
@@ -123,10 +123,12 @@ class Cases:
             progress = progress.model_copy(update={"quarantine": quarantine})
         return source if progress is source.progress else replace(source, progress=progress)
 
-    def _quarantined(self, key: TemplateKey, source: Source, stable: Content | None) -> list[Quarantined]:
+    def _quarantined(
+        self, key: TemplateKey, source: RolloutSource, stable: Content | None
+    ) -> list[Quarantined]:
         """What failed before the status was lost, or before the rollout was deleted and recreated."""
         policy = source.name if source.kind == POLICY else None
-        found = set[str]().union(*(failed(item, policy) for item in self.world.rendered(key)))
+        found = set[str]().union(*(failed(item, policy) for item in self.cluster.rendered(key)))
         contents = (_policy_content(name) if policy else _content(key, name, 0) for name in sorted(found))
         why = "it failed before; Retry lets it start again"
         return [
@@ -135,13 +137,13 @@ class Cases:
             if stable is None or content.hash != stable.hash
         ][-QUARANTINED:]
 
-    def _is_its_own(self, source: Source, groups: Iterable[GroupKey], snapshot: str) -> bool:
+    def _is_its_own(self, source: RolloutSource, groups: Iterable[GroupKey], snapshot: str) -> bool:
         """Whether it can only be of this very PolicyRollout, and not of one of its name that was deleted: groups that
         others have moved since say no more than the name."""
         movers = (self.pointers.operation(group) for group in groups)
         if any((mover.get("kind"), mover.get("name")) == (POLICY, source.name) for mover in movers):
             return False
-        kept = self.world.snapshots.get(TemplateKey(source.key.namespace, snapshot))
+        kept = self.cluster.snapshots.get(TemplateKey(source.key.namespace, snapshot))
         made = kept.metadata.creationTimestamp if kept is not None else None
         return (made or "") >= (source.item.metadata.creationTimestamp or "~")
 
@@ -154,7 +156,7 @@ class Cases:
 
     # Templates.
 
-    async def _template(self, key: TemplateKey, source: Source, judgement: Judgement | None) -> Case:
+    async def _template(self, key: TemplateKey, source: RolloutSource, judgement: Judgement | None) -> Case:
         if judgement is None:
             raise RefusedError(reasons.TEMPLATE_NOT_FOUND, f"ConfigTemplate {key} is being deleted")
         if judgement.accepted is None:
@@ -183,14 +185,14 @@ class Cases:
 
     def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
         """The snapshot that most of the template's groups serve, the newest of several; None if none serves any."""
-        entries = [entry for group in self.world.groups_of(key) if (entry := entry_of(group)) is not None]
+        entries = [entry for group in self.cluster.groups_of(key) if (entry := entry_of(group)) is not None]
         found = Counter(entry["snapshot"] for entry in entries)
         newest = {entry["snapshot"]: entry.get("createdAt") or "" for entry in entries}
         return max(found, key=lambda name: (found[name], newest[name], name), default=None)
 
     async def _strategy(
         self,
-        source: Source,
+        source: RolloutSource,
         spec: StrategySpec | None,
         groups: Mapping[str, Mapping[str, str]],
         schema: Schema,
@@ -215,7 +217,7 @@ class Cases:
 
     # Policies.
 
-    async def _policy(self, key: TemplateKey, source: Source, judgement: Judgement | None) -> Case:
+    async def _policy(self, key: TemplateKey, source: RolloutSource, judgement: Judgement | None) -> Case:
         if judgement is None:
             raise RefusedError(
                 reasons.TEMPLATE_NOT_FOUND,
@@ -271,7 +273,7 @@ class Cases:
             )
         return schema
 
-    async def _examined(self, key: TemplateKey, source: Source, schema: Schema) -> Policy:
+    async def _examined(self, key: TemplateKey, source: RolloutSource, schema: Schema) -> Policy:
         """The policy, if it is valid by itself, in each group's document, and beside the others.
 
         :raises RefusedError: it is not.
@@ -289,7 +291,7 @@ class Cases:
             raise known.outcome
         return known.outcome
 
-    async def _judge(self, source: Source, schema: Schema, others: list[Policy]) -> Policy:
+    async def _judge(self, source: RolloutSource, schema: Schema, others: list[Policy]) -> Policy:
         policy = self.policies.examine(source.item, schema)
         found: list[Violation] = []
         total = Total(schema, self.templates.max_output)
@@ -315,7 +317,7 @@ class Cases:
             raise RefusedError.by(list(dict.fromkeys(found)))
         return policy
 
-    async def _others(self, key: TemplateKey, source: Source, schema: Schema) -> list[Policy]:
+    async def _others(self, key: TemplateKey, source: RolloutSource, schema: Schema) -> list[Policy]:
         """The other policies of the template that are in force, or on their way."""
         found = []
         for name, held in self._held(key, source):
@@ -324,7 +326,7 @@ class Cases:
                 found.append(policy)
         return found
 
-    def _held(self, key: TemplateKey, source: Source) -> Iterator[tuple[str, str]]:
+    def _held(self, key: TemplateKey, source: RolloutSource) -> Iterator[tuple[str, str]]:
         """Names and snapshots of the other policies."""
         for other in self.sources.policies(key):
             underway = other.progress.underway == "Forward"
@@ -371,7 +373,7 @@ def _labels(groups: Iterable[GroupSpec]) -> dict[str, dict[str, str]]:
     return {group.name: group.labels for group in groups}
 
 
-def _hidden(source: Source, sensitive: Container[str]) -> Source:
+def _hidden(source: RolloutSource, sensitive: Container[str]) -> RolloutSource:
     """The source without samples of what has become sensitive since its preview was made."""
     preview = source.progress.preview
     samples = preview.samples if preview is not None else []

@@ -14,7 +14,7 @@ from trimtab.core.status import Verdict, conditions, notice_fields, violation_fi
 from trimtab.engine.content.templates import rollout_verdict
 from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.store.objects import AnyObject
-from trimtab.engine.store.rollout_sources import FIELDS, POLICY, Source, Sources
+from trimtab.engine.store.rollout_sources import FIELDS, POLICY, RolloutSource, RolloutSources
 from trimtab.kube import errors
 from trimtab.kube.port import Api
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
@@ -28,7 +28,7 @@ class ProgressWriter:
     """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
 
     api: Api
-    sources: Sources
+    sources: RolloutSources
     clock: Callable[[], float]
     now: Callable[[], str]
     unsure: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class ProgressWriter:
         self._written = {uid: at for uid, at in self._written.items() if uid in present}
         self.unsure = {uid: names for uid, names in self.unsure.items() if uid in present}
 
-    def may_wait(self, source: Source, made: Step) -> float | None:
+    def may_wait(self, source: RolloutSource, made: Step) -> float | None:
         """When to write it, if only its counters moved and they were written a moment ago."""
         quiet: dict[str, Any] = {"message": None, "updated": None, "workload_notes": []}
         if made.progress.model_copy(update=quiet) != source.progress.model_copy(update=quiet):
@@ -51,7 +51,7 @@ class ProgressWriter:
         at = self._written.get(source.uid, 0.0)
         return at + SETTLE_SECONDS if 0 <= self.clock() - at < SETTLE_SECONDS else None
 
-    async def write(self, source: Source, case: Case, progress: RolloutProgress) -> Source:
+    async def write(self, source: RolloutSource, case: Case, progress: RolloutProgress) -> RolloutSource:
         """Put it into status, over the object that was looked at.
 
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
@@ -91,9 +91,9 @@ class ProgressWriter:
             raise
         self.unsure.pop(source.uid, None)
         self._written[source.uid] = self.clock()
-        return Source(source.kind, item, progress, wanted)
+        return RolloutSource(source.kind, item, progress, wanted)
 
-    def _newest(self, source: Source) -> AnyObject:
+    def _newest(self, source: RolloutSource) -> AnyObject:
         """What was looked at, or how it stands now if only others' fields of its status have changed meanwhile: that a
         look takes long must not have its outcome refused."""
         seen = source.item

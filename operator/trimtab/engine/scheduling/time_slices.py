@@ -13,7 +13,7 @@ T = TypeVar("T")
 SLICE_SECONDS = 0.008
 
 
-class Slices:
+class TimeSlices:
     """One at a time computes: ``async with slices.turn() as turn``, then ``await turn.over()`` after each small step.
 
     When the slice is used up the loop goes round, and another task's turn comes first if one waits. A turn is
@@ -24,8 +24,8 @@ class Slices:
         self.lock = asyncio.Lock()
         self.until = 0.0
 
-    def turn(self) -> Turn:
-        return Turn(self)
+    def turn(self) -> TimeSlice:
+        return TimeSlice(self)
 
     async def run(self, steps: Steps[T]) -> T:
         """Long work, in slices."""
@@ -42,15 +42,15 @@ class Slices:
         self.until = time.perf_counter() + SLICE_SECONDS
 
 
-class Turn:
+class TimeSlice:
     """One task's turn. It may be cancelled anywhere: a turn that is not held is not given back."""
 
     __slots__ = ("_held", "_slices")
 
-    def __init__(self, slices: Slices) -> None:
+    def __init__(self, slices: TimeSlices) -> None:
         self._slices, self._held = slices, False
 
-    async def __aenter__(self) -> Turn:
+    async def __aenter__(self) -> TimeSlice:
         await self._take()
         try:
             if self._slices.used_up:

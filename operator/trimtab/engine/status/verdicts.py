@@ -18,7 +18,7 @@ from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.users import Outcome
 from trimtab.engine.status.preference import conditions_before, status_of
 from trimtab.engine.status.writer import Make, Statuses, StatusWrite, Target
-from trimtab.engine.store.cluster_state import World
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject, Objects
 from trimtab.engine.store.preferences import Preference, fingerprint
 from trimtab.kube.port import Body
@@ -34,7 +34,7 @@ FOREIGN_LISTED = 20
 class Verdicts:
     """``now`` gives RFC 3339 text."""
 
-    world: World
+    cluster: ClusterState
     statuses: Statuses
     now: Callable[[], str]
     drift: Counter[TemplateKey] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Verdicts:
 
         What was judged before an edit that came meanwhile is not offered: it would only replace the newer verdict.
         """
-        if self.world.preferences.get(preference.namespace, preference.name) is not preference:
+        if self.cluster.preferences.get(preference.namespace, preference.name) is not preference:
             return
         verdict = outcome.verdict
         target = Target(USER_PREFERENCES, preference.namespace, preference.name)
@@ -82,27 +82,27 @@ class Verdicts:
         self._offer_object(
             target,
             place,
-            self.world.groups,
+            self.cluster.groups,
             verdict,
             fields,
             now=now,
-            settled=lambda: self.world.report(key.template_key),
+            settled=lambda: self.cluster.report(key.template_key),
         )
 
     def unrendered(self, key: GroupKey, verdict: Verdict) -> None:
         """Write the status of a RenderedGroup whose content is not known."""
         name = naming.group_object(key.template, key.group)
         target, place = Target(RENDERED_GROUPS, key.namespace, name), TemplateKey(key.namespace, name)
-        self._offer_object(target, place, self.world.groups, verdict, lambda _: {}, now=True)
+        self._offer_object(target, place, self.cluster.groups, verdict, lambda _: {}, now=True)
 
     def invalid_users(self, state: GroupState) -> int:
         """How many preferences of the group are refused."""
-        state.invalid &= self.world.preferences.members(state.key).keys()
+        state.invalid &= self.cluster.preferences.members(state.key).keys()
         return len(state.invalid)
 
     def _group_fields(self, state: GroupState) -> dict[str, Any]:
         return {
-            "users": len(self.world.preferences.members(state.key)),
+            "users": len(self.cluster.preferences.members(state.key)),
             "invalidUsers": self.invalid_users(state),
             "shards": len(state.content),
             "outputs": _outputs(state),
@@ -135,7 +135,7 @@ class Verdicts:
             self.drift[key] -= reported
 
         target = Target(CONFIG_TEMPLATES, key.namespace, key.name)
-        self._offer_object(target, key, self.world.templates, verdict, fields, now=True, then=then)
+        self._offer_object(target, key, self.cluster.templates, verdict, fields, now=True, then=then)
 
     def _offer_object(
         self,
@@ -233,8 +233,8 @@ class _PreferenceStatus(msgspec.Struct, gc=False):
     verdict: Verdict
 
     def __call__(self) -> StatusWrite | None:
-        world = self.verdicts.world
-        current = world.preferences.get(self.namespace, self.name)
+        cluster = self.verdicts.cluster
+        current = cluster.preferences.get(self.namespace, self.name)
         if current is None or (current.uid, current.generation) != (self.uid, self.generation):
             return None  # a newer spec has, or gets, its own verdict
         body = status_of(current, self.verdict)
@@ -253,7 +253,7 @@ class _PreferenceStatus(msgspec.Struct, gc=False):
                 (c["type"], c["status"], c["lastTransitionTime"]) for c in body["conditions"]
             )
             if current.wanted != said:  # judged otherwise while this was on its way
-                world.user_changed(current.group_key, current.namespace, current.user)
+                cluster.user_changed(current.group_key, current.namespace, current.user)
 
         return StatusWrite(body, str(current.version), done)
 

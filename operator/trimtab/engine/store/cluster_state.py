@@ -76,7 +76,7 @@ class OpenAction:
         return self.item.metadata.creationTimestamp or "", self.version, self.item.metadata.name
 
 
-class World:
+class ClusterState:
     """Stores, and what is dirty. Nothing here talks to the API server."""
 
     def __init__(self) -> None:
@@ -285,11 +285,11 @@ class World:
         return self.namespaces.get(TemplateKey("", name))
 
 
-def lets_in(world: World, target: str, home: str) -> bool:
+def lets_in(cluster: ClusterState, target: str, home: str) -> bool:
     """Whether templates of the namespace ``home`` may render into ``target``."""
     if target == home:
         return True
-    found = world.namespace(target)
+    found = cluster.namespace(target)
     notes = (found.metadata.annotations or {}) if found is not None else {}
     return home in {name.strip() for name in notes.get(naming.ANNOTATION_ALLOW_FROM, "").split(",")}
 

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.engine.metrics import DELETIONS_HELD
-from trimtab.engine.store.cluster_state import World, rendered_group_key
+from trimtab.engine.store.cluster_state import ClusterState, rendered_group_key
 from trimtab.engine.store.deletions import Gone
 from trimtab.engine.store.retained import Kept
 from trimtab.kube import errors
@@ -89,14 +89,14 @@ class _Kind:
 class Kinds:
     """``back`` is called when a kind is there again: its objects should be listed."""
 
-    def __init__(self, api: Api, world: World, back: Callable[[Resource], None]) -> None:
-        self._api, self._world, self._back = api, world, back
+    def __init__(self, api: Api, cluster: ClusterState, back: Callable[[Resource], None]) -> None:
+        self._api, self._world, self._back = api, cluster, back
         self._wake = asyncio.Event()
         stores: Iterable[tuple[Resource, Store]] = (
-            (CONFIG_TEMPLATES, world.templates),
-            (USER_PREFERENCES, world.preferences),
-            (POLICY_ROLLOUTS, world.rollouts),
-            (RENDERED_GROUPS, world.groups),
+            (CONFIG_TEMPLATES, cluster.templates),
+            (USER_PREFERENCES, cluster.preferences),
+            (POLICY_ROLLOUTS, cluster.rollouts),
+            (RENDERED_GROUPS, cluster.groups),
         )
         self._kinds = {resource: _Kind(resource, store) for resource, store in stores}
         for kind in self._kinds.values():

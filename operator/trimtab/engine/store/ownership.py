@@ -12,7 +12,7 @@ from trimtab.core.render.plan import Observed
 from trimtab.crypto import Keys
 from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.metrics import UNPROVED
-from trimtab.engine.store.cluster_state import World, lets_in
+from trimtab.engine.store.cluster_state import ClusterState, lets_in
 from trimtab.engine.store.objects import group_of
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,10 @@ REPORTED = 10_000
 
 
 @dataclass(slots=True)
-class Origins:
+class Ownership:
     """``keys`` gives the keys of the process that leads."""
 
-    world: World
+    cluster: ClusterState
     keys: Callable[[], Keys]
     _reported: set[str] = field(default_factory=set)
     """Their uids"""
@@ -40,7 +40,7 @@ class Origins:
         if (
             owner is None
             or owner.template_key == template
-            or self.world.templates.get(owner.template_key) is None
+            or self.cluster.templates.get(owner.template_key) is None
             or not self._may_write(owner, have.ref)
         ):
             return False
@@ -51,7 +51,7 @@ class Origins:
 
         def beside(namespace: str, preference: str) -> bool:
             # Whoever else claims the user, and may not join, does not matter here: whose content is taken over does.
-            found = self.world.preferences.get(namespace, preference)
+            found = self.cluster.preferences.get(namespace, preference)
             return found is not None and found.group_key == key
 
         return Claims(
@@ -67,17 +67,17 @@ class Origins:
     def _recorded(self, key: GroupKey) -> dict[Ref, str]:
         """What status records where the group may have outputs at all: elsewhere whoever may write the status of
         RenderedGroups, in the template's namespace alone, could have forged it."""
-        item = self.world.rendered_group(key)
+        item = self.cluster.rendered_group(key)
         listed = item.status.get("outputs") or () if item is not None else ()
         entries = {Ref(e["kind"], e["namespace"], e["name"]): e.get("uid") or "" for e in listed}
         return {ref: uid for ref, uid in entries.items() if self._may_write(key, ref)}
 
     def _may_write(self, key: GroupKey, ref: Ref) -> bool:
-        if ref.namespace == key.namespace or lets_in(self.world, ref.namespace, key.namespace):
+        if ref.namespace == key.namespace or lets_in(self.cluster, ref.namespace, key.namespace):
             return True
         found = place(ref, key.template, key.group)
         user = (
-            self.world.preferences.get(ref.namespace, found.preference)
+            self.cluster.preferences.get(ref.namespace, found.preference)
             if found and found.preference
             else None
         )
@@ -86,10 +86,10 @@ class Origins:
     def proved(self, key: GroupKey) -> list[Observed]:
         """The objects with the group's labels that are its own; the others are reported."""
         claims = self.claims(key)
-        ours = [have for have in self.world.outputs.of(key).values() if claims.prove(have)]
-        if len(ours) < len(self.world.outputs.of(key)):
+        ours = [have for have in self.cluster.outputs.of(key).values() if claims.prove(have)]
+        if len(ours) < len(self.cluster.outputs.of(key)):
             proved = {have.ref for have in ours}
-            self.report(have for ref, have in self.world.outputs.of(key).items() if ref not in proved)
+            self.report(have for ref, have in self.cluster.outputs.of(key).items() if ref not in proved)
         return ours
 
     def report(self, foreign: Iterable[Observed]) -> None:

@@ -17,7 +17,7 @@ from trimtab.api.rendered_group import Operation
 from trimtab.api.rollout_status import Content, RolloutProgress
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Intent, intents
-from trimtab.engine.store.cluster_state import World, template_of
+from trimtab.engine.store.cluster_state import ClusterState, template_of
 from trimtab.engine.store.objects import AnyObject, Objects
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, Resource
 
@@ -30,7 +30,7 @@ FIELDS = frozenset(field.alias or name for name, field in RolloutProgress.model_
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RolloutSource:
     """One rollout as it stands. ``wanted`` is what it has to say of groups, by name."""
 
     kind: Literal["PolicyRollout", "ConfigTemplate"]
@@ -97,48 +97,50 @@ def read_progress(status: dict[str, Any], of: str) -> RolloutProgress:
 
 
 @dataclass(slots=True)
-class Sources:
+class RolloutSources:
     """All rollouts, by template."""
 
-    world: World
-    _known: dict[str, tuple[str, Source]] = field(default_factory=dict)
+    cluster: ClusterState
+    _known: dict[str, tuple[str, RolloutSource]] = field(default_factory=dict)
     """uid -> (resourceVersion, source)"""
     asked: dict[str, Content] = field(default_factory=dict)
     """uid -> what a policy has last asked to be stored: it may be long until its status can name it"""
-    _by_template: dict[TemplateKey, list[Source]] = field(default_factory=dict)
+    _by_template: dict[TemplateKey, list[RolloutSource]] = field(default_factory=dict)
     _as_of: int = -1
 
-    def policies(self, key: TemplateKey) -> list[Source]:
+    def policies(self, key: TemplateKey) -> list[RolloutSource]:
         """The PolicyRollouts of a template, by name."""
-        if self._as_of != self.world.rollouts.changes:
-            self._as_of, self._by_template = self.world.rollouts.changes, {}
-            for item in sorted(self.world.rollouts, key=lambda item: item.metadata.name):
+        if self._as_of != self.cluster.rollouts.changes:
+            self._as_of, self._by_template = self.cluster.rollouts.changes, {}
+            for item in sorted(self.cluster.rollouts, key=lambda item: item.metadata.name):
                 self._by_template.setdefault(template_of(item), []).append(self._source(POLICY, item))
         return self._by_template.get(key, [])
 
     def contents(self, namespace: str) -> Iterator[Content]:
         """All content that policies of the namespace may still serve: of a template that they have left, too."""
-        for item in self.world.rollouts:
+        for item in self.cluster.rollouts:
             if item.metadata.namespace == namespace:
                 yield from self._source(POLICY, item).contents()
                 if item.metadata.uid in self.asked:
                     yield self.asked[item.metadata.uid]
 
-    def template(self, key: TemplateKey) -> Source | None:
+    def template(self, key: TemplateKey) -> RolloutSource | None:
         """The template itself, if its changes roll out by a strategy."""
-        item = self.world.templates.get(key)
+        item = self.cluster.templates.get(key)
         if item is None or item.spec.get("strategy") is None:
             return None
         return self._source(TEMPLATE, item)
 
-    def of(self, key: TemplateKey) -> list[Source]:
+    def of(self, key: TemplateKey) -> list[RolloutSource]:
         """Everything that rolls out in a template's groups."""
         template = self.template(key)
         return [*([template] if template else []), *self.policies(key)]
 
     def present(self) -> set[str]:
         """The uids of everything that may roll out."""
-        return {item.metadata.uid for store in (self.world.rollouts, self.world.templates) for item in store}
+        return {
+            item.metadata.uid for store in (self.cluster.rollouts, self.cluster.templates) for item in store
+        }
 
     def keep(self, present: Container[str]) -> None:
         """Forget all but these."""
@@ -147,13 +149,13 @@ class Sources:
 
     def store(self, kind: str) -> Objects[AnyObject]:
         """Where the objects of that kind are."""
-        return self.world.rollouts if kind == POLICY else self.world.templates
+        return self.cluster.rollouts if kind == POLICY else self.cluster.templates
 
-    def _source(self, kind: Literal["PolicyRollout", "ConfigTemplate"], item: AnyObject) -> Source:
+    def _source(self, kind: Literal["PolicyRollout", "ConfigTemplate"], item: AnyObject) -> RolloutSource:
         known = self._known.get(item.metadata.uid)
         if known is not None and known[0] == item.metadata.resourceVersion:
             return known[1]
         progress = read_progress(item.status, f"{kind} {item.key}")
-        source = Source(kind, item, progress, intents(progress))
+        source = RolloutSource(kind, item, progress, intents(progress))
         self._known[item.metadata.uid] = (item.metadata.resourceVersion, source)
         return source

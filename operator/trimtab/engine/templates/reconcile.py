@@ -17,8 +17,8 @@ from trimtab.engine.groups.refusals import NEVER
 from trimtab.engine.groups.revisions import Listed
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.status.verdicts import Verdicts
-from trimtab.engine.store.cluster_state import Work, World
-from trimtab.engine.store.rollout_sources import Sources
+from trimtab.engine.store.cluster_state import ClusterState, Work
+from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.store.workload_listings import told
 
 
@@ -26,10 +26,10 @@ from trimtab.engine.store.workload_listings import told
 class TemplatePass:
     """What one template asks of its groups, and what they make of it."""
 
-    world: World
+    cluster: ClusterState
     templates: Templates
     policies: Policies
-    sources: Sources
+    sources: RolloutSources
     snapshots: Snapshots
     groups: Groups
     verdicts: Verdicts
@@ -55,7 +55,7 @@ class TemplatePass:
         judgement = await self.templates.judge(key)
         if judgement is not None and judgement.until < NEVER:
             delay = max(judgement.until - asyncio.get_running_loop().time(), 0.0)
-            self.world.queue.add_after(Work("template", key), key.namespace, delay)
+            self.cluster.queue.add_after(Work("template", key), key.namespace, delay)
         changed = self._seen.get(key) != _content(judgement)
         if changed:
             self._collisions_again(key)
@@ -90,19 +90,19 @@ class TemplatePass:
         # Of a state without any object left only we know.
         left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
         by_strategy = self.sources.template(key) is not None
-        for group in self.world.known_groups_of(key) | left | wanted | unserved:
+        for group in self.cluster.known_groups_of(key) | left | wanted | unserved:
             state = self.groups.states.get(group)
             refused = judgement is not None and judgement.accepted is None and state is not None
             if by_strategy and judgement is not None:
                 if changed and (group not in wanted or state is None):
-                    self.world.everything(group)  # who names it is told
+                    self.cluster.everything(group)  # who names it is told
                 elif changed or state is None:
-                    self.world.enqueue_group(group)  # it follows its assignment
+                    self.cluster.enqueue_group(group)  # it follows its assignment
             elif not refused and not self._is_held(group, judgement):
                 if self._behind(group, judgement):
-                    self.world.everything(group)
+                    self.cluster.everything(group)
                 elif state is not None and not state.settled:
-                    self.world.enqueue_group(group)  # the rollout that it was of is gone
+                    self.cluster.enqueue_group(group)  # the rollout that it was of is gone
 
     async def _prune(self, key: TemplateKey, *, gone: bool) -> None:
         """Delete the snapshots that nobody needs, and forget what was made of them."""
@@ -110,11 +110,11 @@ class TemplatePass:
         unknown = bool(sources) and key not in self.looked
         # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
         forsaken = gone and not sources
-        if key in self.world.kept.templates:
+        if key in self.cluster.kept.templates:
             return
         try:
             if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
-                self.world.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
+                self.cluster.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         finally:
             self._tidy(key, gone=gone)
         if forsaken and not self.sources.of(key):
@@ -133,11 +133,11 @@ class TemplatePass:
         if gone:
             self.templates.forget(key)
             self.verdicts.drift.pop(key, None)
-        if self._tidied.get(key) != self.world.snapshots.changes:
+        if self._tidied.get(key) != self.cluster.snapshots.changes:
             needed = self._needed(key)
             self.policies.forget(key, needed)
             self.groups.assignments.forget(key, needed)
-        self._tidied[key] = self.world.snapshots.changes
+        self._tidied[key] = self.cluster.snapshots.changes
         if gone:
             del self._tidied[key]
 
@@ -149,7 +149,7 @@ class TemplatePass:
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)
-        return needed | self._listed.of(key, self.world.rendered(key))
+        return needed | self._listed.of(key, self.cluster.rendered(key))
 
     async def in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
         """The policies that a new version of the template has to go together with."""
@@ -166,18 +166,18 @@ class TemplatePass:
         """A template changed or went: another one may have waited for its names."""
         for other, judgement in self.templates.judged.items():
             if other != key and self.templates.collided(judgement):
-                self.world.enqueue_template(other)
+                self.cluster.enqueue_template(other)
 
     def _shared_workloads(self, key: TemplateKey, *, changed: bool) -> None:
         """Who restarts a workload that several templates list may have changed: look at the groups that list it."""
-        listing = {workload: self.groups.listing(workload) for workload in self.world.listings.shared(key)}
+        listing = {workload: self.groups.listing(workload) for workload in self.cluster.listings.shared(key)}
         before = self._shared.pop(key, {})
         if listing:
             self._shared[key] = listing
         news = {w for w in before.keys() | listing.keys() if before.get(w) != listing.get(w)}
         told = listing.keys() if changed else news
-        for other in {other for workload in told for other in self.world.listings.by(workload)} - {key}:
-            self.world.enqueue_template(other)
+        for other in {other for workload in told for other in self.cluster.listings.by(workload)} - {key}:
+            self.cluster.enqueue_template(other)
         for group, state in self.groups.states.items() if news else ():
             if group.template_key == key and news.intersection(state.workloads):
                 self.groups.restart_now(group)
@@ -227,7 +227,7 @@ class TemplatePass:
 
     def _said_already(self, key: TemplateKey, judgement: Judgement) -> bool:
         """Whether the template's status is about this very content already."""
-        item = self.world.templates.get(key)
+        item = self.cluster.templates.get(key)
         accepted = judgement.accepted
         return (
             item is not None
@@ -247,13 +247,13 @@ class TemplatePass:
 
     def _counts(self, key: TemplateKey) -> dict[str, int]:
         """Counts for status; none while groups are still being compared, so that what it says stays."""
-        mine = self.world.groups_of(key)
+        mine = self.cluster.groups_of(key)
         states = [s for k in mine if (s := self.groups.states.get(k))]
         if len(states) < len(mine) or any(self.groups.outcomes.get(k) is None for k in mine):
             return {}
         return {
             "groups": len(states),
-            "users": sum(len(self.world.preferences.members(s.key)) for s in states),
+            "users": sum(len(self.cluster.preferences.members(s.key)) for s in states),
             "invalidUsers": sum(self.verdicts.invalid_users(s) for s in states),
         }
 

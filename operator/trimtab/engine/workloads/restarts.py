@@ -24,7 +24,7 @@ from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.workload.digest_annotation import carries, mark, marked
 from trimtab.core.workload.health import judge
 from trimtab.core.workload.pods import digest_in
-from trimtab.core.workload.restart_slots import AT_ONCE, Claim, Turn, admits, next_of
+from trimtab.core.workload.restart_slots import AT_ONCE, Claim, RestartSlot, admits, next_of
 from trimtab.core.workload.restart_values import restarting
 from trimtab.crypto import Keys
 from trimtab.engine.metrics import WRITES
@@ -236,12 +236,14 @@ class Workloads:
         self._restarting[key] = _Restarting(digest, since, claim)
         return True
 
-    def _taken(self) -> list[Turn]:
+    def _taken(self) -> list[RestartSlot]:
         if len(self._restarting) >= self.at_once:
             for key in [k for k in self._restarting if not self._is_restarting(k)]:
                 del self._restarting[key]
         now = _now()
-        return [Turn(each.claim, now - each.since > SLOW_SECONDS) for each in self._restarting.values()]
+        return [
+            RestartSlot(each.claim, now - each.since > SLOW_SECONDS) for each in self._restarting.values()
+        ]
 
     def _is_restarting(self, key: WorkloadKey) -> bool:
         digest, since, _ = self._restarting[key]
@@ -269,7 +271,7 @@ class Workloads:
         while (claim := next_of(self._waiting, taken, self.at_once)) is not None:
             group = next(iter(self._waiting[claim]))
             self._forget_waiting(group)
-            taken.append(Turn(claim))
+            taken.append(RestartSlot(claim))
             self.again(group)
         self._watch()
 

@@ -10,7 +10,6 @@ from written import Call
 
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 
 Body = dict[str, Any]
@@ -18,7 +17,7 @@ CONFLICT = {"conditions": [{"type": "Ready", "status": "False", "reason": "Confl
 
 
 def put(cluster: FakeCluster, name: str, namespace: str = "music", group: str = "free", **meta: Any) -> Body:
-    labels = group_labels(GroupKey("music", "app", group))
+    labels = naming.group_labels(GroupKey("music", "app", group))
     return cluster.put(
         CONFIG_MAPS,
         {"metadata": {"name": name, "namespace": namespace, "labels": labels, **meta}, "data": {"a": "b"}},

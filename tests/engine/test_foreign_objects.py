@@ -12,7 +12,6 @@ from refusing import Refusing
 from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -40,7 +39,12 @@ def plant(
     cluster: Cluster, name: str, namespace: str = "aaa", resource: Resource = CONFIG_MAPS, **fields: Any
 ) -> Body:
     """Somebody's own object with the group's labels; it names Trimtab as its field manager."""
-    meta = {"name": name, "namespace": namespace, "labels": group_labels(FREE), "managedFields": APPLIED}
+    meta = {
+        "name": name,
+        "namespace": namespace,
+        "labels": naming.group_labels(FREE),
+        "managedFields": APPLIED,
+    }
     body = {"metadata": {**meta, **fields.pop("metadata", {})}, "data": {"mine": "eA=="}, **fields}
     return cluster.memory.put(resource, body)
 
@@ -181,7 +185,7 @@ async def test_forged_labels_get_nothing_deleted_and_are_said(
     cluster.template()
     async with Operator(cluster) as operator:
         await operator.quiet()
-        body = plant(cluster, "precious", resource=SECRETS, metadata={"labels": group_labels(group)})
+        body = plant(cluster, "precious", resource=SECRETS, metadata={"labels": naming.group_labels(group)})
         with caplog.at_level(logging.WARNING, "trimtab.engine"):
             await operator.quiet()
             await operator.quiet()

@@ -7,7 +7,6 @@ import pytest
 from simulation import HOME, Cluster, Operator, settled, spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.resources import (
     CONFIG_MAPS,
     CONFIG_TEMPLATES,
@@ -103,7 +102,7 @@ async def test_who_was_let_in_and_has_rendered_keeps_the_name(cluster: Cluster) 
 
 async def test_forged_labels_decide_about_no_name(cluster: Cluster) -> None:
     let_in(cluster, "mallory")
-    labels = group_labels(GroupKey("mallory", "app", "free"))
+    labels = naming.group_labels(GroupKey("mallory", "app", "free"))
     cluster.memory.put(CONFIG_MAPS, {"metadata": {"name": "app-free", "namespace": HOME, "labels": labels}})
     async with Operator(cluster) as operator:
         await operator.quiet()

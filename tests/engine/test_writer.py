@@ -11,7 +11,6 @@ from simulation import HOME, Cluster
 from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Desired, Observed, plan
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.store.objects import OutputObject, Outputs
 from trimtab.kube import errors
@@ -59,7 +58,7 @@ class Case:
     def edited(self, **fields: Any) -> Body:
         """Our own object, as somebody has changed it."""
         marked = {naming.ANNOTATION_MARK: "mark of ConfigMap x"}
-        meta = {"labels": group_labels(FREE), "annotations": marked, **fields.pop("metadata", {})}
+        meta = {"labels": naming.group_labels(FREE), "annotations": marked, **fields.pop("metadata", {})}
         return self.theirs(metadata=meta, **fields)
 
     def theirs(self, **fields: Any) -> Body:
@@ -69,7 +68,7 @@ class Case:
 
 def wanted(name: str = "x", kind: str = "ConfigMap", key: GroupKey = FREE, **data: str) -> Desired:
     notes = {naming.ANNOTATION_REVISION: "1", naming.ANNOTATION_MARK: f"mark of {kind} {name}"}
-    return Desired(Ref(kind, HOME, name), data, group_labels(key), notes)
+    return Desired(Ref(kind, HOME, name), data, naming.group_labels(key), notes)
 
 
 async def test_planning_after_writing_is_empty() -> None:
@@ -124,7 +123,7 @@ async def test_an_unlabelled_object_is_left_alone() -> None:
 async def test_labels_without_the_mark_prove_nothing(key: GroupKey, mark: str) -> None:
     case = Case()
     annotations = {naming.ANNOTATION_MARK: mark} if mark else {}
-    case.theirs(metadata={"labels": group_labels(key), "annotations": annotations}, data={"z": "9"})
+    case.theirs(metadata={"labels": naming.group_labels(key), "annotations": annotations}, data={"z": "9"})
     for look in (False, True):
         if look:
             await case.look()
@@ -136,7 +135,7 @@ async def test_labels_without_the_mark_prove_nothing(key: GroupKey, mark: str) -
 
 async def test_an_object_whose_uid_is_recorded_is_marked_anew() -> None:
     case = Case()
-    body = case.theirs(metadata={"labels": group_labels(FREE)}, data={"a": "1"})
+    body = case.theirs(metadata={"labels": naming.group_labels(FREE)}, data={"a": "1"})
     recorded = replace(wanted(a="1"), uid=body["metadata"]["uid"])
     await case.look()
 
@@ -192,7 +191,7 @@ async def test_what_somebody_makes_between_look_and_write_is_given_back_whatever
     assert failure.reason == reasons.CONFLICT
 
 
-@pytest.mark.parametrize("labels", [{}, group_labels(PAID)], ids=["nobody's", "another group's"])
+@pytest.mark.parametrize("labels", [{}, naming.group_labels(PAID)], ids=["nobody's", "another group's"])
 async def test_an_object_that_asks_for_it_is_taken_over_whole(labels: dict[str, str]) -> None:
     case = Case()
     adopt = {naming.ANNOTATION_ADOPT: "true"}

@@ -14,7 +14,6 @@ from flaky import Flaky
 from simulation import HOME, Cluster, Operator, spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, SECRETS, USER_PREFERENCES
 
@@ -37,7 +36,7 @@ def _foreign(cluster: Cluster, chance: random.Random) -> Body | None:
     if cluster.find(resource, name, namespace) is not None:
         return None
     group = GroupKey(HOME, chance.choice(("app", "nothing")), chance.choice(("free", "paid", "none")))
-    labels = {k: v for k, v in group_labels(group).items() if chance.random() < 0.95}
+    labels = {k: v for k, v in naming.group_labels(group).items() if chance.random() < 0.95}
     labels |= {naming.LABEL_SHARD: "7"} if chance.random() < 0.5 else {}
     meta: Body = {"name": name, "namespace": namespace, "labels": labels}
     meta["annotations"] = {naming.ANNOTATION_USER: chance.choice(USERS), naming.ANNOTATION_REVISION: "9"}

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import re
 
+from trimtab.core.refs import GroupKey, TemplateKey
+
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_TEMPLATE = "trimtab.dev/template"
@@ -104,3 +106,17 @@ def ambiguous_group(group: str) -> str:
 def data_key(user: str, file_name: str) -> str:
     """The entry of a shard that holds one user's file; users have no dots, so it splits one way only."""
     return f"{user}.{file_name}"
+
+
+def template_labels(key: TemplateKey) -> dict[str, str]:
+    """The labels of everything that is made for a template."""
+    return {
+        LABEL_MANAGED_BY: MANAGER,
+        LABEL_PART_OF: key.name,
+        LABEL_TEMPLATE: key.name,
+        LABEL_TEMPLATE_NAMESPACE: key.namespace,
+    }
+
+
+def group_labels(key: GroupKey) -> dict[str, str]:
+    return {**template_labels(key.template_key), LABEL_GROUP: key.group}

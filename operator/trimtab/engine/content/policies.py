@@ -21,7 +21,7 @@ from trimtab.core.resolve.snapshot import Part
 from trimtab.core.schema.template import Schema
 from trimtab.core.violations import RejectedError, Violation, summary
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
-from trimtab.engine.content.snapshots import Snapshots, template_labels
+from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.content.templates import unsupported_message
 from trimtab.engine.store.objects import AnyObject
 
@@ -94,7 +94,7 @@ class Policies:
         meta = item.metadata
         place = TemplateKey(meta.namespace, self.content(item).snapshot or "")
         template = TemplateKey(meta.namespace, schema.name)
-        labels = {**template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
+        labels = {**naming.template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
         halves = snapshot.split_policy(snapshot.policy_content(item.spec), schema.sensitive)
         try:
             await self.snapshots.store(place, PART, halves, labels, meta.generation)

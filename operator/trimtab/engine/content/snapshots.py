@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import naming
-from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve.snapshot import Part, Spec, Taken
 from trimtab.crypto import Keys, UnreadableError
 from trimtab.engine.content.sealing import Content, NotStoredError, TooLargeError, Vault
@@ -371,17 +371,3 @@ def hashes_in(status: Mapping[str, Any]) -> set[str]:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def template_labels(key: TemplateKey) -> dict[str, str]:
-    """The labels of everything that is made for a template."""
-    return {
-        naming.LABEL_MANAGED_BY: naming.MANAGER,
-        naming.LABEL_PART_OF: key.name,
-        naming.LABEL_TEMPLATE: key.name,
-        naming.LABEL_TEMPLATE_NAMESPACE: key.namespace,
-    }
-
-
-def group_labels(key: GroupKey) -> dict[str, str]:
-    return {**template_labels(key.template_key), naming.LABEL_GROUP: key.group}

@@ -32,8 +32,8 @@ from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
 from trimtab.core.steps import Steps, finished
 from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation, summary
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
-from trimtab.engine.content.snapshots import Snapshots, template_labels
-from trimtab.engine.groups.refusals import NEVER
+from trimtab.engine.content.snapshots import Snapshots
+from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState, lets_in
 from trimtab.engine.store.objects import AnyObject, group_of
@@ -292,7 +292,7 @@ class Templates:
         """Make sure that the content's snapshot exists."""
         place = TemplateKey(key.namespace, name)
         halves = snapshot.split(snapshot.content(spec))
-        await self.snapshots.store(place, PART, halves, template_labels(key), generation)
+        await self.snapshots.store(place, PART, halves, naming.template_labels(key), generation)
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
         """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).

@@ -23,14 +23,13 @@ from trimtab.engine.groups.cleanup import Removal
 from trimtab.engine.groups.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
 from trimtab.engine.groups.membership import barred_from, bars, holder, membership, offered
 from trimtab.engine.groups.reach import common_failure
-from trimtab.engine.groups.refusals import NEVER
 from trimtab.engine.groups.revision_switch import Placement
 from trimtab.engine.groups.revisions import Pointers
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.scheduling.failures import fault
-from trimtab.engine.scheduling.retry import PASSING_SECONDS, doubled
+from trimtab.engine.scheduling.retry import NEVER, PASSING_SECONDS, doubled
 from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
 from trimtab.engine.status.preference import accept, forget_sensitive
 from trimtab.engine.status.verdicts import Verdicts

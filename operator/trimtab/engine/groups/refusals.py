@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 from trimtab.core.refs import Ref
 from trimtab.engine.groups.writer import Failure
-from trimtab.engine.scheduling.retry import doubled
+from trimtab.engine.scheduling.retry import NEVER, doubled
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 15.0
 SECONDS_EACH = 0.02
 """For each user who is refused: where they are many, each is tried less often."""
-NEVER = float("inf")
 
 
 @dataclass(slots=True)

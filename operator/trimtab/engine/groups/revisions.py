@@ -15,7 +15,6 @@ from trimtab.api.rendered_group import Operation
 from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.status import UNKNOWN, Verdict, conditions
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.content.templates import CompiledContent, Components
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject
@@ -210,7 +209,7 @@ class Pointers:
     async def _create(self, key: GroupKey) -> AnyObject:
         name = naming.group_object(key.template, key.group)
         body: Body = {
-            "metadata": {"name": name, "namespace": key.namespace, "labels": group_labels(key)},
+            "metadata": {"name": name, "namespace": key.namespace, "labels": naming.group_labels(key)},
             "spec": {"templateRef": {"name": key.template}, "group": key.group},
         }
         return self._take(await self.api.apply(RENDERED_GROUPS, body))

@@ -16,11 +16,11 @@ from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named
 from trimtab.core.render.shard import Shards, adopted
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.schema.template import Schema
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.content.templates import CompiledContent, Components
-from trimtab.engine.groups.refusals import NEVER, Refusals
+from trimtab.engine.groups.refusals import Refusals
 from trimtab.engine.groups.users import Outcome, delivery_of
 from trimtab.engine.groups.writer import Failure
+from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.store.preferences import Preference
 
 NOTHING = Entries()
@@ -480,7 +480,7 @@ class GroupState:
             ref,
             data,
             {
-                **group_labels(self.key),
+                **naming.group_labels(self.key),
                 naming.LABEL_DELETION_POLICY: self.view.schema.spec.deletion_policy,
                 **(labels or {}),
             },

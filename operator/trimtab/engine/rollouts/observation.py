@@ -13,9 +13,9 @@ from trimtab.core.status import FALSE, TRUE
 from trimtab.core.workload.health import State
 from trimtab.engine.groups.assignments import Assignment
 from trimtab.engine.groups.reconcile import CHUNK, Groups
-from trimtab.engine.groups.refusals import NEVER
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.store.rollout_sources import TEMPLATE, RolloutSource
 from trimtab.engine.workloads.restart_stamps import notes
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from trimtab.kube.errors import ConflictError, NotLeaderError, UnavailableError
 
+NEVER = float("inf")
+"""A time on the event loop's clock that does not come."""
 FIRST_SECONDS = 0.1
 PASSING_SECONDS = 5.0
 """The longest wait after what passes by itself. Behind an API server that answers only now and then a pass may fail

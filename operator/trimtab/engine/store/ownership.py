@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from trimtab.core import naming
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.origin import Claims, is_proved, place
 from trimtab.core.render.plan import Observed
 from trimtab.crypto import Keys
-from trimtab.engine.content.snapshots import group_labels
 from trimtab.engine.metrics import UNPROVED
 from trimtab.engine.store.cluster_state import ClusterState, lets_in
 from trimtab.engine.store.objects import group_of
@@ -57,7 +57,7 @@ class Ownership:
         return Claims(
             template=key.template,
             group=key.group,
-            labels=group_labels(key),
+            labels=naming.group_labels(key),
             mark=lambda ref: self.mark(key.template_key, ref),
             recorded=self._recorded(key),
             beside=beside,

@@ -13,9 +13,9 @@ from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.snapshots import FRESH_SECONDS, Snapshots
 from trimtab.engine.content.templates import Judgement, Templates, ready_verdict, rollout_verdict
 from trimtab.engine.groups.reconcile import Groups
-from trimtab.engine.groups.refusals import NEVER
 from trimtab.engine.groups.revisions import Listed
 from trimtab.engine.scheduling.failures import apart
+from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.store.cluster_state import ClusterState, Work
 from trimtab.engine.store.rollout_sources import RolloutSources

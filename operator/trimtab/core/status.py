@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab.core import reasons
 from trimtab.core.text import visible
-from trimtab.core.violations import Notice, Violation, bounded
+from trimtab.core.violations import Notice, Violation, bounded, summary
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
@@ -33,6 +33,12 @@ def refused(
     reason: str, message: str, violations: tuple[Violation, ...] = (), notices: tuple[Notice, ...] = ()
 ) -> Verdict:
     return Verdict(FALSE, reason, message, bounded(violations), notices)
+
+
+def rejected(violations: Sequence[Violation]) -> Verdict:
+    """The verdict on a spec with these violations."""
+    found = tuple(violations)
+    return refused(reasons.REJECTED, summary(found), found)
 
 
 def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:

@@ -16,10 +16,11 @@ import msgspec
 
 from trimtab.cli.view import ready
 from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
-from trimtab.engine.content.templates import CompiledContent, Judgement, ready_verdict
+from trimtab.engine.content.templates import Judgement, ready_verdict
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.groups.membership import holder

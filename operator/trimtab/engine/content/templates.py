@@ -24,13 +24,14 @@ from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.render import render_group
 from trimtab.core.render.sizes import DEFAULT_OUTPUT, Total
 from trimtab.core.resolve import snapshot
-from trimtab.core.resolve.resolve import GroupView, document_problems, group_view
+from trimtab.core.resolve.content import CompiledContent
+from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.resolve.snapshot import Part
 from trimtab.core.rollout.strategy import compiling_strategy
 from trimtab.core.schema.template import Schema, compiling
-from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused
+from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused, rejected
 from trimtab.core.steps import Steps, finished
-from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation, summary
+from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.scheduling.retry import NEVER
@@ -46,37 +47,6 @@ COMPILED = 4
 """Schemas that are kept of one template."""
 
 log = logging.getLogger(__name__)
-
-
-Components = tuple[str, tuple[tuple[str, str], ...]]
-"""What makes a revision: the template's snapshot, and (policy, snapshot) by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledContent:
-    """A compiled template, the policies over it, and the names of the snapshots that hold their content.
-
-    ``refs`` are (policy, snapshot), by name; ``policies`` are those of them that are compiled for this template.
-    """
-
-    schema: Schema
-    snapshot: str
-    refs: tuple[tuple[str, str], ...] = ()
-    policies: tuple[Policy, ...] = ()
-
-    @property
-    def components(self) -> Components:
-        return self.snapshot, self.refs
-
-    def view(self, group: str) -> GroupView:
-        """One group's view. :raises KeyError: no such group."""
-        return group_view(self.schema, group, self.policies, unbound=self._is_unbound)
-
-    @property
-    def _is_unbound(self) -> bool:
-        """Whether all of it is from before digests were bound to their place: workloads are stamped with it already."""
-        names = (self.snapshot, *(name for _, name in self.refs))
-        return all(naming.is_unbound(naming.stem_and_hash(name)[1]) for name in names)
 
 
 Beside = tuple[tuple[str, PolicyRolloutSpec], ...]
@@ -197,8 +167,7 @@ class Templates:
         try:
             spec = ConfigTemplateSpec.model_validate(item.spec)
         except ValidationError as error:
-            found = shape_violations(error, item.spec)
-            return refused(reasons.REJECTED, summary(found), found), None
+            return rejected(shape_violations(error, item.spec)), None
         unsupported = not_supported(spec)
         if unsupported:
             return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
@@ -209,8 +178,7 @@ class Templates:
                 labels = {group.name: group.labels for group in spec.groups}
                 await self.slices.run(compiling_strategy(spec.strategy, labels))
         except RejectedError as error:
-            found = error.violations
-            return refused(reasons.REJECTED, summary(found), found), None
+            return rejected(error.violations), None
         collision = self._collision(item, spec)
         if collision:
             return refused(reasons.NAME_COLLISION, collision), None
@@ -224,7 +192,7 @@ class Templates:
             if policies:
                 await self.slices.run(_rendering_beside(schema, policies, self.max_output))
         except RejectedError as error:
-            return refused(reasons.REJECTED, summary(error.violations), error.violations)
+            return rejected(error.violations)
         return None
 
     def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
@@ -341,7 +309,7 @@ def _too_large(error: TooLargeError) -> Verdict:
     violation = Violation(
         "spec", "template", "size", str(error), remedy="shorten its values or split the template"
     )
-    return refused(reasons.REJECTED, summary((violation,)), (violation,))
+    return rejected((violation,))
 
 
 def unsupported_message(fields: list[str]) -> str:

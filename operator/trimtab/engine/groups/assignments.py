@@ -13,9 +13,10 @@ from enum import Enum
 from trimtab.api.rendered_group import Operation
 from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.resolve.content import CompiledContent, Components
 from trimtab.core.rollout import Intent
 from trimtab.engine.content.policies import Policies
-from trimtab.engine.content.templates import CompiledContent, Components, Templates
+from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.revisions import Pointers, components_of
 from trimtab.engine.store.rollout_sources import POLICY, RolloutSource, RolloutSources
 

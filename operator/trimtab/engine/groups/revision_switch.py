@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Observed
+from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.rollout.user_share import place_of
 from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict
-from trimtab.engine.content.templates import CompiledContent, Templates
+from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
 from trimtab.engine.groups.membership import bars, reaches
 from trimtab.engine.groups.revisions import Pointers, components_of

@@ -14,8 +14,8 @@ import msgspec
 from trimtab.api.rendered_group import Operation
 from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.resolve.content import CompiledContent, Components
 from trimtab.core.status import UNKNOWN, Verdict, conditions
-from trimtab.engine.content.templates import CompiledContent, Components
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.ownership import Ownership

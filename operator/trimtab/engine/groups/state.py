@@ -14,9 +14,9 @@ from trimtab.core.render.origin import Claims, asks_for_adoption, is_ours, is_pr
 from trimtab.core.render.plan import Desired, Observed
 from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.render.shard import Shards, adopted
+from trimtab.core.resolve.content import CompiledContent, Components
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.schema.template import Schema
-from trimtab.engine.content.templates import CompiledContent, Components
 from trimtab.engine.groups.refusals import Refusals
 from trimtab.engine.groups.users import Outcome, delivery_of
 from trimtab.engine.groups.writer import Failure

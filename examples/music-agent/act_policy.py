@@ -44,7 +44,7 @@ class Calmer(Scene):
         for name in ("ann", "bob"):
             await self._token(name)
         said = await self.trimtab(*APPROVE, who="bob", code=1)
-        self.check("may not approve" in said, "the API server has refused bob, who may pause and abort it")
+        self.check("cannot approve" in said, "the API server has refused bob, who may pause and abort it")
 
     async def everybody(self) -> None:
         self.tell.title("Ann may approve it: the others follow, and what has to restart does")

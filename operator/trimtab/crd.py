@@ -1,9 +1,9 @@
-"""The CustomResourceDefinitions, made of the models. `python -m trimtab.crd` writes them, the reference, and the
+"""Generates the CustomResourceDefinitions from the models. `python -m trimtab.crd` writes them, the reference, and the
 chart's copies of the admission policies.
 
-A structural schema can say less than JSON Schema. What it cannot say raises here, on the model's field,
-rather than being patched into YAML afterwards. A string, list or map without a bound raises too, and so does
-a field without a description.
+A structural schema is less expressive than JSON Schema. A field that it cannot express raises an error here; no YAML
+is patched afterwards. A string, list or map without a bound raises an error too, and so does a field without a
+description.
 """
 
 from __future__ import annotations
@@ -50,26 +50,26 @@ _KEPT = (
 )
 _ROOT: JsonSchema = {
     "apiVersion": {
-        "description": "The version of the API that this object is written for.",
+        "description": "API group and version.",
         "type": "string",
     },
-    "kind": {"description": "The kind of this object.", "type": "string"},
+    "kind": {"description": "Kind of the object.", "type": "string"},
     "metadata": {"type": "object"},
 }
 
 
 class UnstructuralError(ValueError):
-    """A model says something that a structural schema cannot."""
+    """A structural schema cannot express a model."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
 
 
 def structural(model: type[Resource]) -> JsonSchema:
-    """The schema of a kind as the API server takes it, but for the marks on what is not built."""
+    """The structural schema of a kind, with the marks of fields that are not implemented."""
     whole = model.model_json_schema(by_alias=True, mode="validation")
-    ours = {name: whole["properties"][name] for name in ("spec", "status")}
-    root = _translate(whole | {"properties": ours, "required": ["spec"]}, whole["$defs"], model.info.kind)
+    parts = {name: whole["properties"][name] for name in ("spec", "status")}
+    root = _translate(whole | {"properties": parts, "required": ["spec"]}, whole["$defs"], model.info.kind)
     return root | {"properties": _ROOT | root["properties"]}
 
 
@@ -112,12 +112,12 @@ def manifests() -> list[JsonSchema]:
 
 
 def text() -> str:
-    """All of them as one YAML stream, as `trimtab crds` prints it."""
+    """All CustomResourceDefinitions as one YAML stream, as `trimtab crds` prints it."""
     return "---\n".join(_yaml(crd) for crd in manifests())
 
 
 def files() -> dict[str, str]:
-    """What is committed, by path: the plain CRDs, and the chart's, which Helm never deletes."""
+    """The committed files by path: the CRDs, and the chart's copies, which Helm never deletes."""
     written = {}
     for crd in manifests():
         name = f"{GROUP}_{crd['spec']['names']['plural']}.yaml"
@@ -128,74 +128,74 @@ def files() -> dict[str, str]:
 
 
 def _translate(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
-    said = _inlined(schema, defs, path)
-    if "const" in said:
-        said["enum"] = [said.pop("const")]
+    result = _inlined(schema, defs, path)
+    if "const" in result:
+        result["enum"] = [result.pop("const")]
     for edge in ("Minimum", "Maximum"):
-        if f"exclusive{edge}" in said:
-            said[edge.lower()], said[f"exclusive{edge}"] = said[f"exclusive{edge}"], True
-    if said.get("additionalProperties") is False and "properties" in said:
-        del said["additionalProperties"]
-    unknown = said.keys() - set(_KEPT)
+        if f"exclusive{edge}" in result:
+            result[edge.lower()], result[f"exclusive{edge}"] = result[f"exclusive{edge}"], True
+    if result.get("additionalProperties") is False and "properties" in result:
+        del result["additionalProperties"]
+    unknown = result.keys() - set(_KEPT)
     if unknown:
         raise UnstructuralError(path, f"a structural schema has no {', '.join(sorted(unknown))}")
-    if "type" not in said:
-        said |= PRESERVE
-    if "properties" in said:
-        said["properties"] = {
-            name: _property(part, defs, f"{path}.{name}") for name, part in said["properties"].items()
+    if "type" not in result:
+        result |= PRESERVE
+    if "properties" in result:
+        result["properties"] = {
+            name: _property(part, defs, f"{path}.{name}") for name, part in result["properties"].items()
         }
-    if "items" in said:
-        said["items"] = _translate(said["items"], defs, f"{path}[]")
-    if "additionalProperties" in said:
-        inner = said["additionalProperties"]
-        said["additionalProperties"] = _translate({} if inner is True else inner, defs, f"{path}.*")
-    _check_bounds(said, path)
-    return {key: said[key] for key in _KEPT if key in said}
+    if "items" in result:
+        result["items"] = _translate(result["items"], defs, f"{path}[]")
+    if "additionalProperties" in result:
+        inner = result["additionalProperties"]
+        result["additionalProperties"] = _translate({} if inner is True else inner, defs, f"{path}.*")
+    _check_bounds(result, path)
+    return {key: result[key] for key in _KEPT if key in result}
 
 
 def _inlined(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
-    """Without references, nor the null by which pydantic says that a field may be absent."""
-    said = {key: value for key, value in schema.items() if key not in _DROPPED}
-    if "$ref" in said:
-        target = defs[said.pop("$ref").removeprefix("#/$defs/")]
-        return _inlined(target, defs, path) | said
-    if "anyOf" in said:
-        choices = [choice for choice in said.pop("anyOf") if choice != {"type": "null"}]
+    """The schema without references and without the null that pydantic adds to optional fields."""
+    result = {key: value for key, value in schema.items() if key not in _DROPPED}
+    if "$ref" in result:
+        target = defs[result.pop("$ref").removeprefix("#/$defs/")]
+        return _inlined(target, defs, path) | result
+    if "anyOf" in result:
+        choices = [choice for choice in result.pop("anyOf") if choice != {"type": "null"}]
         if len(choices) != 1:
             raise UnstructuralError(path, "a structural schema has one type")
-        return _inlined(choices[0], defs, path) | said
-    if isinstance(said.get("description"), str):
-        said["description"] = " ".join(said["description"].split())
-    return said
+        return _inlined(choices[0], defs, path) | result
+    if isinstance(result.get("description"), str):
+        result["description"] = " ".join(result["description"].split())
+    return result
 
 
 def _property(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
-    said = _translate(schema, defs, path)
-    if not said.get("description"):
+    result = _translate(schema, defs, path)
+    if not result.get("description"):
         raise UnstructuralError(path, "a field needs a description")
-    return said
+    return result
 
 
-def _check_bounds(said: JsonSchema, path: str) -> None:
-    kind = said.get("type")
-    if kind == "string" and not said.keys() & {"enum", "maxLength"}:
+def _check_bounds(schema: JsonSchema, path: str) -> None:
+    kind = schema.get("type")
+    if kind == "string" and not schema.keys() & {"enum", "maxLength"}:
         raise UnstructuralError(path, "a string needs a maxLength or an enum")
-    if kind == "array" and "maxItems" not in said:
+    if kind == "array" and "maxItems" not in schema:
         raise UnstructuralError(path, "a list needs a maxItems")
-    if kind == "array" and "x-kubernetes-list-type" not in said:
+    if kind == "array" and "x-kubernetes-list-type" not in schema:
         raise UnstructuralError(path, "a list needs an x-kubernetes-list-type")
-    if kind == "object" and "properties" not in said and "maxProperties" not in said:
+    if kind == "object" and "properties" not in schema and "maxProperties" not in schema:
         raise UnstructuralError(path, "a map needs a maxProperties")
 
 
-def _explained(said: JsonSchema) -> JsonSchema:
-    """Marks of what is not built become words that `kubectl explain` shows."""
-    plain = {key: value for key, value in said.items() if key != UNSUPPORTED}
-    mark = said.get(UNSUPPORTED)
+def _explained(schema: JsonSchema) -> JsonSchema:
+    """The schema with each mark replaced by a note in the description, for `kubectl explain`."""
+    plain = {key: value for key, value in schema.items() if key != UNSUPPORTED}
+    mark = schema.get(UNSUPPORTED)
     if mark:
-        what = "Not built yet" if mark is True else f"{' and '.join(mark)}: not built yet"
-        plain["description"] += f" ({what}: refused with reason NotSupported.)"
+        what = "Not implemented yet" if mark is True else f"{' and '.join(mark)}: not implemented yet"
+        plain["description"] += f" ({what}; rejected with reason NotSupported.)"
     if "properties" in plain:
         plain["properties"] = {name: _explained(part) for name, part in plain["properties"].items()}
     for inner in ("items", "additionalProperties"):
@@ -205,8 +205,8 @@ def _explained(said: JsonSchema) -> JsonSchema:
 
 
 def _column(column: Column) -> JsonSchema:
-    said: JsonSchema = {"name": column.name, "type": column.type, "jsonPath": column.path}
-    return said | {"priority": 1} if column.wide else said
+    result: JsonSchema = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return result | {"priority": 1} if column.wide else result
 
 
 class _Dumper(yaml.SafeDumper):
@@ -226,7 +226,9 @@ def main(root: Path) -> None:
     from trimtab import admission, reference
 
     if not (root / "pyproject.toml").is_file():
-        raise SystemExit("run this in the repository's root, or name it: python -m trimtab.crd ROOT")
+        raise SystemExit(
+            "not the root of the repository; run this there, or pass it: python -m trimtab.crd ROOT"
+        )
     for path, content in {**files(), **admission.files(), reference.PATH: reference.text()}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""docs/reference.md: every field of the contract, what it means, and whether this version builds it."""
+"""Generates docs/reference.md: every field, its meaning, and whether this version implements it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PATH = "docs/reference.md"
 _HEAD = """\
 # Reference
 
-Every field of `trimtab.dev/v1alpha1`, made of the models by `make crds`; `kubectl explain` says the same.
-A field that is `NotSupported` is named by the contract, but not built in this version: an object that sets it
-gets `Ready=False` with reason `NotSupported` and a message that names the field.
+Every field of `trimtab.dev/v1alpha1`, generated from the models by `make crds`; `kubectl explain` shows the same text.
+This version does not implement the fields that are marked `NotSupported`: an object that sets one gets `Ready=False`
+with reason `NotSupported` and a message that names the field.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a kind's table."""
+    """One row of the table of a kind."""
 
     path: str
     type: str
@@ -52,37 +52,37 @@ def _section(model: type[Resource]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _field(said: dict[str, Any], path: str, *, built: bool = True) -> Iterator[Row]:
-    mark = said.get(UNSUPPORTED)
+def _field(schema: dict[str, Any], path: str, *, built: bool = True) -> Iterator[Row]:
+    mark = schema.get(UNSUPPORTED)
     built = built and mark is not True
     state = "built" if built else "NotSupported"
     if built and mark:
         state = f"built; {', '.join(mark)}: NotSupported"
-    yield Row(path, _type(said), state, said["description"])
-    inside, path = _contents(said, path)
+    yield Row(path, _type(schema), state, schema["description"])
+    inside, path = _contents(schema, path)
     for name, part in inside.get("properties", {}).items():
         yield from _field(part, f"{path}.{name}", built=built)
 
 
-def _contents(said: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
-    """What the entries of a list or map are, and how their path is written."""
-    if "items" in said:
-        return said["items"], f"{path}[]"
-    if "additionalProperties" in said:
-        return said["additionalProperties"], f"{path}.*"
-    return said, path
+def _contents(schema: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """Schema and path of the entries of a list or map."""
+    if "items" in schema:
+        return schema["items"], f"{path}[]"
+    if "additionalProperties" in schema:
+        return schema["additionalProperties"], f"{path}.*"
+    return schema, path
 
 
-def _type(said: dict[str, Any]) -> str:
-    if "enum" in said:
-        return " | ".join(str(choice) for choice in said["enum"])
-    if "items" in said:
-        return f"list of {_type(said['items'])}"
-    if "additionalProperties" in said:
-        return f"map of {_type(said['additionalProperties'])}"
-    if said.get("format") == "date-time":
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(str(choice) for choice in schema["enum"])
+    if "items" in schema:
+        return f"list of {_type(schema['items'])}"
+    if "additionalProperties" in schema:
+        return f"map of {_type(schema['additionalProperties'])}"
+    if schema.get("format") == "date-time":
         return "time"
-    return str(said.get("type", "any"))
+    return str(schema.get("type", "any"))
 
 
 def _cell(content: str) -> str:

@@ -111,12 +111,12 @@ def test_the_roles_that_are_shipped_say_what_they_do(place: Place, hire: Hire) -
             if verb in has:
                 who.tries(body)
             else:
-                assert f"may not {verb}" in refused(lambda who=who, body=body: who.tries(body))
+                assert f"cannot {verb}" in refused(lambda who=who, body=body: who.tries(body))
 
 
 def test_the_roles_for_preferences_join_only_together(place: Place, hire: Hire) -> None:
     ann = hire()
     ann.bind("trimtab-preference-editor", EDITS)
-    assert "may not join" in refused(lambda: ann.tries(preference(place.name, "alice")))
+    assert "cannot join" in refused(lambda: ann.tries(preference(place.name, "alice")))
     ann.bind("trimtab-group-joiner", may("renderedgroups", "join"))
     ann.tries(preference(place.name, "alice"))

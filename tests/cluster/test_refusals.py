@@ -229,7 +229,7 @@ def test_a_user_cannot_be_renamed(operator: Operator, place: Place) -> None:
     place.preference("alice", user="alice-a")
     with pytest.raises(RefusedError) as refused:
         place.preference("alice", user="alice-b")
-    assert "cannot be changed" in str(refused.value)
+    assert "is immutable" in str(refused.value)
 
 
 def test_an_output_of_another_kind_is_refused_where_the_sensitive_rule_says_so(

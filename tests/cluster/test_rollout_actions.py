@@ -27,7 +27,7 @@ def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(
     previewed = place.reach("AwaitingApproval")["preview"]["hash"]
 
     # then: the other one's approval is refused, and so is one of content that nobody previewed
-    assert "may not approve" in refused(lambda: approve(bob, previewed))
+    assert "cannot approve" in refused(lambda: approve(bob, previewed))
     said = place.wait_verdict("RolloutAction", approve(ann, "3f9a"), "False", "Refused")["message"]
     assert "look at status.preview again" in said
 

@@ -171,7 +171,7 @@ def test_what_the_api_server_can_tell_by_itself_it_refuses(arena: Arena, place: 
         assert caught.value.status == 422
         assert said in str(caught.value)
     both = policy(place.name, groups=["free"], groupSelector={})
-    with pytest.raises(RefusedError, match="say groups or groupSelector, not both"):
+    with pytest.raises(RefusedError, match="groups and groupSelector cannot both be set"):
         place.api.create(both)
 
 

@@ -236,7 +236,7 @@ def test_who_may_not_is_told_what_to_ask_for(stage: Stage, hire: Hire) -> None:
     ann.grant(CREATES)
     second = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
     assert second.returncode == 1
-    assert f'"{ann.username}" may not abort policyrollouts.trimtab.dev "calmer"' in second.stderr
+    assert f'"{ann.username}" cannot abort policyrollouts.trimtab.dev "calmer"' in second.stderr
     assert "verbs: [abort]" in second.stderr
     assert stage.actions == []
     ann.grant(may("policyrollouts", "abort", named="calmer"))

@@ -1,6 +1,6 @@
-"""What the API server itself holds people to: ValidatingAdmissionPolicies, so that no webhook has to be up.
+"""The ValidatingAdmissionPolicies, which the API server itself evaluates: there is no webhook to keep available.
 
-The YAML files beside this one are their only source. `trimtab crds --admission` prints them, the sandbox installs them,
+The YAML files in this package are their only source. `trimtab crds --admission` prints them, the sandbox installs them,
 and `python -m trimtab.crd` copies them into the chart. Imports nothing, because the sandbox imports it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.resources import files as _packaged
 
 NAMES = ("rollout-actions", "join", "operator")
-"""One file each, with a policy `trimtab-<name>` and the binding of the same name that puts it in force."""
+"""Each file holds a policy `trimtab-<name>` and the binding of the same name."""
 CHART = "charts/trimtab/templates/admission"
 
 
@@ -20,7 +20,7 @@ def texts() -> dict[str, str]:
 
 
 def text() -> str:
-    """All of them as one YAML stream."""
+    """All policies as one YAML stream."""
     return "---\n".join(texts().values())
 
 

@@ -1,4 +1,4 @@
-"""What users write and what Trimtab answers: one pydantic model a kind, the only source of the CRDs."""
+"""The API: one pydantic model for each kind. The CRDs are generated from these models."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ KINDS: tuple[type[Resource], ...] = (
     RolloutAction,
     UserPreference,
 )
-"""Every kind, as the CRDs are made of them."""
+"""All kinds, in the order of their CRDs."""
 
 __all__ = [
     "API_VERSION",

@@ -1,6 +1,6 @@
-"""Text, numbers and maps with bounds, and how a list or map says that it is merged.
+"""Types with bounds, and markers for how server-side apply merges a list or map.
 
-The API server and the models share every bound, and a type without one is refused by `trimtab.crd`.
+The API server and the models enforce the same bounds. `trimtab.crd` rejects a type without one.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ SchemaVersion = Annotated[Whole, Field(ge=1, le=1_000_000, json_schema_extra={"f
 
 
 def clipped(length: int) -> BeforeValidator:
-    """Cuts what Trimtab says of others' text, so that a status is never too long to be written."""
+    """Truncates text or a list before validation, so that a status is never too long for the CRD."""
     return BeforeValidator(lambda said: said[:length] if isinstance(said, str | list) else said)
 
 
-# What a status says: the bound is the reader's, never a reason to fail.
+# Text in a status is truncated rather than rejected.
 SaidName = Annotated[str, StringConstraints(max_length=256), clipped(256)]
 SaidText = Annotated[str, StringConstraints(max_length=1024), clipped(1024)]
 
@@ -78,7 +78,7 @@ def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-# The API server drops nulls of a map like this one; offline they are dropped here.
+# The API server drops nulls from such a map; this does the same offline.
 Values = Annotated[dict[str, Any], Field(max_length=1000), AfterValidator(_without_nulls)]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]
 
@@ -88,10 +88,10 @@ WHOLE: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
 
 
 def list_map(*keys: str) -> dict[str, Any]:
-    """A list whose entries are told apart by these fields, so that two appliers can own different entries."""
+    """A list with these fields as its merge key, so that two appliers can own different entries."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 def cel(rule: str, message: str) -> dict[str, Any]:
-    """`json_schema_extra` of a model whose objects the API server checks with this CEL rule."""
+    """`json_schema_extra` for a model that the API server validates with this CEL rule."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}

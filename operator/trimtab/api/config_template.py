@@ -1,4 +1,4 @@
-"""ConfigTemplate: what the platform team says of a configuration, its keys, layers, groups and files."""
+"""ConfigTemplate: the keys, layers, groups and outputs of a configuration, written by the platform team."""
 
 from __future__ import annotations
 
@@ -66,24 +66,27 @@ DeletionPolicy = Literal["Delete", "Retain"]
 class RuleSpec(ApiModel):
     """A CEL rule over several resolved values."""
 
-    name: DnsLabel = Field(description="The rule's name, unique in the template; shown where it is broken.")
+    name: DnsLabel = Field(
+        description="Name of the rule, unique in the template. Violations of the rule show it."
+    )
     expression: LongText = Field(
-        description="CEL over the resolved values, nested by the dots: "
+        description="CEL expression over the resolved values, nested by the dots of the key names, for example "
         "values.session.minutes <= values.day.minutes."
     )
-    message: Text | None = Field(default=None, description="What is wrong when the expression is false.")
+    message: Text | None = Field(default=None, description="Message shown when the expression is false.")
     severity: Severity = Field(
         default="Error",
-        description="Whether it refuses the values (Error, the default) or only warns (Warning).",
+        description="Whether a violation rejects the values (Error) or only adds a warning (Warning). Defaults to "
+        "Error.",
     )
 
 
 class ProfileSpec(ApiModel):
     """Named values that several groups share."""
 
-    name: DnsLabel = Field(description="The profile's name, unique in the template.")
+    name: DnsLabel = Field(description="Name of the profile, unique in the template.")
     values: Values = Field(
-        default_factory=dict, description="The profile's values by key: the layer above defaults."
+        default_factory=dict, description="Values by key. They override the keys' defaults."
     )
 
 
@@ -91,83 +94,90 @@ class WorkloadRef(ApiModel):
     """A workload that reads a group's configuration."""
 
     kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = Field(
-        description="The workload's kind: Deployment, StatefulSet or DaemonSet."
+        description="Kind of the workload: Deployment, StatefulSet or DaemonSet."
     )
-    name: DnsSubdomain = Field(description="The workload's name, in the group's target namespace.")
+    name: DnsSubdomain = Field(description="Name of the workload in the group's target namespace.")
 
 
 class GroupSpec(ApiModel):
-    """A group of users, or of services, that share values and outputs."""
+    """A group of users and workloads that share values and outputs."""
 
     name: DnsLabel = Field(
-        description="The group's name, unique in the template; outputs are <template>-<group>."
+        description="Name of the group, unique in the template. The group's objects are named <template>-<group>."
     )
     labels: Labels = Field(
         default_factory=dict, description="Labels by which policies and waves select the group."
     )
     profile: DnsLabel | None = Field(
-        default=None, description="The profile whose values lie under the group's."
+        default=None,
+        description="Name of the profile that the group uses. The group's own values override it.",
     )
     values: Values = Field(
-        default_factory=dict, description="The group's values by key: the layer above its profile."
+        default_factory=dict, description="Values by key. They override the values of the profile."
     )
     max_users: Count | None = Field(
-        default=None, description="How many users the group takes; further ones are refused. Unset: no limit."
+        default=None,
+        description="Maximum number of users. The oldest preferences take precedence; the others get the reason "
+        "GroupFull. Unlimited if unset.",
     )
     preference_namespace_selector: LabelSelector | None = Field(
         default=None,
-        description="Which namespaces its UserPreferences may live in. Default: the template's alone.",
+        description="Selects the namespaces whose UserPreferences may use the group. Defaults to the template's "
+        "namespace only.",
     )
     target_namespace: DnsLabel | None = Field(
         default=None,
-        description="Where its outputs go. Default: the template's namespace; another one must carry the "
-        "annotation trimtab.dev/allow-from: <namespace>[,...].",
+        description="Namespace of the group's outputs. Defaults to the template's namespace. Another namespace must "
+        "allow it with the annotation trimtab.dev/allow-from: <namespace>[,...].",
     )
     workloads: list[WorkloadRef] = Field(
         default_factory=list,
         max_length=50,
-        description="Workloads to restart when a key with reload: Restart changes. One that several groups list "
-        "restarts for each of them.",
+        description="Workloads that the operator restarts when the value of a key with reload: Restart changes. A "
+        "workload that several groups list restarts for each of them.",
         json_schema_extra=list_map("kind", "name"),
     )
 
 
 class UsersSpec(ApiModel):
-    """How users get their own documents."""
+    """How user documents are delivered and how much preference history is kept."""
 
     delivery: Delivery = Field(
         default="Sharded",
-        description="Sharded (default): many users an object, beside the group's; PerUser: one object each, "
-        "beside the preference; None: no user documents.",
+        description="Where user documents are written. Sharded: objects that many users share, in the group's target "
+        "namespace. PerUser: one object per user, in the namespace of the preference. None: no user "
+        "documents. Defaults to Sharded.",
     )
     history_limit: Whole = Field(
         default=3,
         ge=0,
         le=20,
-        description="How many superseded specs of a preference its status keeps. Default 3.",
+        description="Number of earlier specs that the status of a preference keeps. Defaults to 3.",
     )
 
 
 class ConfigTemplateSpec(ApiModel):
-    """What a configuration consists of and who gets which of it."""
+    """The keys, layers, groups and outputs of a configuration."""
 
     schema_version: SchemaVersion = Field(
-        default=1, description="The version of the keys; raised when their meaning changes. Default 1."
+        default=1,
+        description="Version of the keys. Increase it when the meaning of keys changes. Defaults to 1.",
     )
     coercion: Coercion = Field(
         default="Lossless",
-        description='Lossless (default) takes "0.7" for a Number, with a warning; Strict refuses it.',
+        description="Whether a value of another type is converted if nothing is lost (Lossless, with a warning; for "
+        'example "0.7" to the Number 0.7) or rejected (Strict). Defaults to Lossless.',
     )
     keys: list[KeySpec] = Field(
         default_factory=list,
         max_length=1000,
-        description="The keys that exist. Any other key in a value map is an error.",
+        description="Keys of the configuration. A value of any other key is a violation.",
         json_schema_extra=list_map("name"),
     )
     rules: Annotated[list[RuleSpec], NotSupported()] = Field(
         default_factory=list,
         max_length=200,
-        description="Rules over several values, in CEL.",
+        description="CEL rules over several values.",
         json_schema_extra=list_map("name"),
     )
     profiles: list[ProfileSpec] = Field(
@@ -179,68 +189,76 @@ class ConfigTemplateSpec(ApiModel):
     groups: list[GroupSpec] = Field(
         default_factory=list,
         max_length=1000,
-        description="The groups that outputs are made for.",
+        description="Groups for which outputs are rendered.",
         json_schema_extra=list_map("name"),
     )
     outputs: list[OutputSpec] = Field(
         default_factory=list,
         max_length=50,
-        description="What is written for each group and for each user.",
+        description="Files and environment variables to render for each group and for each user.",
         json_schema_extra=list_map("name"),
     )
-    users: UsersSpec = Field(default_factory=UsersSpec, description="How users get their own documents.")
+    users: UsersSpec = Field(
+        default_factory=UsersSpec,
+        description="How user documents are delivered and how much preference history is kept.",
+    )
     flags: Annotated[list[FlagSpec], NotSupported()] = Field(
         default_factory=list,
         max_length=500,
-        description="Feature flags and who gets which variant of them.",
+        description="Feature flags, with the users who get each variant.",
         json_schema_extra=list_map("name"),
     )
     migrations: Annotated[list[MigrationSpec], NotSupported()] = Field(
         default_factory=list,
         max_length=100,
-        description="How values of an older schemaVersion become values of the next one.",
+        description="Steps that convert values of an older schemaVersion to the next one.",
         json_schema_extra=list_map("from"),
     )
     strategy: StrategySpec | None = Field(
-        default=None, description="How a change of this template rolls out. Unset: all groups at once."
+        default=None,
+        description="How a change of the template rolls out. If unset, all groups change immediately.",
     )
     deletion_policy: DeletionPolicy = Field(
         default="Delete",
-        description="What becomes of outputs when the template goes: Delete (default), or Retain: they stay.",
+        description="Whether the outputs are deleted with the template (Delete) or kept without Trimtab's labels "
+        "(Retain). Defaults to Delete.",
     )
     revision_history_limit: Whole = Field(
-        default=10, ge=1, le=100, description="How many revisions of each group are kept. Default 10."
+        default=10, ge=1, le=100, description="Number of revisions to keep for each group. Defaults to 10."
     )
 
 
 class ConfigTemplateStatus(ResourceStatus, RolloutProgress):
-    """What Trimtab makes of the template."""
+    """Observed state of the template."""
 
     violations: Violations = Field(
         default_factory=list,
-        description="What is wrong with the template itself; while there is any, nothing changes anywhere.",
+        description="Errors in the template. While there are any, the operator keeps the previous content in use.",
     )
     warnings: Warnings = Field(
-        default_factory=list, description="What was accepted, but its author should know."
+        default_factory=list, description="Problems that do not make the template invalid."
     )
     snapshot: ShortText | None = Field(
-        default=None, description="The ControllerRevision that holds the content accepted last."
+        default=None, description="ControllerRevision that holds the content accepted last."
     )
-    groups: Count | None = Field(default=None, description="How many groups are served.")
-    users: Count | None = Field(default=None, description="How many users have a preference, valid or not.")
+    groups: Count | None = Field(default=None, description="Number of groups that are rendered.")
+    users: Count | None = Field(default=None, description="Number of users with a preference, valid or not.")
     invalid_users: Count | None = Field(
-        default=None, description="How many of them have one that is refused, or whose files are."
+        default=None,
+        description="Number of users whose preference is rejected or whose files the API server refused.",
     )
-    drift: Count | None = Field(default=None, description="How many hand edits of outputs were put back.")
+    drift: Count | None = Field(
+        default=None, description="Number of changes of outputs by other clients that the operator reverted."
+    )
 
 
 class ConfigTemplate(Resource):
-    """Which keys a configuration has, with their types and defaults, which groups share values, and which
-    ConfigMaps and Secrets are made of them."""
+    """Keys of a configuration with their types, limits and defaults, the groups that share values, and the
+    ConfigMaps and Secrets that are rendered from them."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "size(self.metadata.name) <= 63", "a ConfigTemplate's name has at most 63 characters"
+            "size(self.metadata.name) <= 63", "the name of a ConfigTemplate must have at most 63 characters"
         )
     )
     info: ClassVar[ResourceInfo] = ResourceInfo(
@@ -264,8 +282,8 @@ class ConfigTemplate(Resource):
         ),
     )
 
-    kind: Literal["ConfigTemplate"] = Field(default="ConfigTemplate", description="The object's kind.")
-    spec: ConfigTemplateSpec = Field(
-        description="What the platform team says: keys, layers, groups and outputs."
+    kind: Literal["ConfigTemplate"] = Field(default="ConfigTemplate", description="Kind of the object.")
+    spec: ConfigTemplateSpec = Field(description="Keys, layers, groups and outputs of the configuration.")
+    status: ConfigTemplateStatus | None = Field(
+        default=None, description="Observed state of the template. Written by the operator."
     )
-    status: ConfigTemplateStatus | None = Field(default=None, description="What Trimtab makes of it.")

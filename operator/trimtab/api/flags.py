@@ -1,4 +1,4 @@
-"""Feature flags of a template, and what a policy says of them."""
+"""Feature flags of a template, and changes that a policy makes to them."""
 
 from __future__ import annotations
 
@@ -18,45 +18,49 @@ Shares = Annotated[dict[str, Percent], Field(max_length=50)]
 
 
 class FlagTarget(ApiModel):
-    """Users who get one variant, whatever their share."""
+    """Users who get one variant regardless of percentages."""
 
     users: list[UserName] = Field(
-        max_length=1000, description="The users that get the variant.", json_schema_extra=SET
+        max_length=1000, description="Users that get the variant.", json_schema_extra=SET
     )
-    variant: Variant = Field(description="The variant that they get.")
+    variant: Variant = Field(description="Name of the variant.")
 
 
 class FlagSpec(ApiModel):
-    """A feature flag: its variants and who gets which."""
+    """A feature flag: its variants and which users get them."""
 
-    name: FlagName = Field(description="The flag's name, unique in the template.")
+    name: FlagName = Field(description="Name of the flag, unique in the template.")
     state: Literal["Enabled", "Disabled"] = Field(
         default="Enabled",
-        description="Enabled (default), or Disabled: everybody gets what the code defaults to.",
+        description="Enabled, or Disabled: all users get the default value in the application's code. Defaults to "
+        "Enabled.",
     )
     variants: Annotated[dict[str, Any], Field(max_length=50)] = Field(
-        default_factory=dict, description="The flag's values by variant name, all of one type."
+        default_factory=dict, description="Values by variant name, all of the same type."
     )
-    default_variant: Variant = Field(description="The variant of who is in no share and no target.")
+    default_variant: Variant = Field(
+        description="Variant for users who are in no target and in no percentage."
+    )
     rollout: Shares = Field(
         default_factory=dict,
-        description="Percentages of users by variant; the default variant gets the rest.",
+        description="Percentages of users by variant. All other users get the default variant.",
     )
     targets: list[FlagTarget] = Field(
         default_factory=list,
         max_length=100,
-        description="Users who get one variant, whatever their share; the first that names a user counts.",
+        description="Users who get one variant regardless of percentages. The first entry that lists a user applies.",
         json_schema_extra=ATOMIC,
     )
     user_overridable: Flag = Field(
-        default=False, description="Whether a UserPreference may choose its variant. Default false."
+        default=False, description="Whether a UserPreference may choose the variant. Defaults to false."
     )
 
 
 class PolicyFlag(ApiModel):
-    """What a policy changes of a flag of the template."""
+    """A change of a template's flag by a policy."""
 
-    name: FlagName = Field(description="The flag of the template that is changed.")
+    name: FlagName = Field(description="Name of the template's flag.")
     rollout: Shares = Field(
-        default_factory=dict, description="Percentages of users by variant, instead of the template's."
+        default_factory=dict,
+        description="Percentages of users by variant. They replace those of the template.",
     )

@@ -1,4 +1,4 @@
-"""A key of a template: its type and what its values must satisfy."""
+"""A key of a template: its type, its default and its limits."""
 
 from __future__ import annotations
 
@@ -18,93 +18,93 @@ Reload = Literal["Restart", "None"]
 
 
 class ItemsSpec(ApiModel):
-    """What each item of a list, or each value of a map, must be."""
+    """Limits for each item of a list or each value of a map."""
 
-    minimum: Number | None = Field(default=None, description="The least value of an item, for a NumberMap.")
-    maximum: Number | None = Field(
-        default=None, description="The greatest value of an item, for a NumberMap."
+    minimum: Number | None = Field(default=None, description="Minimum of each value of a NumberMap.")
+    maximum: Number | None = Field(default=None, description="Maximum of each value of a NumberMap.")
+    min_length: Count | None = Field(default=None, description="Minimum number of characters of each item.")
+    max_length: Count | None = Field(default=None, description="Maximum number of characters of each item.")
+    pattern: Regex | None = Field(
+        default=None,
+        description="Regular expression that each item must match. Use ^ and $ to match all of the text.",
     )
-    min_length: Count | None = Field(default=None, description="The least number of characters of an item.")
-    max_length: Count | None = Field(
-        default=None, description="The greatest number of characters of an item."
-    )
-    pattern: Regex | None = Field(default=None, description="A regular expression that each item must match.")
     enum: list[Scalar] | None = Field(
         default=None,
         max_length=500,
-        description="The only values that an item may have.",
+        description="Allowed values of each item.",
         json_schema_extra=ATOMIC,
     )
 
 
 class DeprecatedSpec(ApiModel):
-    """Marks a key that still works but should not be set any more."""
+    """Deprecation of a key that still works."""
 
     message: Text | None = Field(
-        default=None, description="What to do instead, shown as a warning to who sets it."
+        default=None, description="What to do instead. Shown as a warning in objects that set the key."
     )
-    replaced_by: KeyName | None = Field(default=None, description="The key to set instead.")
+    replaced_by: KeyName | None = Field(default=None, description="Key to set instead.")
 
 
 class KeySpec(ApiModel):
-    """One key of the configuration: its type, its default and what its values must satisfy."""
+    """One configuration key: its type, its default and its limits."""
 
     name: KeyName = Field(
-        description="The key's name: segments of letters, digits and underscores joined by dots, as "
-        "agent.temperature. `a` and `a.b` may not both be keys."
+        description="Name of the key: segments of letters, digits and underscores joined by dots, for example "
+        "agent.temperature. If a is a key, a.b cannot be one."
     )
     type: KeyType = Field(
-        description="The type of its values: String, Integer, Number, Boolean, Duration (as 5m or 1h30m), "
+        description="Type of the values: String, Integer, Number, Boolean, Duration (for example 5m or 1h30m), "
         "StringList, NumberMap or StringMap."
     )
     default: Any = Field(
-        default=None, description="The value when no other layer sets one: the lowest layer. Unset: no value."
+        default=None, description="Value if no other layer sets one. If unset, the key has no default."
     )
-    description: Text | None = Field(default=None, description="What the key is for, shown to who sets it.")
+    description: Text | None = Field(default=None, description="Purpose of the key. Shown to its users.")
     enum: list[Scalar] | None = Field(
-        default=None, max_length=500, description="The only values it may have.", json_schema_extra=ATOMIC
+        default=None, max_length=500, description="Allowed values.", json_schema_extra=ATOMIC
     )
     minimum: Limit | None = Field(
-        default=None, description="The least value of an Integer or Number; for a Duration as text: 10s."
+        default=None,
+        description="Minimum of an Integer, Number or Duration. Write a Duration as text, for example 10s.",
     )
     maximum: Limit | None = Field(
-        default=None, description="The greatest value of an Integer or Number; for a Duration as text: 1h."
+        default=None,
+        description="Maximum of an Integer, Number or Duration. Write a Duration as text, for example 1h.",
     )
-    min_length: Count | None = Field(default=None, description="The least number of characters of a String.")
-    max_length: Count | None = Field(
-        default=None, description="The greatest number of characters of a String."
-    )
+    min_length: Count | None = Field(default=None, description="Minimum number of characters of a String.")
+    max_length: Count | None = Field(default=None, description="Maximum number of characters of a String.")
     pattern: Regex | None = Field(
-        default=None, description="A regular expression that a String must match; anchor it with ^ and $."
+        default=None,
+        description="Regular expression that a String must match. Use ^ and $ to match all of the text.",
     )
-    min_items: Count | None = Field(default=None, description="The least number of items of a list or map.")
-    max_items: Count | None = Field(
-        default=None, description="The greatest number of items of a list or map."
-    )
+    min_items: Count | None = Field(default=None, description="Minimum number of items of a list or map.")
+    max_items: Count | None = Field(default=None, description="Maximum number of items of a list or map.")
     items: ItemsSpec | None = Field(
-        default=None, description="What each item of a list, or each value of a map, must be."
+        default=None, description="Limits for each item of a list or each value of a map."
     )
     required: Flag = Field(
         default=False,
-        description="Whether every user (with setBy: Group, every group) needs a value. Default false.",
+        description="Whether every user needs a value; with setBy: Group, whether every group does. Defaults to "
+        "false.",
     )
     sensitive: Flag = Field(
         default=False,
-        description="Whether its value is secret: written to Secrets alone, never shown. Default false.",
+        description="Whether the value is confidential. Confidential values are written to Secrets only and never "
+        "shown. Defaults to false.",
     )
     deprecated: DeprecatedSpec | None = Field(
-        default=None, description="Set when the key should not be used any more: who sets it is warned."
+        default=None, description="Marks the key as deprecated. Objects that set it get a warning."
     )
     set_by: SetBy = Field(
         default="User",
-        description="Who may set it: User (default), or Group for profiles, groups and policies only.",
+        description="Who may set the key: User, or Group for profiles, groups and policies only. Defaults to User.",
     )
     merge: Merge = Field(
         default="Replace",
-        description="How a higher layer combines with a lower one: Replace (default), Merge maps by key, or "
-        "Append lists.",
+        description="How the value of a higher layer combines with that of a lower one: Replace, Merge (maps, by "
+        "entry) or Append (lists). Defaults to Replace.",
     )
     reload: Reload = Field(
         default="Restart",
-        description="What a change of it needs: Restart (default) of the group's workloads, or None.",
+        description="What a changed value requires: Restart of the group's workloads, or None. Defaults to Restart.",
     )

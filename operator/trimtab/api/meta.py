@@ -1,4 +1,4 @@
-"""What every kind shares: the base models, and the parts that Kubernetes itself defines."""
+"""What all kinds share: the base models, and parts that Kubernetes defines."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ API_VERSION = f"{GROUP}/{VERSION}"
 ApiVersion = Literal["trimtab.dev/v1alpha1"]
 
 UNSUPPORTED = "x-trimtab-not-supported"
-"""Marks a schema that this version reads but does not build: true, or the values that are not."""
+"""Marks a schema that this version accepts but does not implement: true, or the values that it does not implement."""
 
 
 class ApiModel(BaseModel):
-    """camelCase outside, snake_case inside, frozen; a null is an unset field, as it is for the API server.
+    """Base model: camelCase in YAML, snake_case in Python, frozen. As for the API server, null means unset.
 
-    Errors do not show what was written: it may be secret.
+    Validation errors do not show the input because it may be confidential.
     """
 
     model_config = ConfigDict(
@@ -59,7 +59,7 @@ class ApiModel(BaseModel):
     )
 
     unsupported: ClassVar[bool] = False
-    """True on a model that this version reads but does not build; see `trimtab.api.support`."""
+    """True for a model that this version does not implement; see `trimtab.api.support`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -78,22 +78,22 @@ class ApiModel(BaseModel):
         return schema
 
     def to_dict(self) -> dict[str, Any]:
-        """As written: camelCase, and only what was set."""
+        """The fields that were set, in camelCase."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class StatusModel(ApiModel):
-    """What Trimtab writes. Fields of another version are ignored rather than refused."""
+    """A part of a status. Fields of other versions are ignored rather than rejected."""
 
     model_config = ConfigDict(extra="ignore")
 
     def to_dict(self) -> dict[str, Any]:
-        """As the API server keeps it: camelCase, without what is unset."""
+        """The fields that are not null, in camelCase, as the API server stores them."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class ObjectMeta(ApiModel):
-    """The part of Kubernetes' ObjectMeta that Trimtab reads."""
+    """The fields of Kubernetes' ObjectMeta that Trimtab reads."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -113,7 +113,7 @@ class ObjectMeta(ApiModel):
 
 @dataclass(frozen=True, slots=True, order=True)
 class NamespacedName:
-    """Where an object is."""
+    """Namespace and name of an object."""
 
     namespace: str
     name: str
@@ -124,7 +124,7 @@ class NamespacedName:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of `kubectl get`; a wide one shows with `-o wide` alone."""
+    """A column of `kubectl get`. A wide one is shown only with `-o wide`."""
 
     name: str
     path: str
@@ -140,7 +140,7 @@ AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:
-    """How the API server names, lists and selects a kind."""
+    """Names, columns and selectable fields of a kind."""
 
     kind: str
     plural: str
@@ -151,20 +151,18 @@ class ResourceInfo:
 
 
 class Resource(ApiModel):
-    """Any object of Trimtab's: `info` says how the API server serves its kind."""
+    """Base of all kinds. `info` holds the names of the kind and its columns."""
 
     info: ClassVar[ResourceInfo]
 
-    api_version: ApiVersion = Field(
-        default="trimtab.dev/v1alpha1", description="The API's group and version."
-    )
-    kind: str = Field(description="The object's kind.")
-    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes' own object metadata.")
-    spec: ApiModel = Field(description="What is wanted.")
-    status: StatusModel | None = Field(default=None, description="What Trimtab makes of it.")
+    api_version: ApiVersion = Field(default="trimtab.dev/v1alpha1", description="API group and version.")
+    kind: str = Field(description="Kind of the object.")
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Standard object metadata.")
+    spec: ApiModel = Field(description="Desired state.")
+    status: StatusModel | None = Field(default=None, description="Observed state. Written by the operator.")
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as YAML: only what was set, and its kind."""
+        """The manifest: apiVersion, kind and the fields that were set."""
         manifest = {
             "apiVersion": self.api_version,
             "kind": self.kind,
@@ -175,61 +173,61 @@ class Resource(ApiModel):
 
     @property
     def namespaced_name(self) -> NamespacedName:
-        """Its place; an object read without a namespace counts as one of `default`."""
+        """Namespace and name. The namespace defaults to `default`."""
         return NamespacedName(self.metadata.namespace or "default", self.metadata.name)
 
 
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a label selector."""
 
-    key: LabelKey = Field(description="The label that the requirement is about.")
+    key: LabelKey = Field(description="Label that the requirement applies to.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="How the label relates to the values: In, NotIn, Exists or DoesNotExist."
+        description="Relation of the label to the values: In, NotIn, Exists or DoesNotExist."
     )
     values: list[LabelValue] = Field(
         default_factory=list,
         max_length=100,
-        description="The label's values: some for In and NotIn, none for Exists and DoesNotExist.",
+        description="Label values. Required for In and NotIn; must be empty for Exists and DoesNotExist.",
         json_schema_extra=ATOMIC,
     )
 
 
 class LabelSelector(ApiModel):
-    """Kubernetes' label selector: all of its requirements must hold; an empty one selects everything."""
+    """A Kubernetes label selector. All requirements must match. An empty selector matches everything."""
 
     model_config = ConfigDict(json_schema_extra=WHOLE)
 
     match_labels: Labels = Field(
-        default_factory=dict, description="Labels that must be there with exactly these values."
+        default_factory=dict, description="Labels and values that must match exactly."
     )
     match_expressions: list[LabelSelectorRequirement] = Field(
         default_factory=list,
         max_length=20,
-        description="Requirements that must all hold.",
+        description="Requirements, all of which must match.",
         json_schema_extra=ATOMIC,
     )
 
 
 class Condition(StatusModel):
-    """One observation of an object's state, as in Kubernetes' metav1.Condition."""
+    """One condition of an object, like Kubernetes' metav1.Condition."""
 
     type: Annotated[str, StringConstraints(max_length=316)] = Field(
-        description="What is observed: Ready, Reconciling or Stalled."
+        description="Type of the condition: Ready, Reconciling or Stalled."
     )
     status: Literal["True", "False", "Unknown"] = Field(
-        description="Whether it holds: True, False or Unknown."
+        description="Status of the condition: True, False or Unknown."
     )
     reason: Annotated[str, StringConstraints(max_length=128)] = Field(
-        description="Why, in one CamelCase word that programs may rely on."
+        description="Reason in CamelCase, for programs."
     )
     message: Annotated[str, StringConstraints(max_length=32768), clipped(32768)] = Field(
-        default="", description="Why, for people, with what to do about it."
+        default="", description="Human-readable message: what is wrong and what to do."
     )
     observed_generation: Generation | None = Field(
-        default=None, description="The metadata.generation that this was observed on."
+        default=None, description="The metadata.generation that the condition was set for."
     )
     last_transition_time: Timestamp = Field(
-        description="When the status last changed from one value to another."
+        description="Time at which the status of the condition last changed."
     )
 
 
@@ -237,56 +235,58 @@ Conditions = Annotated[list[Condition], Field(max_length=16, json_schema_extra=l
 
 
 class Violation(StatusModel):
-    """One thing that is wrong with what was written."""
+    """One error in a spec."""
 
     key: SaidName | None = Field(
-        default=None, description="The key whose value is wrong, if it is about one."
+        default=None, description="Key whose value is invalid, if the violation concerns one key."
     )
     path: SaidName | None = Field(
-        default=None, description="The field that is wrong, as spec.keys[3].default, if it is about one."
+        default=None,
+        description="Invalid field, for example spec.keys[3].default, if the violation concerns one field.",
     )
     layer: SaidName | None = Field(
         default=None,
-        description="The layer that set the value: default, profile, group, policy, user or enforced.",
+        description="Layer that set the value: default, profile, group, policy, user or enforced.",
     )
     rule: SaidName = Field(
-        description="The rule that is broken: type, maximum, pattern, unknown or a rule's name."
+        description="Rule that the value violates, for example type, maximum, pattern or unknown, or the name of a "
+        "rule of the template."
     )
-    message: SaidText = Field(description="What is wrong, for people. Never shows a sensitive value.")
-    nearest: Any = Field(
-        default=None, description="The nearest value or name that would be valid, if one is known."
+    message: SaidText = Field(
+        description="Human-readable message: what is wrong and what to do. Never shows a sensitive value."
     )
+    nearest: Any = Field(default=None, description="Nearest valid value or name, if known.")
 
 
 Violations = Annotated[list[Violation], Field(max_length=100, json_schema_extra=ATOMIC), clipped(100)]
 
 
 class StatusWarning(StatusModel):
-    """Something that was accepted, but that its author should know."""
+    """One problem that does not make a spec invalid."""
 
     key: SaidName | None = Field(
-        default=None, description="The key that the warning is about, if it is about one."
+        default=None, description="Key that the warning concerns, if it concerns one key."
     )
-    reason: SaidName = Field(description="Why, in one CamelCase word that programs may rely on.")
-    message: SaidText = Field(description="What to know, for people. Never shows a sensitive value.")
+    reason: SaidName = Field(description="Reason in CamelCase, for programs.")
+    message: SaidText = Field(description="Human-readable message. Never shows a sensitive value.")
 
 
 Warnings = Annotated[list[StatusWarning], Field(max_length=100, json_schema_extra=ATOMIC), clipped(100)]
 
 
 class ResourceStatus(StatusModel):
-    """What the status of every kind says."""
+    """Fields that the status of every kind has."""
 
     observed_generation: Generation | None = Field(
-        default=None, description="The metadata.generation that this status is about."
+        default=None, description="The metadata.generation that this status describes."
     )
     conditions: Conditions = Field(
         default_factory=list,
-        description="Ready, Reconciling and Stalled, as kstatus and `kubectl wait` understand them.",
+        description="Conditions Ready, Reconciling and Stalled, as defined by kstatus.",
     )
 
 
 class LocalTemplateRef(ApiModel):
-    """A ConfigTemplate of the same namespace."""
+    """A ConfigTemplate in the same namespace."""
 
-    name: TemplateName = Field(description="The ConfigTemplate's name, in this object's namespace.")
+    name: TemplateName = Field(description="Name of the ConfigTemplate in the namespace of this object.")

@@ -1,4 +1,4 @@
-"""How values written for one schemaVersion become values of the next."""
+"""Steps that convert values of one schemaVersion to the next."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from trimtab.api.meta import ApiModel
 
 
 class RenameStep(ApiModel):
-    """Moves a value from one key to another."""
+    """Moves a value to another key."""
 
-    from_key: KeyName = Field(alias="from", description="The key's old name.")
-    to_key: KeyName = Field(alias="to", description="The key's new name.")
+    from_key: KeyName = Field(alias="from", description="Old name of the key.")
+    to_key: KeyName = Field(alias="to", description="New name of the key.")
 
 
 class SetStep(ApiModel):
-    """Computes a value from the others."""
+    """Computes a value from other values."""
 
-    key: KeyName = Field(description="The key that gets the value.")
-    expression: LongText = Field(description="CEL over the old values: values.session.hours * 60.")
+    key: KeyName = Field(description="Key to set.")
+    expression: LongText = Field(
+        description="CEL expression over the old values, for example values.session.hours * 60."
+    )
 
 
 class MigrationStep(ApiModel):
@@ -27,20 +29,21 @@ class MigrationStep(ApiModel):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    rename: RenameStep | None = Field(default=None, description="Move a value to another key.")
-    set: SetStep | None = Field(default=None, description="Compute a value from the others.")
-    drop: KeyName | None = Field(default=None, description="Forget the value of this key.")
+    rename: RenameStep | None = Field(default=None, description="Moves a value to another key.")
+    set: SetStep | None = Field(default=None, description="Computes a value from other values.")
+    drop: KeyName | None = Field(default=None, description="Key whose value is deleted.")
 
 
 class MigrationSpec(ApiModel):
-    """The steps from one schemaVersion to the next."""
+    """Steps from one schemaVersion to the next."""
 
     from_version: SchemaVersion = Field(
-        alias="from", description="The schemaVersion that the steps start from; they lead to the next one."
+        alias="from",
+        description="The schemaVersion that the steps convert from. They convert to the next version.",
     )
     steps: list[MigrationStep] = Field(
         default_factory=list,
         max_length=200,
-        description="What is done to the values, in this order.",
+        description="Steps, executed in this order.",
         json_schema_extra=ATOMIC,
     )

@@ -1,4 +1,4 @@
-"""A file, or environment variables, that a template makes of resolved values."""
+"""An output: a file or a set of environment variables that is rendered from resolved values."""
 
 from __future__ import annotations
 
@@ -16,32 +16,37 @@ Scope = Literal["Group", "User"]
 
 
 class OutputSpec(ApiModel):
-    """One file, or a set of environment variables, made of the resolved values."""
+    """One file, or one set of environment variables, rendered from the resolved values."""
 
-    name: DnsLabel = Field(description="The output's name, unique in the template.")
+    name: DnsLabel = Field(description="Name of the output, unique in the template.")
     format: Annotated[Format, NotSupported(("Text", "Flagd"))] = Field(
-        description="How values are written: Env, JSON, YAML, TOML, Properties, INI, Text or Flagd."
+        description="Format of the output: Env, JSON, YAML, TOML, Properties, INI, Text or Flagd."
     )
     kind: OutputKind = Field(
-        default="ConfigMap", description="What holds it: ConfigMap (default), or Secret for sensitive keys."
+        default="ConfigMap",
+        description="Kind of the object that holds the output: ConfigMap, or Secret for sensitive keys. Defaults to "
+        "ConfigMap.",
     )
     scope: Scope = Field(
-        default="Group", description="Whether there is one for the Group (default) or one for each User."
+        default="Group",
+        description="Whether the output is rendered once per group (Group) or once per user (User). Defaults to "
+        "Group.",
     )
     file_name: FileName | None = Field(
         default=None,
-        description="The data key, so the file's name when mounted. Env without one: an entry a key.",
+        description="Key in the object's data, which is the file name when mounted. Format Env without a file name "
+        "writes one entry per key.",
     )
     prefix: EnvPrefix | None = Field(
-        default=None, description="What the names of Env variables begin with, as APP_."
+        default=None, description="Prefix of the variable names for format Env, for example APP_."
     )
     include: list[KeyPattern] | None = Field(
         default=None,
         max_length=1000,
-        description="Keys to write: names, or a prefix as agent.*. Unset: every key. A wildcard, or no "
-        "include, skips sensitive keys in a ConfigMap.",
+        description="Keys to write: names, or a prefix such as agent.*. Defaults to all keys. For a ConfigMap, a "
+        "prefix and the default skip sensitive keys.",
         json_schema_extra=SET,
     )
     template: Annotated[Annotated[str, Field(max_length=65536)] | None, NotSupported()] = Field(
-        default=None, description="The text to fill in, for format Text."
+        default=None, description="Text template for format Text."
     )

@@ -1,4 +1,5 @@
-"""PolicyRollout: values, locks, constraints and flags for groups, and how carefully they roll out."""
+"""PolicyRollout: values, enforced values, constraints and flags for groups, and the strategy of their
+rollout."""
 
 from __future__ import annotations
 
@@ -42,111 +43,128 @@ from trimtab.api.support import NotSupported
 
 
 class EnforcedValue(ApiModel):
-    """A value that lies over the user's own."""
+    """A value that users cannot override."""
 
-    key: KeyName = Field(description="The key that is locked.")
+    key: KeyName = Field(description="Key to lock.")
     value: Any = Field(
-        default=None, description="Its value; it replaces any other, whatever the key's merge says."
+        default=None,
+        description="Value of the key. It replaces all lower layers, whatever the key's merge is.",
     )
-    reason: Text | None = Field(default=None, description="Why, shown to every user whose value it hides.")
+    reason: Text | None = Field(
+        default=None, description="Reason shown to users whose own value is overridden."
+    )
 
 
 class Constraint(ApiModel):
-    """What values must satisfy after resolution; for lists and maps it is about each item."""
+    """A limit on a resolved value. For a list or map, it applies to each item."""
 
-    key: KeyName = Field(description="The key that is constrained.")
-    minimum: Limit | None = Field(default=None, description="The least value; for a Duration as text: 10s.")
-    maximum: Limit | None = Field(default=None, description="The greatest value; for a Duration as text: 1h.")
+    key: KeyName = Field(description="Key to constrain.")
+    minimum: Limit | None = Field(
+        default=None, description="Minimum. Write a Duration as text, for example 10s."
+    )
+    maximum: Limit | None = Field(
+        default=None, description="Maximum. Write a Duration as text, for example 1h."
+    )
     enum: list[Scalar] | None = Field(
-        default=None, max_length=500, description="The only values it may have.", json_schema_extra=ATOMIC
+        default=None, max_length=500, description="Allowed values.", json_schema_extra=ATOMIC
     )
-    pattern: Regex | None = Field(default=None, description="A regular expression that values must match.")
+    pattern: Regex | None = Field(default=None, description="Regular expression that values must match.")
     not_pattern: Regex | None = Field(
-        default=None, description="A regular expression that values may not match."
+        default=None, description="Regular expression that values must not match."
     )
-    max_items: Count | None = Field(
-        default=None, description="The greatest number of items of a list or map."
-    )
+    max_items: Count | None = Field(default=None, description="Maximum number of items of a list or map.")
     on_violation: Literal["Clamp", "Drop"] = Field(
-        default="Clamp", description="Clamp (default) to the nearest valid value, or Drop the value."
+        default="Clamp",
+        description="What happens to a forbidden value. Clamp: it is replaced by the nearest allowed value. Drop: it "
+        "is ignored and the next lower layer applies. Defaults to Clamp.",
     )
-    reason: Text | None = Field(default=None, description="Why, shown to every user whose value it changes.")
+    reason: Text | None = Field(default=None, description="Reason shown to users whose value is changed.")
 
 
 class PolicySpec(ApiModel):
-    """What the policy says."""
+    """Values, enforced values, constraints and flags of a policy."""
 
     values: Values = Field(
-        default_factory=dict, description="Values by key, over the group's and under the user's."
+        default_factory=dict,
+        description="Values by key. They override the group's values; users may override them.",
     )
     enforced: list[EnforcedValue] = Field(
         default_factory=list,
         max_length=500,
-        description="Values that nobody can change: the layer over the user's.",
+        description="Values that users cannot override.",
         json_schema_extra=list_map("key"),
     )
     constraints: list[Constraint] = Field(
         default_factory=list,
         max_length=500,
-        description="What values must satisfy after resolution, whoever set them.",
+        description="Limits on resolved values, whichever layer set them.",
         json_schema_extra=list_map("key"),
     )
     flags: Annotated[list[PolicyFlag], NotSupported()] = Field(
         default_factory=list,
         max_length=500,
-        description="What changes of the template's flags.",
+        description="Changes of the template's flags.",
         json_schema_extra=list_map("name"),
     )
 
 
 class PolicyRolloutSpec(ApiModel):
-    """A policy, whom it is for, and how it gets there."""
+    """A policy, the groups that it applies to, and the strategy of its rollout."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "!(has(self.groups) && has(self.groupSelector))", "say groups or groupSelector, not both"
+            "!(has(self.groups) && has(self.groupSelector))", "groups and groupSelector cannot both be set"
         )
     )
-    template_ref: LocalTemplateRef = Field(description="The ConfigTemplate that it is a policy for.")
+    template_ref: LocalTemplateRef = Field(
+        description="ConfigTemplate that the policy applies to, in the same namespace."
+    )
     schema_version: SchemaVersion | None = Field(
-        default=None, description="The template's schemaVersion that it is written for. Default: its own."
+        default=None,
+        description="The schemaVersion of the template that the policy is written for. Defaults to the template's "
+        "current one.",
     )
     priority: Whole | None = Field(
         default=None,
         ge=-1_000_000,
         le=1_000_000,
-        description="Which policy wins where two say something: the higher one, and of equals the first by name. "
-        "Default 0.",
+        description="Precedence among policies that set the same key: the highest priority wins; of equal "
+        "priorities, the first name in alphabetical order. Defaults to 0.",
     )
     groups: list[DnsLabel] | None = Field(
         default=None,
         max_length=1000,
-        description="The groups that it is for. Default: every group.",
+        description="Groups that the policy applies to. Defaults to all groups.",
         json_schema_extra=SET,
     )
     group_selector: LabelSelector | None = Field(
-        default=None, description="Selects the groups that it is for by their labels. Default: every group."
+        default=None,
+        description="Selects the groups that the policy applies to by their labels in the template. Defaults to all "
+        "groups.",
     )
-    policy: PolicySpec = Field(default_factory=PolicySpec, description="What it says.")
+    policy: PolicySpec = Field(
+        default_factory=PolicySpec, description="Values, enforced values, constraints and flags."
+    )
     strategy: StrategySpec | None = Field(
-        default=None, description="How it rolls out. Unset: all groups at once."
+        default=None, description="How the policy rolls out. If unset, all groups change in one wave."
     )
 
 
 class PolicyRolloutStatus(ResourceStatus, RolloutProgress):
-    """How far the rollout is, and what is wrong with the policy."""
+    """Observed state of the policy and its rollout."""
 
     violations: Violations = Field(
         default_factory=list,
-        description="What is wrong with the policy or its strategy; while there is any, nothing moves.",
+        description="Errors in the policy or its strategy. While there are any, no group moves except by a rollback.",
     )
     warnings: Warnings = Field(
-        default_factory=list, description="What was accepted, but its author should know."
+        default_factory=list, description="Problems that do not make the policy invalid."
     )
 
 
 class PolicyRollout(Resource):
-    """Values, locks, constraints and flags for groups of users, and how carefully to roll them out."""
+    """Values, enforced values, constraints and flags for groups of users, and the strategy of their
+    rollout."""
 
     info: ClassVar[ResourceInfo] = ResourceInfo(
         kind="PolicyRollout",
@@ -169,6 +187,10 @@ class PolicyRollout(Resource):
         selectable=(".spec.templateRef.name",),
     )
 
-    kind: Literal["PolicyRollout"] = Field(default="PolicyRollout", description="The object's kind.")
-    spec: PolicyRolloutSpec = Field(description="The policy, whom it is for, and how it gets there.")
-    status: PolicyRolloutStatus | None = Field(default=None, description="How far it is.")
+    kind: Literal["PolicyRollout"] = Field(default="PolicyRollout", description="Kind of the object.")
+    spec: PolicyRolloutSpec = Field(
+        description="Policy, the groups that it applies to, and the strategy of its rollout."
+    )
+    status: PolicyRolloutStatus | None = Field(
+        default=None, description="Observed state of the policy and its rollout. Written by the operator."
+    )

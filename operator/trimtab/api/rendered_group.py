@@ -1,4 +1,4 @@
-"""RenderedGroup: one group of one template as it is served. Trimtab alone writes it."""
+"""RenderedGroup: the state of one group of one template. Only the operator writes it."""
 
 from __future__ import annotations
 
@@ -36,62 +36,65 @@ from trimtab.api.meta import (
 
 
 class RenderedGroupSpec(ApiModel):
-    """Which group of which template it is."""
+    """The template and the group."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel("self == oldSelf", "the spec of a RenderedGroup cannot be changed")
-    )
+    model_config = ConfigDict(json_schema_extra=cel("self == oldSelf", "spec is immutable"))
 
-    template_ref: LocalTemplateRef = Field(description="The ConfigTemplate that the group is of.")
-    group: DnsLabel = Field(description="The group's name in that template.")
+    template_ref: LocalTemplateRef = Field(description="ConfigTemplate that the group belongs to.")
+    group: DnsLabel = Field(description="Name of the group in the template.")
 
 
 class PolicyRef(StatusModel):
     """A policy that is part of a revision."""
 
-    name: DnsSubdomain = Field(description="The PolicyRollout's name.")
-    snapshot: ShortText = Field(description="The ControllerRevision that holds the policy's content.")
+    name: DnsSubdomain = Field(description="Name of the PolicyRollout.")
+    snapshot: ShortText = Field(description="ControllerRevision that holds the policy's content.")
 
 
 class RevisionEntry(StatusModel):
     """One revision of the group."""
 
-    number: Generation = Field(description="The revision's number; it only ever grows.")
-    snapshot: ShortText = Field(description="The ControllerRevision that holds the template's content.")
+    number: Generation = Field(description="Number of the revision. Numbers only increase.")
+    snapshot: ShortText = Field(description="ControllerRevision that holds the template's content.")
     policies: Annotated[list[PolicyRef], Field(max_length=500, json_schema_extra=list_map("name"))] = Field(
-        default_factory=list, description="The policies that are part of it, by name."
+        default_factory=list, description="Policies that are part of the revision, by name."
     )
-    created_at: Timestamp | None = Field(default=None, description="When it was made.")
-    reason: SaidText | None = Field(default=None, description="What made it, or led to it last.")
+    created_at: Timestamp | None = Field(default=None, description="Time of creation.")
+    reason: SaidText | None = Field(
+        default=None, description="Why the revision was created, or why the group last returned to it."
+    )
     by: SaidName | None = Field(
         default=None,
-        description="The rollout that made it, or led to it last; unset if a template without a strategy did.",
+        description="Rollout that created the revision or last moved the group to it. Unset if a template without a "
+        "strategy did.",
     )
     failed: Annotated[list[ShortText], Field(max_length=20, json_schema_extra=ATOMIC), clipped(20)] = Field(
         default_factory=list,
-        description="Those of its snapshots that a rollback left: they stay in quarantine if their rollout's status is "
-        "lost, or if it is deleted and recreated.",
+        description="Snapshots of this revision that were rolled back. Their content stays in quarantine if the "
+        "status of their rollout is lost or the rollout is recreated.",
     )
 
 
 class ObjectRef(StatusModel):
-    """A ConfigMap or a Secret."""
+    """A ConfigMap or Secret."""
 
-    kind: Literal["ConfigMap", "Secret"] = Field(description="The object's kind: ConfigMap or Secret.")
-    namespace: DnsLabel = Field(description="The object's namespace.")
-    name: DnsSubdomain = Field(description="The object's name.")
+    kind: Literal["ConfigMap", "Secret"] = Field(description="Kind of the object: ConfigMap or Secret.")
+    namespace: DnsLabel = Field(description="Namespace of the object.")
+    name: DnsSubdomain = Field(description="Name of the object.")
 
 
 class OutputRef(ObjectRef):
-    """An object that Trimtab wrote for the group."""
+    """An object that the operator wrote for the group."""
 
     uid: ShortText | None = Field(
-        default=None, description="The object's UID: proof that Trimtab wrote it, should its mark be lost."
+        default=None,
+        description="UID of the object. It proves that the operator wrote the object if the annotation "
+        "trimtab.dev/mark is lost.",
     )
     adopted: bool = Field(
         default=False,
-        description='Whether the object is annotated trimtab.dev/adopt: "true". While it is, Trimtab takes over '
-        "whatever object has this name and that annotation.",
+        description='Whether the object has the annotation trimtab.dev/adopt: "true". While it does, the operator '
+        "replaces the content of any object with this name and annotation.",
     )
 
 
@@ -103,70 +106,78 @@ Outputs = Annotated[
 
 
 class ShareRef(StatusModel):
-    """A share of the group's users who are on another revision already."""
+    """The share of the group's users that a wave has moved to another revision."""
 
-    revision: Generation = Field(description="The revision that they are on.")
+    revision: Generation = Field(description="Revision that these users have.")
     percent: Annotated[Count, Field(le=100)] = Field(
-        description="How many of a hundred, by a keyed hash of the user."
+        description="Percentage of the group's users, selected by an HMAC of the user."
     )
     first: SaidName | None = Field(
-        default=None, description="The user who is among them in any case, so that nobody is watched never."
+        default=None, description="User who is always included, so the share is never empty."
     )
 
 
 class Operation(StatusModel):
-    """The rollout that moved the group last. Moves of an older epoch of the same rollout are refused."""
+    """The rollout that last moved the group. The group rejects moves of an older epoch of the same
+    rollout."""
 
-    kind: Literal["PolicyRollout", "ConfigTemplate"] = Field(description="The rollout's kind.")
-    name: DnsSubdomain = Field(description="The rollout's name, in this namespace.")
-    uid: ShortText = Field(description="The rollout's UID.")
-    epoch: Generation = Field(description="The rollout's epoch.")
-    back: bool = Field(default=False, description="Whether it moves the group back to what is stable.")
+    kind: Literal["PolicyRollout", "ConfigTemplate"] = Field(description="Kind of the rollout.")
+    name: DnsSubdomain = Field(description="Name of the rollout, in this namespace.")
+    uid: ShortText = Field(description="UID of the rollout.")
+    epoch: Generation = Field(description="Epoch of the rollout.")
+    back: bool = Field(default=False, description="Whether the rollout is rolling the group back.")
     failed: ShortText | None = Field(
         default=None,
-        description="On the way back: the ControllerRevision of the content that is in quarantine.",
+        description="ControllerRevision of the content in quarantine. Set during a rollback.",
     )
 
 
 class RenderedGroupStatus(ResourceStatus):
-    """What is served to the group."""
+    """Observed state of the group."""
 
-    current_revision: Generation | None = Field(default=None, description="The revision that is served now.")
+    current_revision: Generation | None = Field(default=None, description="Revision in use.")
     stable_revision: Generation | None = Field(
-        default=None, description="The last revision that went well; what a rollback returns to."
+        default=None, description="Last revision that rolled out successfully. A rollback returns to it."
     )
     epoch: Generation | None = Field(
-        default=None, description="Grows with every change of direction, so that a stale leader is noticed."
+        default=None,
+        description="Increases with every change of direction, so that writes of a former leader are detected.",
     )
-    share: ShareRef | None = Field(default=None, description="The users who are on another revision already.")
-    operation: Operation | None = Field(default=None, description="The rollout that moved the group last.")
+    share: ShareRef | None = Field(
+        default=None, description="Share of the users that a wave has moved to another revision."
+    )
+    operation: Operation | None = Field(default=None, description="Rollout that last moved the group.")
     revisions: list[RevisionEntry] = Field(
         default_factory=list,
         max_length=104,
-        description="The group's revisions, up to the template's revisionHistoryLimit.",
+        description="Revisions of the group, up to the template's revisionHistoryLimit.",
         json_schema_extra=list_map("number"),
     )
-    users: Count | None = Field(default=None, description="How many users have a preference in the group.")
-    invalid_users: Count | None = Field(
-        default=None, description="How many of them have one that is refused, or whose files are."
+    users: Count | None = Field(
+        default=None, description="Number of users with a preference in the group, valid or not."
     )
-    shards: Count | None = Field(default=None, description="Over how many objects its users are spread.")
+    invalid_users: Count | None = Field(
+        default=None,
+        description="Number of users whose preference is rejected or whose files the API server refused.",
+    )
+    shards: Count | None = Field(default=None, description="Number of shards that hold the user documents.")
     outputs: Outputs = Field(
         default_factory=list,
-        description="The objects that were written for the group; of users' own objects only adopted ones.",
+        description="Objects that the operator wrote for the group. Of the objects for single users, only adopted "
+        "ones are listed.",
     )
     foreign: Annotated[
         list[ObjectRef], Field(max_length=20, json_schema_extra=list_map("kind", "namespace", "name"))
     ] = Field(
         default_factory=list,
-        description="Objects with the group's labels that Trimtab did not make; it leaves them alone. Take the labels "
-        "off. At most 20 are listed.",
+        description="Objects that have the group's labels and that the operator did not create. The operator does "
+        "not modify them; remove the labels from them. At most 20 are listed.",
     )
 
 
 class RenderedGroup(Resource):
-    """One group of one ConfigTemplate as it is served: its revisions, users, shards and conditions. Trimtab
-    alone writes it."""
+    """State of one group of a ConfigTemplate: its revisions, users, shards and conditions. Only the
+    operator writes it."""
 
     info: ClassVar[ResourceInfo] = ResourceInfo(
         kind="RenderedGroup",
@@ -189,6 +200,8 @@ class RenderedGroup(Resource):
         selectable=(".spec.templateRef.name", ".spec.group"),
     )
 
-    kind: Literal["RenderedGroup"] = Field(default="RenderedGroup", description="The object's kind.")
-    spec: RenderedGroupSpec = Field(description="Which group of which template it is; cannot be changed.")
-    status: RenderedGroupStatus | None = Field(default=None, description="What is served.")
+    kind: Literal["RenderedGroup"] = Field(default="RenderedGroup", description="Kind of the object.")
+    spec: RenderedGroupSpec = Field(description="Template and group. Immutable.")
+    status: RenderedGroupStatus | None = Field(
+        default=None, description="Observed state of the group. Written by the operator."
+    )

@@ -1,4 +1,4 @@
-"""RolloutAction: one immutable verb on a rollout, by somebody who may."""
+"""RolloutAction: one immutable request on a rollout."""
 
 from __future__ import annotations
 
@@ -26,28 +26,27 @@ Requester = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class RolloutRef(ApiModel):
-    """The rollout that the action is on."""
+    """The rollout that the action applies to."""
 
     kind: Literal["PolicyRollout", "ConfigTemplate"] = Field(
-        description="What rolls out: PolicyRollout or ConfigTemplate."
+        description="Kind of the rollout: PolicyRollout or ConfigTemplate."
     )
-    name: DnsSubdomain = Field(description="Its name, in this object's namespace.")
+    name: DnsSubdomain = Field(description="Name of the rollout, in the namespace of this object.")
 
 
 class RolloutActionSpec(ApiModel):
-    """Who wants what done to which rollout, and why."""
+    """The action, the rollout, the requester and the reason."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
                     "rule": "self == oldSelf",
-                    "message": "a RolloutAction cannot be changed; create another one",
+                    "message": "spec is immutable; create another RolloutAction",
                 },
                 {
                     "rule": "self.action != 'Approve' || has(self.contentHash)",
-                    "message": "Approve needs contentHash: the hash of the preview that was looked at, from the "
-                    "rollout's status.preview.hash",
+                    "message": "Approve requires contentHash; set it to the rollout's status.preview.hash",
                     "fieldPath": ".contentHash",
                     "reason": "FieldValueRequired",
                 },
@@ -55,26 +54,28 @@ class RolloutActionSpec(ApiModel):
         }
     )
 
-    rollout_ref: RolloutRef = Field(description="The rollout that the action is on.")
+    rollout_ref: RolloutRef = Field(description="Rollout that the action applies to.")
     action: Action = Field(
-        description="Approve, Promote, Pause, Resume, Abort, Retry or Undo. Needs the RBAC verb of that name, in lower "
-        "case, on the rollout."
+        description="Approve, Promote, Pause, Resume, Abort, Retry or Undo. The requester needs the RBAC verb of "
+        "that name, in lower case, on the rollout."
     )
     content_hash: ContentHash | None = Field(
         default=None,
-        description="The content that it is about: the rollout's status.preview.hash for Approve, status.stable.hash "
-        "for Undo, else status.target.hash; when the rollout has moved on to other content, the action is refused. "
-        "Approve needs it.",
+        description="Content that the action applies to: the rollout's status.preview.hash for Approve, its "
+        "status.stable.hash for Undo, otherwise its status.target.hash. The operator refuses the action "
+        "if the rollout has other content by then. Required for Approve.",
     )
     requester: Requester = Field(
-        description="Who asks: the API server's name for whoever creates this, as `kubectl auth whoami` shows it. "
-        "Any other name is refused."
+        description="User name of the requester, as `kubectl auth whoami` shows it. It must be the user who creates "
+        "this object."
     )
-    reason: Text | None = Field(default=None, description="Why, kept with the rollout's history.")
+    reason: Text | None = Field(
+        default=None, description="Reason for the action. Recorded in the rollout's history."
+    )
 
 
 class RolloutAction(Resource):
-    """One immutable verb on a rollout: approve, promote, pause, resume, abort, retry or undo."""
+    """One immutable request on a rollout: approve, promote, pause, resume, abort, retry or undo."""
 
     info: ClassVar[ResourceInfo] = ResourceInfo(
         kind="RolloutAction",
@@ -95,9 +96,10 @@ class RolloutAction(Resource):
         selectable=(".spec.rolloutRef.name", ".spec.rolloutRef.kind"),
     )
 
-    kind: Literal["RolloutAction"] = Field(default="RolloutAction", description="The object's kind.")
-    spec: RolloutActionSpec = Field(description="The verb, the rollout and who asks; cannot be changed.")
+    kind: Literal["RolloutAction"] = Field(default="RolloutAction", description="Kind of the object.")
+    spec: RolloutActionSpec = Field(description="Action, rollout and requester. Immutable.")
     status: ResourceStatus | None = Field(
         default=None,
-        description="What became of it: Ready is True once it was taken, and False if it was refused.",
+        description="Result of the action: Ready is True if the operator accepted it, False if the operator refused "
+        "it.",
     )

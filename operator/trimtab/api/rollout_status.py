@@ -1,7 +1,7 @@
-"""How far a rollout is: the part of status that a PolicyRollout and a ConfigTemplate share.
+"""Progress of a rollout: the part of the status that a PolicyRollout and a ConfigTemplate share.
 
-It is also the whole memory of the state machine (`trimtab.core.rollout`): what is not here is not remembered, so that
-any process may die at any time. It is written before anything that follows from it.
+It holds the whole state of the state machine (`trimtab.core.rollout`), and the operator writes it before it acts on it.
+So a process may stop at any time, and the next leader continues from the status.
 """
 
 from __future__ import annotations
@@ -49,75 +49,88 @@ GroupNames = Annotated[list[DnsLabel], Field(max_length=PLANNED_GROUPS, json_sch
 
 
 class Content(StatusModel):
-    """Content that is, was or shall be served: of a template or a policy, without its strategy."""
+    """Content of a template or policy: its spec without the strategy."""
 
-    hash: ContentHash = Field(description="A keyed hash of it; equal content has an equal hash.")
+    hash: ContentHash = Field(description="HMAC of the content. Equal content has an equal hash.")
     snapshot: ShortText | None = Field(
-        default=None, description="The ControllerRevision that holds it; unset: nothing, as before a policy."
+        default=None,
+        description="ControllerRevision that holds the content. Unset for no content, the state before a policy's "
+        "first rollout.",
     )
     generation: Generation | None = Field(
-        default=None, description="The metadata.generation that said it first."
+        default=None, description="First metadata.generation with this content."
     )
 
 
 class PlannedWave(StatusModel):
-    """One wave of the plan, frozen when the attempt started."""
+    """One wave of the plan. It does not change after the attempt has started."""
 
-    name: DnsLabel = Field(description="The wave's name.")
-    groups: GroupNames = Field(default_factory=list, description="The groups that move in it.")
+    name: DnsLabel = Field(description="Name of the wave.")
+    groups: GroupNames = Field(default_factory=list, description="Groups that the wave moves.")
     percent: Annotated[Whole, Field(ge=1, le=100)] = Field(
-        default=100, description="The share of each group's users that has moved when it ends."
+        default=100, description="Percentage of each group's users that has moved when the wave ends."
     )
-    soak: Duration = Field(default="0", description="How long it is watched before the next one.")
-    approval: bool = Field(default=False, description="Whether somebody must approve it before it starts.")
+    soak: Duration = Field(default="0", description="How long the wave soaks before the next wave starts.")
+    approval: bool = Field(
+        default=False, description="Whether the wave requires an approval before it starts."
+    )
 
 
 class GateStatus(StatusModel):
-    """One gate's evidence in the present wave."""
+    """Results of one gate in the current wave."""
 
-    name: DnsLabel = Field(description="The gate's name.")
+    name: DnsLabel = Field(description="Name of the gate.")
     result: Literal["Pending", "Successful", "Failed", "Error", "Inconclusive", "NoData"] = Field(
-        default="Pending", description="What its last measurement said."
+        default="Pending", description="Result of the last measurement."
     )
-    passed: bool = Field(default=False, description="Whether it has succeeded in this wave.")
+    passed: bool = Field(default=False, description="Whether the gate has succeeded in this wave.")
     rule: ShortText | None = Field(
         default=None,
-        description="A hash of what it asks: an edit of that is a gate that has not been measured.",
+        description="Hash of the gate's check. If it changes, earlier measurements no longer count.",
     )
     counted_until: Timestamp | None = Field(
         default=None,
-        description="Measurements that were begun until then have been counted, or do not count any more.",
+        description="Measurements that started at this time or earlier are already counted or ignored.",
     )
     round: Count = Field(
-        default=0, description="How many times its Job has failed and somebody has asked for another one."
+        default=0,
+        description="Number of Jobs that failed before the current one because a new Job was requested.",
     )
     job: ShortText | None = Field(
-        default=None, description="The uid of the Job that was created for it: no other one is evidence."
+        default=None,
+        description="UID of the Job that the operator created for the gate. Other Jobs are ignored.",
     )
-    failure_limit: Count = Field(default=0, description="How many failures in a row it may have.")
-    error_limit: Count = Field(default=4, description="How many measurements in a row may say nothing.")
-    dry_run: bool = Field(default=False, description="Whether it decides nothing.")
-    failures: Count = Field(default=0, description="Failed measurements in a row.")
+    failure_limit: Count = Field(default=0, description="Maximum number of consecutive failures.")
+    error_limit: Count = Field(
+        default=4, description="Maximum number of consecutive measurements without a result."
+    )
+    dry_run: bool = Field(
+        default=False, description="Whether the gate is measured without affecting the rollout."
+    )
+    failures: Count = Field(default=0, description="Number of consecutive failures.")
     errors: Count = Field(
-        default=0, description="Measurements in a row that could not be made or said nothing certain."
+        default=0, description="Number of consecutive measurements that had no result or an inconclusive one."
     )
-    message: SaidText | None = Field(default=None, description="What it measured, for people.")
+    message: SaidText | None = Field(
+        default=None, description="Human-readable result of the last measurement."
+    )
 
 
 class Halt(StatusModel):
-    """Why the rollout stands still until somebody, or a gate's evidence, lets it go on."""
+    """Why the rollout is paused."""
 
     reason: Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"] = Field(
-        description="Action: a RolloutAction paused it; Failed: a failure with onFailure Pause; ChangedBack: "
-        "others keep changing a workload's pod template back; else a gate without evidence."
+        description="Action: a RolloutAction paused it. Failed: a failure with onFailure: Pause. ChangedBack: "
+        "another client keeps reverting a workload's pod template. GateError, NoData, Inconclusive: a "
+        "gate has no usable result."
     )
-    message: SaidText | None = Field(default=None, description="Why, for people.")
-    by: SaidName | None = Field(default=None, description="Who paused it, or the gate.")
-    since: Timestamp = Field(description="Since when.")
+    message: SaidText | None = Field(default=None, description="Human-readable reason for the pause.")
+    by: SaidName | None = Field(default=None, description="Requester who paused the rollout, or the gate.")
+    since: Timestamp = Field(description="Time at which the rollout was paused.")
 
 
 class Failure(StatusModel):
-    """Why the attempt went back."""
+    """Why the last attempt was rolled back."""
 
     reason: Literal[
         "GateFailed",
@@ -127,85 +140,92 @@ class Failure(StatusModel):
         "Aborted",
         "Superseded",
         "Undone",
-    ] = Field(description="Why, in one word.")
-    message: SaidText | None = Field(default=None, description="Why, for people.")
-    at: Timestamp = Field(description="When it was decided.")
+    ] = Field(description="Reason in CamelCase, for programs.")
+    message: SaidText | None = Field(default=None, description="Human-readable reason.")
+    at: Timestamp = Field(description="Time at which the rollback started.")
 
 
 class Quarantined(StatusModel):
-    """Content that failed: it does not start again until it changes or somebody retries."""
+    """Content that failed. It does not roll out again until it changes or a Retry releases it."""
 
-    hash: ContentHash = Field(description="The content's keyed hash.")
-    reason: SaidText | None = Field(default=None, description="Why it failed.")
-    at: Timestamp | None = Field(default=None, description="When it failed.")
+    hash: ContentHash = Field(description="HMAC of the content.")
+    reason: SaidText | None = Field(default=None, description="Why the content failed.")
+    at: Timestamp | None = Field(default=None, description="Time of the failure.")
 
 
 class WorkloadNote(StatusModel):
-    """What to know about one workload of the rollout."""
+    """A note about one workload of the rollout."""
 
-    workload: SaidName = Field(description="The workload, as Deployment namespace/name.")
+    workload: SaidName = Field(description="Workload, as kind namespace/name.")
     reason: Literal["ChangedBack", "OnDelete"] = Field(
-        description="ChangedBack: its pod template was changed back by others; OnDelete: its pods restart only when "
+        description="ChangedBack: another client reverted the pod template. OnDelete: the pods restart only when "
         "they are deleted."
     )
-    message: SaidText = Field(description="What happened and what to do, for people.")
+    message: SaidText = Field(description="Human-readable message: what happened and what to do.")
 
 
 class Transition(StatusModel):
-    """One thing that happened to the rollout; each is an Event and an audit line too."""
+    """One step of the rollout. Each is also an Event and an audit log line."""
 
-    number: Generation = Field(description="Counts them; it only ever grows.")
-    at: Timestamp = Field(description="When.")
-    reason: ShortText = Field(description="What, in one word, as WaveStarted.")
-    message: SaidText | None = Field(default=None, description="What, for people.")
-    by: SaidName | None = Field(default=None, description="Who asked for it, if somebody did.")
-    phase: Phase | None = Field(default=None, description="The phase that it led to.")
-    warning: bool = Field(default=False, description="Whether it is bad news.")
-    before: ContentHash | None = Field(default=None, description="The hash of the content from before.")
-    after: ContentHash | None = Field(default=None, description="The hash of the content from then on.")
+    number: Generation = Field(description="Number of the transition. Numbers only increase.")
+    at: Timestamp = Field(description="Time of the transition.")
+    reason: ShortText = Field(description="Reason in CamelCase, for example WaveStarted.")
+    message: SaidText | None = Field(default=None, description="Human-readable description.")
+    by: SaidName | None = Field(
+        default=None, description="Requester of the transition, if a RolloutAction caused it."
+    )
+    phase: Phase | None = Field(default=None, description="Phase after the transition.")
+    warning: bool = Field(
+        default=False, description="Whether the transition is a problem. Its Event has type Warning."
+    )
+    before: ContentHash | None = Field(default=None, description="Hash of the content before the transition.")
+    after: ContentHash | None = Field(default=None, description="Hash of the content after the transition.")
 
 
 class KeyChange(StatusModel):
-    """A sample of what would change."""
+    """One sample of the changes that a rollout would make."""
 
-    group: DnsLabel = Field(description="The group.")
-    user: SaidName | None = Field(default=None, description="The user; unset for the group's own document.")
-    key: SaidName = Field(description="The key.")
+    group: DnsLabel = Field(description="Name of the group.")
+    user: SaidName | None = Field(
+        default=None, description="Name of the user. Unset for the group's own document."
+    )
+    key: SaidName = Field(description="Name of the key.")
     old: SaidText | None = Field(
-        default=None, description="The value now, as JSON; a sensitive one is redacted."
+        default=None, description="Current value, as JSON. Sensitive values are redacted."
     )
     new: SaidText | None = Field(
-        default=None, description="The value then, as JSON; a sensitive one is redacted."
+        default=None, description="New value, as JSON. Sensitive values are redacted."
     )
-    by: SaidName | None = Field(default=None, description="The layer that sets it then.")
+    by: SaidName | None = Field(default=None, description="Layer that sets the new value.")
     effect: Literal["Changed", "Clamped", "Dropped", "Locked"] = Field(
-        default="Changed", description="How the policy acts on it."
+        default="Changed", description="Effect of the policy on the value."
     )
 
 
 class Preview(StatusModel):
-    """What the rollout would change, worked out before its first wave."""
+    """The changes that the rollout would make, computed before its first wave."""
 
-    hash: ContentHash = Field(description="The content that it is about; an approval names it.")
+    hash: ContentHash = Field(description="Hash of the previewed content. An approval refers to it.")
     basis: ShortText | None = Field(
-        default=None, description="A hash of what it was worked out from: groups, template, other policies."
+        default=None,
+        description="Hash of the groups, template and other policies that the preview was computed from.",
     )
     at: Timestamp | None = Field(
-        default=None, description="When it was worked out; what users change later is not in it."
+        default=None, description="Time of the computation. Later changes by users are not included."
     )
-    groups: Count = Field(default=0, description="How many groups are in its scope.")
-    changed_groups: Count = Field(default=0, description="How many groups' own documents change.")
-    users: Count = Field(default=0, description="How many users are in its scope.")
-    changed_users: Count = Field(default=0, description="How many users' documents change.")
+    groups: Count = Field(default=0, description="Number of groups in scope.")
+    changed_groups: Count = Field(default=0, description="Number of groups whose own document changes.")
+    users: Count = Field(default=0, description="Number of users in scope.")
+    changed_users: Count = Field(default=0, description="Number of users whose document changes.")
     clamped_users: Count = Field(
         default=0,
-        description="How many users get a value clamped, dropped or locked that is not so now, or otherwise.",
+        description="Number of users for whom a clamped, dropped or locked value is new or changes.",
     )
     keys: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
-        default_factory=list, description="The keys that change, at most 50 of them."
+        default_factory=list, description="Keys that change, at most 50."
     )
     samples: Annotated[list[KeyChange], Field(max_length=20, json_schema_extra=ATOMIC), clipped(20)] = Field(
-        default_factory=list, description="Some of the changes."
+        default_factory=list, description="Samples of the changes, at most 20."
     )
     restarts: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
         default_factory=list, description="Workloads that would restart, as kind namespace/name, at most 50."
@@ -213,84 +233,102 @@ class Preview(StatusModel):
 
 
 class RolloutProgress(StatusModel):
-    """How far the rollout is."""
+    """Progress of the rollout."""
 
-    phase: Phase | None = Field(default=None, description="Where the rollout is, in one word.")
-    message: SaidText | None = Field(default=None, description="Where the rollout is, for people.")
-    wave: ShortText | None = Field(default=None, description="Which wave it is in, of how many: 2/4.")
+    phase: Phase | None = Field(default=None, description="Phase of the rollout.")
+    message: SaidText | None = Field(default=None, description="Human-readable state of the rollout.")
+    wave: ShortText | None = Field(
+        default=None, description="Current wave and number of waves, for example 2/4."
+    )
     updated: ShortText | None = Field(
-        default=None, description="How many planned groups serve the target, of how many: 3/10."
+        default=None,
+        description="Planned groups that use the target content, and number of planned groups, for example 3/10.",
     )
     underway: Literal["Forward", "Back"] | None = Field(
-        default=None, description="Whether groups are being moved: Forward to the target, or Back to stable."
+        default=None,
+        description="Direction in which groups are moving: Forward to the target, or Back to stable. Unset if none "
+        "are.",
     )
     attempt: Generation | None = Field(
-        default=None, description="Counts starts; each has timestamps and evidence of its own."
+        default=None,
+        description="Number of the current attempt. Each attempt has its own timestamps and measurements.",
     )
     epoch: Generation | None = Field(
-        default=None, description="Rises with every change of direction; groups refuse moves of an older one."
+        default=None,
+        description="Increases with every change of direction. Groups reject moves of an older epoch.",
     )
-    target: Content | None = Field(default=None, description="The content that is rolled out.")
+    target: Content | None = Field(default=None, description="Content that is being rolled out.")
     stable: Content | None = Field(
-        default=None, description="The content that succeeded last; what a rollback returns to."
+        default=None, description="Last content that rolled out successfully. A rollback returns to it."
     )
     previous: Content | None = Field(
-        default=None, description="The content that was stable before; what an Undo returns to."
+        default=None, description="Stable content before the current one. Undo returns to it."
     )
     waves: Annotated[
         list[PlannedWave], Field(max_length=PLANNED_WAVES, json_schema_extra=list_map("name"))
-    ] = Field(default_factory=list, description="The plan, frozen when the attempt started.")
+    ] = Field(
+        default_factory=list,
+        description="Plan of the attempt. It does not change after the first wave has started.",
+    )
     current_wave: Count | None = Field(
-        default=None, description="The number of the present wave, from 1; 0 before the first one."
+        default=None, description="Number of the current wave, starting at 1. 0 before the first wave."
     )
     wave_state: Literal["Held", "Moving", "Soaking"] | None = Field(
         default=None,
-        description="Held: not started yet; Moving: groups follow; Soaking: all healthy, watched.",
+        description="State of the current wave. Held: not started. Moving: its groups are updating. Soaking: its "
+        "groups are updated and healthy.",
     )
-    started_at: Timestamp | None = Field(default=None, description="When the attempt started.")
-    wave_started_at: Timestamp | None = Field(default=None, description="When the present wave started.")
+    started_at: Timestamp | None = Field(default=None, description="Time at which the attempt started.")
+    wave_started_at: Timestamp | None = Field(
+        default=None, description="Time at which the current wave started."
+    )
     moving_since: Timestamp | None = Field(
         default=None,
-        description="Since when the wave has not been well, all such times of it put together; the progress deadline "
-        "counts from here.",
+        description="Start of the progress deadline, shifted by the times in which the wave was complete and "
+        "healthy.",
     )
     settled_at: Timestamp | None = Field(
         default=None,
-        description="Since when every group of the wave serves what it shall and is well: only what gates measure from "
-        "then on lets it soak.",
+        description="Time since which every group of the wave is updated and healthy. Gate measurements before this "
+        "time do not let the wave soak.",
     )
     soak_started_at: Timestamp | None = Field(
-        default=None, description="Since when all evidence of the present wave has been good without a gap."
+        default=None,
+        description="Start of the soak: since then, groups, workloads and gates of the current wave have been "
+        "healthy without interruption.",
     )
     checked_at: Timestamp | None = Field(
-        default=None, description="When the evidence was last looked at; written about once a minute."
+        default=None, description="Time of the last health check. Written about once a minute."
     )
     approved: Annotated[list[DnsLabel], Field(max_length=PLANNED_WAVES, json_schema_extra=SET)] = Field(
-        default_factory=list, description="The waves of this attempt that were approved."
+        default_factory=list, description="Approved waves of this attempt."
     )
     promoted: Annotated[list[DnsLabel], Field(max_length=PLANNED_WAVES, json_schema_extra=SET)] = Field(
         default_factory=list,
-        description="The waves of this attempt that were promoted: they wait for nothing but their groups.",
+        description="Promoted waves of this attempt. They wait only for their groups to be updated.",
     )
     gates: Annotated[list[GateStatus], Field(max_length=20, json_schema_extra=list_map("name"))] = Field(
-        default_factory=list, description="The gates' evidence in the present wave."
+        default_factory=list, description="Results of the gates in the current wave."
     )
-    halt: Halt | None = Field(default=None, description="Why it stands still.")
+    halt: Halt | None = Field(default=None, description="Why the rollout is paused.")
     on_failure: Literal["Rollback", "Pause"] | None = Field(
-        default=None, description="What the strategy says of failures; unset: Rollback."
+        default=None, description="Reaction to a failure, from the strategy. Defaults to Rollback."
     )
-    failure: Failure | None = Field(default=None, description="Why the last attempt went back.")
+    failure: Failure | None = Field(default=None, description="Why the last attempt was rolled back.")
     quarantine: Annotated[
         list[Quarantined], Field(max_length=QUARANTINED, json_schema_extra=list_map("hash"))
-    ] = Field(default_factory=list, description="Content that failed and does not start again by itself.")
+    ] = Field(
+        default_factory=list,
+        description="Content that failed. It does not roll out again until it changes or a Retry releases it.",
+    )
     handled: Annotated[list[ShortText], Field(max_length=HANDLED, json_schema_extra=ATOMIC)] = Field(
         default_factory=list,
-        description="The RolloutActions that were answered last: UID, accepted or refused, and why.",
+        description="RolloutActions that were processed last: UID, accepted or refused, and the reason.",
     )
-    preview: Preview | None = Field(default=None, description="What it would change.")
+    preview: Preview | None = Field(default=None, description="Changes that the rollout would make.")
     workload_notes: Annotated[list[WorkloadNote], Field(max_length=NOTES, json_schema_extra=ATOMIC)] = Field(
-        default_factory=list, description="What to know about workloads of the last attempt."
+        default_factory=list, description="Notes about workloads of the last attempt."
     )
     transitions: Annotated[
         list[Transition], Field(max_length=TRANSITIONS, json_schema_extra=list_map("number"))
-    ] = Field(default_factory=list, description="What happened last, newest first.")
+    ] = Field(default_factory=list, description="Last transitions, newest first.")

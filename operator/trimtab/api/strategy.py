@@ -1,4 +1,4 @@
-"""How carefully a change rolls out: waves order it, gates judge it, freezes hold it back."""
+"""The strategy of a rollout: waves, gates and freezes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://.+", max_length=2048)
 
 
 class WaveSpec(ApiModel):
-    """One step of a rollout: which groups move, how many of their users, and how long to watch them."""
+    """One step of a rollout: the groups that move, the share of their users, and the soak."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "!(has(self.groups) && has(self.groupSelector))", "a wave says groups or groupSelector, not both"
+            "!(has(self.groups) && has(self.groupSelector))", "groups and groupSelector cannot both be set"
         )
     )
 
-    name: DnsLabel = Field(description="The wave's name, unique in its strategy.")
+    name: DnsLabel = Field(description="Name of the wave, unique in the strategy.")
     groups: list[DnsLabel] | None = Field(
         default=None,
         max_length=1000,
-        description="The groups that move in this wave. Unset, without a groupSelector: the rest.",
+        description="Groups that move in this wave. If groups and groupSelector are both unset, all groups that are "
+        "not at 100 percent yet.",
         json_schema_extra=SET,
     )
     group_selector: LabelSelector | None = Field(
@@ -48,135 +49,145 @@ class WaveSpec(ApiModel):
         default=None,
         ge=1,
         le=100,
-        description="The share of each group's users that moves; below 100 group documents and workloads "
-        "stay. Default 100.",
+        description="Percentage of each group's users that moves. Group documents and workloads move at 100 percent. "
+        "Defaults to 100.",
     )
     soak: Duration | None = Field(
         default=None,
-        description="How long the wave is watched before the next one starts, as 10m. Default 0.",
+        description="How long the wave must stay healthy before the next wave starts, for example 10m. Defaults to "
+        "0.",
     )
     approval: Flag | None = Field(
-        default=None, description="Whether somebody must approve the wave before it starts. Default false."
+        default=None, description="Whether the wave requires an approval before it starts. Defaults to false."
     )
 
 
 class PrometheusGate(ApiModel):
-    """A query whose result decides."""
+    """A PromQL query."""
 
-    address: Url = Field(description="The Prometheus server's address, as http://prometheus:9090.")
-    query: LongText = Field(description="The PromQL query; its first result is `result` in successCondition.")
+    address: Url = Field(description="URL of the Prometheus server, for example http://prometheus:9090.")
+    query: LongText = Field(description="PromQL query. The conditions use its first value as `result`.")
     success_condition: Text = Field(
-        description="CEL over `result` that is true when all is well: result < 0.01."
+        description="CEL condition over `result` for success, for example result < 0.01."
     )
     failure_condition: Text | None = Field(
         default=None,
-        description="CEL over `result` that is true when it failed; with it, a measurement that is neither is "
-        "inconclusive. Default: whatever is no success.",
+        description="CEL condition over `result` for failure. A measurement that meets neither condition is "
+        "inconclusive. If unset, a measurement that does not succeed fails.",
     )
 
 
 class HttpGate(ApiModel):
-    """A GET request whose answer decides."""
+    """An HTTP GET request."""
 
-    url: Url = Field(description="The address to request.")
+    url: Url = Field(description="URL to request.")
     expect_status: list[Annotated[Whole, Field(ge=100, le=599)]] | None = Field(
         default=None,
         max_length=32,
-        description="The status codes that mean success. Default: 200.",
+        description="Status codes that count as success. Defaults to 200.",
         json_schema_extra=SET,
     )
 
 
 class JobGate(ApiModel):
-    """A Job whose success decides."""
+    """A Job that must succeed."""
 
     cron_job: DnsSubdomain = Field(
-        description="A suspended CronJob of this namespace; a Job is made of it once a wave."
+        description="Name of a suspended CronJob in this namespace. The operator creates one Job from it per wave."
     )
 
 
 class GateSpec(ApiModel):
-    """One check that is judged from a wave's start to its soak's end."""
+    """One check, measured from the start of each wave to the end of its soak."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             "(has(self.prometheus) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.job) ? 1 : 0) == 1",
-            "a gate says exactly one of prometheus, http and job",
+            "exactly one of prometheus, http and job must be set",
         )
     )
 
-    name: DnsLabel = Field(description="The gate's name, unique in its strategy.")
+    name: DnsLabel = Field(description="Name of the gate, unique in the strategy.")
     interval: Duration | None = Field(
-        default=None, description="How often it is measured, as 30s; at least 1s. Default 30s."
+        default=None, description="Time between measurements, at least 1s. Defaults to 30s."
     )
     initial_delay: Duration | None = Field(
-        default=None, description="How long after a wave's start it is measured first, as 1m. Default 0."
+        default=None,
+        description="Delay of the first measurement after the start of the wave, for example 1m. Defaults to 0.",
     )
     timeout: Duration | None = Field(
-        default=None, description="How long one measurement may take, as 10s; at most 1m. Default 10s."
+        default=None, description="Timeout of one measurement, at most 1m. Defaults to 10s."
     )
     failure_limit: Whole | None = Field(
         default=None,
         ge=0,
         le=1000,
-        description="How many failed measurements in a row are still accepted. Default 0: the first one counts.",
+        description="Maximum number of consecutive failed measurements. One more fails the rollout. Defaults to 0.",
     )
     consecutive_error_limit: Whole | None = Field(
         default=None,
         ge=0,
         le=1000,
-        description="How many measurements in a row may be impossible, or inconclusive, before the rollout "
-        "pauses. Default 4.",
+        description="Maximum number of consecutive measurements that cannot be made or are inconclusive. One more "
+        "pauses the rollout. Defaults to 4.",
     )
     dry_run: Flag | None = Field(
-        default=None, description="True measures and tells, and decides nothing. Default false."
+        default=None,
+        description="If true, the gate is measured and reported but does not affect the rollout. Defaults to false.",
     )
     on_no_data: Literal["Pause", "Fail", "Pass"] | None = Field(
-        default=None, description="What happens when it measures nothing: Pause (default), Fail or Pass."
+        default=None,
+        description="What happens if the measurement returns no data: Pause, Fail or Pass. Defaults to Pause.",
     )
-    prometheus: PrometheusGate | None = Field(default=None, description="Ask a Prometheus server.")
-    http: HttpGate | None = Field(default=None, description="Request an address.")
-    job: JobGate | None = Field(default=None, description="Run a Job.")
+    prometheus: PrometheusGate | None = Field(default=None, description="Queries a Prometheus server.")
+    http: HttpGate | None = Field(default=None, description="Requests a URL.")
+    job: JobGate | None = Field(default=None, description="Runs a Job.")
 
 
 class FreezeSpec(ApiModel):
-    """A recurring time in which nothing starts; a rollback ignores it."""
+    """A recurring time window in which no wave starts. Rollbacks ignore it."""
 
-    schedule: ShortText = Field(description="When it begins, as a cron expression: 0 18 * * 5.")
-    time_zone: ShortText | None = Field(
-        default=None, description="The schedule's time zone, as Europe/Berlin. Default UTC."
+    schedule: ShortText = Field(
+        description="Start of the window, as a cron expression, for example 0 18 * * 5."
     )
-    duration: Duration = Field(description="How long it lasts, as 62h.")
-    reason: Text | None = Field(default=None, description="Why, shown to whoever waits for it.")
+    time_zone: ShortText | None = Field(
+        default=None,
+        description="IANA time zone of the schedule, for example Europe/Berlin. Defaults to UTC.",
+    )
+    duration: Duration = Field(description="Duration of the window, for example 62h.")
+    reason: Text | None = Field(
+        default=None, description="Reason, shown in the message of rollouts that wait for the window to end."
+    )
 
 
 class StrategySpec(ApiModel):
-    """How a change reaches the groups of its scope. Empty: all at once."""
+    """How a change rolls out to the groups in scope. If empty, all groups change in one wave."""
 
     waves: list[WaveSpec] = Field(
         default_factory=list,
         max_length=50,
-        description="The order in which groups move; what no wave names forms a last one.",
+        description="Waves, in order. Groups that no wave moves to 100 percent form an additional last wave.",
         json_schema_extra=list_map("name"),
     )
     gates: list[GateSpec] = Field(
         default_factory=list,
         max_length=20,
-        description="Checks that must hold from each wave's start to its soak's end.",
+        description="Checks that must succeed from the start of each wave to the end of its soak.",
         json_schema_extra=list_map("name"),
     )
     progress_deadline: Duration | None = Field(
-        default=None, description="How long a wave may take before it counts as failed. Default 10m."
+        default=None,
+        description="Maximum time for which a wave may be incomplete or unhealthy before it fails. Defaults to 10m.",
     )
     on_failure: Literal["Rollback", "Pause"] | None = Field(
-        default=None, description="What follows a failure: Rollback (default) or Pause."
+        default=None, description="Reaction to a failure: Rollback or Pause. Defaults to Rollback."
     )
     paused: Flag | None = Field(
-        default=None, description="True holds the rollout where it is. Default false."
+        default=None, description="If true, the rollout is paused. Rollbacks continue. Defaults to false."
     )
     freezes: list[FreezeSpec] = Field(
         default_factory=list,
         max_length=50,
-        description="Times in which no wave starts. A rollback ignores them.",
+        description="Recurring time windows in which no wave starts. Rollbacks ignore them.",
         json_schema_extra=ATOMIC,
     )

@@ -1,4 +1,4 @@
-"""Which fields this version reads but does not build: one mark, which status and documentation share."""
+"""Marks fields that this version accepts but does not implement. Status and documentation are derived from the mark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trimtab.api.meta import UNSUPPORTED, ApiModel
 
 @dataclass(frozen=True, slots=True)
 class NotSupported:
-    """Annotates a field that is not built yet; with `values`, only those values of it are not."""
+    """Annotates a field that is not implemented, or, with `values`, of which these values are not implemented."""
 
     values: tuple[str, ...] = ()
 
@@ -28,12 +28,12 @@ class NotSupported:
 
 
 def mark_of(field: FieldInfo) -> NotSupported | None:
-    """The field's mark, if it has one."""
+    """The mark of the field, if any."""
     return next((mark for mark in field.metadata if isinstance(mark, NotSupported)), None)
 
 
 def not_supported(model: BaseModel, path: str = "spec") -> list[str]:
-    """Paths of the fields that are set in `model` but not built, as `spec.outputs[2].format (Flagd)`."""
+    """Paths of fields that are set but not implemented, for example `spec.outputs[2].format (Flagd)`."""
     if isinstance(model, ApiModel) and model.unsupported:
         return [path]
     found: list[str] = []
@@ -53,16 +53,16 @@ def not_supported(model: BaseModel, path: str = "spec") -> list[str]:
 
 @cache
 def _fields(kind: type[BaseModel]) -> tuple[tuple[str, str, NotSupported | None], ...]:
-    """The fields that have a mark or may hold something that has one, with their aliases and marks: of a thousand keys
-    none needs to be looked at."""
+    """Name, alias and mark of the fields that have a mark or contain a model with one. All other fields are skipped,
+    so that a template with a thousand keys is cheap to check."""
     return tuple(
         (name, field.alias or name, mark_of(field))
         for name, field in kind.model_fields.items()
-        if mark_of(field) is not None or any(map(_may_hold, _models(field.annotation)))
+        if mark_of(field) is not None or any(map(_contains_mark, _models(field.annotation)))
     )
 
 
-def _may_hold(kind: type[BaseModel]) -> bool:
+def _contains_mark(kind: type[BaseModel]) -> bool:
     return bool(_fields(kind)) or (issubclass(kind, ApiModel) and kind.unsupported)
 
 

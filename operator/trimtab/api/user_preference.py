@@ -1,4 +1,4 @@
-"""UserPreference: one user's own values for some of a template's keys."""
+"""UserPreference: one user's own values for keys of a template."""
 
 from __future__ import annotations
 
@@ -44,123 +44,129 @@ _USER = "has({0}.spec.user) ? {0}.spec.user : {0}.metadata.name"
 
 
 class TemplateRef(ApiModel):
-    """A ConfigTemplate, perhaps of another namespace."""
+    """A ConfigTemplate in the same or another namespace."""
 
-    name: TemplateName = Field(description="The ConfigTemplate's name.")
+    name: TemplateName = Field(description="Name of the ConfigTemplate.")
     namespace: DnsLabel | None = Field(
         default=None,
-        description="The ConfigTemplate's namespace. Default: this object's own. Another one must let this "
-        "namespace in by the group's preferenceNamespaceSelector.",
+        description="Namespace of the ConfigTemplate. Defaults to the namespace of this object. For another "
+        "namespace, the group's preferenceNamespaceSelector must select the namespace of this object.",
     )
 
 
 class SecretRef(ApiModel):
-    """A sensitive value that a Secret of the same namespace holds."""
+    """A sensitive value in a Secret in the same namespace."""
 
-    key: KeyName = Field(description="The sensitive key that gets the value.")
+    key: KeyName = Field(description="Sensitive key to set.")
     name: DnsSubdomain = Field(
-        description="The Secret's name, in this namespace; it must carry the annotation "
+        description="Name of the Secret in this namespace. The Secret must have the annotation "
         "trimtab.dev/allow-template: <template>."
     )
-    secret_key: SecretKey = Field(description="The entry of the Secret's data that holds the value.")
+    secret_key: SecretKey = Field(description="Key in the Secret's data that holds the value.")
 
 
 class UserPreferenceSpec(ApiModel):
-    """Whose preference it is, of which template and group, and what they prefer."""
+    """The template, the user, the group and the user's values."""
 
-    template_ref: TemplateRef = Field(description="The ConfigTemplate whose keys are set here.")
+    template_ref: TemplateRef = Field(description="ConfigTemplate whose keys are set.")
     user: UserName | None = Field(
         default=None,
-        description="Who it is for; cannot be changed. Default: metadata.name. The oldest preference of a "
-        "user holds; a later one of the same user says so and does nothing.",
+        description="Name of the user. Immutable. Defaults to metadata.name. If several preferences have the same "
+        "user, the oldest one applies and the others get the reason UserTaken.",
     )
     group: DnsLabel = Field(
-        description="The template's group that the user is in; joining needs the verb join."
+        description="Group of the user in the template. Setting it requires the RBAC verb join on the group's "
+        "RenderedGroup."
     )
     schema_version: SchemaVersion | None = Field(
         default=None,
-        description="The template's schemaVersion that the values are written for. Default: its own.",
+        description="The schemaVersion of the template that the values are written for. Defaults to the template's "
+        "current one.",
     )
     values: Values = Field(
         default_factory=dict,
-        description="The user's values by key. A sensitive key in clear is refused here.",
+        description="The user's values by key. Values of sensitive keys are rejected.",
     )
     sealed_values: Annotated[dict[str, Sealed], Field(max_length=200), NotSupported()] = Field(
-        default_factory=dict, description="Sensitive values by key, as `trimtab seal` prints them."
+        default_factory=dict, description="Encrypted values of sensitive keys, as printed by `trimtab seal`."
     )
     secret_refs: Annotated[list[SecretRef], NotSupported()] = Field(
         default_factory=list,
         max_length=200,
-        description="Sensitive values that Secrets of this namespace hold.",
+        description="Values of sensitive keys, read from Secrets in this namespace.",
         json_schema_extra=list_map("key"),
     )
     flags: Annotated[dict[str, Variant], Field(max_length=500), NotSupported()] = Field(
-        default_factory=dict, description="Variants that the user chooses, of flags that are userOverridable."
+        default_factory=dict,
+        description="Variants that the user chooses, by flag. Only flags with userOverridable are allowed.",
     )
     suspend: Flag = Field(
-        default=False, description="True keeps what is rendered and takes no changes. Default false."
+        default=False,
+        description="If true, the user's files stay unchanged and changes of the preference are not applied. "
+        "Defaults to false.",
     )
 
 
 class AcceptedPreference(StatusModel):
-    """What was accepted last and so is in force. It holds no sensitive value in clear."""
+    """The accepted values, which are in force. Contains no sensitive values."""
 
     model_config = ConfigDict(json_schema_extra=WHOLE)
 
     generation: Generation = Field(description="The metadata.generation that was accepted.")
-    group: DnsLabel | None = Field(default=None, description="The group that the user is served in.")
+    group: DnsLabel | None = Field(default=None, description="Group of the user.")
     schema_version: SchemaVersion | None = Field(
         default=None, description="The schemaVersion that the values are written for."
     )
-    values: Values = Field(default_factory=dict, description="The values that are in force, by key.")
+    values: Values = Field(default_factory=dict, description="Values in force, by key.")
 
 
 class PreferenceHistoryEntry(StatusModel):
-    """A spec that was accepted once and then superseded."""
+    """An earlier accepted spec."""
 
-    generation: Generation = Field(description="The metadata.generation that it was.")
+    generation: Generation = Field(description="The metadata.generation of that spec.")
     schema_version: SchemaVersion | None = Field(
         default=None, description="The schemaVersion that the values were written for."
     )
-    values: Values = Field(default_factory=dict, description="The values that were in force, by key.")
+    values: Values = Field(default_factory=dict, description="Values by key.")
 
 
 class UserPreferenceStatus(ResourceStatus):
-    """The verdict on the preference; it never changes with a revision alone."""
+    """Observed state of the preference. A new revision of the template alone does not change it."""
 
     violations: Violations = Field(
         default_factory=list,
-        description="Why it is not valid: key, layer, rule, message and the nearest valid value.",
+        description="Errors in the preference: key, layer, rule, message and the nearest valid value.",
     )
     warnings: Warnings = Field(
         default_factory=list,
-        description="What was accepted, but the user should know: a clamp, a coercion, a deprecated key.",
+        description="Problems that do not make the preference invalid: a clamped or converted value, a deprecated "
+        "key.",
     )
     accepted: AcceptedPreference | None = Field(
         default=None,
-        description="What was accepted and written last; it stays in force while the spec is refused.",
+        description="Spec that was accepted and written last. It stays in force while a newer spec is invalid.",
     )
     history: list[PreferenceHistoryEntry] = Field(
         default_factory=list,
         max_length=20,
-        description="What was accepted before, newest first, up to the template's users.historyLimit.",
+        description="Earlier accepted specs, newest first, up to the template's users.historyLimit.",
         json_schema_extra=ATOMIC,
     )
 
 
 class UserPreference(Resource):
-    """One user's own values for some keys of a ConfigTemplate."""
+    """One user's own values for keys of a ConfigTemplate."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
                     "rule": f"({_USER.format('self')}) == ({_USER.format('oldSelf')})",
-                    "message": "spec.user (default: metadata.name) cannot be changed",
+                    "message": "spec.user (default: metadata.name) is immutable",
                 },
                 {
                     "rule": "has(self.spec.user) || self.metadata.name.matches('^[a-z0-9-]{1,63}$')",
-                    "message": "metadata.name is no user name ([A-Za-z0-9_-]{1,63}), so spec.user is needed",
+                    "message": "metadata.name is not a valid user name ([A-Za-z0-9_-]{1,63}); set spec.user",
                 },
             ]
         }
@@ -183,11 +189,13 @@ class UserPreference(Resource):
         selectable=(".spec.templateRef.name", ".spec.group", ".spec.user"),
     )
 
-    kind: Literal["UserPreference"] = Field(default="UserPreference", description="The object's kind.")
-    spec: UserPreferenceSpec = Field(description="What the user prefers.")
-    status: UserPreferenceStatus | None = Field(default=None, description="The verdict on it.")
+    kind: Literal["UserPreference"] = Field(default="UserPreference", description="Kind of the object.")
+    spec: UserPreferenceSpec = Field(description="Template, user, group and values.")
+    status: UserPreferenceStatus | None = Field(
+        default=None, description="Observed state of the preference. Written by the operator."
+    )
 
     @property
     def user(self) -> str:
-        """Who it is for."""
+        """Name of the user."""
         return self.spec.user or self.metadata.name

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from benchmarks import content
+from trimtab.core.objects import ObjectMeta
 from trimtab.kube.client import Client
-from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_MAPS, USER_PREFERENCES, Resource
 
 PAUSE = 0.02

@@ -7,11 +7,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.pods import digest_in
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
-from trimtab.kube.port import Body, MetaOnly
+from trimtab.kube.port import Body
 from trimtab.kube.resources import PODS, WORKLOADS
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from trimtab.core import naming
+from trimtab.core.objects import AnyObject
 from trimtab.engine.engine import Engine, Settings
-from trimtab.engine.store.objects import AnyObject
 from trimtab.kube import errors
 from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body

@@ -25,9 +25,9 @@ for _name in _hidden:
 
 import msgspec
 
+from trimtab.core.objects import AnyObject
 from trimtab.engine.metrics import RESTARTS
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import AnyObject
 from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
 

@@ -14,11 +14,11 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.cli.commands.explain import _people
 from trimtab.cli.view.explanation import Explained, of_preference, to_dict
+from trimtab.core.objects import ObjectMeta
 from trimtab.core.policy.policy import compile_policy
 from trimtab.core.resolve.resolve import group_view
 from trimtab.core.schema.template import compile_template
 from trimtab.engine.store.preferences import PreferenceObject, read
-from trimtab.kube.port import ObjectMeta
 
 CALM = {
     "values": {"plugins": ["p"]},

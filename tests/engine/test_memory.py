@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from simulation import HOME, Cluster
+from trimtab.core.objects import MetaOnly
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
-from trimtab.kube.port import Body, MetaOnly
+from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES
 
 

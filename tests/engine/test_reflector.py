@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from simulation import HOME, Cluster
+from trimtab.core.objects import MetaOnly
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
-from trimtab.kube.port import MetaOnly, Page
+from trimtab.kube.port import Page
 from trimtab.kube.reflector import Reflector
 from trimtab.kube.resources import CONFIG_MAPS, Resource
 

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from trimtab.core import naming
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import AnyObject, Objects, OutputObject, Outputs, observe
+from trimtab.engine.store.objects import Objects, OutputObject, Outputs, observe
 from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences, read
 
 APP = TemplateKey("music", "app")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.core import naming
+from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.core.render.sizes import DEFAULT_OUTPUT
 from trimtab.core.resolve.resolve import GroupView
@@ -41,7 +42,7 @@ from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.status.writer import Statuses
 from trimtab.engine.store.cluster_state import ClusterState, Work
 from trimtab.engine.store.kind_deletions import Kinds
-from trimtab.engine.store.objects import AnyObject, OutputObject
+from trimtab.engine.store.objects import OutputObject
 from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.preferences import PreferenceObject
 from trimtab.engine.store.rollout_sources import RolloutSources
@@ -52,7 +53,7 @@ from trimtab.gates import Measurement
 from trimtab.gates.runner import Gate, Runner, Subject
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
-from trimtab.kube.port import Api, MetaOnly
+from trimtab.kube.port import Api
 from trimtab.kube.reflector import AnyReflector, Reflector
 from trimtab.kube.resources import (
     CONFIG_MAPS,

@@ -35,24 +35,6 @@ class Event(msgspec.Struct, Generic[T], gc=False):
     object: T
 
 
-class ObjectMeta(msgspec.Struct, gc=False, kw_only=True):
-    """The part of metadata that Trimtab keeps."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resourceVersion: str = ""  # noqa: N815
-    generation: int = 0
-    creationTimestamp: str | None = ""  # noqa: N815
-    deletionTimestamp: str | None = None  # noqa: N815
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class MetaOnly(msgspec.Struct, gc=False):
-    metadata: ObjectMeta
-
-
 class Api(Protocol):
     """Every call raises :class:`trimtab.kube.errors.ApiError` or one of its kinds."""
 

@@ -11,9 +11,9 @@ from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.commands.status import Object, Standing
 from trimtab.cli.errors import Failure
 from trimtab.cli.view.ready import verdict
+from trimtab.core.objects import ObjectMeta
 from trimtab.core.suggestion import nearest
 from trimtab.kube import errors
-from trimtab.kube.port import ObjectMeta
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES
 
 MESSAGE = 300

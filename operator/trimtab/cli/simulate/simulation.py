@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from trimtab.cli.view import ready
+from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.resolve import GroupView
@@ -28,11 +29,9 @@ from trimtab.engine.groups.revisions import components_of
 from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.status.writer import Make, Statuses, Target
 from trimtab.engine.store.cluster_state import template_of
-from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.preferences import Accepted, Preference, PreferenceObject, read
 from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE
 from trimtab.kube.memory import Memory
-from trimtab.kube.port import MetaOnly
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     NAMESPACES,

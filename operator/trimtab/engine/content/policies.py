@@ -14,6 +14,7 @@ from trimtab.api.rollout_status import Content
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons
 from trimtab.core.model_errors import shape_violations
+from trimtab.core.objects import AnyObject
 from trimtab.core.policy.policy import Policy, compile_policy, in_scope, within
 from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve import snapshot
@@ -23,7 +24,6 @@ from trimtab.core.violations import RejectedError, Violation, summary
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.content.templates import unsupported_message
-from trimtab.engine.store.objects import AnyObject
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import naming
+from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve.snapshot import Part, Spec, Taken
 from trimtab.crypto import Keys, UnreadableError
@@ -26,7 +27,7 @@ from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.scheduling.retry import LASTING_SECONDS, doubled
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.kube import errors
-from trimtab.kube.port import Api, Body, MetaOnly
+from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.support import not_supported
 from trimtab.core import naming, reasons
 from trimtab.core.model_errors import shape_violations
+from trimtab.core.objects import AnyObject
 from trimtab.core.policy.policy import Policy, compile_policy, within
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.render import render_group
@@ -37,7 +38,7 @@ from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState, lets_in
-from trimtab.engine.store.objects import AnyObject, group_of
+from trimtab.engine.store.objects import group_of
 from trimtab.kube.resources import OUTPUTS
 
 PART: Part = "spec"

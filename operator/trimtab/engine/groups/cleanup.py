@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import msgspec
 
 from trimtab.core import naming
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.render.plan import Delete, Observed
 from trimtab.engine.content.templates import Judgement
 from trimtab.engine.groups.revisions import Pointers
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.ownership import Ownership
 from trimtab.kube import errors
 from trimtab.kube.port import Api

@@ -13,11 +13,11 @@ import msgspec
 
 from trimtab.api.rendered_group import Operation
 from trimtab.core import naming, reasons
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent, Components
 from trimtab.core.status import UNKNOWN, Verdict, conditions
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.ownership import Ownership
 from trimtab.kube import errors
 from trimtab.kube.bodies import as_json

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import msgspec
 
 from trimtab.core import reasons
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Answer, Request
 from trimtab.core.status import TRUE, Verdict, conditions, refused
 from trimtab.engine.store.cluster_state import ClusterState, template_of
-from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, RolloutSource, RolloutSources
 from trimtab.kube import errors
 from trimtab.kube.port import Api

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
+from trimtab.core.objects import AnyObject
 from trimtab.core.rollout import Step, intents
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.content.templates import rollout_verdict
 from trimtab.engine.rollouts.spec import Case
-from trimtab.engine.store.objects import AnyObject
 from trimtab.engine.store.rollout_sources import FIELDS, POLICY, RolloutSource, RolloutSources
 from trimtab.kube import errors
 from trimtab.kube.port import Api

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from trimtab.core import naming
+from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.plan import Observed
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.scheduling.queue import Queue
-from trimtab.engine.store.objects import AnyObject, Objects, Outputs
+from trimtab.engine.store.objects import Objects, Outputs
 from trimtab.engine.store.preferences import Preferences
 from trimtab.engine.store.retained import Kept
 from trimtab.engine.store.workload_listings import Listings
-from trimtab.kube.port import MetaOnly
 
 _PREFERENCE_EVENTS = EVENTS.labels("UserPreference")
 

@@ -14,10 +14,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from trimtab.core import naming
+from trimtab.core.objects import ObjectMeta
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.plan import Observed
 from trimtab.engine.store.deletions import Gone
-from trimtab.kube.port import FIELD_MANAGER, Body, ObjectMeta
+from trimtab.kube.port import FIELD_MANAGER, Body
 
 Labels = Mapping[str, str]
 _KEPT_ANNOTATIONS = (
@@ -214,22 +215,6 @@ class OutputSink:
 
     def end(self, version: int) -> None:
         self._outputs.end(self._kind, version)
-
-
-class AnyObject(msgspec.Struct):
-    """An object kept whole: there are few of these."""
-
-    metadata: ObjectMeta
-    spec: dict[str, Any] = {}
-    status: dict[str, Any] = {}
-
-    @property
-    def key(self) -> TemplateKey:
-        return TemplateKey(self.metadata.namespace, self.metadata.name)
-
-    @property
-    def version(self) -> int:
-        return int(self.metadata.resourceVersion or 0)
 
 
 class _HasMeta(Protocol):

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from trimtab.core.objects import ObjectMeta
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.engine.store.deletions import Gone
-from trimtab.kube.port import ObjectMeta
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 EMPTY = b"{}"

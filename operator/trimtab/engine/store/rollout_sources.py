@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from trimtab.api.rendered_group import Operation
 from trimtab.api.rollout_status import Content, RolloutProgress
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Intent, intents
 from trimtab.engine.store.cluster_state import ClusterState, template_of
-from trimtab.engine.store.objects import AnyObject, Objects
+from trimtab.engine.store.objects import Objects
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, Resource
 
 log = logging.getLogger(__name__)

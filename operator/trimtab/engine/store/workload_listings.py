@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.core.objects import AnyObject
 from trimtab.core.refs import TemplateKey, WorkloadKey
-from trimtab.engine.store.objects import AnyObject
 
 
 @dataclass(slots=True)

@@ -50,8 +50,8 @@ def late_bindings(modules: Iterable[Module]) -> list[str]:
         module.locate(node, ast.unparse(target))
         for module in modules
         for scope, node in _assignments(module.tree, {})
-        for target in assigned_attributes(node)
-        if rule.is_binding(target, scope) and not _is_none(node.value)
+        if not _is_none(node.value)
+        for target in rule.bound(node, scope)
     ]
 
 
@@ -60,6 +60,9 @@ class _Rule:
     classes: Mapping[str, Scope]
     """The attributes of each class of the package."""
     collaborators: set[str]
+
+    def bound(self, node: Assignment, scope: Scope) -> list[ast.Attribute]:
+        return [target for target in assigned_attributes(node) if self.is_binding(target, scope)]
 
     def is_binding(self, target: ast.Attribute, scope: Scope) -> bool:
         if isinstance(target.value, ast.Name) and target.value.id in ("self", "cls"):

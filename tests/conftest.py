@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis profiles, and `tests` on the path, so that `simulation` can be imported."""
+"""What all tests share: Hypothesis profiles, and `tests` on the path, so that `support` can be imported."""
 
 from __future__ import annotations
 

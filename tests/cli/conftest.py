@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_cluster import FakeCluster, credentials
 from typer.testing import CliRunner
-from written import Answer, Call, Write
 
+from support.cli_manifests import Answer, Call, Write
+from support.fake_cluster import FakeCluster, credentials
 from trimtab.cli.main import app
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_cluster import FakeCluster, template
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import FakeCluster, template
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_cluster import FakeCluster
-from kept import KEYS, keep, preference, rendered, spec
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import FakeCluster
+from support.stored_history import KEYS, keep, preference, rendered, spec
 from trimtab.kube.resources import CONTROLLER_REVISIONS, RENDERED_GROUPS, USER_PREFERENCES
 
 Body = dict[str, Any]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster
-from written import TEMPLATE, Answer, Call, Write, preference
 
+from support.cli_manifests import TEMPLATE, Answer, Call, Write, preference
+from support.fake_cluster import FakeCluster
 from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES
 
 

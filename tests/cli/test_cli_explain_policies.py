@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from written import TEMPLATE
 
+from support.cli_manifests import TEMPLATE
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.cli.commands.explain import _people

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_cluster import FakeCluster, template
-from kept import REVISIONS, preference, rendered
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import FakeCluster, template
+from support.stored_history import REVISIONS, preference, rendered
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 
 Body = dict[str, Any]

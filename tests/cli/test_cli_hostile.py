@@ -12,8 +12,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from written import TEMPLATE, Call, preference
 
+from support.cli_manifests import TEMPLATE, Call, preference
 from trimtab.cli.files.documents import read
 from trimtab.cli.files.helm import is_template
 from trimtab.cli.files.scalars import MalformedError

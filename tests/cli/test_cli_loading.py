@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from written import TEMPLATE, Call, Write, preference
 
+from support.cli_manifests import TEMPLATE, Call, Write, preference
 from trimtab import crd
 from trimtab.api import KINDS
 from trimtab.cli.files.structural import RULES

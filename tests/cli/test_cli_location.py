@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from written import TEMPLATE, Call, Write, preference
+
+from support.cli_manifests import TEMPLATE, Call, Write, preference
 
 MAPS = TEMPLATE.replace(
     "  profiles:",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
-from written import TEMPLATE, Call, Write
 
+from support.cli_manifests import TEMPLATE, Call, Write
 from trimtab.cli.main import HEAVY, app
 
 BIN = Path(sys.executable).parent

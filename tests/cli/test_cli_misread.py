@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from written import Call, Write
 
+from support.cli_manifests import Call, Write
 from trimtab.cli.files.documents import read
 from trimtab.cli.files.scalars import is_exact
 

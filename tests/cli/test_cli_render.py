@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import yaml
-from written import TEMPLATE, Call, Write, preference
 
+from support.cli_manifests import TEMPLATE, Call, Write, preference
 from trimtab.core.render.shard import LIMIT, TARGET
 
 

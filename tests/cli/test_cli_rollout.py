@@ -6,7 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from fake_cluster import (
+from rich.console import Console
+
+from support.cli_manifests import Answer, Call
+from support.fake_cluster import (
     PREVIEW,
     STABLE,
     TARGET,
@@ -18,9 +21,6 @@ from fake_cluster import (
     refused,
     template,
 )
-from rich.console import Console
-from written import Answer, Call
-
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
 from trimtab.cli.cluster.rollout_reference import Found, Kind

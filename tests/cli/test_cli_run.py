@@ -7,9 +7,9 @@ import logging
 
 import kopf._core.reactor.running as kopf_running
 import pytest
-from written import Call
 
 import trimtab.handlers  # noqa: F401
+from support.cli_manifests import Call
 
 
 @pytest.mark.parametrize(

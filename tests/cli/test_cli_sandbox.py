@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from written import Call
 
+from support.cli_manifests import Call
 from trimtab.sandbox import cli
 from trimtab.sandbox.status import Status
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import typer
-from fake_cluster import FakeCluster
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import FakeCluster
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.status import Scope, Standing, read
 from trimtab.kube.memory import Memory

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster, policy_rollout
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import FakeCluster, policy_rollout
 from trimtab.kube.resources import POLICY_ROLLOUTS
 
 Body = dict[str, Any]

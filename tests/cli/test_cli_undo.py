@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import STABLE, FakeCluster, policy_rollout, template
-from kept import REVISIONS, keep, preference, rendered, spec
-from written import Call
 
+from support.cli_manifests import Call
+from support.fake_cluster import STABLE, FakeCluster, policy_rollout, template
+from support.stored_history import REVISIONS, keep, preference, rendered, spec
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     CONTROLLER_REVISIONS,

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from written import TEMPLATE, Call, Write, preference
+
+from support.cli_manifests import TEMPLATE, Call, Write, preference
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {0}, labels: {1}}}\n"
 

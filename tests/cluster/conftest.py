@@ -24,10 +24,10 @@ from typing import TextIO
 
 import pytest
 
-# Fixtures and a hook of the tests that run operators.
-from people import guarded, hire  # noqa: F401
-from place import arena, operator, operators, place, proxy, pytest_collection_modifyitems  # noqa: F401
+from support.cluster_fixtures import arena, operator, operators, place, proxy, pytest_collection_modifyitems  # noqa: F401
 
+# Fixtures and a hook of the tests that run operators.
+from support.service_accounts import guarded, hire  # noqa: F401
 from trimtab.sandbox import Kubectl, Sandbox, ensure_binaries
 
 NODES = 2

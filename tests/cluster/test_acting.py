@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from live import KINDS, Api, Body, RefusedError
-from manifests import SOURCES, VERBS, action
-from people import CREATES, Hire, may, refused
-from place import Place, new_namespace
+
+from support.cluster_fixtures import Place, new_namespace
+from support.live_objects import KINDS, Api, Body, RefusedError
+from support.manifests import SOURCES, VERBS, action
+from support.service_accounts import CREATES, Hire, may, refused
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -11,11 +11,11 @@ import json
 from typing import Any
 
 import yaml
-from live import KINDS, wait_for
-from manifests import SOURCES, VERBS, action, preference, template
-from people import EDITS, Hire, may, refused
-from place import Arena, Place
 
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import KINDS, wait_for
+from support.manifests import SOURCES, VERBS, action, preference, template
+from support.service_accounts import EDITS, Hire, may, refused
 from trimtab import admission
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"

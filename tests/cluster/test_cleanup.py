@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from live import Body, wait_for
-from manifests import APP, PREFS, config_map
-from place import Arena, Place, new_namespace
-from running import Operator
+
+from support.cluster_fixtures import Arena, Place, new_namespace
+from support.live_objects import Body, wait_for
+from support.manifests import APP, PREFS, config_map
+from support.operator_process import Operator
 
 Change = Callable[[Place], object]
 

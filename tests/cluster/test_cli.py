@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from live import Body, wait_for
-from manifests import APP, KEYS, PREFS, SECRET_KEY, preference, template
-from place import Arena, Place
-from running import Operator
-from shell import Shell
 
+from support.cli_process import Shell
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, wait_for
+from support.manifests import APP, KEYS, PREFS, SECRET_KEY, preference, template
+from support.operator_process import Operator
 from trimtab.kube.credentials import from_kubeconfig
 
 CREDS: Body = {

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from live import wait_for
 
+from support.live_objects import wait_for
 from trimtab.sandbox.processes import Process
 from trimtab.sandbox.status import all_statuses
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 
 import pytest
-from live import wait_for
-from manifests import APP, PREFS, config_map
-from place import Place
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import wait_for
+from support.manifests import APP, PREFS, config_map
+from support.operator_process import Operator
 
 
 def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, place: Place) -> None:

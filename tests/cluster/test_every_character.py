@@ -14,9 +14,10 @@ from typing import Any
 
 import javaproperties
 import yaml
-from live import Body
-from place import Place
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import Body
+from support.operator_process import Operator
 
 CORNERS = [
     *map(chr, range(1, 0xA1)), "\xad", "\u2028", "\u2029", "\ud7ff", "\ue000", "\ufdd0", "\ufeff", "\ufffd", "\ufffe",

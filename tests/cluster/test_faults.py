@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 
 import pytest
-from fault_proxy import (
+
+from support.cluster_fixtures import Arena, Place, new_namespace
+from support.fault_proxy import (
     Cut,
     CutStream,
     Effect,
@@ -18,10 +20,9 @@ from fault_proxy import (
     Refuse,
     Slow,
 )
-from live import wait_for
-from manifests import preference
-from place import Arena, Place, new_namespace
-from running import Operator
+from support.live_objects import wait_for
+from support.manifests import preference
+from support.operator_process import Operator
 
 USERS = 24
 When = Callable[[Exchange], bool]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from live import Body, RefusedError, wait_for
-from manifests import template
-from people import Hire, may
-from place import Arena, Place, new_namespace
-from running import Operator
+from support.cluster_fixtures import Arena, Place, new_namespace
+from support.live_objects import Body, RefusedError, wait_for
+from support.manifests import template
+from support.operator_process import Operator
+from support.service_accounts import Hire, may
 
 PIN: Body = {
     "keys": [{"name": "pin", "type": "String", "sensitive": True}],

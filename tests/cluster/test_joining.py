@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from live import KINDS, Body, RefusedError, wait_for
-from manifests import preference
-from people import EDITS, Hire, Person, may, refused
-from place import Place, new_namespace
+
+from support.cluster_fixtures import Place, new_namespace
+from support.live_objects import KINDS, Body, RefusedError, wait_for
+from support.manifests import preference
+from support.service_accounts import EDITS, Hire, Person, may, refused
 
 
 @pytest.fixture

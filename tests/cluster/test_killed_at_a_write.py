@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from place import Arena
 
 from crash import runs
 from crash.faulty import faulty
@@ -16,6 +15,7 @@ from crash.points import Point
 from crash.runs import Result
 from crash.scenes import SCENES
 from crash.stale import stale
+from support.cluster_fixtures import Arena
 
 SCENE = "aborted"
 STRIDE = 7

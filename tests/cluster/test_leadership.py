@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fault_proxy import Fault, FaultProxy, Refuse
-from live import Body, wait_for
-from place import Arena, Place
-from running import SYSTEM, Operator
+from support.cluster_fixtures import Arena, Place
+from support.fault_proxy import Fault, FaultProxy, Refuse
+from support.live_objects import Body, wait_for
+from support.operator_process import SYSTEM, Operator
 
 SHORT = ("--lease-duration", "2")
 

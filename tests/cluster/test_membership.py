@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 
-from live import wait_for
-from manifests import KEYS
-from place import Arena, Place, new_namespace
-from running import Operator
+from support.cluster_fixtures import Arena, Place, new_namespace
+from support.live_objects import wait_for
+from support.manifests import KEYS
+from support.operator_process import Operator
 
 TENANT = {"matchLabels": {"trimtab.dev/tenant": "true"}}
 

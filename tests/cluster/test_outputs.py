@@ -12,10 +12,11 @@ import tomllib
 import javaproperties
 import yaml
 from dotenv import dotenv_values
-from live import Body, wait_for
-from manifests import APP, KEYS, PREFS
-from place import Place
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import Body, wait_for
+from support.manifests import APP, KEYS, PREFS
+from support.operator_process import Operator
 
 HOSTILE = 'it\'s "so" $HOME = #1; \\ ünïcode 🎵 100%'
 TYPED: list[Body] = [

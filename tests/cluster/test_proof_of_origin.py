@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from live import wait_for
-from manifests import config_map
-from people import Hire, may
-from place import Place
-from running import Operator
+from support.cluster_fixtures import Place
+from support.live_objects import wait_for
+from support.manifests import config_map
+from support.operator_process import Operator
+from support.service_accounts import Hire, may
 
 MAKES = may("configmaps", "create", "get", "patch", "delete", group="")
 

@@ -14,7 +14,6 @@ import os
 import secrets
 
 import pytest
-from fault_proxy import FaultProxy
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,12 +24,24 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from live import Api, Body, RefusedError, wait_for
-from manifests import APP, KEYS, PREFS, config_map, namespace, policy, preference, template, wave, waves
-from place import Arena
-from running import Operator
 
-from expected import World, differences, world
+from support.cluster_fixtures import Arena
+from support.expected_outputs import World, differences, world
+from support.fault_proxy import FaultProxy
+from support.live_objects import Api, Body, RefusedError, wait_for
+from support.manifests import (
+    APP,
+    KEYS,
+    PREFS,
+    config_map,
+    namespace,
+    policy,
+    preference,
+    template,
+    wave,
+    waves,
+)
+from support.operator_process import Operator
 
 LONG = int(os.environ.get("TRIMTAB_RANDOM_EVENTS", "0"))
 TEMPLATES = ("app", "web")

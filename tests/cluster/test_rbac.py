@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-from live import KINDS, Api, Body, RefusedError, wait_for
-from manifests import PREFS, SECRET_KEY, workload
-from people import refused, token_kubeconfig
-from place import Arena, Place
-from running import SYSTEM, Operator
+
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import KINDS, Api, Body, RefusedError, wait_for
+from support.manifests import PREFS, SECRET_KEY, workload
+from support.operator_process import SYSTEM, Operator
+from support.service_accounts import refused, token_kubeconfig
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 INSTALL = Path(__file__).parents[2] / "deploy" / "install.yaml"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from live import Body, RefusedError
-from manifests import API_VERSION, APP, KEYS, PREFS, preference
-from place import Place
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import Body, RefusedError
+from support.manifests import API_VERSION, APP, KEYS, PREFS, preference
+from support.operator_process import Operator
 
 SEALED_KEYS = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from live import Body, RefusedError, wait_for
-from manifests import enforce, minutes, waves
-from place import Place
-from rolling import OLD_FREE, given
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import Body, RefusedError, wait_for
+from support.manifests import enforce, minutes, waves
+from support.operator_process import Operator
+from support.rollout_scenes import OLD_FREE, given
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 WORD = "FORBIDDEN"

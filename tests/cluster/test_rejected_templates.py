@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from live import Body, wait_for
-from manifests import APP, KEYS, PREFS
-from place import Place
-from running import Operator
+
+from support.cluster_fixtures import Place
+from support.live_objects import Body, wait_for
+from support.manifests import APP, KEYS, PREFS
+from support.operator_process import Operator
 
 SHORT_KEYS = [key for key in KEYS if key["name"] != "session.greeting"]
 BROKEN: dict[str, tuple[Body, tuple[str, ...]]] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fault_proxy import FaultProxy
-from live import Body, wait_for
-from manifests import APP, KEYS, PREFS, SECRET_KEY, preference
-from place import Arena, Place, new_namespace
-from running import Operator
+from support.cluster_fixtures import Arena, Place, new_namespace
+from support.fault_proxy import FaultProxy
+from support.live_objects import Body, wait_for
+from support.manifests import APP, KEYS, PREFS, SECRET_KEY, preference
+from support.operator_process import Operator
 
 
 def _assignment(place: Place, group: str = "free") -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from live import wait_for
-from manifests import VERBS, action, minutes, wave, waves
-from people import CREATES, Hire, Person, may, refused
-from place import Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given
-from running import Operator
+from support.cluster_fixtures import Place
+from support.live_objects import wait_for
+from support.manifests import VERBS, action, minutes, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
+from support.service_accounts import CREATES, Hire, Person, may, refused
 
 
 def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from fault_proxy import CutStream, Effect, ErrorEvent, Exchange, Fault, FaultProxy, LoseAnswer, Refuse
-from live import Body, wait_for
-from manifests import minutes, wave, waves
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given
-from running import Operator
+
+from support.cluster_fixtures import Arena, Place
+from support.fault_proxy import CutStream, Effect, ErrorEvent, Exchange, Fault, FaultProxy, LoseAnswer, Refuse
+from support.live_objects import Body, wait_for
+from support.manifests import minutes, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 
 SHORT = ("--lease-duration", "2")
 WAVES = waves(wave("some", "free", percent=50, soak="1s"), wave("canary", "free", soak="1s"))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from live import Body, wait_for
-from manifests import minutes, wave, waves
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given
-from running import Operator
 
-import real_prometheus
-from real_prometheus import Metrics, Prometheus
+from support import prometheus
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, wait_for
+from support.manifests import minutes, wave, waves
+from support.operator_process import Operator
+from support.prometheus import Metrics, Prometheus
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -49,8 +49,8 @@ def world(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     if arena.shared.running:
         arena.shared.stop()
     with (
-        real_prometheus.metrics_server(errors=0.0) as metrics,
-        real_prometheus.prometheus(tmp_path_factory.mktemp("prometheus"), {"app": metrics.address}) as server,
+        prometheus.metrics_server(errors=0.0) as metrics,
+        prometheus.prometheus(tmp_path_factory.mktemp("prometheus"), {"app": metrics.address}) as server,
     ):
         allowed = ("--allow-gate-url", server.url, "--allow-gate-url", f"http://{metrics.address}/health")
         operator = arena.operator("gated", *allowed).start().acting()

@@ -6,11 +6,11 @@ import base64
 import json
 from collections import Counter
 
-from live import KINDS, Body, wait_for
-from manifests import APP, KEYS, PREFS, enforce, minutes, policy, wave, waves
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given
-from running import Operator
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import KINDS, Body, wait_for
+from support.manifests import APP, KEYS, PREFS, enforce, minutes, policy, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 
 CANARY = "canary-5f2b1c9d"
 TRANSITIONS = "trimtab_rollout_transitions_total"

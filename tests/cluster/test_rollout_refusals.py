@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from live import Body, RefusedError
-from manifests import enforce, minutes, policy, wave, waves
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, given, replace
-from running import Operator
+
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, RefusedError
+from support.manifests import enforce, minutes, policy, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given, replace
 
 QUERY: Body = {"address": "http://prometheus:9090", "query": "errors"}
 

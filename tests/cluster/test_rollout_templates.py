@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from live import Body, wait_for
-from manifests import KEYS, minutes, wave, waves
-from place import Place
-from rolling import given
-from running import Operator
+from support.cluster_fixtures import Place
+from support.live_objects import Body, wait_for
+from support.manifests import KEYS, minutes, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import given
 
 TEMPLATE = "ConfigTemplate"
 CANARY = waves()

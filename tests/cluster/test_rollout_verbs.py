@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 import yaml
-from live import Body, wait_for
-from manifests import API_VERSION, APP, KEYS, PREFS, SECRET_KEY, preference
-from people import CREATES, Hire, may
-from place import Arena, Place
-from running import Operator
-from shell import Shell
+
+from support.cli_process import Shell
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, wait_for
+from support.manifests import API_VERSION, APP, KEYS, PREFS, SECRET_KEY, preference
+from support.operator_process import Operator
+from support.service_accounts import CREATES, Hire, may
 
 HASH = "3f9a51c2d07be684"
 WAVES: list[Body] = [

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from crashing import BadConfig
-from live import Body, wait_for
-from manifests import KEYS, enforce, minutes, wave, waves, workload
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO
-from running import Operator
+
+from support.cluster_fixtures import Arena, Place
+from support.crashing_pods import BadConfig
+from support.live_objects import Body, wait_for
+from support.manifests import KEYS, enforce, minutes, wave, waves, workload
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO
 
 DIGEST = "trimtab.dev/digest"
 CANARY = waves(wave("canary", "free", soak="1s"))

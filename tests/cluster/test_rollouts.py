@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime
 import json
 
-from live import Body, wait_for
-from manifests import API_VERSION, enforce, minutes, policy, template, wave, waves
-from place import Arena, Place
-from rolling import NEW, OLD_FREE, OLD_PRO, freeze_now, given
-from running import Operator
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, wait_for
+from support.manifests import API_VERSION, enforce, minutes, policy, template, wave, waves
+from support.operator_process import Operator
+from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, freeze_now, given
 
 
 def test_kubectl_alone_drives_a_whole_rollout(operator: Operator, arena: Arena, place: Place) -> None:

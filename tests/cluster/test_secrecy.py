@@ -6,11 +6,11 @@ import base64
 import json
 from typing import Any
 
-from fault_proxy import Fault, FaultProxy, LoseAnswer, Refuse
-from live import Body, wait_for
-from manifests import APP, KEYS, PREFS
-from place import Arena, Place
-from running import SYSTEM, Operator
+from support.cluster_fixtures import Arena, Place
+from support.fault_proxy import Fault, FaultProxy, LoseAnswer, Refuse
+from support.live_objects import Body, wait_for
+from support.manifests import APP, KEYS, PREFS
+from support.operator_process import SYSTEM, Operator
 
 CANARY = "canary-5f2b1c9d"
 READABLE = (

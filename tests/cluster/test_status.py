@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from live import Body, wait_for
-from place import Arena, Place
-from running import Operator
+
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import Body, wait_for
+from support.operator_process import Operator
 
 CONDITIONS = {"Ready", "Reconciling", "Stalled"}
 

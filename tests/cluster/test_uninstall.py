@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from live import wait_for
-from manifests import enforce
-from place import Arena, Place
-from running import Operator
 
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import wait_for
+from support.manifests import enforce
+from support.operator_process import Operator
 from trimtab import crd
 from trimtab.api import GROUP, KINDS
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from crashing import BadConfig, crashes
-from live import Api
 
+from support.crashing_pods import BadConfig, crashes
+from support.live_objects import Api
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.resolve.resolve import GroupView, group_view

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from follower import Place, content, strategy
-from places import (
+from support.rollout_follower import Place, content, strategy
+from support.rollout_phases import (
     GATE,
     JOB,
     STATES,

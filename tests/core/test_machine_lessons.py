@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from follower import Group, Place, content, strategy
-from places import (
+from support.rollout_follower import Group, Place, content, strategy
+from support.rollout_phases import (
     GATE,
     TWO_WAVES,
     canary,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from follower import content, strategy
-from places import GATE, JOB, TWO_WAVES, canary, place, soaking
+from support.rollout_follower import content, strategy
+from support.rollout_phases import GATE, JOB, TWO_WAVES, canary, place, soaking
 from trimtab.core.rollout import step
 
 

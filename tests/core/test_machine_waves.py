@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from follower import Place, content, strategy
-from places import (
+from support.rollout_follower import Place, content, strategy
+from support.rollout_phases import (
     TWO_WAVES,
     canary,
     place,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from places import canary, second, soaking
+from support.rollout_phases import canary, second, soaking
 from trimtab.api.rollout_status import WorkloadNote
 
 BACK = "Deployment music/w: its pod template was changed back"

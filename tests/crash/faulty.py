@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from fault_proxy import Cut, CutStream, Effect, ErrorEvent, Exchange, LoseAnswer, Refuse, Slow
-
 from crash.ground import Ground
 from crash.play import Play
 from crash.runs import SHORT_LEASE, Result, disturbed
 from crash.scenes import Scene
+from support.fault_proxy import Cut, CutStream, Effect, ErrorEvent, Exchange, LoseAnswer, Refuse, Slow
 
 LATE = Slow(2.2)
 """Long enough that the right to write runs out before a renewal of :data:`SHORT_LEASE` is answered."""

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fault_proxy import FaultProxy
-from live import KINDS, Api, RefusedError
-from manifests import namespace as namespace_of
-from running import SYSTEM
-
 from crash.journal import Journal
 from crash.operators import Forker, Quick
+from support.fault_proxy import FaultProxy
+from support.live_objects import KINDS, Api, RefusedError
+from support.manifests import namespace as namespace_of
+from support.operator_process import SYSTEM
 from trimtab import admission, crd
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET

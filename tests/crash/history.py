@@ -6,9 +6,8 @@ import itertools
 import json
 from collections import Counter, defaultdict
 
-from live import Body
-
 from crash.journal import Change
+from support.live_objects import Body
 
 
 class History:

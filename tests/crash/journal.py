@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import urllib3
-from live import KINDS, Api, Body
 
+from support.live_objects import KINDS, Api, Body
 from trimtab.kube.credentials import from_kubeconfig
 from trimtab.kube.resources import Resource
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from running import SYSTEM, Operator, _die_with_parent
+from support.operator_process import SYSTEM, Operator, _die_with_parent
 
 
 class Forker:
@@ -42,7 +42,7 @@ class Forker:
 
 
 class _Child:
-    """A process that is not our child, with the part of Popen's face that :class:`running.Operator` uses."""
+    """A process that is not this one's child, with the part of Popen that :mod:`support.operator_process` uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.returncode = pid, None

@@ -9,15 +9,14 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from live import Body
-from manifests import action, policy, preference, template
-
 from crash.forker import ANY_NAMESPACE
 from crash.ground import KEYS, Ground
 from crash.operators import Quick
 from crash.points import Gatekeeper
 from crash.serving import marks
 from crash.state import KINDS
+from support.live_objects import Body
+from support.manifests import action, policy, preference, template
 from trimtab.sandbox.crashes import Crashes
 
 PATIENCE = 60.0

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fault_proxy import Cut, Die, Effect, Exchange, Hold
-
+from support.fault_proxy import Cut, Die, Effect, Exchange, Hold
 from trimtab.core import naming
 
 Body = dict[str, Any]

@@ -23,9 +23,6 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
-from fault_proxy import Die, Effect
-from live import KINDS
-
 from crash.checks import Facts, examine
 from crash.ground import Ground
 from crash.play import Play, StuckError
@@ -33,6 +30,8 @@ from crash.points import Point, Write
 from crash.scenes import Scene
 from crash.state import KINDS as KEPT
 from crash.state import State, differences, state
+from support.fault_proxy import Die, Effect
+from support.live_objects import KINDS
 from trimtab.core import naming
 
 SETTLE = 30.0

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from manifests import KEYS, enforce, wave, waves, workload
-
 from crash.play import Play
+from support.manifests import KEYS, enforce, wave, waves, workload
 
 SECRET = {"name": "api.token", "type": "String", "sensitive": True, "default": "mark-token", "reload": "None"}
 DEFAULTS = {key["name"]: key["default"] for key in KEYS}

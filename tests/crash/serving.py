@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from live import Body
-
 from crash.ground import KEYS
 from crash.journal import Change
+from support.live_objects import Body
 from trimtab.core import naming
 from trimtab.core.rollout.user_share import place_of
 

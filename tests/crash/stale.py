@@ -6,16 +6,15 @@ import json
 import threading
 from pathlib import Path
 
-from fault_proxy import Effect, Exchange, Hold
-from live import KINDS
-from running import Operator
-
 from crash.ground import Ground
 from crash.play import Play
 from crash.points import Point, Write
 from crash.runs import SHORT_LEASE, Result, caught_up, disturbed
 from crash.scenes import Scene
 from crash.state import KINDS as KEPT
+from support.fault_proxy import Effect, Exchange, Hold
+from support.live_objects import KINDS
+from support.operator_process import Operator
 
 OUTPUTS = ("ConfigMap", "Secret")
 

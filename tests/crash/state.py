@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from live import Body
-
+from support.live_objects import Body
 from trimtab.core import naming
 
 KINDS = (

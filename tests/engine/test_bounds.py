@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from simulation import Cluster, Operator, settled, spec
+from support.in_memory import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core import steps, violations
 from trimtab.core.render import sizes

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from simulation import Cluster, Operator, spec
+from support.in_memory import Cluster, Operator, spec
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.schema.template import compile_template

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simulation import SYSTEM, Cluster, Operator, spec
+from support.in_memory import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 from trimtab.engine.leadership.write_guard import Fence

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from simulation import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator, settled
+from support.wave_rollouts import LOCK, groups, until, waves
 from trimtab.core.resolve.resolve import GroupView, Resolution
 from trimtab.engine.scheduling.failures import fault
 from trimtab.kube import errors
 from trimtab.kube.resources import POLICY_ROLLOUTS, RENDERED_GROUPS, USER_PREFERENCES
-from waving import LOCK, groups, until, waves
 
 EVIL = {"agent.voice": "s3cr3t"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from controllers import workload
-from simulation import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
+from support.in_memory import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
+from support.workload_controllers import workload
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey, WorkloadKey
 from trimtab.engine.groups import reconcile as groups_module

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from refusing import Refusing
-from simulation import HOME, SYSTEM, Cluster, Operator, settled, spec
+from support.failing_writes import Refusing
+from support.in_memory import HOME, SYSTEM, Cluster, Operator, settled, spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controllers import pod, status, workload
+from support.workload_controllers import pod, status, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.health import Health
 from trimtab.engine.leadership.write_guard import Fence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import HOME, Cluster, Operator, settled, spec
+from support.in_memory import HOME, Cluster, Operator, settled, spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
 from trimtab.kube.resources import (

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from simulation import SYSTEM, Cluster, Operator, settled
+from support.in_memory import SYSTEM, Cluster, Operator, settled
+from support.wave_rollouts import groups
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET, LOOK_SECONDS, Keyring
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, SECRETS, Resource
-from waving import groups
 
 SECRET = {"name": "token", "type": "String", "sensitive": True, "default": "canary"}
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from simulation import HOME, Cluster, Operator, settled, spec
+from support.in_memory import HOME, Cluster, Operator, settled, spec
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.engine.metrics import DELETIONS_HELD
 from trimtab.engine.store.kind_deletions import ANNOTATION_SWEEP

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulation import SYSTEM, Cluster
+from support.in_memory import SYSTEM, Cluster
 from trimtab.engine.leadership import lease as leader_module
 from trimtab.engine.leadership.lease import Leader, LeaseSettings
 from trimtab.engine.leadership.write_guard import Fence

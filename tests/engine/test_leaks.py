@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter, deque
 from typing import Any
 
-from refusing import BROKEN, Refusing, word
-from simulation import HOME, Cluster, Operator, spec
+from support.failing_writes import BROKEN, Refusing, word
+from support.in_memory import HOME, Cluster, Operator, spec
+from support.wave_rollouts import CLAMP, LOCK
 from trimtab.kube.resources import (
     CONFIG_MAPS,
     CONFIG_TEMPLATES,
@@ -16,7 +17,6 @@ from trimtab.kube.resources import (
     ROLLOUT_ACTIONS,
     USER_PREFERENCES,
 )
-from waving import CLAMP, LOCK
 
 MANY = (dict, set, frozenset, list, deque)
 

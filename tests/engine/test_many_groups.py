@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from unittest import mock
 
-from simulation import HOME, Cluster, Operator, spec
+from support.in_memory import HOME, Cluster, Operator, spec
+from support.wave_rollouts import progress, until
 from trimtab.api.strategy import GateSpec
 from trimtab.core import times
 from trimtab.core.refs import GroupKey, TemplateKey
@@ -15,7 +16,6 @@ from trimtab.engine.store.cluster_state import Work
 from trimtab.gates import Measurement
 from trimtab.gates.runner import Subject
 from trimtab.kube.resources import POLICY_ROLLOUTS
-from waving import progress, until
 
 GROUPS = 200
 FEW = 20

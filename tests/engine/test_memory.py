@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simulation import HOME, Cluster
+from support.in_memory import HOME, Cluster
 from trimtab.core.objects import MetaOnly
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory

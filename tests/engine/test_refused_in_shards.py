@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from refusing import BROKEN, DENIED, QUOTA, REFUSALS, SILENT, Refusing, named, new_objects, word
-from simulation import HOME, Cluster, Operator, settled
+from support.failing_writes import BROKEN, DENIED, QUOTA, REFUSALS, SILENT, Refusing, named, new_objects, word
+from support.in_memory import HOME, Cluster, Operator, settled
+from support.wave_rollouts import LOCK, groups, loud, progress, until, voices, waves
 from trimtab.core.refs import Ref
 from trimtab.engine.groups.delivery import MOST_TRIES
 from trimtab.kube import errors
@@ -23,7 +24,6 @@ from trimtab.kube.resources import (
     USER_PREFERENCES,
     Resource,
 )
-from waving import LOCK, groups, loud, progress, until, voices, waves
 
 EVIL = {"agent.voice": "FORBIDDEN"}
 

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from refusing import BROKEN, DENIED, QUOTA, Denying
-from simulation import Cluster, Operator, settled, spec
+from support.failing_writes import BROKEN, DENIED, QUOTA, Denying
+from support.in_memory import Cluster, Operator, settled, spec
+from support.wave_rollouts import DARK, LOCK, groups, loud, progress, until, voices, waves
 from trimtab.engine.content.snapshots import FRESH_SECONDS, SEEN_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLICY_ROLLOUTS, USER_PREFERENCES
-from waving import DARK, LOCK, groups, loud, progress, until, voices, waves
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from refusing import Denying
-from simulation import HOME, Cluster, Operator, settled
+from support.failing_writes import Denying
+from support.in_memory import HOME, Cluster, Operator, settled
+from support.wave_rollouts import DARK, LOCK, REST, groups, progress, until, voices, waves
 from trimtab.engine.groups.reconcile import CONFLICT_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
-from waving import DARK, LOCK, REST, groups, progress, until, voices, waves
 
 PER_USER = {"delivery": "PerUser"}
 QUOTA = errors.ForbiddenError(403, "Forbidden", "exceeded quota: maps")

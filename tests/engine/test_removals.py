@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from refusing import Denying
-from simulation import Cluster, Operator, settled
+from support.failing_writes import Denying
+from support.in_memory import Cluster, Operator, settled
+from support.wave_rollouts import groups
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
-from waving import groups
 
 HELD = "app-u-ann"
 

@@ -7,18 +7,8 @@ from typing import Any
 
 import pytest
 
-from controllers import Controllers, workload
-from simulation import HOME, Cluster, Operator, settled, spec
-from trimtab.core.refs import WorkloadKey
-from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    POLICY_ROLLOUTS,
-    RENDERED_GROUPS,
-    USER_PREFERENCES,
-    WORKLOADS,
-)
-from waving import (
+from support.in_memory import HOME, Cluster, Operator, settled, spec
+from support.wave_rollouts import (
     CLAMP,
     DARK,
     LOCK,
@@ -33,6 +23,16 @@ from waving import (
     voice,
     voices,
     waves,
+)
+from support.workload_controllers import Controllers, workload
+from trimtab.core.refs import WorkloadKey
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    USER_PREFERENCES,
+    WORKLOADS,
 )
 
 APP = ("app", CONFIG_TEMPLATES)

@@ -8,19 +8,8 @@ from itertools import count
 import pytest
 from cryptography.fernet import Fernet
 
-from simulation import BEGIN, HOME, SYSTEM, Cluster, Operator, settled
-from trimtab.crypto import Keys
-from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
-from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    CONTROLLER_REVISIONS,
-    POLICY_ROLLOUTS,
-    RENDERED_GROUPS,
-    ROLLOUT_ACTIONS,
-    SECRETS,
-)
-from waving import (
+from support.in_memory import BEGIN, HOME, SYSTEM, Cluster, Operator, settled
+from support.wave_rollouts import (
     CLAMP,
     LOCK,
     REST,
@@ -33,6 +22,17 @@ from waving import (
     until,
     voice,
     waves,
+)
+from trimtab.crypto import Keys
+from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    CONTROLLER_REVISIONS,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
+    SECRETS,
 )
 
 

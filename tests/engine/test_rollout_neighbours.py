@@ -8,21 +8,9 @@ from typing import Any
 
 import pytest
 
-from refusing import REFUSALS, Denying
-from simulation import Cluster, Operator, settled
-from trimtab.engine.rollouts.preview import Previews
-from trimtab.kube import errors
-from trimtab.kube.port import Body
-from trimtab.kube.resources import (
-    CONFIG_TEMPLATES,
-    EVENTS,
-    POLICY_ROLLOUTS,
-    RENDERED_GROUPS,
-    ROLLOUT_ACTIONS,
-    USER_PREFERENCES,
-    Resource,
-)
-from waving import (
+from support.failing_writes import REFUSALS, Denying
+from support.in_memory import Cluster, Operator, settled
+from support.wave_rollouts import (
     CLAMP,
     LOCK,
     REST,
@@ -39,6 +27,18 @@ from waving import (
     voice,
     voices,
     waves,
+)
+from trimtab.engine.rollouts.preview import Previews
+from trimtab.kube import errors
+from trimtab.kube.port import Body
+from trimtab.kube.resources import (
+    CONFIG_TEMPLATES,
+    EVENTS,
+    POLICY_ROLLOUTS,
+    RENDERED_GROUPS,
+    ROLLOUT_ACTIONS,
+    USER_PREFERENCES,
+    Resource,
 )
 
 APP = ("app", CONFIG_TEMPLATES)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from simulation import Cluster, Operator, settled, spec
-from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLICY_ROLLOUTS
-from waving import (
+from support.in_memory import Cluster, Operator, settled, spec
+from support.wave_rollouts import (
     CLAMP,
     DARK,
     LOCK,
@@ -23,6 +22,7 @@ from waving import (
     voices,
     waves,
 )
+from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLICY_ROLLOUTS
 
 APP = ("app", CONFIG_TEMPLATES)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from controllers import Controllers, status, workload
-from simulation import HOME, Cluster, Operator, spec
+from support.in_memory import HOME, Cluster, Operator, spec
+from support.wave_rollouts import progress, until
+from support.workload_controllers import Controllers, status, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.restart_slots import AT_ONCE, MOST
 from trimtab.engine.workloads.restarts import CHECK_SECONDS, SLOW_SECONDS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, WORKLOADS
-from waving import progress, until
 
 APP = ("app", CONFIG_TEMPLATES)
 

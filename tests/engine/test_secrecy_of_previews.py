@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from simulation import Cluster, settled
+from support.in_memory import Cluster, settled
+from support.wave_rollouts import groups
 from trimtab.kube.resources import POLICY_ROLLOUTS, USER_PREFERENCES
-from waving import groups
 
 
 async def test_a_preview_does_not_confirm_a_guess_at_a_sensitive_value() -> None:

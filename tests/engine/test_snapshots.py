@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
-from simulation import HOME, Cluster, Operator, settled
+from support.in_memory import HOME, Cluster, Operator, settled
+from support.wave_rollouts import (
+    LOCK,
+    REST,
+    broken,
+    groups,
+    loud,
+    pointer,
+    progress,
+    until,
+    voice,
+    voices,
+    waves,
+)
 from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.snapshot import Part
@@ -27,7 +40,6 @@ from trimtab.kube.resources import (
     SECRETS,
     USER_PREFERENCES,
 )
-from waving import LOCK, REST, broken, groups, loud, pointer, progress, until, voice, voices, waves
 
 KEYS = Keys.fresh()
 PIN: list[Body] = [

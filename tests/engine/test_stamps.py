@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from controllers import Controllers, workload
-from simulation import HOME, Cluster, Operator, settled, spec
+from support.in_memory import HOME, Cluster, Operator, settled, spec
+from support.wave_rollouts import happened, progress, until
+from support.workload_controllers import Controllers, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.pods import digest_in
 from trimtab.engine.workloads.restart_stamps import PAUSE_SECONDS, RESTAMPS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
-from waving import happened, progress, until
 
 APP = ("app", CONFIG_TEMPLATES)
 WEB = WorkloadKey("Deployment", HOME, "web")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simulation import HOME, LONGEST_WAIT, Cluster
+from support.in_memory import HOME, LONGEST_WAIT, Cluster
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.engine.scheduling.retry import LASTING_SECONDS
 from trimtab.engine.status.writer import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target

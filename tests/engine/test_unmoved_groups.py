@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from refusing import BROKEN, DENIED, Denying
-from simulation import Cluster, Operator, settled
+from support.failing_writes import BROKEN, DENIED, Denying
+from support.in_memory import Cluster, Operator, settled
+from support.wave_rollouts import LOCK, groups, loud, progress, until, voices, waves
 from trimtab.engine.groups.delivery import PATIENCE
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource
-from waving import LOCK, groups, loud, progress, until, voices, waves
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controllers import Controllers, status, workload
+from support.workload_controllers import Controllers, status, workload
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.refs import GroupKey, WorkloadKey
 from trimtab.core.resolve.resolve import GroupView, group_view

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simulation import HOME, Cluster
+from support.in_memory import HOME, Cluster
 from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Desired, Observed, plan

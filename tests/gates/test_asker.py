@@ -15,8 +15,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from servers import always, never, reply, serving
 
+from support.http_servers import always, never, reply, serving
 from trimtab.gates.answers import UnansweredError
 from trimtab.gates.asker import LARGEST, HttpAsker
 from trimtab.gates.urls import Target, parse

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from servers import always, reply, serving
 
+from support.http_servers import always, reply, serving
 from trimtab.api.strategy import HttpGate
 from trimtab.gates import http
 from trimtab.gates.asker import HttpAsker

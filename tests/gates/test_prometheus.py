@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from servers import always, reply, serving
 
+from support.http_servers import always, reply, serving
 from trimtab.api.strategy import PrometheusGate
 from trimtab.gates import Measurement, prometheus
 from trimtab.gates.answers import UnansweredError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import real_prometheus
-from real_prometheus import Metrics, Prometheus
+from support.prometheus import Metrics, Prometheus, metrics_server
+from support.prometheus import prometheus as prometheus_server
 from trimtab.api.strategy import PrometheusGate
 from trimtab.gates import Measurement, prometheus
 from trimtab.gates.answers import UnansweredError
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.xdist_group("prometheus")
 
 @pytest.fixture(scope="module")
 def metrics() -> Iterator[Metrics]:
-    with real_prometheus.metrics_server(errors=0.25, many=1.0) as found:
+    with metrics_server(errors=0.25, many=1.0) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def server(metrics: Metrics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    with real_prometheus.prometheus(folder, {"app": metrics.address}) as found:
+    with prometheus_server(folder, {"app": metrics.address}) as found:
         found.wait_for("errors", 0.25)
         yield found
 
@@ -101,7 +101,7 @@ async def test_a_value_that_changes_changes_the_verdict(
 async def test_a_server_that_dies_is_left_alone_and_asked_again_when_it_is_back(tmp_path: Path) -> None:
     now = 0.0
     asker = HttpAsker(lambda: now)
-    with real_prometheus.prometheus(tmp_path, {}) as mortal:
+    with prometheus_server(tmp_path, {}) as mortal:
         alive = await ask(asker, mortal, "vector(0.25)")
 
         mortal.stop()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-import clockwork
+from support import virtual_time
 from trimtab.api.strategy import GateSpec, HttpGate, JobGate, PrometheusGate
 from trimtab.crypto import Keys
 from trimtab.gates import Measurement
@@ -86,7 +86,7 @@ def test_a_gate_is_measured_from_the_waves_start_on_its_interval() -> None:
         assert s.times == pytest.approx([first, first + 30, first + 60, first + 90])
         assert {(subject, gate, m) for _, subject, gate, m in s.told} == {(SUBJECT, "errors", GOOD)}
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_initial_delay_counts_from_the_waves_start_whenever_we_began_to_look
 
         assert first <= s.times[0] <= first + LONGEST_SPREAD
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_wanting_again_what_is_measured_changes_nothing() -> None:
@@ -119,7 +119,7 @@ def test_wanting_again_what_is_measured_changes_nothing() -> None:
         await often.runner.stop()
         await once.runner.stop()
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 @pytest.mark.parametrize("change", [{"epoch": 2}, {"wave": 2}, {"started_at": STARTED + 5}])
@@ -140,7 +140,7 @@ def test_a_new_subject_ends_the_measurements_of_the_old_one(change: dict[str, An
         assert len(s.made) > len(s.told) > 0
         assert {subject for _, subject, _, _ in s.told} == {after}
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_nothing_is_told_of_what_is_forgotten_not_even_by_a_measurement_that_had_just_been_made() -> None:
@@ -164,7 +164,7 @@ def test_nothing_is_told_of_what_is_forgotten_not_even_by_a_measurement_that_had
         assert len(s.told) == told
         assert {subject.uid for _, subject, _, _ in s.told} <= {"uid-2"}
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_only_the_gates_that_changed_start_anew() -> None:
@@ -181,7 +181,7 @@ def test_only_the_gates_that_changed_start_anew() -> None:
         counted = Counter(gate for _, _, gate, _ in s.told)
         assert counted == {"stays": 3, "goes": 2, "changes": 2 + 4, "comes": 2}
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_measurement_that_takes_longer_than_the_interval_is_followed_by_one_not_by_many() -> None:
@@ -198,7 +198,7 @@ def test_a_measurement_that_takes_longer_than_the_interval_is_followed_by_one_no
         assert len(s.told) == 9
         assert len(s.made) <= 10
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_gates_with_one_interval_are_not_measured_all_at_once() -> None:
@@ -210,10 +210,10 @@ def test_gates_with_one_interval_are_not_measured_all_at_once() -> None:
         await s.runner.stop()
         return s.times
 
-    times = clockwork.run(scene())
+    times = virtual_time.run(scene())
 
     assert len({round(when, 2) for when in times}) > 50
-    assert clockwork.run(scene()) == times
+    assert virtual_time.run(scene()) == times
 
 
 def test_a_hundred_rollouts_that_soak_cost_one_measurement_an_interval_and_nothing_else() -> None:
@@ -237,7 +237,7 @@ def test_a_hundred_rollouts_that_soak_cost_one_measurement_an_interval_and_nothi
         assert len(s.told) == 100 * 120
         assert rounds <= 2 * len(s.told) + 100
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_defect_is_an_error_and_ends_no_gate(caplog: pytest.LogCaptureFixture) -> None:
@@ -252,7 +252,7 @@ def test_a_defect_is_an_error_and_ends_no_gate(caplog: pytest.LogCaptureFixture)
 
         assert [(m.result, "hunter2" in m.message) for *_, m in s.told] == [("Error", False)] * 2
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
     assert "could not be measured" in caplog.text
 
 
@@ -270,7 +270,7 @@ def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) ->
 
         assert len(s.made) == 2
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
     assert "could not be taken" in caplog.text
 
 
@@ -295,7 +295,7 @@ def test_a_job_is_looked_at_soon_while_it_runs_and_only_told_again_when_it_has_e
         assert {m.result for *_, m in s.told[4:]} == {"Successful"}
         assert len(s.told) > 60
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_measurement_is_counted_by_type_and_result() -> None:
@@ -307,7 +307,7 @@ def test_a_measurement_is_counted_by_type_and_result() -> None:
 
     counter = GATE_MEASUREMENTS.labels("http", "Successful")
     before = counter._value.get()
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
     assert counter._value.get() == before + 1
 
@@ -336,7 +336,7 @@ def test_what_is_not_allowed_is_an_error_that_says_so(spec: HttpGate | Prometheu
         assert said in s.told[0][3].message
         assert "hunter2" not in s.told[0][3].message
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_job_gate_runs_a_job_for_its_wave() -> None:
@@ -362,7 +362,7 @@ def test_a_job_gate_runs_a_job_for_its_wave() -> None:
         assert [m.result for *_, m in s.told] == ["Pending", "Pending", "Successful", "Pending"]
         assert len(api.objects(JOBS)) == 2
 
-    clockwork.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_gate_of_the_api_servers_that_hangs_ends_with_its_timeout() -> None:
@@ -379,4 +379,4 @@ def test_a_gate_of_the_api_servers_that_hangs_ends_with_its_timeout() -> None:
 
         assert [m.message for *_, m in s.told] == ["the API server gave no answer within 10s"]
 
-    clockwork.run(scene())
+    virtual_time.run(scene())

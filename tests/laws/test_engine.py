@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from clockwork import run
-from flaky import Flaky
-from simulation import HOME, Cluster, Operator, settled, spec
-from templates import CANARY, JSON, Template, cases, values_for
+from support.failing_writes import Flaky
+from support.in_memory import HOME, Cluster, Operator, settled, spec
+from support.random_templates import CANARY, JSON, Template, cases, values_for
+from support.virtual_time import run
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body

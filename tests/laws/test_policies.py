@@ -9,8 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies import Case, breaks, policy_bodies, policy_cases
-from templates import CANARY, JSON, TEXT, Template, templates
+from support.random_policies import Case, breaks, policy_bodies, policy_cases
+from support.random_templates import CANARY, JSON, TEXT, Template, templates
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.policy.policy import Policy, compile_policy, contradictions

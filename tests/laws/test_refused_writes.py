@@ -7,9 +7,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clockwork import run
-from refusing import REFUSALS, Refusing, Rule, named, new_objects, word
-from simulation import HOME, Cluster, Operator, settled, spec
+from support.failing_writes import REFUSALS, Refusing, Rule, named, new_objects, word
+from support.in_memory import HOME, Cluster, Operator, settled, spec
+from support.virtual_time import run
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from story import ENDS, FAILURES, NAMES, SCENES, STRATEGIES, Story, told, walk
+from support.random_rollouts import ENDS, FAILURES, NAMES, SCENES, STRATEGIES, Story, told, walk
 from trimtab.api.rollout_status import Phase, RolloutProgress
 from trimtab.core import rollout, times
 from trimtab.core.durations import nanoseconds

@@ -1,6 +1,7 @@
 """Laws of rollouts in the whole engine, whatever people do and the machine does, on the API server in memory.
 
-What holds at any time is in ``witness``, what must be in the end in ``expected``, what people do in ``crowd``.
+What holds at any time is in ``support.write_invariants``, what must hold in the end in ``support.expected_outputs``,
+what users do in ``support.random_actions``.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY, generate_latest
 
-from clockwork import run
-from crowd import Crowd
-from expected import differences, world
-from serving import Reading
-from simulation import SYSTEM, Cluster, Operator, settled
+from support.expected_contents import Reading
+from support.expected_outputs import differences, world
+from support.in_memory import SYSTEM, Cluster, Operator, settled
+from support.random_actions import Crowd
+from support.virtual_time import run
+from support.write_invariants import CANARY, Listener, Witness
 from trimtab.crypto import Keys
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.kube import resources
 from trimtab.kube.port import Body
 from trimtab.kube.resources import SECRETS, Resource
-from witness import CANARY, Listener, Witness
 
 KEYS = Keys((b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",), b"digest-key-of-the-tests")
 KINDS = {found.kind: found for found in vars(resources).values() if isinstance(found, Resource)}

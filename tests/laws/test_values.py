@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templates import CANARY, JSON, TEXT, Template, cases, templates
+from support.random_templates import CANARY, JSON, TEXT, Template, cases, templates
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.key import KeySpec
 from trimtab.core.durations import nanoseconds

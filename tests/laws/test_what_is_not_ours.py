@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clockwork import run
-from flaky import Flaky
-from simulation import HOME, Cluster, Operator, spec
+from support.failing_writes import Flaky
+from support.in_memory import HOME, Cluster, Operator, spec
+from support.virtual_time import run
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
 from trimtab.kube.port import Body

@@ -9,7 +9,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from templates import CANARY, DURATIONS, NUMBERS, SMALL, TEXT, Template, secret_of, templates, values_for
+from support.random_templates import (
+    CANARY,
+    DURATIONS,
+    NUMBERS,
+    SMALL,
+    TEXT,
+    Template,
+    secret_of,
+    templates,
+    values_for,
+)
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.durations import nanoseconds

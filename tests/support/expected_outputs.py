@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meaning import Body
-from resting import unrest
-from serving import POLICY, TEMPLATE, Group, Key, Objects, Reading, Serving, key_of
+from support.expected_contents import POLICY, TEMPLATE, Group, Key, Objects, Reading, Serving, key_of
+from support.rollout_meaning import Body
+from support.settled_rollouts import unrest
 from trimtab.core import naming
 from trimtab.core.render.render import Entries, named, render_group, render_user
 from trimtab.core.resolve.resolve import GroupView, Resolution

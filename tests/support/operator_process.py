@@ -15,7 +15,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from live import Body, wait_for
+
+from support.live_objects import Body, wait_for
 
 SYSTEM = "trimtab-system"
 _PR_SET_PDEATHSIG = 1

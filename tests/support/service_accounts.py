@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from live import KINDS, Api, Body, RefusedError, wait_for
-from manifests import action
-from place import Arena, Place
 
+from support.cluster_fixtures import Arena, Place
+from support.live_objects import KINDS, Api, Body, RefusedError, wait_for
+from support.manifests import action
 from trimtab.api import GROUP
 from trimtab.kube.credentials import from_kubeconfig
 

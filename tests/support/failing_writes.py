@@ -1,19 +1,21 @@
-"""API ports that refuse writes: of ConfigMaps and Secrets by what they are, as admission and quotas do, or of one kind
-by verb."""
+"""API ports whose writes fail: at random, by the content of ConfigMaps and Secrets as admission and quotas do, or by
+kind and verb."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import random
 from collections.abc import Callable, Container, Mapping
 from fnmatch import fnmatch
 from typing import Any
 
-from simulation import Cluster
+from support.in_memory import Cluster
 from trimtab.core.refs import Ref
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube import errors
 from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_MAPS, SECRETS, Resource
+from trimtab.kube.resources import CONFIG_MAPS, EVENTS, SECRETS, Resource
 
 DENIED = errors.InvalidError(
     422, "Invalid", "ValidatingAdmissionPolicy 'scanner' denied request: looks like a secret"
@@ -52,6 +54,41 @@ def new_objects(*names: str, error: errors.ApiError = QUOTA) -> Rule:
 def named(name: str, error: errors.ApiError = DENIED) -> Rule:
     """Refuses every write of an object."""
     return lambda ref, before, data: error if ref.name == name else None
+
+
+WRITES = ("create", "apply", "merge_patch", "replace_status", "delete")
+FAILURES = ((503, "x", "x"), (409, "x", "x"), (0, "x", "x"), (403, "x", "x"))
+
+
+class Flaky(Fence):
+    """Any write may fail, before or after it has taken effect, until ``calm``."""
+
+    def __init__(self, cluster: Cluster, chance: random.Random) -> None:
+        super().__init__(cluster.memory, lambda: True)
+        self.chance, self.calm = chance, False
+
+    def wrote(self, resource: Resource, answer: Body | None) -> None:
+        """Something was written, and the API server answers with this."""
+
+    def __getattribute__(self, name: str) -> Any:
+        call = super().__getattribute__(name)
+        if name not in WRITES:
+            return call
+
+        async def one(resource: Resource, *args: Any, **options: Any) -> Any:
+            luck = 1.0 if self.calm else self.chance.random()
+            for _ in range(self.chance.choice([0, 0, 3])):
+                await asyncio.sleep(0)
+            if luck < 0.06:
+                taken_for_good = resource is EVENTS  # an Event that is forbidden is not tried again
+                raise errors.of(*self.chance.choice(FAILURES[: 3 if taken_for_good else 4]))
+            answer = await call(resource, *args, **options)
+            self.wrote(resource, answer)
+            if luck > 0.95 and not self.calm:
+                raise errors.UnavailableError(0, "NoAnswer", "the answer was lost")
+            return answer
+
+        return one
 
 
 class Refusing(Fence):

@@ -8,8 +8,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from flaky import Flaky
-from simulation import Cluster
+from support.failing_writes import Flaky
+from support.in_memory import Cluster
 from trimtab.api import KINDS
 from trimtab.api.config_template import ConfigTemplateStatus
 from trimtab.api.meta import ResourceStatus, StatusModel

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from meaning import Body, RolloutSource
-from serving import TEMPLATE, Key, Reading, fitting, labels_of
+from support.expected_contents import TEMPLATE, Key, Reading, fitting, labels_of
+from support.rollout_meaning import Body, RolloutSource
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported

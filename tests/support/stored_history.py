@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fake_cluster import FakeCluster
-
+from support.fake_cluster import FakeCluster
 from trimtab.core.resolve import snapshot
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 

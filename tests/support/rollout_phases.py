@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from follower import Place, strategy
+from support.rollout_follower import Place, strategy
 
 GATE = {"name": "errors", "interval": "30s", "http": {"url": "http://errors"}}
 JOB = {"name": "smoke", "job": {"cronJob": "smoke"}}

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from live import Api, wait_for
-from running import SYSTEM
 
+from support.live_objects import Api, wait_for
+from support.operator_process import SYSTEM
 from trimtab.crypto import Keys
 from trimtab.sandbox.crashes import CRASH_LOOP, Crashes, Kubectl
 

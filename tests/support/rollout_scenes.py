@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from live import KINDS, Body
-from place import Place
+from support.cluster_fixtures import Place
+from support.live_objects import KINDS, Body
 
 NEW, OLD_FREE, OLD_PRO = {"session.minutes": 25}, {"session.minutes": 30}, {"session.minutes": 120}
 

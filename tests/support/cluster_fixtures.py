@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import FaultProxy
-from live import Api, Body, wait_for
-from manifests import action, policy, preference, template
-from manifests import namespace as namespace_of
-from running import SYSTEM, Operator
 
+from support.fault_proxy import FaultProxy
+from support.live_objects import Api, Body, wait_for
+from support.manifests import action, policy, preference, template
+from support.manifests import namespace as namespace_of
+from support.operator_process import SYSTEM, Operator
 from trimtab import admission, crd
 from trimtab.api import GROUP as API_GROUP
 from trimtab.api import KINDS

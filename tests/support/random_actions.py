@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulation import Cluster, spec
+from support.in_memory import Cluster, spec
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES, Resource
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from follower import START, Group, Place, content, strategy
+from support.rollout_follower import START, Group, Place, content, strategy
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
 from trimtab.core.rollout import Answer, Evidence, Observation, Request, Step, intents, step

@@ -1,6 +1,6 @@
 """What each group should serve, worked out of specs and statuses with nothing but the pure core.
 
-It knows nothing of the engine. What a rollout's progress means for a group is in ``meaning``.
+It knows nothing of the engine. What a rollout's progress means for a group is in ``rollout_meaning``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from meaning import Body, RolloutSource, Word
+from support.rollout_meaning import Body, RolloutSource, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.support import not_supported

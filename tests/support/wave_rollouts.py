@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from simulation import HOME, Cluster, Operator, spec
+from support.in_memory import HOME, Cluster, Operator, spec
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import EVENTS, POLICY_ROLLOUTS, RENDERED_GROUPS, Resource

@@ -16,7 +16,7 @@ from crash.ground import KEYS
 from crash.journal import Change
 from support.live_objects import Body
 from trimtab.core import naming
-from trimtab.core.rollout.user_share import place_of
+from trimtab.core.rollout.user_share import position_of
 
 _MARK = re.compile(r"mark-[a-z]+")
 _NOTHING: frozenset[str] = frozenset()
@@ -184,7 +184,7 @@ class Serving:
 
     def _belongs(self, source: _Source, group: str, user: str, percent: int) -> bool:
         first = (self._pointers.get(group, {}).get("share") or {}).get("first")
-        place = place_of(KEYS.unbound({"seed": source.uid, "user": user}))
+        place = position_of(KEYS.unbound({"seed": source.uid, "user": user}))
         return user == first or place < percent / 100
 
     def _check_growth(self, change: Change, group: str, entry: str, lost: frozenset[str]) -> None:

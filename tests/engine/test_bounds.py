@@ -13,10 +13,10 @@ from trimtab.core import steps, violations
 from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
 from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.rollout import revisions
 from trimtab.core.schema.template import compile_template
 from trimtab.core.violations import RejectedError
 from trimtab.engine.content import templates
-from trimtab.engine.groups import revisions
 from trimtab.engine.rollouts import preview as preview_module
 from trimtab.engine.rollouts import spec as spec_module
 from trimtab.engine.scheduling.time_slices import TimeSlice

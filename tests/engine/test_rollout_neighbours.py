@@ -330,7 +330,7 @@ async def test_a_templates_change_is_never_said_to_be_the_policys_that_moved_the
     assert _maker(cluster) == (2, None, "ConfigTemplate generation 3")
     cluster.remove(POLICY_ROLLOUTS, "lock")
     await settled(cluster)
-    assert _maker(cluster) == (1, "PolicyRollout lock", "PolicyRollout lock was withdrawn")
+    assert _maker(cluster) == (1, "PolicyRollout lock", "PolicyRollout lock was deleted")
 
 
 async def test_what_a_group_is_taken_back_to_keeps_who_made_it() -> None:

@@ -193,13 +193,13 @@ async def test_nothing_is_kept_of_content_that_is_gone() -> None:
             cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": f"v{number}"}]})
             await asyncio.sleep(100)
         engine = operator.engine
-        assert len(engine.groups.assignments._served) <= 8
+        assert len(engine.groups.assignments._compiled) <= 8
         assert len(engine.policies._specs) <= 4
         cluster.remove(POLICY_ROLLOUTS, "lock")
         cluster.remove(CONFIG_TEMPLATES, "app")
         await operator.quiet()
         kept = (
-            engine.groups.assignments._served,
+            engine.groups.assignments._compiled,
             engine.templates._schemas,
             engine.policies._specs,
             engine.policies._compiled,

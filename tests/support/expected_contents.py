@@ -22,7 +22,7 @@ from trimtab.core.render.render import render_group
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.resolve import GroupView, document_problems, group_view
 from trimtab.core.rollout.strategy import compile_strategy
-from trimtab.core.rollout.user_share import place_of
+from trimtab.core.rollout.user_share import position_of
 from trimtab.core.schema.template import Schema, compile_template
 from trimtab.core.violations import RejectedError
 from trimtab.crypto import Keys
@@ -191,7 +191,7 @@ class Reading:
         def belongs(user: str) -> bool:
             assert self.keys is not None
             digest = self.keys.unbound({"seed": uid, "user": user})
-            return user == share.get("first") or place_of(digest) * 100 < percent
+            return user == share.get("first") or position_of(digest) * 100 < percent
 
         return Serving(view, self._view(group, moved) if moved else None, belongs)
 

@@ -20,7 +20,7 @@ from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.reconcile import Groups
-from trimtab.engine.groups.revisions import Pointers
+from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.leadership.write_guard import Fence
@@ -114,17 +114,17 @@ class Engine:
         self.writer = Writer(api, self.cluster.outputs, self._output_digest, self.origins.is_anothers)
         self.verdicts = Verdicts(self.cluster, self.statuses, now)
         self.cluster.proved = self.origins.proved
-        pointers = Pointers(api, self.cluster, now, self.origins)
+        revisions = Revisions(api, self.cluster, now, self.origins)
         self.health = HealthWatch(api, self._workload_changed)
         workloads = Workloads(api, self._restart_digest, self.health, self._restart_now)
-        assignments = Assignments(self.templates, self.policies, self.sources, pointers)
+        assignments = Assignments(self.templates, self.policies, self.sources, revisions)
         self.groups = Groups(
             api=api,
             cluster=self.cluster,
             templates=self.templates,
             writer=self.writer,
             verdicts=self.verdicts,
-            pointers=pointers,
+            revisions=revisions,
             workloads=workloads,
             assignments=assignments,
             origins=self.origins,
@@ -132,7 +132,7 @@ class Engine:
         )
         self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)
         self.watching = Watching(self.cluster, workloads, self.health, self.gates)
-        self.cases = Cases(self.cluster, self.templates, self.policies, self.sources, pointers, slices)
+        self.cases = Cases(self.cluster, self.templates, self.policies, self.sources, revisions, slices)
         self.rollouts = Rollouts(
             cluster=self.cluster,
             sources=self.sources,

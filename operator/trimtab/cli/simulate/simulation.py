@@ -19,18 +19,19 @@ from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.rollout.assignment import Assignment, Parts, Undecided, Unreadable
+from trimtab.core.rollout.revisions import components_of
+from trimtab.core.rollout.source import POLICY, TEMPLATE
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
 from trimtab.engine.content.templates import Judgement, ready_verdict
 from trimtab.engine.engine import Engine, Settings
-from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
+from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.membership import holder
-from trimtab.engine.groups.revisions import components_of
 from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.status.writer import Make, Statuses, Target
 from trimtab.engine.store.cluster_state import template_of
 from trimtab.engine.store.preferences import Accepted, Preference, PreferenceObject, read
-from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -65,11 +66,11 @@ class _Pinned(Assignments):
     """Every group on what its pointer says."""
 
     async def of(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
-        pointer = self.pointers.current(key)
+        pointer = self.revisions.of(key).current
         if pointer is None or await self.templates.judge(key.template_key) is None:
             return await Assignments.of(self, key)
         snapshot, policies = components_of(pointer)
-        served = await self.build(key, snapshot, dict(policies))
+        served = await self.compose(key, Parts(snapshot, dict(policies)))
         return Assignment(served) if isinstance(served, CompiledContent) else served
 
 
@@ -160,7 +161,7 @@ class Simulation:
         if self.pinned:
             known = self._engine.groups.assignments
             self._engine.groups.follow(
-                _Pinned(known.templates, known.policies, known.sources, known.pointers)
+                _Pinned(known.templates, known.policies, known.sources, known.revisions)
             )
         for item in sorted(cluster.templates, key=_age):
             self._rolled_out(TEMPLATE, item, self.judged.get(item.key))

@@ -13,7 +13,7 @@ from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.render.plan import Delete, Observed
 from trimtab.engine.content.templates import Judgement
-from trimtab.engine.groups.revisions import Pointers
+from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.ownership import Ownership
@@ -32,7 +32,7 @@ class Removal:
 
     api: Api
     cluster: ClusterState
-    pointers: Pointers
+    revisions: Revisions
     writer: Writer
     origins: Ownership
 
@@ -46,7 +46,7 @@ class Removal:
         :raises trimtab.kube.errors.ApiError: nothing is decided; the API server could not be asked.
         """
         outputs = self.origins.proved(key)
-        if self.pointers.rendered_group(key) is None and not outputs:
+        if self.cluster.rendered_group(key) is None and not outputs:
             return None
         if judgement is None and key.template_key in self.cluster.kept.templates:
             return None
@@ -63,7 +63,7 @@ class Removal:
                 return result
             raise result
         try:
-            await self.pointers.remove(key)
+            await self.revisions.remove(key)
         except errors.ApiError as error:
             return error
         log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})

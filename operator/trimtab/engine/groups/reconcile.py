@@ -1,4 +1,4 @@
-"""The pass over one group: pointer first, then users, then objects, then what status says of it."""
+"""The pass over one group: its revision first, then users, then objects, then status."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.core.render.entries import GROUP
 from trimtab.core.render.plan import Observed
+from trimtab.core.rollout.assignment import UNDECIDED, Assignment, Unreadable
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine.content.snapshots import UNREAD_SECONDS
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups import users
-from trimtab.engine.groups.assignments import UNDECIDED, Assignment, Assignments, Unreadable
+from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.cleanup import Removal
 from trimtab.engine.groups.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
 from trimtab.engine.groups.membership import barred_from, bars, holder, membership, offered
 from trimtab.engine.groups.reach import common_failure
-from trimtab.engine.groups.revision_switch import Placement
-from trimtab.engine.groups.revisions import Pointers
+from trimtab.engine.groups.revision_switch import RevisionSwitcher
+from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
@@ -65,7 +66,7 @@ class Groups:
     templates: Templates
     writer: Writer
     verdicts: Verdicts
-    pointers: Pointers
+    revisions: Revisions
     workloads: Workloads
     assignments: Assignments
     origins: Ownership
@@ -76,7 +77,7 @@ class Groups:
     said: dict[GroupKey, tuple[str, float]] = field(default_factory=dict)
     """Why not, or why what is gone could not be removed, and since when that is said (the event loop's time)"""
     slices: TimeSlices = field(default_factory=TimeSlices)
-    placement: Placement = field(init=False)
+    switcher: RevisionSwitcher = field(init=False)
 
     def __post_init__(self) -> None:
         self.follow(self.assignments)
@@ -84,10 +85,10 @@ class Groups:
     def follow(self, assignments: Assignments) -> None:
         """Let all groups follow these assignments from now on."""
         self.assignments = assignments
-        self.placement = Placement(
+        self.switcher = RevisionSwitcher(
             self.cluster,
             self.templates,
-            self.pointers,
+            self.revisions,
             assignments,
             self.slices,
             self.states,
@@ -108,7 +109,7 @@ class Groups:
 
         :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
         """
-        assignment = await self.placement.assignment(key)
+        assignment = await self.switcher.assignment(key)
         if assignment is UNDECIDED:
             return  # its rollout looks first, and sends the group here
         if isinstance(assignment, Unreadable):
@@ -117,7 +118,7 @@ class Groups:
         if assignment is None:
             await self._without_target(key)
             return
-        with self.templates.snapshots.in_use(*_snapshots(assignment)):
+        with self.templates.snapshots.in_use(*assignment.snapshots()):
             await self._pass(key, assignment)
 
     async def _say_unreadable(self, key: GroupKey, content: Unreadable) -> None:
@@ -148,7 +149,7 @@ class Groups:
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
         dirt = self.cluster.dirty(key)
         try:
-            state = await self.placement.state(key, assignment)
+            state = await self.switcher.state(key, assignment)
         except errors.ApiError as error:
             state = await self._stay(key, error)
         else:
@@ -175,7 +176,7 @@ class Groups:
             raise error
         said = self._said(key, f"it cannot be moved to what it shall serve: {error}")
         verdict = Verdict(FALSE, reasons.WRITE_FAILED, said)
-        state = await self.placement.stay(key)
+        state = await self.switcher.unswitched(key)
         if state is not None:
             state.unmoved = verdict.message
             return state
@@ -521,7 +522,7 @@ class Groups:
         refused = judgement is not None and judgement.accepted is None
         left = None
         if not refused:
-            removal = Removal(self.api, self.cluster, self.pointers, self.writer, self.origins)
+            removal = Removal(self.api, self.cluster, self.revisions, self.writer, self.origins)
             left = await removal.clean_up(key, judgement)
         never_valid = refused and not self.cluster.rendered(key.template_key)
         dirt = self.cluster.dirt.pop(key, Dirt())
@@ -562,13 +563,6 @@ def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
     rest = iter(refs)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
-
-
-def _snapshots(assignment: Assignment) -> Iterator[str]:
-    share = assignment.share
-    for served in (assignment.served, *((share.served,) if share is not None else ())):
-        yield served.snapshot
-        yield from (snapshot for _, snapshot in served.refs)
 
 
 def _waits(state: GroupState, user: str) -> Failure | None:

@@ -1,4 +1,4 @@
-"""Which revision a group is on: its pointer is moved first, and its state, which renders by it, after that."""
+"""Switches groups: the RenderedGroup first records the revision, then the group's state renders it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from trimtab.core import naming
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Observed
 from trimtab.core.resolve.content import CompiledContent
-from trimtab.core.rollout.user_share import place_of
+from trimtab.core.rollout.assignment import Assignment, Parts, Undecided, Unreadable
+from trimtab.core.rollout.revisions import RevisionSwitch, components_of
+from trimtab.core.rollout.user_share import position_of
 from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict
 from trimtab.engine.content.templates import Templates
-from trimtab.engine.groups.assignments import Assignment, Assignments, Undecided, Unreadable
+from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.membership import bars, reaches
-from trimtab.engine.groups.revisions import Pointers, components_of
+from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.state import GroupState, ShareState, target_of
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.scheduling.time_slices import TimeSlices
@@ -26,12 +28,12 @@ from trimtab.kube import errors
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class RevisionSwitcher:
     """``states`` and ``outcomes`` are the groups' (see :class:`trimtab.engine.groups.reconcile.Groups`)."""
 
     cluster: ClusterState
     templates: Templates
-    pointers: Pointers
+    revisions: Revisions
     assignments: Assignments
     slices: TimeSlices
     states: dict[GroupKey, GroupState]
@@ -40,63 +42,68 @@ class Placement:
     writer: Writer
 
     async def assignment(self, key: GroupKey) -> Assignment | Undecided | Unreadable | None:
-        """What the group shall serve; where that has been lost by hand, what it does serve."""
+        """The content that the group is to be on; where that was deleted, the content that it is on."""
         found = await self.assignments.of(key)
         judgement = self.templates.judged.get(key.template_key)
         state = self.states.get(key)
-        lost = found is None or (not isinstance(found, Assignment) and self.pointers.current(key) is None)
+        lost = found is None or (not isinstance(found, Assignment) and self.revisions.of(key).current is None)
         if lost and judgement is not None and judgement.accepted is None and state is not None:
-            return Assignment(state.served)  # somebody deleted the pointer: it is made again
+            return Assignment(state.served)  # the RenderedGroup was deleted: it is created again
         return found
 
     async def state(self, key: GroupKey, assignment: Assignment) -> GroupState:
-        """The group's state, moved to what it shall serve; the pointer is written before anything else.
+        """The group's state, switched to the assignment; the RenderedGroup records that before anything else.
 
-        :raises trimtab.kube.errors.ApiError: it could not be moved.
+        :raises trimtab.kube.errors.ApiError: it could not be switched.
         """
-        served, share = assignment.served, await self._share(key, assignment)
+        content, switch = assignment.content, assignment.switch(await self._first_user(key, assignment))
         state = self.states.get(key)
-        if not self._points(key, assignment, share):
+        if not self.revisions.of(key).is_on(switch):
             before = self.outcomes.pop(key, None)
             try:
-                await self.pointers.move(key, served, share, assignment.operation, assignment.stable)
-            except errors.ApiError:  # it may have been moved all the same
+                await self.revisions.switch(key, switch, content.schema.spec.revision_history_limit)
+            except errors.ApiError:  # the write may have succeeded
                 if before is not None:
                     self.outcomes[key] = before
                 raise
-        number = int((self.pointers.current(key) or {})["number"])
-        wanted = share and (share[0].components, share[1], share[2])
-        if state is not None and state.serves(served, number, wanted):
-            state.settled, state.back = assignment.settled, assignment.back
-            return state
-        if state is None:
-            state = await self._taken_over(key, served, number)
-            self.states[key] = state
-        view = state.view if state.served.components == served.components else served.view(key.group)
-        self.outcomes.pop(key, None)  # it was about what was served before
-        state.set_view(served, view, number, self._share_state(key, assignment, share))
+        number = int((self.revisions.of(key).current or {})["number"])
+        if state is None or not state.is_on(switch, number):
+            if state is None:
+                state = self.states[key] = await self._adopted(key, content, number)
+            view = state.view if state.served.components == content.components else content.view(key.group)
+            self.outcomes.pop(key, None)  # it is about the previous content
+            state.set_view(content, view, number, self._share_state(key, assignment, switch))
+            self.cluster.dirty(key).everything = True
         state.settled, state.back = assignment.settled, assignment.back
-        self.cluster.dirty(key).everything = True
         return state
 
-    async def stay(self, key: GroupKey) -> GroupState | None:
-        """The state of a group that cannot be moved: it serves what its pointer says. None if that is nothing yet."""
-        state, entry = self.states.get(key), self.pointers.current(key)
-        if state is not None or entry is None or self.pointers.shared(key) is not None:
+    async def unswitched(self, key: GroupKey) -> GroupState | None:
+        """The state of a group that cannot be switched: it stays on its recorded revision. None: there is none yet."""
+        state, revisions = self.states.get(key), self.revisions.of(key)
+        entry = revisions.current
+        if state is not None or entry is None or revisions.shared is not None:
             return state
         template, policies = components_of(entry)
-        served = await self.assignments.build(key, template, dict(policies))
-        if not isinstance(served, CompiledContent):
+        content = await self.assignments.compose(key, Parts(template, dict(policies)))
+        if not isinstance(content, CompiledContent):
             return None
         number = int(entry["number"])
-        state = self.states[key] = await self._taken_over(key, served, number)
-        state.set_view(served, state.view, number)
+        state = self.states[key] = await self._adopted(key, content, number)
+        state.set_view(content, state.view, number)
         state.settled = False
         self.cluster.dirty(key).everything = True
         return state
 
-    async def _taken_over(self, key: GroupKey, served: CompiledContent, number: int) -> GroupState:
-        """The state of a group that this process has not looked at yet, with what the cluster has of it."""
+    def follows(self, key: GroupKey, assignment: Assignment) -> bool:
+        """Whether the group's RenderedGroup and its state are where the assignment requires them to be."""
+        state = self.states.get(key)
+        if state is None:
+            return False
+        switch = assignment.switch(state.share.first if state.share is not None else "")
+        return state.is_on(switch, state.revision) and self.revisions.of(key).is_on(switch)
+
+    async def _adopted(self, key: GroupKey, served: CompiledContent, number: int) -> GroupState:
+        """The state of a group that this process has not reconciled yet, with its objects in the cluster."""
         view, claims = served.view(key.group), self.origins.claims(key)
         state = GroupState(key, served, view, target_of(key, view), number, claims)
         outputs = dict(self.cluster.outputs.of(key))
@@ -136,52 +143,20 @@ class Placement:
                 if not self._is_claimed(key, user):
                     kept.adopt(key, user, outputs[ref].created)
 
-    def _points(
-        self, key: GroupKey, assignment: Assignment, share: tuple[CompiledContent, int, str] | None
-    ) -> bool:
-        """Whether the group's pointer says all that already."""
-        pointer, other = self.pointers.current(key), self.pointers.shared(key)
-        if pointer is None or components_of(pointer) != assignment.served.components:
-            return False
-        said = self.pointers.share(key)
-        mine = (components_of(other), said.get("percent"), said.get("first")) if other else None
-        if mine != (share and (share[0].components, share[1], share[2])):
-            return False
-        operation = assignment.operation
-        return operation is None or self.pointers.is_stamped(key, operation)
-
-    def follows(self, key: GroupKey, assignment: Assignment) -> bool:
-        """Whether the group's pointer and its state are where the assignment wants them."""
-        state, share = self.states.get(key), assignment.share
-        mine = state.share if state is not None else None
-        if state is None or state.served.components != assignment.served.components:
-            return False
-        if (share is None) != (mine is None):
-            return False
-        if share is not None and mine is not None:
-            if (mine.served.components, mine.percent) != (share.served.components, share.percent):
-                return False
-            return self._points(key, assignment, (share.served, share.percent, mine.first))
-        return self._points(key, assignment, None)
-
-    async def _share(self, key: GroupKey, assignment: Assignment) -> tuple[CompiledContent, int, str] | None:
-        """The share and the user who belongs to it in any case: as it is, or the one whose place is the lowest."""
+    async def _first_user(self, key: GroupKey, assignment: Assignment) -> str:
+        """The user whom the share is sure to include: the present one, or the one whose position is the lowest."""
         share = assignment.share
         if share is None:
-            return None
-        first = self.pointers.share(key).get("first") or ""
-        pointer = self.pointers.shared(key)
-        same = pointer is not None and components_of(pointer) == share.served.components
-        if self.pointers.operation(key).get("uid") != share.seed and not same:
-            first = ""
-        schema = assignment.served.schema
+            return ""
+        schema = assignment.content.schema
+        first = self.revisions.of(key).first_user(share.content.components, share.seed)
         claimants = self.cluster.preferences.claimants(key.template_key, first) if first else ()
-        if not any(p.group == key.group and self._reaches(key, schema, p) for p in claimants):
-            first = await self._first(key, schema, share.seed)
-        return share.served, share.percent, first
+        if any(p.group == key.group and self._reaches(key, schema, p) for p in claimants):
+            return first
+        return await self._lowest(key, schema, share.seed)
 
-    async def _first(self, key: GroupKey, schema: Schema, seed: str) -> str:
-        """Of those who would be served what is new, the one whose place is the lowest; empty if there is none."""
+    async def _lowest(self, key: GroupKey, schema: Schema, seed: str) -> str:
+        """The user with the lowest position of those who would get the share's content; empty without any."""
         position = self._position(seed)
         best = (float("inf"), "")
         async with self.slices.turn() as turn:
@@ -197,14 +172,14 @@ class Placement:
         return reaches(self.cluster, schema, preference, state.over_limit if state is not None else ())
 
     def _share_state(
-        self, key: GroupKey, assignment: Assignment, share: tuple[CompiledContent, int, str] | None
+        self, key: GroupKey, assignment: Assignment, switch: RevisionSwitch
     ) -> ShareState | None:
-        pointer = self.pointers.shared(key)
-        if share is None or assignment.share is None or pointer is None:
+        share, entry = assignment.share, self.revisions.of(key).shared
+        if share is None or switch.share is None or entry is None:
             return None
-        served, percent, first = share
-        position = self._position(assignment.share.seed)
-        return ShareState(served, served.view(key.group), percent, int(pointer["number"]), first, position)
+        view, position = share.content.view(key.group), self._position(share.seed)
+        number, first = int(entry["number"]), switch.share.first
+        return ShareState(share.content, view, share.percent, number, first, position)
 
     def _position(self, seed: str) -> Callable[[str], float]:
-        return lambda user: place_of(self.templates.snapshots.position(seed, user))
+        return lambda user: position_of(self.templates.snapshots.position(seed, user))

@@ -14,8 +14,10 @@ from trimtab.core.render.origin import Claims, asks_for_adoption, is_ours, is_pr
 from trimtab.core.render.plan import Desired, Observed
 from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.render.shard import Shards, adopted
-from trimtab.core.resolve.content import CompiledContent, Components
+from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.rollout.revisions import RevisionSwitch
+from trimtab.core.rollout.user_share import UserShare
 from trimtab.core.schema.template import Schema
 from trimtab.engine.groups.refusals import Refusals
 from trimtab.engine.groups.users import Outcome, delivery_of
@@ -159,12 +161,10 @@ class GroupState:
         """What the user is judged and served by."""
         return self.share.view if self.share is not None and self.share.has(user) else self.view
 
-    def serves(
-        self, served: CompiledContent, revision: int, share: tuple[Components, int, str] | None
-    ) -> bool:
-        """Whether this is what the group is on already."""
-        mine = self.share and (self.share.served.components, self.share.percent, self.share.first)
-        return self.served.components == served.components and self.revision == revision and mine == share
+    def is_on(self, switch: RevisionSwitch, revision: int) -> bool:
+        """Whether the group renders this revision, with this share of its users on another one."""
+        share = self.share and UserShare(self.share.served.components, self.share.percent, self.share.first)
+        return (self.served.components, self.revision, share) == (switch.content, revision, switch.share)
 
     # Taking over what the cluster holds.
 

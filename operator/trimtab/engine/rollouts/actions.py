@@ -12,12 +12,13 @@ from trimtab.core import reasons
 from trimtab.core.objects import AnyObject
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Answer, Request
+from trimtab.core.rollout.source import POLICY, TEMPLATE, RolloutSource
 from trimtab.core.status import TRUE, Verdict, conditions, refused
 from trimtab.engine.store.cluster_state import ClusterState, template_of
-from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, RolloutSource, RolloutSources
+from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api
-from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS
+from trimtab.kube.resources import ROLLOUT_ACTIONS
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Answers:
 
     async def _look(self, kind: str, place: TemplateKey) -> bool:
         """Asked of the API server itself: its event may come after the action's."""
-        resource = CONFIG_TEMPLATES if kind == TEMPLATE else POLICY_ROLLOUTS
+        resource = resource_of(kind)
         try:
             found = await self.api.get(resource, *place)
         except errors.NotFoundError:

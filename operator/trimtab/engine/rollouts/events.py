@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from trimtab.api.rollout_status import Transition
 from trimtab.core import times
+from trimtab.core.rollout.source import RolloutSource
 from trimtab.engine.metrics import TRANSITIONS
-from trimtab.engine.store.rollout_sources import RolloutSource
+from trimtab.engine.store.rollout_sources import resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import FIELD_MANAGER, Api
 from trimtab.kube.resources import EVENTS
@@ -83,7 +84,7 @@ class Audit:
             "type": "Warning" if transition.warning else "Normal",
             "note": _note(transition),
             "regarding": {
-                "apiVersion": source.resource.api_version,
+                "apiVersion": resource_of(source.kind).api_version,
                 "kind": source.kind,
                 "name": meta.name,
                 "namespace": meta.namespace,

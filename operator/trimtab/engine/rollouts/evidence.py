@@ -10,11 +10,11 @@ from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core import times
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout import Evidence, planned
+from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.workload.health import Health, State
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.rollout_sources import RolloutSource
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads
 from trimtab.gates import Measurement
@@ -98,7 +98,7 @@ class Watching:
         back: set[WorkloadKey] = set()
         for source in sources:
             going_back = source.progress.phase in _BACK
-            for name in source.wanted or (planned(source.progress) if going_back else ()):
+            for name in source.intents or (planned(source.progress) if going_back else ()):
                 state = states.get(GroupKey(*key, name))
                 mine = set(state.workloads) if state is not None else set()
                 if source.progress.underway is None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout import GroupObservation, Intent
+from trimtab.core.rollout.assignment import Assignment
+from trimtab.core.rollout.source import TEMPLATE, RolloutSource
 from trimtab.core.status import FALSE, TRUE
 from trimtab.core.workload.health import State
-from trimtab.engine.groups.assignments import Assignment
 from trimtab.engine.groups.reconcile import CHUNK, Groups
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.evidence import Watching
 from trimtab.engine.scheduling.retry import NEVER
-from trimtab.engine.store.rollout_sources import TEMPLATE, RolloutSource
 from trimtab.engine.workloads.restart_stamps import notes
 
 
@@ -36,7 +36,7 @@ class Sightings:
         found: dict[str, GroupObservation] = {}
         for number, name in enumerate(dict.fromkeys([*planned, *scope]), 1):
             group = GroupKey(*key, name)
-            if source.progress.underway is None and self.groups.pointers.current(group) is not None:
+            if source.progress.underway is None and self.groups.revisions.of(group).current is not None:
                 found[name] = (
                     GroupObservation()
                 )  # nothing is wanted of it: that it is there is all that counts
@@ -50,12 +50,12 @@ class Sightings:
         """Whether every planned group that is served has been compared with what it should be."""
         groups = self.groups
         return all(
-            groups.outcomes.get(group) is not None or groups.pointers.current(group) is None
-            for group in (GroupKey(*key, name) for name in source.wanted)
+            groups.outcomes.get(group) is not None or groups.revisions.of(group).current is None
+            for group in (GroupKey(*key, name) for name in source.intents)
         )
 
     async def _one(self, key: GroupKey, source: RolloutSource) -> GroupObservation:
-        intent = source.wanted.get(key.group)
+        intent = source.intents.get(key.group)
         assignment = await self.groups.assignments.of(key)
         if assignment is None:
             if source.progress.underway == "Back" and self._is_left(key):
@@ -65,7 +65,7 @@ class Sightings:
             return GroupObservation(
                 exists=comes, epoch=intent.epoch if intent and early else 0, settled=early, intent=intent
             )
-        operation = self.groups.pointers.operation(key)
+        operation = self.groups.revisions.of(key).operation
         epoch = int(operation.get("epoch") or 0) if operation.get("uid") == source.uid else 0
         if not isinstance(assignment, Assignment):
             return GroupObservation(epoch=epoch, intent=intent)
@@ -78,7 +78,7 @@ class Sightings:
             and not (intent is not None and intent.hold and not _moved(state, source, intent))
             and outcome is not None
             and outcome.ready == TRUE
-            and self.groups.placement.follows(key, assignment)
+            and self.groups.switcher.follows(key, assignment)
             and (state.restart_at == NEVER or not state.view.group.spec.workloads)
         )
         problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""
@@ -110,14 +110,14 @@ class Sightings:
 
     def _is_left(self, key: GroupKey) -> bool:
         """Whether a group that is to go is still served."""
-        return self.groups.pointers.rendered_group(key) is not None or bool(self.groups.origins.proved(key))
+        return self.groups.cluster.rendered_group(key) is not None or bool(self.groups.origins.proved(key))
 
     async def _comes(self, key: GroupKey, source: RolloutSource) -> bool:
         """Whether a group that is not there is made by what rolls out: then it is waited for."""
         target = source.progress.target
         if source.progress.underway != "Forward" or target is None:
             return False
-        return await self.groups.assignments.would(key, source, target.snapshot) is not None
+        return await self.groups.assignments.having(key, source, target.snapshot) is not None
 
 
 def _all_of(problems: Collection[str], workloads: Iterable[WorkloadKey]) -> bool:

@@ -12,15 +12,16 @@ import msgspec
 from trimtab.api.rollout_status import Content, KeyChange, Preview
 from trimtab.core.refs import GroupKey
 from trimtab.core.resolve.resolve import GroupView, Resolution, trace
+from trimtab.core.rollout.assignment import Assignment
+from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.steps import in_order
 from trimtab.core.workload.restart_values import restarting
-from trimtab.engine.groups.assignments import Assignment, Assignments
+from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.users import in_force
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.preferences import Preference
-from trimtab.engine.store.rollout_sources import RolloutSource
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,8 @@ class Previews:
             key = GroupKey(source.key.namespace, template, name)
             tally.count("groups")
             now = await self.assignments.of(key)
-            old = now.served.view(name) if isinstance(now, Assignment) else None
-            then = await self.assignments.would(key, source, target.snapshot)
+            old = now.content.view(name) if isinstance(now, Assignment) else None
+            then = await self.assignments.having(key, source, target.snapshot)
             new = then.view(name) if then is not None else None
             async with self.slices.turn() as turn:
                 for _ in self._group(tally, key, _Pair.of(name, old, new)):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from trimtab.api.rollout_status import Content, Preview
 from trimtab.core.refs import TemplateKey
+from trimtab.core.rollout.source import RolloutSource
 from trimtab.engine.rollouts.preview import Previews
-from trimtab.engine.store.rollout_sources import RolloutSource
 
 PATIENCE_SECONDS = 0.2
 """How long a look waits for a preview before it goes on without."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.rollout import Intent, Observation, step
+from trimtab.core.rollout.source import STATUS_FIELDS, TEMPLATE, RolloutSource
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.actions import Answers
 from trimtab.engine.rollouts.events import Audit
@@ -23,7 +24,7 @@ from trimtab.engine.rollouts.spec import Case, Cases
 from trimtab.engine.rollouts.status import ProgressWriter, numbered
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.store.cluster_state import ClusterState, Work
-from trimtab.engine.store.rollout_sources import FIELDS, TEMPLATE, RolloutSource, RolloutSources
+from trimtab.engine.store.rollout_sources import RolloutSources
 
 WARM_SECONDS = 30.0
 """How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
@@ -106,9 +107,9 @@ class Rollouts:
     async def _forget_progress(self, key: TemplateKey) -> None:
         """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
         item = self.cluster.templates.get(key)
-        if item is None or item.spec.get("strategy") is not None or not FIELDS & item.status.keys():
+        if item is None or item.spec.get("strategy") is not None or not STATUS_FIELDS & item.status.keys():
             return
-        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
         self.watching.forget(item.metadata.uid)
         await self.writer.put(TEMPLATE, item, status)
         for group in self.cluster.groups_of(key):
@@ -185,7 +186,7 @@ class Rollouts:
             else set(case.scope)
         )
         for other in self.sources.of(key):
-            claimed = other.wanted.keys() | self.writer.unsure.get(other.uid, ())
+            claimed = other.intents.keys() | self.writer.unsure.get(other.uid, ())
             shared = mine & claimed if other.uid != case.source.uid else set()
             if shared:
                 return f"{other.label} is under way in group {min(shared)}"
@@ -201,7 +202,7 @@ class Rollouts:
         self._resumed(key, source)
         progress = source.progress
         before = self._sent.get(source.uid, _Sent())
-        after = _Sent(source.wanted, progress.stable, progress.target, progress.phase, progress.underway)
+        after = _Sent(source.intents, progress.stable, progress.target, progress.phase, progress.underway)
         self._sent[source.uid] = after
         names = {*before.wanted, *after.wanted}
         changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
@@ -218,6 +219,6 @@ class Rollouts:
         """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
         anew, and what was given up of their restarts is tried anew."""
         for name, before in self._sent.get(source.uid, _Sent()).wanted.items():
-            intent = source.wanted.get(name)
+            intent = source.intents.get(name)
             if intent is None or (before.hold and not intent.hold):
                 self.watching.workloads.stamps.forgive(GroupKey(*key, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -20,18 +20,20 @@ from trimtab.core.render.render import render_group
 from trimtab.core.render.sizes import Total
 from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.rollout import planned
+from trimtab.core.rollout.assignment import Unreadable
+from trimtab.core.rollout.revisions import GroupRevisions, components_of, most_common
+from trimtab.core.rollout.source import POLICY, TEMPLATE, RolloutSource
 from trimtab.core.rollout.strategy import Strategy, compiling_strategy
 from trimtab.core.schema.template import TOO_LARGE, Schema
 from trimtab.core.status import Verdict, refused
 from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
 from trimtab.engine.content.policies import Policies, RefusedError
 from trimtab.engine.content.templates import Judgement, Templates
-from trimtab.engine.groups.assignments import Unreadable
-from trimtab.engine.groups.revisions import Entry, Pointers, components_of, failed
+from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.rollouts.preview import is_redacted
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.rollout_sources import POLICY, TEMPLATE, RolloutSource, RolloutSources
+from trimtab.engine.store.rollout_sources import RolloutSources
 
 POLICIES_OF_A_GROUP = 200
 
@@ -79,7 +81,7 @@ class Cases:
     templates: Templates
     policies: Policies
     sources: RolloutSources
-    pointers: Pointers
+    revisions: Revisions
     slices: TimeSlices
     _judged: dict[str, _Judged] = field(default_factory=dict)
     """By uid."""
@@ -108,9 +110,11 @@ class Cases:
         taken away and is back. With an epoch that is behind theirs it could move no group any more."""
         progress = source.progress
         lost = progress.phase is None
-        groups = self.cluster.groups_of(key) if lost else {GroupKey(*key, name) for name in source.wanted}
+        groups = self.cluster.groups_of(key) if lost else {GroupKey(*key, name) for name in source.intents}
         mine = {
-            group: op for group in groups if (op := self.pointers.operation(group)).get("uid") == source.uid
+            group: op
+            for group in groups
+            if (op := self.revisions.of(group).operation).get("uid") == source.uid
         }
         epoch = max((int(op.get("epoch") or 0) for op in mine.values()), default=0)
         if epoch > (progress.epoch or 0):
@@ -128,7 +132,9 @@ class Cases:
     ) -> list[Quarantined]:
         """What failed before the status was lost, or before the rollout was deleted and recreated."""
         policy = source.name if source.kind == POLICY else None
-        found = set[str]().union(*(failed(item, policy) for item in self.cluster.rendered(key)))
+        found = set[str]().union(
+            *(GroupRevisions(item.status).failed(policy) for item in self.cluster.rendered(key))
+        )
         contents = (_policy_content(name) if policy else _content(key, name, 0) for name in sorted(found))
         why = "it failed before; Retry lets it start again"
         return [
@@ -140,7 +146,7 @@ class Cases:
     def _is_its_own(self, source: RolloutSource, groups: Iterable[GroupKey], snapshot: str) -> bool:
         """Whether it can only be of this very PolicyRollout, and not of one of its name that was deleted: groups that
         others have moved since say no more than the name."""
-        movers = (self.pointers.operation(group) for group in groups)
+        movers = (self.revisions.of(group).operation for group in groups)
         if any((mover.get("kind"), mover.get("name")) == (POLICY, source.name) for mover in movers):
             return False
         kept = self.cluster.snapshots.get(TemplateKey(source.key.namespace, snapshot))
@@ -149,7 +155,7 @@ class Cases:
 
     def _stable(self, groups: Iterable[GroupKey], policy: str) -> str | None:
         """The snapshot of a policy that went well last in most of the groups that have it."""
-        entries = (entry for group in groups if (entry := self.pointers.stable(group)) is not None)
+        entries = (entry for group in groups if (entry := self.revisions.of(group).stable) is not None)
         found = Counter(dict(components_of(entry)[1]).get(policy) for entry in entries)
         found.pop(None, None)
         return found.most_common(1)[0][0] if found else None
@@ -167,7 +173,8 @@ class Cases:
         stable = source.progress.stable
         unprotected = False
         if stable is None:
-            served = self._served(key, self.pointers.stable)
+            groups_there = self.revisions.of_template(key).values()
+            served = most_common(entry for group in groups_there if (entry := group.stable) is not None)
             unprotected = served is None
             if served is not None:
                 stable = _content(key, served, 0)
@@ -183,12 +190,10 @@ class Cases:
         basis = _basis(tuple(groups), stable.hash if stable else "", beside)
         return Case(source, target, strategy, None, (), tuple(groups), unprotected, basis)
 
-    def _served(self, key: TemplateKey, entry_of: Callable[[GroupKey], Entry | None]) -> str | None:
-        """The snapshot that most of the template's groups serve, the newest of several; None if none serves any."""
-        entries = [entry for group in self.cluster.groups_of(key) if (entry := entry_of(group)) is not None]
-        found = Counter(entry["snapshot"] for entry in entries)
-        newest = {entry["snapshot"]: entry.get("createdAt") or "" for entry in entries}
-        return max(found, key=lambda name: (found[name], newest[name], name), default=None)
+    def _current(self, key: TemplateKey) -> str | None:
+        """The template's snapshot that most of its groups are on."""
+        groups = self.revisions.of_template(key).values()
+        return most_common(entry for group in groups if (entry := group.current) is not None)
 
     async def _strategy(
         self,
@@ -249,11 +254,9 @@ class Cases:
         order = {name: number for number, name in enumerate(schema.groups)}
         scope = dict(sorted(scope.items(), key=lambda item: order.get(item[0], len(order))))
         strategy = await self._strategy(source, spec.strategy, scope, schema)
-        self.sources.asked[source.uid] = target
+        self.sources.latest[source.uid] = target
         await self.policies.keep(source.item, schema)
-        template = (
-            judgement.accepted.snapshot if judgement.accepted else self._served(key, self.pointers.current)
-        )
+        template = judgement.accepted.snapshot if judgement.accepted else self._current(key)
         others = await self._others(key, source, schema)
         near = {policy.name for policy in others if policy.groups & scope.keys()}
         beside = ((name, held) for name, held in self._held(key, source) if name in near)
@@ -264,7 +267,7 @@ class Cases:
         """What policies are judged against: the template as accepted, or as served while an edit of it is refused."""
         if judgement.accepted is not None:
             return judgement.accepted.schema
-        served = self._served(key, self.pointers.current)
+        served = self._current(key)
         schema = await self.templates.load(key, served) if served else None
         if schema is None:
             raise RefusedError(

@@ -11,13 +11,13 @@ import msgspec
 from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
 from trimtab.core.objects import AnyObject
 from trimtab.core.rollout import Step, intents
+from trimtab.core.rollout.source import POLICY, STATUS_FIELDS, RolloutSource
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.content.templates import rollout_verdict
 from trimtab.engine.rollouts.spec import Case
-from trimtab.engine.store.rollout_sources import FIELDS, POLICY, RolloutSource, RolloutSources
+from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api
-from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 
 SETTLE_SECONDS = 1.0
 """Counters in a rollout's status are written at most this often."""
@@ -57,7 +57,7 @@ class ProgressWriter:
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
         """
         item = self._newest(source)
-        status = {name: value for name, value in item.status.items() if name not in FIELDS}
+        status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
         status |= progress.to_dict()
         if source.kind == POLICY:
             generation = item.metadata.generation
@@ -107,7 +107,7 @@ class ProgressWriter:
 
     async def put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
         """Write a status over exactly ``item``; what stands there now."""
-        resource = POLICY_ROLLOUTS if kind == POLICY else CONFIG_TEMPLATES
+        resource = resource_of(kind)
         store = self.sources.store(kind)
         try:
             answer = await self.api.replace_status(
@@ -149,7 +149,7 @@ def numbered(made: Step) -> Step:
 
 def _ours(item: AnyObject) -> dict[str, Any]:
     """The fields of status that are a rollout's."""
-    return {name: value for name, value in item.status.items() if name in FIELDS}
+    return {name: value for name, value in item.status.items() if name in STATUS_FIELDS}
 
 
 def _verdict(case: Case, progress: RolloutProgress) -> Verdict:

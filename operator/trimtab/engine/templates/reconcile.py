@@ -13,7 +13,7 @@ from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.snapshots import FRESH_SECONDS, Snapshots
 from trimtab.engine.content.templates import Judgement, Templates, ready_verdict, rollout_verdict
 from trimtab.engine.groups.reconcile import Groups
-from trimtab.engine.groups.revisions import Listed
+from trimtab.engine.groups.revisions import ListedSnapshots
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.status.verdicts import Verdicts
@@ -37,7 +37,7 @@ class TemplatePass:
     """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
     _seen: dict[TemplateKey, object] = field(default_factory=dict)
     """The content that each one's last pass was about: whoever else may have judged it since"""
-    _listed: Listed = field(default_factory=Listed)
+    _listed: ListedSnapshots = field(default_factory=ListedSnapshots)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
     _shared: dict[TemplateKey, dict[WorkloadKey, list[TemplateKey]]] = field(default_factory=dict)
     """Who lists the workloads of each template that others list as well, as its last pass found it"""
@@ -214,14 +214,14 @@ class TemplatePass:
         return (
             judgement is not None
             and group in self.groups.states
-            and any(group.group in source.wanted for source in self.sources.policies(group.template_key))
+            and any(group.group in source.intents for source in self.sources.policies(group.template_key))
         )
 
     def _held(self, pending: list[GroupKey]) -> str:
         """Which rollout the template's groups wait for, if they do."""
         for group in pending:
             for source in self.sources.policies(group.template_key):
-                if group.group in source.wanted:
+                if group.group in source.intents:
                     return f"group {group.group} follows once {source.label} is through"
         return ""
 

@@ -4,7 +4,7 @@
 
 Two walks over the API server in memory, after the start is quiet. *A preference edit*: from the watch event until
 its ConfigMap and its status are written. *A rollout*: from the creation of a PolicyRollout of two waves until it is
-Succeeded. Both run on a virtual clock, so the figures do not depend on the machine.
+Succeeded. Both run on a virtual clock, so the figures do not depend on the machine's speed.
 
 How it counts: a function is passed if Python calls or resumes it during the walk. Comprehensions belong to the
 function around them; what a library generates (``__init__`` of a dataclass) belongs to no file. A file is passed if
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+from unittest.mock import patch
 
 import trimtab
 from trimtab.kube.memory import Memory
@@ -180,7 +181,8 @@ def main() -> None:
     parser.add_argument("--functions", action="store_true", help="list the functions")
     parser.add_argument("-o", "--output", choices=("markdown", "json"), default="markdown")
     given = parser.parse_args()
-    walks = [clockwork.run(walk()) for walk in WALKS]
+    with patch("time.perf_counter", lambda: 0.0):  # a time slice never expires, however slow the machine is
+        walks = [clockwork.run(walk()) for walk in WALKS]
     if given.output == "json":
         print(json.dumps({w.name: {"files": w.files, "functions": w.functions} for w in walks}, indent=2))
         return

@@ -1,4 +1,4 @@
-"""Act 2: the platform team changes the template: rightly, and wrongly. And the last act: everything goes."""
+"""Act 2: the platform team changes the template, correctly and incorrectly. Last act: deletion."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from trimtab.kube.resources import CONFIG_MAPS
 
 
 class Platform(Scene):
-    """One change that restarts a workload, and one that is refused."""
+    """One change that restarts a workload, and one that is rejected."""
 
     async def restart(self) -> None:
         self.tell.title(
-            "The platform team moves the free tier to another provider: its workload restarts, no other"
+            "The platform team moves the free tier to another provider: only its workload restarts"
         )
         before = self.digests()
         await self.patch_template("add", "/spec/groups/0/values/agent.provider", "local")
@@ -26,11 +26,11 @@ class Platform(Scene):
         await self.show("get", "deploy", "-n", MUSIC)
         self.check(
             self.restarted_since(before) == ["free"],
-            "music-agent-free has rolled out anew; the others were not touched",
+            "music-agent-free has restarted; the other Deployments are unchanged",
         )
 
     async def bad_template(self) -> None:
-        self.tell.title("A template with a mistake changes nothing, anywhere")
+        self.tell.title("An invalid template is rejected and changes nothing")
         before = await self.versions()
         await self.patch_template("replace", "/spec/groups/1/values/session.minutes", 1000)
         await self.cluster.templates.until(
@@ -41,34 +41,34 @@ class Platform(Scene):
         self.tell.output(yaml.safe_dump({"violations": refused}, sort_keys=False, width=105))
         self.check(
             await self.versions() == before,
-            f"all {len(before)} outputs are still the same, version for version",
+            f"all {len(before)} outputs have the same resourceVersion as before the change",
         )
         await self.patch_template("replace", "/spec/groups/1/values/session.minutes", 120)
         await self.cluster.templates.until(
             "the template is Rendered", lambda: ready(self.template, "True", "Rendered")
         )
-        self.tell.fact("corrected: Ready again")
+        self.tell.fact("corrected: the template is Ready again")
 
 
 class Leaving(Scene):
-    """What goes, and what stays."""
+    """Deletion of a preference and of the template."""
 
     async def leave(self) -> None:
-        self.tell.title("A user leaves: what was rendered for them goes")
+        self.tell.title("A user leaves: the operator deletes the user's files")
         shard = self.document("alice")[0]
         await self.show("delete", "upref", "alice", "-n", MUSIC)
         await self.cluster.maps.until(
-            "alice's file is gone",
+            "alice's file is deleted",
             lambda: not any("alice.prefs.json" in m["data"] for m in self.cluster.maps.all()),
         )
         left = len(self.output(shard))
-        self.tell.fact(f"alice.prefs.json is gone from {shard}; the {left} others in it stay")
+        self.tell.fact(f"alice.prefs.json is deleted from {shard}; the {left} other files in it stay")
 
     async def remove(self) -> None:
-        self.tell.title("The template goes, and everything that was made of it, and nothing else")
+        self.tell.title("The template is deleted, with everything that was rendered from it and nothing else")
         bystander = {
             "metadata": {"name": "bystander", "namespace": MUSIC},
-            "data": {"made-by": "somebody else"},
+            "data": {"made-by": "another client"},
         }
         await self.cluster.client.create(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **bystander})
         await self.show("delete", "ctmpl", TEMPLATE, "-n", MUSIC)
@@ -81,4 +81,4 @@ class Leaving(Scene):
         await self.cluster.groups.until("no RenderedGroup is left", lambda: not self.cluster.groups.all())
         await self.show("get", "cm,secret,rgroup", "-n", MUSIC)
         await self.cluster.client.get(CONFIG_MAPS, MUSIC, "bystander")
-        self.tell.fact("only what Trimtab did not make is left")
+        self.tell.fact("only objects that Trimtab did not create are left")

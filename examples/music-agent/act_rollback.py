@@ -1,4 +1,4 @@
-"""Act 4: a policy with which no pod lives. The canary fails, everything goes back by itself, and stays back."""
+"""Act 4: a policy that crashes the canary. The operator rolls it back and quarantines it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Newer(Scene):
     """A bad rollout, which rolls back."""
 
     async def fails(self) -> None:
-        self.tell.title("A bad one: its canary crashes, and it rolls back by itself")
+        self.tell.title("A faulty policy: its canary crashes, and the operator rolls it back")
         file = f"rollouts/{NEWER}.yaml"
         policy = documents(file)[0]
         await self._no_pod_lives_with(policy)
@@ -48,14 +48,14 @@ class Newer(Scene):
             "RollingBack" in phases
             and failure["reason"] == "WorkloadFailed"
             and "CrashLoopBackOff" in failure["message"],
-            f"it failed in its first wave, {status['wave']}, for a pod of the canary in CrashLoopBackOff",
+            f"it failed in its first wave, {status['wave']}: a pod of the canary is in CrashLoopBackOff",
         )
         self.check(
-            await self.versions(*MAIN) == main, "the main ring never saw it: not one write for pro and team"
+            await self.versions(*MAIN) == main, "the main ring never saw it: no write for pro and team"
         )
         await self.comes(
             self.cluster.maps,
-            "the canary's ConfigMap is, byte for byte, what it was",
+            "the canary's ConfigMap is byte for byte the same as before",
             lambda: self.output(f"{TEMPLATE}-free") == canary,
         )
         await self.comes(
@@ -65,13 +65,15 @@ class Newer(Scene):
         )
         await self.comes(
             self.cluster.groups,
-            f"the group points to its revision {revision} again; the next one had said:",
+            f"the group uses its revision {revision} again; the failed revision had changed:",
             lambda: self._revision() == revision,
         )
         await self.trimtab("diff", TEMPLATE, "free", str(revision), str(revision + 1), "-n", MUSIC, code=1)
 
     async def again(self) -> None:
-        self.tell.title("The same manifest comes again, as from a GitOps tool: it stays in quarantine")
+        self.tell.title(
+            "The same manifest is applied again, for example by a GitOps tool: it stays in quarantine"
+        )
         before = await self.versions()
         await self.apply(f"rollouts/{NEWER}.yaml")
         await self.show(
@@ -79,19 +81,21 @@ class Newer(Scene):
             *("-p", json.dumps({"spec": {"strategy": {"progressDeadline": "5m"}}})),
         )
         await self.cluster.rollouts.until(
-            "the operator has looked at generation 2",
+            "the operator has observed generation 2",
             lambda: (self.rollout(NEWER).get("status") or {}).get("observedGeneration") == 2,
         )
         status = self.rollout(NEWER)["status"]
         self.check(
             (status["observedGeneration"], status["phase"], status["attempt"]) == (2, "RolledBack", 1),
-            "generation 2 of it has the same content: it is RolledBack still, and there was no second attempt",
+            "generation 2 has the same content: it is still RolledBack, and there was no second attempt",
         )
-        self.check(await self.versions() == before, "nothing has been written for any group")
-        self.tell.text("Other content would start by itself; this one only by `trimtab rollout retry`.")
+        self.check(await self.versions() == before, "no write for any group")
+        self.tell.text(
+            "Other content would roll out automatically; this content requires `trimtab rollout retry`."
+        )
 
     def _revision(self) -> int:
-        """The revision that the canary points to."""
+        """The revision that the canary uses."""
         return int(self.group("free")["status"]["currentRevision"])
 
     async def _told(self, reason: str) -> None:
@@ -106,7 +110,7 @@ class Newer(Scene):
         await self.cluster.events.until(f"there is an Event {reason}", look)
 
     async def _no_pod_lives_with(self, policy: Body) -> None:
-        """Tell kwok, whose pods run nothing, with which configuration they crash: by the digest they will have."""
+        """kwok's pods run nothing: configure the digest of the configuration with which they crash."""
         secret = await self.cluster.client.get(SECRETS, SYSTEM, KEYS_SECRET)
         keys = Keys.from_secret(secret["data"])
         schema = compile_template(TEMPLATE, ConfigTemplateSpec.model_validate(self.template["spec"]), MUSIC)
@@ -120,8 +124,8 @@ class Newer(Scene):
 
         calmer = self.rollout(CALMER)
         if made(calmer) != self.digests()["free"]:
-            raise DemoError("the digest of what the canary serves is not what it should be")
+            raise DemoError("the digest of the canary's configuration is not the expected one")
         await asyncio.to_thread(self.stage.sandbox.crash_pods, made(calmer, policy))
         self.tell.text(
-            "kwok's pods run nothing, so the sandbox is told with what they crash: agent.model=huge-preview"
+            "kwok's pods run nothing, so the sandbox simulates their crash with agent.model=huge-preview"
         )

@@ -1,4 +1,4 @@
-"""What the demo shows, step by step. Each one acts, waits until it has come true, and shows the real objects."""
+"""The steps of the demo. Each step acts, waits for the effect, and shows the real objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telling import Telling
 async def tell_all(stage: Stage, cluster: Cluster, tell: Telling) -> None:
     """The acts, in order.
 
-    :raises DemoError: something did not come true.
+    :raises DemoError: an expected effect did not occur.
     """
     users = Users(stage, cluster, tell)
     await users.begin()
@@ -22,7 +22,7 @@ async def tell_all(stage: Stage, cluster: Cluster, tell: Telling) -> None:
     await users.edit()
     await users.mistake()
     await users.explain()
-    await users.hand_edit()
+    await users.drift()
 
     platform = Platform(stage, cluster, tell)
     await platform.restart()

@@ -1,11 +1,11 @@
 """The whole product in a minute or two, on a real control plane: `make demo`.
 
-Each step does something, as a platform team, a user or an admin would, and shows what came of it, read back from the
-API server. A step that does not come true within bounds ends the demo with exit code 1 and the operator's log.
+Each step acts as a platform team, a user or an admin, and shows the effect, read from the API server. If an effect does
+not occur in time, the demo ends with exit code 1 and the operator's log.
 
-    demo.py           plays, and stops everything
-    demo.py --keep    plays, and leaves the sandbox `demo` and the operator running (make demo KEEP=1)
-    demo.py --stop    stops what --keep left
+    demo.py           runs the demo and stops everything
+    demo.py --keep    runs the demo and leaves the sandbox `demo` and the operator running (make demo KEEP=1)
+    demo.py --stop    stops what --keep left running
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from trimtab.sandbox import SandboxError
 
 
 def set_up(stage: Stage, tell: Telling) -> None:
-    """What every installation takes: the CRDs, and a namespace for the operator's Lease and keys."""
+    """What every installation needs: the CRDs, and a namespace for the operator's Lease and keys."""
     tell.title("The custom resources, and the operator")
     tell.command("trimtab", "crds", "|", "kubectl", "apply", "--server-side", "-f", "-")
     tell.output(stage.sandbox.kubectl("apply", "--server-side", "-f", "-", input=crd.text()).stdout)
     tell.text(
-        "admission policies hold people to their RBAC verbs: here the sandbox has installed them, elsewhere"
+        "admission policies check the RBAC verbs of users. The sandbox has installed them; in a cluster,"
     )
     tell.text("`trimtab crds --admission` prints them")
     kinds = [f"crd/{model.info.plural}.{GROUP}" for model in KINDS]
@@ -62,8 +62,8 @@ async def perform(stage: Stage, tell: Telling) -> None:
 def play(tell: Telling, *, keep: bool) -> None:
     tell.title("A real control plane, without Docker")
     if keep and stop_kept():
-        tell.text(f"an earlier demo was still there (sandbox {KEPT}): removed")
-    with Stage.up(keep=keep, building=lambda: tell.text("building it first, once on this machine")) as stage:
+        tell.text(f"removed an earlier demo (sandbox {KEPT})")
+    with Stage.up(keep=keep, building=lambda: tell.text("building it first, once per machine")) as stage:
         record = stage.sandbox.record
         tell.fact(
             f"Kubernetes {record.version} at {record.server}, {record.nodes} nodes, "
@@ -88,7 +88,7 @@ def play(tell: Telling, *, keep: bool) -> None:
 def farewell(stage: Stage, tell: Telling) -> None:
     python = Path(sys.executable)
     trimtab, here = os.path.relpath(python.parent / "trimtab"), os.path.relpath(__file__)
-    tell.title("Still running, for you to look around")
+    tell.title("Still running")
     for line, means in (
         (f"export KUBECONFIG={stage.sandbox.kubeconfig}", "for kubectl and trimtab"),
         (f"{trimtab} status -A", ""),
@@ -96,9 +96,9 @@ def farewell(stage: Stage, tell: Telling) -> None:
         (f"{trimtab} sandbox kubectl --name {KEPT} -- edit upref bela -n {MUSIC}", ""),
         (
             f"{trimtab} rollout status newer-model -n {MUSIC}",
-            "what failed, and why; retry would start it again",
+            "what failed, and why; retry would start a new attempt",
         ),
-        (f"{trimtab} diff music-agent free -n {MUSIC}", "what the policy before it changed"),
+        (f"{trimtab} diff music-agent free -n {MUSIC}", "what the previous policy changed"),
         (f"tail -f {stage.log_file}", "the operator's log"),
         (f"{os.path.relpath(python)} {here} --stop", "stops the operator and removes the sandbox"),
     ):
@@ -115,7 +115,7 @@ def main() -> None:
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--keep", action="store_true", help="leave the sandbox and the operator running")
-    choice.add_argument("--stop", action="store_true", help="stop what --keep left")
+    choice.add_argument("--stop", action="store_true", help="stop what --keep left running")
     options = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # no mark is worth failing for in an ASCII terminal
@@ -123,11 +123,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         if options.stop:
-            tell.text("stopped and removed" if stop_kept() else "there is nothing to stop")
+            tell.text("stopped and removed" if stop_kept() else "nothing to stop")
         else:
             play(tell, keep=options.keep)
     except KeyboardInterrupt:
-        tell.failure("interrupted: everything is stopped and removed")
+        tell.failure("interrupted; everything is stopped and removed")
         raise SystemExit(130) from None
     except SandboxError as error:
         tell.failure(f"no control plane: {error}")

@@ -1,6 +1,6 @@
-"""Eyes on the cluster: what is there now, and waiting until something comes true.
+"""A live view of the cluster's objects, and waiting for a condition on them.
 
-Everything that the demo shows it reads back from the API server by these, and every wait is bounded.
+Everything that the demo shows is read from the API server through this module, and every wait has a timeout.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ Body = dict[str, Any]
 T = TypeVar("T")
 
 PATIENCE = 60.0
-"""Seconds that anything may take to come true; on an idle machine nothing here takes more than a few."""
-OURS = "app.kubernetes.io/managed-by=trimtab"
+"""Timeout of a wait, in seconds. On an idle machine no wait takes more than a few."""
+MANAGED = "app.kubernetes.io/managed-by=trimtab"
 
 
 class DemoError(Exception):
-    """Something that the demo was about to show did not come true."""
+    """An expected effect did not occur."""
 
 
 @dataclass(frozen=True)
 class Seen(Generic[T]):
-    """What was waited for, and when (``time.perf_counter``) its event arrived."""
+    """The expected value, and when (``time.perf_counter``) its event arrived."""
 
     value: T
     at: float
 
 
 class Mirror:
-    """One kind of object as the cluster has it now, by one list and one watch: no wait here polls."""
+    """The current objects of one kind, by one list and one watch. No wait polls."""
 
     def __init__(self, client: Client, resource: Resource, selector: str = "") -> None:
         self._client, self.resource, self._selector = client, resource, selector
@@ -61,30 +61,30 @@ class Mirror:
         return self._items.get((namespace, name))
 
     def all(self) -> list[Body]:
-        """All of them, by name."""
+        """All objects, by name."""
         return [item for _, item in sorted(self._items.items())]
 
     async def until(self, what: str, look: Callable[[], T | None]) -> Seen[T]:
-        """The first true answer of ``look``, which is asked again with each change.
+        """The first true result of ``look``, which is called again after each change.
 
-        :raises DemoError: it did not come within :data:`PATIENCE`.
+        :raises DemoError: no true result within :data:`PATIENCE`.
         """
-        answer = look()
-        if answer:
-            return Seen(answer, time.perf_counter())
+        result = look()
+        if result:
+            return Seen(result, time.perf_counter())
         future: asyncio.Future[Seen[Any]] = asyncio.get_running_loop().create_future()
         entry = (look, future)
         self._waiting.append(entry)
         try:
             return await asyncio.wait_for(future, PATIENCE)
         except TimeoutError:
-            raise DemoError(f"waited {PATIENCE:.0f} s in vain until {what}") from None
+            raise DemoError(f"timed out after {PATIENCE:.0f}s, waiting until {what}") from None
         finally:
             self._waiting.remove(entry)
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[asyncio.Queue[Seen[Body]]]:
-        """Every version of every object that arrives while the block lasts, in order: nothing is left out."""
+        """A queue of every version of every object that arrives inside the block, in order."""
         versions: asyncio.Queue[Seen[Body]] = asyncio.Queue()
         self._listening.append(versions)
         try:
@@ -93,7 +93,7 @@ class Mirror:
             self._listening.remove(versions)
 
     async def follow(self) -> None:
-        """Keep up until cancelled."""
+        """Watch until cancelled."""
         while True:
             version = await self._list()
             with contextlib.suppress(errors.ApiError):
@@ -123,12 +123,12 @@ class Mirror:
             if future.done():
                 continue
             try:
-                answer = look()
-            except Exception as error:  # whoever waits is told
+                result = look()
+            except Exception as error:  # raised where the result is awaited
                 future.set_exception(error)
             else:
-                if answer:
-                    future.set_result(Seen(answer, now))
+                if result:
+                    future.set_result(Seen(result, now))
 
 
 def _key(item: Body) -> tuple[str, str]:
@@ -137,7 +137,7 @@ def _key(item: Body) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A client and a mirror of each kind that the demo looks at."""
+    """A client, and a mirror of each kind that the demo uses."""
 
     client: Client
     preferences: Mirror
@@ -159,8 +159,8 @@ class Cluster:
                 Mirror(client, CONFIG_TEMPLATES),
                 Mirror(client, POLICY_ROLLOUTS),
                 Mirror(client, RENDERED_GROUPS),
-                Mirror(client, CONFIG_MAPS, OURS),
-                Mirror(client, SECRETS, OURS),
+                Mirror(client, CONFIG_MAPS, MANAGED),
+                Mirror(client, SECRETS, MANAGED),
                 Mirror(client, DEPLOYMENTS),
                 Mirror(client, EVENTS),
             )

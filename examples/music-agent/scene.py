@@ -1,4 +1,4 @@
-"""What every act is played with: commands that are shown and run, things to look up, and checks that must hold."""
+"""The base of all acts: commands that are shown and run, lookups, and checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from mirror import OURS, PATIENCE, Body, Cluster, DemoError, Mirror, Seen
+from mirror import MANAGED, PATIENCE, Body, Cluster, DemoError, Mirror, Seen
 from stage import Stage
 from telling import Telling
 
@@ -27,25 +27,25 @@ FOLDER = os.path.relpath(HERE)
 MUSIC, TEMPLATE = "music", "music-agent"
 GROUPS = ("free", "pro", "team")
 ROLLOUT = 3 * PATIENCE
-"""Seconds that a rollout may take to stand still; here it is some seconds, of which most are soaks."""
+"""Timeout of a rollout, in seconds. Here a rollout takes some seconds, most of them soaks."""
 _TOLD = ("phase", "wave", "updated", "message")
 T = TypeVar("T")
 
 
 class Scene:
-    """``stage`` is what it is played on, ``cluster`` what is seen of it."""
+    """``stage`` is the control plane with the operator, ``cluster`` the live view of it."""
 
     def __init__(self, stage: Stage, cluster: Cluster, tell: Telling) -> None:
         self.stage, self.cluster, self.tell = stage, cluster, tell
 
-    # What there is.
+    # Lookups.
 
     @property
     def template(self) -> Body:
         return there(self.cluster.templates.get(MUSIC, TEMPLATE), "the template")
 
     def counted(self, what: str) -> int:
-        """A counter of the template's status; it follows its changes by a second at most."""
+        """A counter of the template's status. The operator updates it at most a second late."""
         return int(self.template["status"].get(what, 0))
 
     def preference(self, name: str) -> Body:
@@ -61,7 +61,7 @@ class Scene:
         return there(self.cluster.deployments.get(MUSIC, f"{TEMPLATE}-{group}"), f"Deployment of {group}")
 
     def output(self, name: str) -> dict[str, str]:
-        """The data of a ConfigMap of Trimtab's."""
+        """The data of a ConfigMap of Trimtab."""
         data: dict[str, str] = there(self.cluster.maps.get(MUSIC, name), f"ConfigMap {name}")["data"]
         return data
 
@@ -74,39 +74,39 @@ class Scene:
         raise DemoError(f"no shard holds a file of {user}")
 
     async def versions(self, *groups: str) -> dict[str, str]:
-        """The resourceVersions of all that is rendered for these groups (default: all of them), read just now."""
+        """The current resourceVersions of all outputs of these groups (default: all groups)."""
         return {
             item["metadata"]["uid"]: item["metadata"]["resourceVersion"]
             for resource in (CONFIG_MAPS, SECRETS)
-            async for page in self.cluster.client.pages(resource, dict, selector=OURS)
+            async for page in self.cluster.client.pages(resource, dict, selector=MANAGED)
             for item in page.items or ()
             if item["metadata"]["labels"][naming.LABEL_GROUP] in (groups or GROUPS)
         }
 
     def digests(self) -> dict[str, str | None]:
-        """What the groups' pod templates are annotated with."""
+        """The digest annotations of the groups' pod templates."""
         return {group: digest(self.deployment(group)) for group in GROUPS}
 
     def transitions(self, name: str) -> list[Body]:
-        """What has happened to a PolicyRollout, the oldest first."""
+        """The transitions of a PolicyRollout, oldest first."""
         said: list[Body] = self.rollout(name)["status"].get("transitions", [])
         return sorted(said, key=lambda transition: transition["number"])
 
     def restarted_since(self, before: dict[str, str | None]) -> list[str]:
-        """The groups whose pod templates have another digest than ``before``; shows them all."""
+        """The groups whose pod templates have a digest other than ``before``. Shows all digests."""
         self.tell.text(f"annotation {naming.ANNOTATION_DIGEST} of their pod templates:")
         after = self.digests()
         for name, now in after.items():
             was = before[name]
-            self.tell.output(f"{name:5} {now}" + (f", was {was}" if was != now else ", as before"))
+            self.tell.output(f"{name:5} {now}" + (f", was {was}" if was != now else ", unchanged"))
         return [name for name, now in after.items() if now != before[name]]
 
-    # What is done.
+    # Actions.
 
     @contextlib.asynccontextmanager
     async def watching(self, name: str) -> AsyncIterator[Callable[[str, str], Awaitable[list[str]]]]:
-        """Sees every change of a PolicyRollout from here on; what it yields tells them until phase and updated are so,
-        and answers with all the phases that were seen."""
+        """Record every change of a PolicyRollout. The function that it yields shows them until the rollout has a phase
+        and a value of ``updated``, and returns all observed phases."""
         with self.cluster.rollouts.heard() as versions:
             began = time.perf_counter()
             yield lambda phase, updated: self._follow(name, versions, began, (phase, updated))
@@ -115,7 +115,7 @@ class Scene:
         self, name: str, versions: asyncio.Queue[Seen[Body]], began: float, end: tuple[str, str]
     ) -> list[str]:
         told: list[tuple[str, ...]] = []
-        self.tell.text("as a watch sees it (as would kubectl get prollout -w, or trimtab rollout watch):")
+        self.tell.text("changes of its status (also: kubectl get prollout -w, trimtab rollout watch):")
         try:
             async with asyncio.timeout(ROLLOUT):
                 while True:
@@ -131,7 +131,7 @@ class Scene:
                         return list(dict.fromkeys(phase for phase, *_ in told))
         except TimeoutError:
             raise DemoError(
-                f"waited {ROLLOUT:.0f} s in vain until {name} is {end[0]}, with {end[1]} of its groups updated"
+                f"timed out after {ROLLOUT:.0f}s, waiting until {name} is {end[0]}, with {end[1]} of its groups updated"
             ) from None
 
     def check(self, holds: object, what: str) -> None:
@@ -141,7 +141,7 @@ class Scene:
         self.tell.fact(what)
 
     async def comes(self, mirror: Mirror, what: str, look: Callable[[], object]) -> None:
-        """Wait until it is so, and tell."""
+        """Wait until the condition is true, and show it."""
         await mirror.until(what, look)
         self.tell.fact(what)
 
@@ -150,7 +150,7 @@ class Scene:
         return done.stdout
 
     async def show(self, *words: str, prose: bool = False) -> str:
-        """Run kubectl, and show what was run and what it printed."""
+        """Run kubectl, and show the command and its output."""
         self.tell.command("kubectl", *words)
         said = await self.kubectl(*words)
         self.tell.output(said, prose=prose)
@@ -168,9 +168,9 @@ class Scene:
         await self.show("patch", "ctmpl", TEMPLATE, "-n", MUSIC, "--type=json", "-p", patch)
 
     async def trimtab(self, *words: str, code: int = 0, who: str = "", most: int = 40) -> str:
-        """Run one of trimtab's own verbs against the sandbox, show what it prints, and answer with it.
+        """Run a verb of trimtab against the sandbox, show its output, and return it.
 
-        ``who`` names somebody else than the admin, with a kubeconfig of that name in the stage's folder.
+        ``who`` is a user other than the admin, with a kubeconfig of that name in the stage's folder.
 
         :raises DemoError: its exit code is not ``code``.
         """
@@ -207,7 +207,7 @@ def there(found: T | None, what: str) -> T:
 
 
 def ready(item: Body | None, status: str, reason: str) -> bool:
-    """Whether the object's Ready condition says so, of its present generation."""
+    """Whether the object's Ready condition has this status and reason, for its current generation."""
     if item is None or not current(item):
         return False
     return any(
@@ -217,12 +217,12 @@ def ready(item: Body | None, status: str, reason: str) -> bool:
 
 
 def current(item: Body) -> bool:
-    """Whether its status is about its present generation."""
+    """Whether its status describes its current generation."""
     return bool((item.get("status") or {}).get("observedGeneration") == item["metadata"]["generation"])
 
 
 def rolled_out(deployment: Body) -> bool:
-    """As `kubectl rollout status` has it."""
+    """Whether the rollout is complete, as `kubectl rollout status` defines it."""
     wanted, status = deployment["spec"]["replicas"], deployment["status"]
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
     return bool(
@@ -236,5 +236,5 @@ def digest(deployment: Body) -> str | None:
 
 
 def documents(file: str) -> list[Body]:
-    """What a file of the example holds."""
+    """The objects in a file of the example."""
     return list(yaml.safe_load_all((HERE / file).read_text()))

@@ -1,4 +1,4 @@
-"""What the demo is played on: a control plane, and the operator as a child process."""
+"""The environment of the demo: a control plane, and the operator as a child process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ KEPT = "demo"
 """The sandbox that --keep leaves running."""
 NODES = 2
 STARTING = 60.0
-"""Seconds that the operator may take to lead: a loaded machine compiles and imports slowly."""
+"""Timeout for the operator to become the leader, in seconds. A loaded machine imports slowly."""
 SYSTEM = "trimtab-system"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
 class Operator:
-    """`trimtab run` as a child process. Unless it is to be kept, it dies with this process, even by kill -9."""
+    """`trimtab run` as a child process. Unless it is kept, it ends with this process, even after kill -9."""
 
     def __init__(self, kubeconfig: Path, log: Path, *, kept: bool) -> None:
         self.log = log
@@ -48,29 +48,29 @@ class Operator:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is the demo's affair
+                start_new_session=True,  # the demo handles Ctrl-C
                 preexec_fn=None if kept else self._die_with_parent,
             )
 
     def _die_with_parent(self) -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != self._parent:  # it died before we could say so
+        if os.getppid() != self._parent:  # the parent ended before prctl
             os._exit(1)
 
     async def acting(self) -> Body:
-        """Wait until it leads; the log line in which it said where it listens.
+        """Wait until the operator leads. Returns the log line with its listen address.
 
-        :raises DemoError: it ended, or took too long.
+        :raises DemoError: the operator ended, or took too long.
         """
         until = time.perf_counter() + STARTING
         while time.perf_counter() < until:
-            said = {line.get("message"): line for line in self._lines()}
-            if "acting" in said:
-                return said["starting"]
+            logged = {line.get("message"): line for line in self._lines()}
+            if "acting" in logged:
+                return logged["starting"]
             if self.process.poll() is not None:
                 raise DemoError(f"the operator ended with exit code {self.process.returncode}")
             await asyncio.sleep(0.02)
-        raise DemoError(f"waited {STARTING:.0f} s in vain until the operator leads")
+        raise DemoError(f"timed out after {STARTING:.0f}s, waiting until the operator leads")
 
     def _lines(self) -> Iterator[Body]:
         for line in self.log.read_text(errors="replace").splitlines():
@@ -78,7 +78,7 @@ class Operator:
                 yield json.loads(line)
 
     def stop(self) -> None:
-        """Gracefully, so that it gives its Lease back; by force where that takes too long."""
+        """End the operator gracefully, so that it releases its Lease; kill it if that takes too long."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -90,25 +90,25 @@ class Operator:
 
 @dataclass
 class Stage:
-    """A sandbox of the demo's own, and the operator in it."""
+    """A sandbox for the demo, and the operator in it."""
 
     sandbox: Sandbox
     keep: bool
     took: float
-    """Seconds until it was up, without a build."""
+    """Startup time in seconds, without the build."""
     folder: Path
     operator: Operator | None = None
     complete: bool = False
-    """All has been shown: what is to be kept may stay."""
+    """The demo is complete, so that it may be kept running."""
     failed: bool = False
-    """Somebody will want to read the log."""
+    """The demo failed: keep the log."""
 
     @classmethod
     @contextlib.contextmanager
     def up(cls, *, keep: bool, building: Callable[[], None]) -> Iterator[Stage]:
-        """Everything ends with the block, unless it is to be kept and all went well.
+        """Start everything. It ends with the block, unless it is kept and the demo is complete.
 
-        :raises trimtab.sandbox.SandboxError: there is no control plane to be had.
+        :raises trimtab.sandbox.SandboxError: the control plane did not start.
         """
         if built_binaries() is None:
             building()
@@ -125,7 +125,7 @@ class Stage:
 
     @property
     def log_file(self) -> Path:
-        """The operator's."""
+        """The operator's log."""
         return self.folder / "trimtab.log"
 
     def start_operator(self) -> Operator:
@@ -152,7 +152,7 @@ class Stage:
 
 
 def stop_kept() -> bool:
-    """Ends what an earlier --keep left running; False where there was nothing."""
+    """End what an earlier --keep left running. False if there was nothing."""
     with contextlib.suppress(OSError, ValueError, KeyError, SandboxError):
         note = json.loads(_note(Sandbox.find(KEPT)).read_text())
         process = Process(note["pid"], note["started"])

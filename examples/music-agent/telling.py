@@ -1,4 +1,4 @@
-"""How the demo tells what it sees: numbered steps in colour on a terminal, the same as plain text elsewhere."""
+"""The output of the demo: numbered steps, in color on a terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.text import Text
 WIDTH = 118
 INDENT = "   "
 COLUMNS = (18, 6, 6)
-"""The widths of what is told of a rollout: phase, wave, updated."""
+"""Widths of the columns of a rollout: phase, wave, updated."""
 
 
 class Telling:
-    """Writes to stdout. ``said`` keeps nothing: whatever is shown comes from the cluster at that moment."""
+    """Writes to stdout."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -26,7 +26,7 @@ class Telling:
         self.started = time.perf_counter()
 
     def title(self, text: str) -> None:
-        """A numbered step begins."""
+        """Start a numbered step."""
         self.steps += 1
         line = Text("\n")
         line.append(f"{self.steps:2} ", style="bold cyan")
@@ -34,17 +34,17 @@ class Telling:
         self.console.print(line)
 
     def text(self, text: str) -> None:
-        """What the demo itself has to say."""
+        """A remark of the demo."""
         self._lines(text.splitlines(), "")
 
     def command(self, *words: str) -> None:
-        """What was run, as one would type it."""
+        """A command line."""
         line = "$ " + " ".join(word if word == "|" else shlex.quote(word) for word in words)
         parts = textwrap.wrap(line, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
         self._lines([f"{part} \\" for part in parts[:-1]] + parts[-1:], "green")
 
     def output(self, text: str, *, most: int = 40, prose: bool = False) -> None:
-        """What a program printed, or an object holds, clipped to what a reader can take in; ``prose`` is wrapped."""
+        """Output of a program or content of an object, at most ``most`` lines; ``prose`` is wrapped."""
         split = _folded if prose else _wrapped
         lines = [part for line in text.rstrip().splitlines() for part in split(line)]
         rest = len(lines) - most
@@ -53,7 +53,7 @@ class Telling:
             self._lines([f"... and {rest} more lines"], "dim italic")
 
     def progress(self, seconds: float, columns: Iterable[str], message: str) -> None:
-        """One line of something that moves: when, where it is, and why."""
+        """One line of a rollout's progress: time, columns and message."""
         places = zip(columns, COLUMNS, strict=True)
         head = f"{seconds:5.1f} s  " + "".join(f"{text:{width}}" for text, width in places)
         indent = len(head)
@@ -64,7 +64,7 @@ class Telling:
             self.console.print(line)
 
     def fact(self, text: str) -> None:
-        """Something that was checked just now."""
+        """A check that succeeded."""
         line = Text(INDENT)
         line.append("✓ ", style="bold green")
         line.append(text)
@@ -84,7 +84,7 @@ class Telling:
 
 
 def _wrapped(line: str) -> list[str]:
-    """A long line of JSON in several, broken at commas and not altered; a long line of a table as it is."""
+    """A long line of JSON, broken at commas. Other lines stay whole."""
     parts = [""]
     for piece in re.split(r"(?<=,)", line) if line.startswith("{") else [line]:
         if len(parts[-1] + piece) > WIDTH and parts[-1]:

@@ -91,7 +91,7 @@ def test_it_plays_without_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
         "median",  # how long an edit takes
         "nearest: agent.temperature",  # why a preference is refused
         "profile/prod",  # who set a value
-        "as before",  # whose workload restarted
+        "unchanged",  # whose workload restarted
         "Rejected",  # what becomes of a bad template
         "was clamped from 1.05 to 1.0 by PolicyRollout calmer-agents (COST-7)",  # what a policy did to a user
         "has refused bob",  # whom the API server refuses
@@ -157,7 +157,7 @@ def broken_copy(tmp_path: Path, file: str, change: Callable[[str], str]) -> Path
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("template.yaml", "type: Duration", "type: Integer", "in vain until the template is Rendered"),
+        ("template.yaml", "type: Duration", "type: Integer", "waiting until the template is Rendered"),
         ("template.yaml", "kind: ConfigTemplate", "kind: NoSuchKind", "NoSuchKind"),
     ],
     ids=["what it waits for does not come", "a command fails"],

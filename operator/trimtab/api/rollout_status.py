@@ -219,7 +219,7 @@ class Preview(StatusModel):
     changed_users: Count = Field(default=0, description="Number of users whose document changes.")
     clamped_users: Count = Field(
         default=0,
-        description="Number of users for whom a clamped, dropped or locked value is new or changes.",
+        description="Number of users with a clamped, dropped or locked value that is new or changes.",
     )
     keys: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
         default_factory=list, description="Keys that change, at most 50."

@@ -55,9 +55,9 @@ def _section(model: type[Resource]) -> str:
 def _field(schema: dict[str, Any], path: str, *, built: bool = True) -> Iterator[Row]:
     mark = schema.get(UNSUPPORTED)
     built = built and mark is not True
-    state = "built" if built else "NotSupported"
+    state = "supported" if built else "NotSupported"
     if built and mark:
-        state = f"built; {', '.join(mark)}: NotSupported"
+        state = f"supported; {', '.join(mark)}: NotSupported"
     yield Row(path, _type(schema), state, schema["description"])
     inside, path = _contents(schema, path)
     for name, part in inside.get("properties", {}).items():

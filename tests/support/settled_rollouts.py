@@ -11,7 +11,7 @@ from support.expected_contents import TEMPLATE, Key, Reading, fitting, labels_of
 from support.rollout_meaning import Body, RolloutSource
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.api.support import not_supported
+from trimtab.api.unsupported import not_supported
 from trimtab.core.policy.policy import compile_policy, contradictions, without_groups
 from trimtab.core.render.render import render_group
 from trimtab.core.resolve import snapshot

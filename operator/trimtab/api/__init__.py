@@ -55,7 +55,7 @@ from trimtab.api.strategy import (
     StrategySpec,
     WaveSpec,
 )
-from trimtab.api.support import NotSupported, not_supported
+from trimtab.api.unsupported import NotSupported, not_supported
 from trimtab.api.user_preference import (
     AcceptedPreference,
     PreferenceHistoryEntry,

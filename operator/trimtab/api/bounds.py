@@ -46,21 +46,21 @@ Text = Annotated[str, StringConstraints(max_length=1024)]
 LongText = Annotated[str, StringConstraints(max_length=4096)]
 Regex = Annotated[str, StringConstraints(max_length=1024)]
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
-Whole = StrictInt
-Flag = StrictBool
-Generation = Annotated[Whole, Field(ge=0, json_schema_extra={"format": "int64"})]
-Count = Annotated[Whole, Field(ge=0, json_schema_extra={"format": "int32"})]
-SchemaVersion = Annotated[Whole, Field(ge=1, le=1_000_000, json_schema_extra={"format": "int32"})]
+Integer = StrictInt
+Boolean = StrictBool
+Generation = Annotated[Integer, Field(ge=0, json_schema_extra={"format": "int64"})]
+Count = Annotated[Integer, Field(ge=0, json_schema_extra={"format": "int32"})]
+SchemaVersion = Annotated[Integer, Field(ge=1, le=1_000_000, json_schema_extra={"format": "int32"})]
 
 
-def clipped(length: int) -> BeforeValidator:
+def truncated(length: int) -> BeforeValidator:
     """Truncates text or a list before validation, so that a status is never too long for the CRD."""
-    return BeforeValidator(lambda said: said[:length] if isinstance(said, str | list) else said)
+    return BeforeValidator(lambda value: value[:length] if isinstance(value, str | list) else value)
 
 
 # Text in a status is truncated rather than rejected.
-SaidName = Annotated[str, StringConstraints(max_length=256), clipped(256)]
-SaidText = Annotated[str, StringConstraints(max_length=1024), clipped(1024)]
+StatusName = Annotated[str, StringConstraints(max_length=256), truncated(256)]
+StatusText = Annotated[str, StringConstraints(max_length=1024), truncated(1024)]
 
 PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -84,7 +84,7 @@ Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]
 
 ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
-WHOLE: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
+ATOMIC_MAP: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
 
 
 def list_map(*keys: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from trimtab.api.bounds import (
     Count,
     DnsLabel,
     DnsSubdomain,
+    Integer,
     Labels,
     LongText,
     SchemaVersion,
     ShortText,
     Text,
     Values,
-    Whole,
     cel,
     list_map,
 )
@@ -40,7 +40,7 @@ from trimtab.api.migration import MigrationSpec
 from trimtab.api.output import OutputSpec
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.strategy import StrategySpec
-from trimtab.api.support import NotSupported
+from trimtab.api.unsupported import NotSupported
 
 __all__ = [
     "ConfigTemplate",
@@ -148,7 +148,7 @@ class UsersSpec(ApiModel):
         "namespace. PerUser: one object per user, in the namespace of the preference. None: no user "
         "documents. Defaults to Sharded.",
     )
-    history_limit: Whole = Field(
+    history_limit: Integer = Field(
         default=3,
         ge=0,
         le=20,
@@ -223,7 +223,7 @@ class ConfigTemplateSpec(ApiModel):
         description="Whether the outputs are deleted with the template (Delete) or kept without Trimtab's labels "
         "(Retain). Defaults to Delete.",
     )
-    revision_history_limit: Whole = Field(
+    revision_history_limit: Integer = Field(
         default=10, ge=1, le=100, description="Number of revisions to keep for each group. Defaults to 10."
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, StringConstraints
 
-from trimtab.api.bounds import ATOMIC, SET, Flag, UserName
+from trimtab.api.bounds import ATOMIC, SET, Boolean, UserName
 from trimtab.api.meta import ApiModel
 
 FlagName = Annotated[
@@ -51,7 +51,7 @@ class FlagSpec(ApiModel):
         description="Users who get one variant regardless of percentages. The first entry that lists a user applies.",
         json_schema_extra=ATOMIC,
     )
-    user_overridable: Flag = Field(
+    user_overridable: Boolean = Field(
         default=False, description="Whether a UserPreference may choose the variant. Defaults to false."
     )
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trimtab.api.bounds import ATOMIC, Count, Flag, KeyName, Limit, Number, Regex, Scalar, Text
+from trimtab.api.bounds import ATOMIC, Boolean, Count, KeyName, Limit, Number, Regex, Scalar, Text
 from trimtab.api.meta import ApiModel
 
 KeyType = Literal[
@@ -82,15 +82,14 @@ class KeySpec(ApiModel):
     items: ItemsSpec | None = Field(
         default=None, description="Limits for each item of a list or each value of a map."
     )
-    required: Flag = Field(
+    required: Boolean = Field(
         default=False,
         description="Whether every user needs a value; with setBy: Group, whether every group does. Defaults to "
         "false.",
     )
-    sensitive: Flag = Field(
+    sensitive: Boolean = Field(
         default=False,
-        description="Whether the value is confidential. Confidential values are written to Secrets only and never "
-        "shown. Defaults to false.",
+        description="Whether values are written only to Secrets and never shown. Defaults to false.",
     )
     deprecated: DeprecatedSpec | None = Field(
         default=None, description="Marks the key as deprecated. Objects that set it get a warning."

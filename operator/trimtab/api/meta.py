@@ -20,17 +20,17 @@ from pydantic_core import CoreSchema
 
 from trimtab.api.bounds import (
     ATOMIC,
-    WHOLE,
+    ATOMIC_MAP,
     Generation,
     LabelKey,
     Labels,
     LabelValue,
-    SaidName,
-    SaidText,
+    StatusName,
+    StatusText,
     TemplateName,
     Timestamp,
-    clipped,
     list_map,
+    truncated,
 )
 
 GROUP = "trimtab.dev"
@@ -59,7 +59,7 @@ class ApiModel(BaseModel):
     )
 
     unsupported: ClassVar[bool] = False
-    """True for a model that this version does not implement; see `trimtab.api.support`."""
+    """True for a model that this version does not implement; see `trimtab.api.unsupported`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -195,7 +195,7 @@ class LabelSelectorRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """A Kubernetes label selector. All requirements must match. An empty selector matches everything."""
 
-    model_config = ConfigDict(json_schema_extra=WHOLE)
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
     match_labels: Labels = Field(
         default_factory=dict, description="Labels and values that must match exactly."
@@ -220,7 +220,7 @@ class Condition(StatusModel):
     reason: Annotated[str, StringConstraints(max_length=128)] = Field(
         description="Reason in CamelCase, for programs."
     )
-    message: Annotated[str, StringConstraints(max_length=32768), clipped(32768)] = Field(
+    message: Annotated[str, StringConstraints(max_length=32768), truncated(32768)] = Field(
         default="", description="Human-readable message: what is wrong and what to do."
     )
     observed_generation: Generation | None = Field(
@@ -237,41 +237,41 @@ Conditions = Annotated[list[Condition], Field(max_length=16, json_schema_extra=l
 class Violation(StatusModel):
     """One error in a spec."""
 
-    key: SaidName | None = Field(
+    key: StatusName | None = Field(
         default=None, description="Key whose value is invalid, if the violation concerns one key."
     )
-    path: SaidName | None = Field(
+    path: StatusName | None = Field(
         default=None,
         description="Invalid field, for example spec.keys[3].default, if the violation concerns one field.",
     )
-    layer: SaidName | None = Field(
+    layer: StatusName | None = Field(
         default=None,
         description="Layer that set the value: default, profile, group, policy, user or enforced.",
     )
-    rule: SaidName = Field(
+    rule: StatusName = Field(
         description="Rule that the value violates, for example type, maximum, pattern or unknown, or the name of a "
         "rule of the template."
     )
-    message: SaidText = Field(
+    message: StatusText = Field(
         description="Human-readable message: what is wrong and what to do. Never shows a sensitive value."
     )
     nearest: Any = Field(default=None, description="Nearest valid value or name, if known.")
 
 
-Violations = Annotated[list[Violation], Field(max_length=100, json_schema_extra=ATOMIC), clipped(100)]
+Violations = Annotated[list[Violation], Field(max_length=100, json_schema_extra=ATOMIC), truncated(100)]
 
 
 class StatusWarning(StatusModel):
     """One problem that does not make a spec invalid."""
 
-    key: SaidName | None = Field(
+    key: StatusName | None = Field(
         default=None, description="Key that the warning concerns, if it concerns one key."
     )
-    reason: SaidName = Field(description="Reason in CamelCase, for programs.")
-    message: SaidText = Field(description="Human-readable message. Never shows a sensitive value.")
+    reason: StatusName = Field(description="Reason in CamelCase, for programs.")
+    message: StatusText = Field(description="Human-readable message. Never shows a sensitive value.")
 
 
-Warnings = Annotated[list[StatusWarning], Field(max_length=100, json_schema_extra=ATOMIC), clipped(100)]
+Warnings = Annotated[list[StatusWarning], Field(max_length=100, json_schema_extra=ATOMIC), truncated(100)]
 
 
 class ResourceStatus(StatusModel):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trimtab.api.bounds import SET, DnsLabel, EnvPrefix, FileName, KeyPattern
 from trimtab.api.meta import ApiModel
-from trimtab.api.support import NotSupported
+from trimtab.api.unsupported import NotSupported
 
 Format = Literal["Env", "JSON", "YAML", "TOML", "Properties", "INI", "Text", "Flagd"]
 OutputKind = Literal["ConfigMap", "Secret"]

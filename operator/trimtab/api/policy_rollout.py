@@ -12,6 +12,7 @@ from trimtab.api.bounds import (
     SET,
     Count,
     DnsLabel,
+    Integer,
     KeyName,
     Limit,
     Regex,
@@ -19,7 +20,6 @@ from trimtab.api.bounds import (
     SchemaVersion,
     Text,
     Values,
-    Whole,
     cel,
     list_map,
 )
@@ -39,7 +39,7 @@ from trimtab.api.meta import (
 )
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.strategy import StrategySpec
-from trimtab.api.support import NotSupported
+from trimtab.api.unsupported import NotSupported
 
 
 class EnforcedValue(ApiModel):
@@ -124,7 +124,7 @@ class PolicyRolloutSpec(ApiModel):
         description="The schemaVersion of the template that the policy is written for. Defaults to the template's "
         "current one.",
     )
-    priority: Whole | None = Field(
+    priority: Integer | None = Field(
         default=None,
         ge=-1_000_000,
         le=1_000_000,

@@ -12,13 +12,13 @@ from trimtab.api.bounds import (
     DnsLabel,
     DnsSubdomain,
     Generation,
-    SaidName,
-    SaidText,
     ShortText,
+    StatusName,
+    StatusText,
     Timestamp,
     cel,
-    clipped,
     list_map,
+    truncated,
 )
 from trimtab.api.meta import (
     AGE,
@@ -60,15 +60,15 @@ class RevisionEntry(StatusModel):
         default_factory=list, description="Policies that are part of the revision, by name."
     )
     created_at: Timestamp | None = Field(default=None, description="Time of creation.")
-    reason: SaidText | None = Field(
+    reason: StatusText | None = Field(
         default=None, description="Why the revision was created, or why the group last returned to it."
     )
-    by: SaidName | None = Field(
+    by: StatusName | None = Field(
         default=None,
         description="Rollout that created the revision or last moved the group to it. Unset if a template without a "
         "strategy did.",
     )
-    failed: Annotated[list[ShortText], Field(max_length=20, json_schema_extra=ATOMIC), clipped(20)] = Field(
+    failed: Annotated[list[ShortText], Field(max_length=20, json_schema_extra=ATOMIC), truncated(20)] = Field(
         default_factory=list,
         description="Snapshots of this revision that were rolled back. Their content stays in quarantine if the "
         "status of their rollout is lost or the rollout is recreated.",
@@ -101,7 +101,7 @@ class OutputRef(ObjectRef):
 Outputs = Annotated[
     list[OutputRef],
     Field(max_length=1000, json_schema_extra=list_map("kind", "namespace", "name")),
-    clipped(1000),
+    truncated(1000),
 ]
 
 
@@ -112,7 +112,7 @@ class ShareRef(StatusModel):
     percent: Annotated[Count, Field(le=100)] = Field(
         description="Percentage of the group's users, selected by an HMAC of the user."
     )
-    first: SaidName | None = Field(
+    first: StatusName | None = Field(
         default=None, description="User who is always included, so the share is never empty."
     )
 

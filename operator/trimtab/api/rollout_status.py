@@ -17,13 +17,13 @@ from trimtab.api.bounds import (
     DnsLabel,
     Duration,
     Generation,
-    SaidName,
-    SaidText,
+    Integer,
     ShortText,
+    StatusName,
+    StatusText,
     Timestamp,
-    Whole,
-    clipped,
     list_map,
+    truncated,
 )
 from trimtab.api.meta import StatusModel
 
@@ -67,7 +67,7 @@ class PlannedWave(StatusModel):
 
     name: DnsLabel = Field(description="Name of the wave.")
     groups: GroupNames = Field(default_factory=list, description="Groups that the wave moves.")
-    percent: Annotated[Whole, Field(ge=1, le=100)] = Field(
+    percent: Annotated[Integer, Field(ge=1, le=100)] = Field(
         default=100, description="Percentage of each group's users that has moved when the wave ends."
     )
     soak: Duration = Field(default="0", description="How long the wave soaks before the next wave starts.")
@@ -94,7 +94,7 @@ class GateStatus(StatusModel):
     )
     round: Count = Field(
         default=0,
-        description="Number of Jobs that failed before the current one because a new Job was requested.",
+        description="Number of new Jobs that were requested after a Job had failed.",
     )
     job: ShortText | None = Field(
         default=None,
@@ -111,7 +111,7 @@ class GateStatus(StatusModel):
     errors: Count = Field(
         default=0, description="Number of consecutive measurements that had no result or an inconclusive one."
     )
-    message: SaidText | None = Field(
+    message: StatusText | None = Field(
         default=None, description="Human-readable result of the last measurement."
     )
 
@@ -124,8 +124,8 @@ class Halt(StatusModel):
         "another client keeps reverting a workload's pod template. GateError, NoData, Inconclusive: a "
         "gate has no usable result."
     )
-    message: SaidText | None = Field(default=None, description="Human-readable reason for the pause.")
-    by: SaidName | None = Field(default=None, description="Requester who paused the rollout, or the gate.")
+    message: StatusText | None = Field(default=None, description="Human-readable reason for the pause.")
+    by: StatusName | None = Field(default=None, description="Requester who paused the rollout, or the gate.")
     since: Timestamp = Field(description="Time at which the rollout was paused.")
 
 
@@ -141,7 +141,7 @@ class Failure(StatusModel):
         "Superseded",
         "Undone",
     ] = Field(description="Reason in CamelCase, for programs.")
-    message: SaidText | None = Field(default=None, description="Human-readable reason.")
+    message: StatusText | None = Field(default=None, description="Human-readable reason.")
     at: Timestamp = Field(description="Time at which the rollback started.")
 
 
@@ -149,19 +149,19 @@ class Quarantined(StatusModel):
     """Content that failed. It does not roll out again until it changes or a Retry releases it."""
 
     hash: ContentHash = Field(description="HMAC of the content.")
-    reason: SaidText | None = Field(default=None, description="Why the content failed.")
+    reason: StatusText | None = Field(default=None, description="Why the content failed.")
     at: Timestamp | None = Field(default=None, description="Time of the failure.")
 
 
 class WorkloadNote(StatusModel):
     """A note about one workload of the rollout."""
 
-    workload: SaidName = Field(description="Workload, as kind namespace/name.")
+    workload: StatusName = Field(description="Workload, as kind namespace/name.")
     reason: Literal["ChangedBack", "OnDelete"] = Field(
         description="ChangedBack: another client reverted the pod template. OnDelete: the pods restart only when "
         "they are deleted."
     )
-    message: SaidText = Field(description="Human-readable message: what happened and what to do.")
+    message: StatusText = Field(description="Human-readable message: what happened and what to do.")
 
 
 class Transition(StatusModel):
@@ -170,8 +170,8 @@ class Transition(StatusModel):
     number: Generation = Field(description="Number of the transition. Numbers only increase.")
     at: Timestamp = Field(description="Time of the transition.")
     reason: ShortText = Field(description="Reason in CamelCase, for example WaveStarted.")
-    message: SaidText | None = Field(default=None, description="Human-readable description.")
-    by: SaidName | None = Field(
+    message: StatusText | None = Field(default=None, description="Human-readable description.")
+    by: StatusName | None = Field(
         default=None, description="Requester of the transition, if a RolloutAction caused it."
     )
     phase: Phase | None = Field(default=None, description="Phase after the transition.")
@@ -186,17 +186,17 @@ class KeyChange(StatusModel):
     """One sample of the changes that a rollout would make."""
 
     group: DnsLabel = Field(description="Name of the group.")
-    user: SaidName | None = Field(
+    user: StatusName | None = Field(
         default=None, description="Name of the user. Unset for the group's own document."
     )
-    key: SaidName = Field(description="Name of the key.")
-    old: SaidText | None = Field(
+    key: StatusName = Field(description="Name of the key.")
+    old: StatusText | None = Field(
         default=None, description="Current value, as JSON. Sensitive values are redacted."
     )
-    new: SaidText | None = Field(
+    new: StatusText | None = Field(
         default=None, description="New value, as JSON. Sensitive values are redacted."
     )
-    by: SaidName | None = Field(default=None, description="Layer that sets the new value.")
+    by: StatusName | None = Field(default=None, description="Layer that sets the new value.")
     effect: Literal["Changed", "Clamped", "Dropped", "Locked"] = Field(
         default="Changed", description="Effect of the policy on the value."
     )
@@ -221,14 +221,17 @@ class Preview(StatusModel):
         default=0,
         description="Number of users with a clamped, dropped or locked value that is new or changes.",
     )
-    keys: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
+    keys: Annotated[list[StatusName], Field(max_length=50, json_schema_extra=ATOMIC), truncated(50)] = Field(
         default_factory=list, description="Keys that change, at most 50."
     )
-    samples: Annotated[list[KeyChange], Field(max_length=20, json_schema_extra=ATOMIC), clipped(20)] = Field(
-        default_factory=list, description="Samples of the changes, at most 20."
+    samples: Annotated[list[KeyChange], Field(max_length=20, json_schema_extra=ATOMIC), truncated(20)] = (
+        Field(default_factory=list, description="Samples of the changes, at most 20.")
     )
-    restarts: Annotated[list[SaidName], Field(max_length=50, json_schema_extra=ATOMIC), clipped(50)] = Field(
-        default_factory=list, description="Workloads that would restart, as kind namespace/name, at most 50."
+    restarts: Annotated[list[StatusName], Field(max_length=50, json_schema_extra=ATOMIC), truncated(50)] = (
+        Field(
+            default_factory=list,
+            description="Workloads that would restart, as kind namespace/name, at most 50.",
+        )
     )
 
 
@@ -236,7 +239,7 @@ class RolloutProgress(StatusModel):
     """Progress of the rollout."""
 
     phase: Phase | None = Field(default=None, description="Phase of the rollout.")
-    message: SaidText | None = Field(default=None, description="Human-readable state of the rollout.")
+    message: StatusText | None = Field(default=None, description="Human-readable state of the rollout.")
     wave: ShortText | None = Field(
         default=None, description="Current wave and number of waves, for example 2/4."
     )

@@ -9,14 +9,14 @@ from pydantic import ConfigDict, Field, StringConstraints
 from trimtab.api.bounds import (
     ATOMIC,
     SET,
+    Boolean,
     DnsLabel,
     DnsSubdomain,
     Duration,
-    Flag,
+    Integer,
     LongText,
     ShortText,
     Text,
-    Whole,
     cel,
     list_map,
 )
@@ -45,19 +45,19 @@ class WaveSpec(ApiModel):
     group_selector: LabelSelector | None = Field(
         default=None, description="Selects the groups that move in this wave by their labels in the template."
     )
-    percent: Whole | None = Field(
+    percent: Integer | None = Field(
         default=None,
         ge=1,
         le=100,
-        description="Percentage of each group's users that moves. Group documents and workloads move at 100 percent. "
-        "Defaults to 100.",
+        description="Percentage of each group's users that moves. Below 100, group documents and workloads do not "
+        "move. Defaults to 100.",
     )
     soak: Duration | None = Field(
         default=None,
         description="How long the wave must stay healthy before the next wave starts, for example 10m. Defaults to "
         "0.",
     )
-    approval: Flag | None = Field(
+    approval: Boolean | None = Field(
         default=None, description="Whether the wave requires an approval before it starts. Defaults to false."
     )
 
@@ -81,7 +81,7 @@ class HttpGate(ApiModel):
     """An HTTP GET request."""
 
     url: Url = Field(description="URL to request.")
-    expect_status: list[Annotated[Whole, Field(ge=100, le=599)]] | None = Field(
+    expect_status: list[Annotated[Integer, Field(ge=100, le=599)]] | None = Field(
         default=None,
         max_length=32,
         description="Status codes that count as success. Defaults to 200.",
@@ -118,20 +118,20 @@ class GateSpec(ApiModel):
     timeout: Duration | None = Field(
         default=None, description="Timeout of one measurement, at most 1m. Defaults to 10s."
     )
-    failure_limit: Whole | None = Field(
+    failure_limit: Integer | None = Field(
         default=None,
         ge=0,
         le=1000,
         description="Maximum number of consecutive failed measurements. One more fails the rollout. Defaults to 0.",
     )
-    consecutive_error_limit: Whole | None = Field(
+    consecutive_error_limit: Integer | None = Field(
         default=None,
         ge=0,
         le=1000,
         description="Maximum number of consecutive measurements that cannot be made or are inconclusive. One more "
         "pauses the rollout. Defaults to 4.",
     )
-    dry_run: Flag | None = Field(
+    dry_run: Boolean | None = Field(
         default=None,
         description="If true, the gate is measured and reported but does not affect the rollout. Defaults to false.",
     )
@@ -182,7 +182,7 @@ class StrategySpec(ApiModel):
     on_failure: Literal["Rollback", "Pause"] | None = Field(
         default=None, description="Reaction to a failure: Rollback or Pause. Defaults to Rollback."
     )
-    paused: Flag | None = Field(
+    paused: Boolean | None = Field(
         default=None, description="If true, the rollout is paused. Rollbacks continue. Defaults to false."
     )
     freezes: list[FreezeSpec] = Field(

@@ -8,10 +8,10 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from trimtab.api.bounds import (
     ATOMIC,
-    WHOLE,
+    ATOMIC_MAP,
+    Boolean,
     DnsLabel,
     DnsSubdomain,
-    Flag,
     Generation,
     KeyName,
     SchemaVersion,
@@ -35,7 +35,7 @@ from trimtab.api.meta import (
     Violations,
     Warnings,
 )
-from trimtab.api.support import NotSupported
+from trimtab.api.unsupported import NotSupported
 
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 Sealed = Annotated[str, StringConstraints(max_length=16384)]
@@ -100,7 +100,7 @@ class UserPreferenceSpec(ApiModel):
         default_factory=dict,
         description="Variants that the user chooses, by flag. Only flags with userOverridable are allowed.",
     )
-    suspend: Flag = Field(
+    suspend: Boolean = Field(
         default=False,
         description="If true, the user's files stay unchanged and changes of the preference are not applied. "
         "Defaults to false.",
@@ -110,7 +110,7 @@ class UserPreferenceSpec(ApiModel):
 class AcceptedPreference(StatusModel):
     """The accepted values, which are in force. Contains no sensitive values."""
 
-    model_config = ConfigDict(json_schema_extra=WHOLE)
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
     generation: Generation = Field(description="The metadata.generation that was accepted.")
     group: DnsLabel | None = Field(default=None, description="Group of the user.")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import Content
-from trimtab.api.support import not_supported
+from trimtab.api.unsupported import not_supported
 from trimtab.core import naming, reasons
 from trimtab.core.model_errors import shape_violations
 from trimtab.core.objects import AnyObject

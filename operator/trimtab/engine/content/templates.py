@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import RolloutProgress
-from trimtab.api.support import not_supported
+from trimtab.api.unsupported import not_supported
 from trimtab.core import naming, reasons
 from trimtab.core.model_errors import shape_violations
 from trimtab.core.objects import AnyObject

@@ -1,11 +1,14 @@
-"""The rules of ``benchmarks.structure`` find what they are for, on small sources."""
+"""The rules of ``benchmarks.structure`` on small sources; ``benchmarks.walks`` follows one change."""
 
 from __future__ import annotations
 
 import pytest
+from benchmarks import walks
 from benchmarks.bindings import callbacks, late_bindings
 from benchmarks.source import Module
 from benchmarks.structure import complex_functions, import_circles, inner_imports, long_signatures, sizes
+
+from support import virtual_time
 
 COLLABORATORS = """
 from collections.abc import Callable
@@ -135,3 +138,10 @@ def test_the_lines_of_a_room_include_the_rooms_below_it() -> None:
         "room": (2, 3),
         "room/sub": (1, 1),
     }
+
+
+def test_a_walk_passes_from_the_watch_to_the_status() -> None:
+    files = virtual_time.run(walks.preference_edit()).files
+
+    assert {"kube/reflector.py", "engine/engine.py", "engine/groups/reconcile.py"} <= set(files)
+    assert "kube/memory.py" not in files

@@ -16,9 +16,9 @@ from trimtab.cli.commands.explain import _people
 from trimtab.cli.view.explanation import Explained, of_preference, to_dict
 from trimtab.core.objects import ObjectMeta
 from trimtab.core.policy.policy import compile_policy
+from trimtab.core.resolve.preference import PreferenceObject, read
 from trimtab.core.resolve.resolve import group_view
 from trimtab.core.schema.template import compile_template
-from trimtab.engine.store.preferences import PreferenceObject, read
 
 CALM = {
     "values": {"plugins": ["p"]},

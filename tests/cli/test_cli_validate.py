@@ -84,7 +84,7 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
     [
         (preference("ann", group="fre"), "spec.group: ConfigTemplate team/app has no group fre -> correct spec.group; did you mean free?"),
         (preference("ann").replace("name: app,", "name: ap,"), "spec.templateRef: there is no ConfigTemplate team/ap in the files -> add its file with -f"),
-        (preference("_default", more="").replace("{name: _default,", "{name: d,").replace("spec: {", "spec: {user: _default, "), "stands for users without a preference"),
+        (preference("_default", more="").replace("{name: _default,", "{name: d,").replace("spec: {", "spec: {user: _default, "), "is reserved for users without a preference"),
         (preference("ann", namespace="other").replace(", namespace: team}, group", "}, group"), "spec.templateRef: there is no ConfigTemplate other/app in the files -> set spec.templateRef.namespace, as there is team/app"),
         (preference("ann", namespace="other"), "metadata.namespace: group free takes no preferences from namespace other"),
         (preference("ann", more=", valuez: {a: 1}"), "spec.valuez: is not a field -> remove it or correct its name; did you mean values?"),
@@ -211,7 +211,7 @@ class TestNamespaces:
         shown = trimtab("validate", "-f", write(template, NAMESPACE.format("elsewhere", "{}")))
         assert (assumed.code, shown.code) == (0, 1)
         assert "trimtab.dev/allow-from: team" in assumed.err
-        assert "does not let templates of team in" in shown.out
+        assert "does not allow templates of namespace team" in shown.out
 
 
 def test_templates_whose_outputs_collide_are_told(trimtab: Call, write: Write) -> None:

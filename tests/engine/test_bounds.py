@@ -12,6 +12,7 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core import steps, violations
 from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
+from trimtab.core.resolve.preference import VALUES_BYTES, Preference
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout import revisions
 from trimtab.core.schema.template import compile_template
@@ -21,7 +22,6 @@ from trimtab.engine.rollouts import preview as preview_module
 from trimtab.engine.rollouts import spec as spec_module
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.status.preference import STORED_BYTES
-from trimtab.engine.store.preferences import VALUES_BYTES, Preference
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 

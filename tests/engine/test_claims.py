@@ -10,14 +10,16 @@ import pytest
 
 from support.in_memory import Cluster, Operator, spec
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
+from trimtab.core.evaluate import membership
 from trimtab.core.refs import GroupKey, TemplateKey
-from trimtab.core.schema.template import compile_template
+from trimtab.core.resolve.preference import Preference, PreferenceObject
+from trimtab.core.schema.template import Schema, compile_template
 from trimtab.core.steps import Steps, finished
-from trimtab.engine.groups import membership
-from trimtab.engine.groups.state import GroupState
+from trimtab.engine.groups import user_limit
+from trimtab.engine.groups.user_limit import update_limit
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences
+from trimtab.engine.store.preferences import Preferences
 from trimtab.kube.resources import USER_PREFERENCES
 
 APP = TemplateKey("music", "app")
@@ -222,10 +224,9 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
             await over(turn)
 
         monkeypatch.setattr(TimeSlice, "over", count)
-        dirt = operator.engine.cluster.dirty(state.key)
-        rules = finished(membership.membership(operator.engine.cluster, state, dirt))
+        limit = finished(update_limit(operator.engine.cluster, state))
         async with groups.slices.turn() as turn:
-            judged = await groups._user(state, "ann", rules, turn)
+            judged = await groups._user(state, "ann", limit.membership, turn)
 
     assert len(judged) == MANY
     assert ends >= MANY
@@ -241,14 +242,14 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
         born = {"creationTimestamp": f"2026-01-0{number + 1}T00:00:00Z"}
         cluster.preference(f"p{number}", {"session.minutes": 5}, namespace="tenant", meta=born)
     worked_out = 0
-    over_limit = membership._over_limit
+    over_limit = membership.over_limit
 
     def count(*arguments: Any) -> Steps[frozenset[tuple[str, str]]]:
         nonlocal worked_out
         worked_out += 1
         return over_limit(*arguments)
 
-    monkeypatch.setattr(membership, "_over_limit", count)
+    monkeypatch.setattr(user_limit, "over_limit", count)
     async with Operator(cluster) as operator:
         await operator.quiet()
         before = worked_out
@@ -277,8 +278,7 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
 def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster_state, group = ClusterState(), GroupSpec.model_validate({"name": "free", "maxUsers": 20})
     key = GroupKey("music", "app", "free")
-    schema = SimpleNamespace(groups={"free": SimpleNamespace(spec=group)})
-    state = SimpleNamespace(key=key, view=SimpleNamespace(group=SimpleNamespace(spec=group), schema=schema))
+    schema = cast(Schema, SimpleNamespace(groups={"free": SimpleNamespace(spec=group)}))
     for number in range(95):
         cluster_state.preferences.put(claim(f"p{number:02}", user=f"u{number:02}", born=number % 60))
     looks, holder = 0, membership.holder
@@ -291,7 +291,7 @@ def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.M
     monkeypatch.setattr(membership, "holder", counted)
     monkeypatch.setattr(membership, "SOME", 10)
     longest = 0
-    working_out = membership._over_limit(cluster_state, cast(GroupState, state), lambda _: True)
+    working_out = membership.over_limit(cluster_state, schema, key, cluster_state.preferences)
     found = None
     while found is None:
         looks = 0
@@ -309,7 +309,7 @@ def test_the_search_for_the_holder_asks_once_for_each_namespace(monkeypatch: pyt
     marks = Marks()
     contested(marks)
     asked: list[str] = []
-    monkeypatch.setattr(membership, "_admits", lambda *question: asked.append(question[-1]))
+    monkeypatch.setattr(membership, "accepts_from", lambda *question: asked.append(question[-1]))
     schema = compile_template("app", ConfigTemplateSpec.model_validate(spec()), "music")
 
     assert membership.holder(ClusterState(), schema, marks.store.claimants(APP, "ann")) is None

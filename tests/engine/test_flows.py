@@ -375,7 +375,7 @@ async def test_who_is_not_let_in_learns_what_to_do_and_no_names(cluster: Cluster
 
     said = {user: cluster.message(USER_PREFERENCES, user, "tenant") for user in ("ann", "bob", "cec", "dan")}
     assert f"only from the template's own, {HOME}; create it there" in said["ann"]
-    assert "label the namespace as the group's preferenceNamespaceSelector asks" in said["bob"]
+    assert "label the namespace as the group's preferenceNamespaceSelector requires" in said["bob"]
     assert said["cec"].endswith("has no group close; correct spec.group to one of open")
     assert said["dan"].endswith("has no group opem (did you mean open?); correct spec.group")
 

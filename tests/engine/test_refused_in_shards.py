@@ -569,7 +569,7 @@ async def test_who_is_told_that_what_somebody_else_took_away_cannot_be_put_back(
             said = ("False", "WriteFailed") if name in lost else ("True", "Accepted")
             assert cluster.ready(USER_PREFERENCES, name) == said
         assert QUOTA.message in cluster.message(USER_PREFERENCES, "ann")
-        assert ("not there any more" in cluster.message(USER_PREFERENCES, "ann")) == deleted
+        assert ("files do not exist" in cluster.message(USER_PREFERENCES, "ann")) == deleted
         assert (ready_of_group(cluster) == ("False", "WriteFailed")) == (len(lost) == 3)
         tries, writes = api.refused, len(cluster.memory.writes)
         await asyncio.sleep(300)

@@ -10,9 +10,10 @@ import pytest
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
+from trimtab.core.resolve.preference import Preference, PreferenceObject, read
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import Objects, OutputObject, Outputs, observe
-from trimtab.engine.store.preferences import Preference, PreferenceObject, Preferences, read
+from trimtab.engine.store.preferences import Preferences
 
 APP = TemplateKey("music", "app")
 FREE, PAID = GroupKey("music", "app", "free"), GroupKey("music", "app", "paid")

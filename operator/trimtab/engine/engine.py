@@ -13,6 +13,7 @@ from trimtab.core import naming
 from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.core.render.sizes import DEFAULT_OUTPUT
+from trimtab.core.resolve.preference import PreferenceObject
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.crypto import Keys
 from trimtab.engine.content.policies import Policies
@@ -44,7 +45,6 @@ from trimtab.engine.store.cluster_state import ClusterState, Work
 from trimtab.engine.store.kind_deletions import Kinds
 from trimtab.engine.store.objects import OutputObject
 from trimtab.engine.store.ownership import Ownership
-from trimtab.engine.store.preferences import PreferenceObject
 from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.templates.reconcile import TemplatePass
 from trimtab.engine.workloads.health import HealthWatch

@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 
 from trimtab.cli.view import ready
+from trimtab.core.evaluate.membership import holder
 from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent
+from trimtab.core.resolve.preference import Accepted, Preference, PreferenceObject, read
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout.assignment import Assignment, Parts, Undecided, Unreadable
 from trimtab.core.rollout.revisions import components_of
@@ -27,11 +29,9 @@ from trimtab.crypto import Keys
 from trimtab.engine.content.templates import Judgement, ready_verdict
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignments
-from trimtab.engine.groups.membership import holder
 from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.status.writer import Make, Statuses, Target
 from trimtab.engine.store.cluster_state import template_of
-from trimtab.engine.store.preferences import Accepted, Preference, PreferenceObject, read
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

@@ -6,16 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from trimtab.core.policy.notices import CONFLICT
 from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.resolve.in_force import in_force
+from trimtab.core.resolve.preference import Accepted, Preference
 from trimtab.core.resolve.resolve import GroupView, Resolution, Trace, trace
 from trimtab.core.schema.key import Key
 from trimtab.core.status import violation_fields
 from trimtab.core.violations import Violation
-from trimtab.engine.groups import users
-from trimtab.engine.store.preferences import Accepted, Preference
 
 if TYPE_CHECKING:
     from trimtab.cli.simulate.simulation import Simulation
@@ -202,7 +200,7 @@ def of_preference(
     if force == "spec":
         resolution = wanted
     elif force == "accepted":
-        resolution = users.in_force(view, msgspec.structs.replace(holder, accepted=accepted))
+        resolution = in_force(view, accepted)
     else:
         resolution = Resolution(view.values, {})
     traces = trace(view, resolution.own)

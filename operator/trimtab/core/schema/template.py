@@ -80,6 +80,11 @@ class Schema:
     """The template's."""
 
     @property
+    def user_delivery(self) -> str:
+        """How users get their files: Sharded, PerUser, or None if they have no files."""
+        return self.delivery if self.user_outputs else "None"
+
+    @property
     def user_outputs(self) -> tuple[Output, ...]:
         return tuple(o for o in self.outputs if o.scope == "User")
 

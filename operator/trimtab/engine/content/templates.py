@@ -18,6 +18,7 @@ from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rollout_status import RolloutProgress
 from trimtab.api.unsupported import not_supported
 from trimtab.core import naming, reasons
+from trimtab.core.evaluate.membership import may_render_into
 from trimtab.core.model_errors import shape_violations
 from trimtab.core.objects import AnyObject
 from trimtab.core.policy.policy import Policy, compile_policy, within
@@ -37,7 +38,7 @@ from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.scheduling.time_slices import TimeSlices
-from trimtab.engine.store.cluster_state import ClusterState, lets_in
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import group_of
 from trimtab.kube.resources import OUTPUTS
 
@@ -242,7 +243,7 @@ class Templates:
         for group, target in groups:
             name = naming.group_object(key.name, group)
             names.add((key.namespace, name))
-            if target and lets_in(self.cluster, target, key.namespace):
+            if target and may_render_into(self.cluster, target, key.namespace):
                 names.add((target, name))
         return names
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from trimtab.core.evaluate.membership import holder
 from trimtab.core.render.entries import GROUP
-from trimtab.engine.groups.membership import holder
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.writer import Failure
 from trimtab.engine.store.cluster_state import ClusterState

@@ -11,22 +11,37 @@ from functools import partial
 from itertools import islice
 
 from trimtab.core import naming, reasons
+from trimtab.core.evaluate.membership import (
+    Membership,
+    accepting_groups,
+    holder,
+    may_render_into,
+    target_problem,
+)
+from trimtab.core.evaluate.user import (
+    Outcome,
+    content_unreadable,
+    evaluate_user,
+    evaluation_failed,
+    no_group,
+    not_written,
+)
 from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.core.render.entries import GROUP
 from trimtab.core.render.plan import Observed
+from trimtab.core.resolve.preference import Preference
 from trimtab.core.rollout.assignment import UNDECIDED, Assignment, Unreadable
 from trimtab.core.status import FALSE, TRUE, Verdict
 from trimtab.engine.content.snapshots import UNREAD_SECONDS
 from trimtab.engine.content.templates import Templates
-from trimtab.engine.groups import users
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.cleanup import Removal
 from trimtab.engine.groups.delivery import PATIENCE, Delivery, Parcel, Report, parcel_of
-from trimtab.engine.groups.membership import barred_from, bars, holder, membership, offered
 from trimtab.engine.groups.reach import common_failure
 from trimtab.engine.groups.revision_switch import RevisionSwitcher
 from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.state import GroupState
+from trimtab.engine.groups.user_limit import update_limit
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.scheduling.failures import fault
@@ -37,7 +52,6 @@ from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.store.cluster_state import ClusterState, Dirt, Work
 from trimtab.engine.store.objects import group_of
 from trimtab.engine.store.ownership import Ownership
-from trimtab.engine.store.preferences import Preference
 from trimtab.engine.store.workload_listings import told
 from trimtab.engine.workloads.restarts import Workloads
 from trimtab.kube import errors
@@ -54,7 +68,7 @@ SEARCH_SECONDS = 0.25
 CONFLICT_SECONDS = 15.0
 """After how long a foreign object in the way is looked at again: it is not watched."""
 
-Judged = list[tuple[Preference, users.Outcome]]
+Judged = list[tuple[Preference, Outcome]]
 
 
 @dataclass(slots=True)
@@ -131,7 +145,7 @@ class Groups:
         self.cluster.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
         dirt = self.cluster.dirty(key)
         waiting = {user for users_there in dirt.users.values() for user in users_there}
-        told = users.unreadable(
+        told = content_unreadable(
             key.group,
             str(key.template_key),
             f"{key.namespace}/{naming.group_object(key.template, key.group)}",
@@ -143,7 +157,7 @@ class Groups:
                     and preference.accepted.generation == preference.generation
                 )
                 if (dirt.everything or preference.user in waiting) and not known:
-                    self.verdicts.offer(preference, users.Outcome(told, None))
+                    self.verdicts.offer(preference, Outcome(told, None))
                 await turn.over()
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
@@ -186,7 +200,7 @@ class Groups:
             self.cluster.enqueue_rollouts(key.template_key)
         async with self.slices.turn() as turn:
             for preference in list(self.cluster.preferences.members(key).values()):
-                self.verdicts.offer(preference, users.Outcome(verdict, None))
+                self.verdicts.offer(preference, Outcome(verdict, None))
                 await turn.over()
         raise error
 
@@ -236,15 +250,18 @@ class Groups:
         if not taken:
             return judged
         async with self.slices.turn() as turn:
-            rules = await turn.run(membership(self.cluster, state, dirt))
+            limit = await turn.run(update_limit(self.cluster, state))
+            for preference in limit.changed:
+                dirt.users.setdefault(preference.namespace, {})[preference.user] = None
+                await turn.over()
             for user in taken:
-                judged += await self._user(state, user, rules, turn)
+                judged += await self._user(state, user, limit.membership, turn)
                 await turn.over()
         state.moving.difference_update(taken)
         USERS_RESOLVED.inc(len(taken))
         return judged
 
-    async def _user(self, state: GroupState, user: str, rules: users.Rules, turn: TimeSlice) -> Judged:
+    async def _user(self, state: GroupState, user: str, membership: Membership, turn: TimeSlice) -> Judged:
         key = state.key
         claimants = self.cluster.preferences.claimants(key.template_key, user)
         if not claimants and (key, user) in self.cluster.kept.users:
@@ -263,12 +280,14 @@ class Groups:
             try:
                 forget_sensitive(preference, sensitive)
                 view = state.view_of(user)
-                judging = users.judge(view, preference, holds or preference, rules, rendered=rendered)
-                outcome = await turn.run(judging)
+                evaluation = evaluate_user(
+                    view, preference, holds or preference, membership, rendered=rendered
+                )
+                outcome = await turn.run(evaluation)
             except Exception as error:  # it must not keep others from being judged
                 named = {"preference": "/".join(preference.key), "group": str(key)}
-                log.error("a preference could not be judged: %s", fault(error), extra=named)
-                outcome = users.unjudged(preference, type(error).__name__)
+                log.error("Could not evaluate a preference: %s", fault(error), extra=named)
+                outcome = evaluation_failed(preference, type(error).__name__)
             if preference is holds:
                 state.set_user(preference, outcome)
             judged.append((preference, outcome))
@@ -279,8 +298,8 @@ class Groups:
 
     async def _write(self, state: GroupState, dirt: Dirt, judged: Judged) -> None:
         """Make the touched objects as they should be; then say so."""
-        barred = barred_from(self.cluster, state)
-        if barred is not None:
+        if not may_render_into(self.cluster, state.target, state.key.namespace):
+            barred = target_problem(state.target, state.key.namespace)
             told = [(p, o.blocked(reasons.TARGET_NOT_ALLOWED, barred)) for p, o in judged]
             await self._say(state, Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, barred), told)
             return
@@ -407,7 +426,7 @@ class Groups:
         """The templates that list the workload and may restart it, the one that does first."""
 
         def counts(key: TemplateKey) -> bool:
-            if bars(self.cluster, workload.namespace, key.namespace) is not None:
+            if not may_render_into(self.cluster, workload.namespace, key.namespace):
                 return False
             states = [self.states.get(group) for group in self.cluster.groups_of(key)]
             if states and None not in states:  # what is not served takes no workload from its owner
@@ -457,7 +476,7 @@ class Groups:
                 failure = failure or (None if waits.again else waits)
             if failure is not None and outcome.verdict.ready != FALSE:
                 has = preference.user in leaving or state.has_files(preference.user, self.cluster.outputs.get)
-                message = users.unwritten(preference, failure.message, has=has)
+                message = not_written(preference, failure.message, has_files=has)
                 told.append((preference, outcome.blocked(failure.reason, message)))
             elif waits is None or outcome.verdict.ready == FALSE:
                 told.append((preference, outcome))
@@ -539,15 +558,15 @@ class Groups:
                 if dirt.everything or served_till_now or preference.user in named:
                     there = preference.namespace
                     if schema is not None and there not in offers:
-                        offers[there] = offered(self.cluster, schema, key.namespace, there)
-                    verdict = users.homeless(
+                        offers[there] = accepting_groups(self.cluster, schema, key.namespace, there)
+                    verdict = no_group(
                         preference,
                         template=judgement is not None,
                         served=not never_valid,
                         groups=schema.groups if schema is not None else (),
                         offered=offers.get(there, []),
                     )
-                    self.verdicts.offer(preference, users.Outcome(verdict, None))
+                    self.verdicts.offer(preference, Outcome(verdict, None))
                 await turn.over()
         if left is None:
             self.said.pop(key, None)

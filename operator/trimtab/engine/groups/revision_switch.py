@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trimtab.core import naming
+from trimtab.core.evaluate.membership import is_effective, may_render_into
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Observed
 from trimtab.core.resolve.content import CompiledContent
+from trimtab.core.resolve.preference import Preference
 from trimtab.core.rollout.assignment import Assignment, Parts, Undecided, Unreadable
 from trimtab.core.rollout.revisions import RevisionSwitch, components_of
 from trimtab.core.rollout.user_share import position_of
@@ -16,14 +18,12 @@ from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignments
-from trimtab.engine.groups.membership import bars, reaches
 from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.state import GroupState, ShareState, target_of
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.ownership import Ownership
-from trimtab.engine.store.preferences import Preference
 from trimtab.kube import errors
 
 
@@ -111,7 +111,7 @@ class RevisionSwitcher:
         targets = {
             name
             for name in (state.target, *claims.namespaces)
-            if bars(self.cluster, name, key.namespace) is None
+            if may_render_into(self.cluster, name, key.namespace)
         }
 
         def holder(have: Observed, name: str) -> str | None:
@@ -169,7 +169,9 @@ class RevisionSwitcher:
 
     def _reaches(self, key: GroupKey, schema: Schema, preference: Preference) -> bool:
         state = self.states.get(key)
-        return reaches(self.cluster, schema, preference, state.over_limit if state is not None else ())
+        claimants = self.cluster.preferences.claimants(key.template_key, preference.user)
+        over_limit = state.over_limit if state is not None else ()
+        return is_effective(self.cluster, schema, preference, claimants, over_limit)
 
     def _share_state(
         self, key: GroupKey, assignment: Assignment, switch: RevisionSwitch

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.core import naming
+from trimtab.core.evaluate.user import Outcome
 from trimtab.core.refs import GroupKey, Ref, WorkloadKey
 from trimtab.core.render.entries import Owner, in_shard
 from trimtab.core.render.origin import Claims, asks_for_adoption, is_ours, is_proved, place
@@ -15,15 +16,14 @@ from trimtab.core.render.plan import Desired, Observed
 from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
 from trimtab.core.render.shard import Shards, adopted
 from trimtab.core.resolve.content import CompiledContent
+from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout.revisions import RevisionSwitch
 from trimtab.core.rollout.user_share import UserShare
 from trimtab.core.schema.template import Schema
 from trimtab.engine.groups.refusals import Refusals
-from trimtab.engine.groups.users import Outcome, delivery_of
 from trimtab.engine.groups.writer import Failure
 from trimtab.engine.scheduling.retry import NEVER
-from trimtab.engine.store.preferences import Preference
 
 NOTHING = Entries()
 
@@ -291,7 +291,7 @@ class GroupState:
             return
         if outcome.entries is None:
             return
-        delivery = delivery_of(self.view_of(holder.user))
+        delivery = self.view_of(holder.user).schema.user_delivery
         if delivery == "Sharded":
             self._drop_own(holder.user)
             self._shard(holder.user, named(holder.user, outcome.entries))

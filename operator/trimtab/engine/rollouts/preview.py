@@ -11,17 +11,17 @@ import msgspec
 
 from trimtab.api.rollout_status import Content, KeyChange, Preview
 from trimtab.core.refs import GroupKey
+from trimtab.core.resolve.in_force import in_force
+from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import GroupView, Resolution, trace
 from trimtab.core.rollout.assignment import Assignment
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.steps import in_order
 from trimtab.core.workload.restart_values import restarting
 from trimtab.engine.groups.assignments import Assignments
-from trimtab.engine.groups.users import in_force
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.preferences import Preference
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def _affected(before: Resolution, after: Resolution) -> bool:
 
 def _resolved(view: GroupView, preference: Preference) -> Resolution:
     resolution = view.resolve(preference.values)
-    return in_force(view, preference) if resolution.violations else resolution
+    return in_force(view, preference.accepted) if resolution.violations else resolution
 
 
 def _shown(values: Mapping[str, Any], name: str, hidden: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""What a preference's status says and keeps: the verdict, what is in force of it, and what that superseded."""
+"""The status of a preference: the verdict, the inputs in force, and the history of those that they superseded."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import Any
 
 import msgspec
 
+from trimtab.core.evaluate.user import Outcome
+from trimtab.core.resolve.preference import EMPTY, Accepted, Preference, canonical
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields
-from trimtab.engine.groups.users import Outcome
-from trimtab.engine.store.preferences import EMPTY, Accepted, Preference, canonical
 
 HISTORY_BYTES = 64 * 1024
 STORED_BYTES = 1024 * 1024
-"""Of the values, what was accepted and the history together: history goes first, so that the others always fit into one
-object, with a third of what etcd takes left for metadata and messages."""
+"""Of the values, the accepted values and the history together: the history is dropped first, so that the others always
+fit into one object, with a third of etcd's limit left for metadata and messages."""
 
 
-def accept(preference: Preference | None, judged: Preference, outcome: Outcome, history_limit: int) -> None:
-    """Take the outcome's inputs, which were written, into force; what they supersede becomes history.
+def accept(
+    preference: Preference | None, evaluated: Preference, outcome: Outcome, history_limit: int
+) -> None:
+    """Put the outcome's inputs, whose files are written, into force; the inputs that they supersede become history.
 
-    ``preference`` is what is known now of the one that was judged: perhaps it was edited while its files were written.
+    ``preference`` is its present version: it may have been edited while its files were written.
     """
     new = outcome.inputs
-    if new is None or preference is None or preference.uid != judged.uid:
+    if new is None or preference is None or preference.uid != evaluated.uid:
         return
     old = preference.accepted
     if old is not None and old.generation > new.generation:
@@ -42,7 +44,7 @@ def accept(preference: Preference | None, judged: Preference, outcome: Outcome, 
 
 
 def forget_sensitive(preference: Preference, sensitive: frozenset[str]) -> None:
-    """A key may become sensitive after users set it: what is kept of their inputs then goes without it."""
+    """A key may become sensitive after users set it: the inputs that are kept then lose it."""
     kept = preference.accepted
     if kept is not None and _mentions(kept.values, sensitive):
         values = _without(msgspec.json.decode(kept.values), sensitive)

@@ -285,15 +285,6 @@ class ClusterState:
         return self.namespaces.get(TemplateKey("", name))
 
 
-def lets_in(cluster: ClusterState, target: str, home: str) -> bool:
-    """Whether templates of the namespace ``home`` may render into ``target``."""
-    if target == home:
-        return True
-    found = cluster.namespace(target)
-    notes = (found.metadata.annotations or {}) if found is not None else {}
-    return home in {name.strip() for name in notes.get(naming.ANNOTATION_ALLOW_FROM, "").split(",")}
-
-
 def template_of(item: AnyObject) -> TemplateKey:
     """The template that a PolicyRollout is for."""
     reference = item.spec.get("templateRef")

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
+from trimtab.core.evaluate.membership import may_render_into
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.origin import Claims, is_proved, place
 from trimtab.core.render.plan import Observed
 from trimtab.crypto import Keys
 from trimtab.engine.metrics import UNPROVED
-from trimtab.engine.store.cluster_state import ClusterState, lets_in
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import group_of
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Ownership:
         return {ref: uid for ref, uid in entries.items() if self._may_write(key, ref)}
 
     def _may_write(self, key: GroupKey, ref: Ref) -> bool:
-        if ref.namespace == key.namespace or lets_in(self.cluster, ref.namespace, key.namespace):
+        if ref.namespace == key.namespace or may_render_into(self.cluster, ref.namespace, key.namespace):
             return True
         found = place(ref, key.template, key.group)
         user = (

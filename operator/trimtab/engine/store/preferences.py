@@ -1,228 +1,14 @@
-"""UserPreferences, kept compact: one record of about 600 bytes each, indexed by group and by the user claimed.
-
-Specs stay JSON text until somebody resolves them. A malformed object becomes a record that says so; it never
-stops the list it came in.
-"""
+"""UserPreferences, indexed by group and by the user that they claim."""
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from sys import intern
-from typing import Any
 
-import msgspec
-
-from trimtab.core.objects import ObjectMeta
 from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.resolve.preference import Preference, PreferenceObject, read
 from trimtab.engine.store.deletions import Gone
-
-_canonical = msgspec.json.Encoder(order="deterministic").encode
-EMPTY = b"{}"
-VALUES_BYTES = 512 * 1024
-"""How large a preference's values may be: its status holds what was accepted as well, and both, with what else is in
-the object, must stay below the 1.5 MiB that etcd takes."""
-_USER = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
-ABSENT = msgspec.Raw(b"null")
-"""Raw fields have a default of their own: ``Raw | None`` would take nothing but null."""
-
-
-class _TemplateRef(msgspec.Struct, gc=False):
-    name: str
-    namespace: str | None = None
-
-
-class _Spec(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
-    template_ref: _TemplateRef
-    group: str
-    user: str | None = None
-    schema_version: int | None = None
-    values: msgspec.Raw = msgspec.Raw(EMPTY)
-    sealed_values: msgspec.Raw = ABSENT
-    secret_refs: msgspec.Raw = ABSENT
-    flags: msgspec.Raw = ABSENT
-    suspend: bool = False
-
-
-class PreferenceObject(msgspec.Struct, gc=False):
-    """A UserPreference as listed: spec and status stay raw, so that one malformed object harms no other."""
-
-    metadata: ObjectMeta
-    spec: msgspec.Raw = msgspec.Raw(EMPTY)
-    status: msgspec.Raw = msgspec.Raw(EMPTY)
-
-
-_spec = msgspec.json.Decoder(_Spec)
-
-
-class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """Inputs that are in force: what ``status.accepted`` holds."""
-
-    generation: int
-    group: str
-    schema_version: int | None
-    values: bytes
-
-
-class Preference(msgspec.Struct, gc=False):
-    """One preference. ``values`` is canonical JSON text; ``problem`` says why the spec could not be read, and
-    ``user`` is empty if that is what is wrong with it; ``oversize`` is the size of what is too large to keep."""
-
-    namespace: str
-    name: str
-    uid: str
-    version: int
-    generation: int
-    created: str
-    template: TemplateKey
-    group: str
-    user: str
-    schema_version: int | None
-    values: bytes
-    suspend: bool
-    unsupported: tuple[str, ...] = ()
-    problem: str = ""
-    oversize: int = 0
-    accepted: Accepted | None = None
-    history: bytes | None = None
-    print: int = 0
-    """Fingerprint of the status that the cluster has."""
-    expected: int = -1
-    """Fingerprint of the status that is being written: its event may come before the answer to the write.
-    No fingerprint is -1, as no hash is."""
-    wanted: int = -1
-    """Fingerprint of the status that it should have, by the last verdict."""
-    conditions: tuple[tuple[str, str, str], ...] = ()
-    """(type, status, lastTransitionTime) as the cluster has them."""
-    seen: int = 0
-
-    def says_the_same(self, new: Preference) -> bool:
-        """Whether ``new`` is this object after a status write of ours, or after a change of labels."""
-        same = self.uid == new.uid and self.generation == new.generation
-        return same and new.print in (self.print, self.expected)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.namespace, self.name
-
-    @property
-    def group_key(self) -> GroupKey:
-        return GroupKey(self.template.namespace, self.template.name, self.group)
-
-    @property
-    def age(self) -> tuple[str, str]:
-        """Oldest first: who holds a contested user, and who is in a full group."""
-        return self.created, self.uid
-
-    def claims_the_same(self, new: Preference) -> bool:
-        """Whether ``new`` is this object, and nobody's place or user changes by it."""
-        return (self.uid, self.created, self.template, self.group, self.user) == (
-            new.uid,
-            new.created,
-            new.template,
-            new.group,
-            new.user,
-        )
-
-
-def canonical(raw: bytes | msgspec.Raw | Any) -> bytes:
-    """The same JSON however it was spelt: sorted, compact."""
-    value = msgspec.json.decode(raw) if isinstance(raw, bytes | msgspec.Raw) else raw
-    return _canonical(value)
-
-
-def fingerprint(status: dict[str, Any]) -> int:
-    """A number that is equal for statuses that say the same, transition times apart. For this process only."""
-    spoken = [
-        (c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())
-    ]
-    parts = tuple(_canonical(status.get(p)) for p in ("violations", "warnings", "accepted", "history"))
-    return hash((status.get("observedGeneration"), tuple(spoken), parts))
-
-
-def read(item: PreferenceObject) -> Preference:
-    """Parse a listed object; never raises."""
-    meta = item.metadata
-    record = Preference(
-        namespace=intern(meta.namespace),
-        name=meta.name,
-        uid=meta.uid,
-        version=int(meta.resourceVersion or 0),
-        generation=meta.generation,
-        created=intern(meta.creationTimestamp or ""),
-        template=TemplateKey("", ""),
-        group="",
-        user=meta.name,
-        schema_version=None,
-        values=EMPTY,
-        suspend=False,
-    )
-    try:
-        _read_spec(record, _spec.decode(item.spec))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        record.problem = f"spec cannot be read: {error}"
-    if item.status not in (b"", EMPTY, b"null"):
-        try:
-            _read_status(record, item.status)
-        except (
-            msgspec.MsgspecError,
-            UnicodeError,
-            RecursionError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ValueError,
-        ):
-            record.print = 0  # somebody else's status: ours replaces it
-    return record
-
-
-def _read_spec(record: Preference, spec: _Spec) -> None:
-    namespace = spec.template_ref.namespace or record.namespace
-    record.template = TemplateKey(intern(namespace), intern(spec.template_ref.name))
-    record.group = intern(spec.group)
-    record.user = spec.user if spec.user and spec.user != record.name else record.name
-    if not _USER.match(record.user):  # the CRD refuses these; data keys of shards rely on it
-        record.user, record.problem = "", "spec.user (default: metadata.name) must match [A-Za-z0-9_-]{1,63}"
-    record.schema_version = spec.schema_version
-    record.suspend = spec.suspend
-    record.values = canonical(spec.values)
-    if len(record.values) > VALUES_BYTES:
-        record.values, record.oversize = EMPTY, len(record.values)
-    if not record.values.startswith(b"{"):
-        record.values, record.problem = EMPTY, "spec.values must be a map of keys to values"
-    unset = (b"{}", b"[]", b"null")
-    record.unsupported = tuple(
-        f"spec.{name}"
-        for name, raw in (
-            ("sealedValues", spec.sealed_values),
-            ("secretRefs", spec.secret_refs),
-            ("flags", spec.flags),
-        )
-        if bytes(raw) not in unset
-    )
-
-
-def _read_status(record: Preference, raw: msgspec.Raw) -> None:
-    status = msgspec.json.decode(raw)
-    accepted = status.get("accepted")
-    if accepted is not None:
-        values = _canonical(accepted.get("values") or {})
-        record.accepted = Accepted(
-            int(accepted["generation"]),
-            intern(accepted.get("group") or record.group),
-            accepted.get("schemaVersion"),
-            record.values if values == record.values else values,
-        )
-    if status.get("history"):
-        record.history = _canonical(status["history"])
-    record.conditions = tuple(
-        (intern(c["type"]), intern(c["status"]), intern(c.get("lastTransitionTime") or ""))
-        for c in status.get("conditions") or ()
-    )
-    record.print = fingerprint(status)
 
 
 class _Contest:
@@ -259,10 +45,10 @@ def _age(record: Preference) -> tuple[str, str]:
 
 
 class Preferences:
-    """All preferences. ``dirty(group, namespace, user)`` is called for whatever must be looked at again: once for each
-    group in which the user is claimed, with the namespace that caused it, however many claim it there.
+    """All preferences. ``dirty(group, namespace, user)`` is called for a user who must be evaluated again: once for
+    each group in which preferences claim the user, with the namespace that caused it.
 
-    With ``hold`` set, deletions are handed to it instead, and take place by :meth:`remove`.
+    With ``hold`` set, it receives deletions, which :meth:`remove` then carries out.
     """
 
     def __init__(self, dirty: Callable[[GroupKey, str, str], None]) -> None:
@@ -303,11 +89,11 @@ class Preferences:
         return found.records if isinstance(found, _Contest) else (found,)
 
     def version(self, template: TemplateKey) -> int:
-        """Another one whenever who claims what of the template has changed; values do not count."""
+        """Changes whenever a claim on a user of the template changes; values do not count."""
         return self._versions.get(template, 0)
 
     def mark(self, template: TemplateKey, user: str, namespace: str) -> None:
-        """Have all who claim the user looked at, for something that ``namespace`` caused."""
+        """Have all claims on the user evaluated again, for a change that ``namespace`` caused."""
         found = self._claims.get(template, {}).get(user)
         if found is None:
             return
@@ -327,13 +113,13 @@ class Preferences:
             return
         new = read(item)
         new.seen = self._round
-        if old is not None and old.says_the_same(new):
+        if old is not None and old.has_equal_content(new):
             old.version, old.print, old.conditions = new.version, new.print, new.conditions
             old.seen = self._round
             return
         if old is not None:
             self._carry(old, new)
-            if old.claims_the_same(new):
+            if old.has_equal_claim(new):
                 self._replace(old, new)
                 return
             self._remove(old)
@@ -341,31 +127,31 @@ class Preferences:
 
     @staticmethod
     def _carry(old: Preference, new: Preference) -> None:
-        """What was accepted may not be in the cluster's status yet: its write comes after rendering."""
+        """The accepted values may not be in the cluster's status yet, which is written after the files."""
         held = new.accepted.generation if new.accepted else -1
         if old.uid == new.uid and old.accepted is not None and old.accepted.generation > held:
             new.accepted, new.history = old.accepted, old.history
 
     def drop(self, item: PreferenceObject) -> None:
-        """It is deleted, as somebody says."""
+        """The object was deleted."""
         old = self._all.get((item.metadata.namespace, item.metadata.name))
         if old is not None and old.uid == item.metadata.uid:
             version = max(old.version, int(item.metadata.resourceVersion or 0))
             (self.hold or self.remove)(_as_gone(old, version))
 
     def end(self, version: int) -> None:
-        """A complete list as of ``version`` has ended: what it did not show is gone."""
+        """A complete list as of ``version`` has ended: objects that it did not contain were deleted."""
         gone = [p for p in self._all.values() if p.seen != self._round and p.version <= version]
         for record in gone:
             (self.hold or self.remove)(_as_gone(record, version))
 
     def has(self, gone: Gone) -> bool:
-        """Whether that very object is still here, as it was when it was deleted."""
+        """Whether the object is still here, in the version that was deleted."""
         old = self._all.get((gone.namespace, gone.name))
         return old is not None and old.uid == gone.uid and old.version <= gone.version
 
     def remove(self, gone: Gone) -> None:
-        """The deletion takes place."""
+        """Carry out the deletion."""
         if self.has(gone):
             self._remove(self._all[gone.namespace, gone.name])
 

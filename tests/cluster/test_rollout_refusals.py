@@ -76,7 +76,7 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
         {"schemaVersion": 7}, "is written for schemaVersion 7", "write the policy for the schemaVersion"),
     "nothing": ({"says": {"values": {}}}, "is empty", "give it values, enforced or constraints"),
     "flags": (
-        {"says": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not built in this version"),
+        {"says": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not supported in this"),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.in_memory import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core import steps, violations
+from trimtab.core.evaluate import policy as policy_module
 from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
 from trimtab.core.resolve.preference import VALUES_BYTES, Preference
@@ -19,7 +20,6 @@ from trimtab.core.schema.template import compile_template
 from trimtab.core.violations import RejectedError
 from trimtab.engine.content import templates
 from trimtab.engine.rollouts import preview as preview_module
-from trimtab.engine.rollouts import spec as spec_module
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
@@ -210,7 +210,7 @@ def test_the_search_for_violations_ends_where_there_are_enough() -> None:
 async def test_a_group_has_no_more_policies_than_its_status_can_name(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spec_module, "POLICIES_OF_A_GROUP", 2)
+    monkeypatch.setattr(policy_module, "POLICIES_OF_A_GROUP", 2)
     cluster.template()
     for name in ("a", "b"):
         cluster.policy(name, {"values": {"session.minutes": 5}})

@@ -303,7 +303,7 @@ async def test_a_long_soak_goes_on_while_nothing_happens_to_its_workloads() -> N
     [
         (
             {"groups": []},
-            "spec.groups: names no group: leave it out for every group, or delete the PolicyRollout to withdraw it",
+            "spec.groups: names no group; remove the field to select every group, or delete the PolicyRollout",
         ),
         (
             {"groupSelector": {"matchLabels": {"ring": "none"}}},

@@ -203,7 +203,7 @@ async def test_nothing_is_kept_of_content_that_is_gone() -> None:
             engine.templates._schemas,
             engine.policies._specs,
             engine.policies._compiled,
-            engine.cases._judged,
+            engine.specs._evaluated,
             engine.rollouts.writer._written,
             engine.rollouts.audit._told,
         )

@@ -17,7 +17,8 @@ from support.rollout_meaning import Body, RolloutSource, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.unsupported import not_supported
-from trimtab.core.policy.policy import Policy, compile_policy, in_scope, within
+from trimtab.core.policy.fit import within
+from trimtab.core.policy.policy import Policy, compile_policy, in_scope
 from trimtab.core.render.render import render_group
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.resolve import GroupView, document_problems, group_view

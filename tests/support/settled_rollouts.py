@@ -12,7 +12,8 @@ from support.rollout_meaning import Body, RolloutSource
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.unsupported import not_supported
-from trimtab.core.policy.policy import compile_policy, contradictions, without_groups
+from trimtab.core.policy.fit import without_groups
+from trimtab.core.policy.policy import compile_policy, contradictions
 from trimtab.core.render.render import render_group
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.resolve import document_problems, group_view

@@ -41,6 +41,16 @@ def rejected(violations: Sequence[Violation]) -> Verdict:
     return refused(reasons.REJECTED, summary(found), found)
 
 
+def unsupported(fields: Sequence[str]) -> Verdict:
+    """The verdict on a spec that sets fields which this version does not support."""
+    several = len(fields) > 1
+    message = (
+        f"{', '.join(fields)} {'are' if several else 'is'} not supported in this version of Trimtab; remove "
+        f"{'them' if several else 'it'}. The spec accepted last stays in force"
+    )
+    return refused(reasons.NOT_SUPPORTED, message)
+
+
 def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:
     text = "the values are valid and in force"
     if notices:

@@ -33,7 +33,7 @@ from trimtab.engine.rollouts.observation import Sightings
 from trimtab.engine.rollouts.preview import Previews
 from trimtab.engine.rollouts.preview_tasks import Drafts
 from trimtab.engine.rollouts.reconcile import Rollouts
-from trimtab.engine.rollouts.spec import Cases
+from trimtab.engine.rollouts.spec import RolloutSpecs
 from trimtab.engine.rollouts.status import ProgressWriter
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.queue import SHARE
@@ -132,11 +132,13 @@ class Engine:
         )
         self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)
         self.watching = Watching(self.cluster, workloads, self.health, self.gates)
-        self.cases = Cases(self.cluster, self.templates, self.policies, self.sources, revisions, slices)
+        self.specs = RolloutSpecs(
+            self.cluster, self.templates, self.policies, self.sources, revisions, slices
+        )
         self.rollouts = Rollouts(
             cluster=self.cluster,
             sources=self.sources,
-            cases=self.cases,
+            specs=self.specs,
             sightings=Sightings(self.groups, self.watching),
             drafts=Drafts(Previews(self.cluster, assignments, slices), self.cluster.enqueue_rollouts, now),
             watching=self.watching,
@@ -267,7 +269,7 @@ class Engine:
         await self.wait_synced()
         self.snapshots.keys = await self.keyring.load()
         self.templates.judged.clear()
-        self.cases.reset()
+        self.specs.reset()
         self.groups.reset()
         self.groups.workloads.reset()
         self.rollouts.reset()

@@ -6,13 +6,13 @@ Nobody here can open what is sealed: sensitive values are known by their digests
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trimtab.cli.errors import Failure
 from trimtab.core import naming
+from trimtab.core.policy.fit import fitted
 from trimtab.core.resolve import redaction
 from trimtab.core.resolve.diff import Contents
 from trimtab.core.resolve.resolve import GroupView, group_view
@@ -131,16 +131,13 @@ class Revision:
 
         :raises Failure: it does not compile, or has no such group.
         """
-        from trimtab.engine.content.policies import fitted
-
-        logging.getLogger("trimtab.engine").setLevel(logging.CRITICAL)  # what does not fit is no news here
         try:
             schema = compile_template(
                 template, redaction.compilable(self.contents.template, blind=self.blind)
             )
             kinds = redaction.sensitive(self.contents.template)
             found = [
-                fitted(name, redaction.compilable_policy(content, kinds), schema)
+                fitted(name, redaction.compilable_policy(content, kinds), schema)[0]
                 for name, content in self.contents.policies.items()
             ]
             return group_view(schema, group, [policy for policy in found if policy is not None])

@@ -24,12 +24,12 @@ from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout.assignment import Assignment, Parts, Undecided, Unreadable
 from trimtab.core.rollout.revisions import components_of
 from trimtab.core.rollout.source import POLICY, TEMPLATE
+from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
 from trimtab.engine.content.templates import Judgement, ready_verdict
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignments
-from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.status.writer import Make, Statuses, Target
 from trimtab.engine.store.cluster_state import template_of
 from trimtab.kube.memory import Memory
@@ -80,7 +80,7 @@ class Simulation:
 
     memory: Memory = field(default_factory=Memory)
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
-    policies: dict[TemplateKey, Case] = field(default_factory=dict)
+    policies: dict[TemplateKey, EvaluatedSpec] = field(default_factory=dict)
     """What the PolicyRollouts came to."""
     pinned: bool = False
     """Groups serve what their RenderedGroups point to: how far rollouts are is not worked out here."""
@@ -188,10 +188,10 @@ class Simulation:
         engine = self._engine
         template = template_of(item)
         source = next(s for s in engine.sources.policies(template) if s.uid == item.metadata.uid)
-        case = await engine.cases.of(template, source)
-        self.policies[item.key] = case
-        if case.target is not None:
-            self._succeeded(POLICY, item, case.target.to_dict())
+        spec = await engine.specs.of(template, source)
+        self.policies[item.key] = spec
+        if spec.target is not None:
+            self._succeeded(POLICY, item, spec.target.to_dict())
 
     def _succeeded(self, kind: str, item: AnyObject, stable: Body) -> None:
         self._count += 1

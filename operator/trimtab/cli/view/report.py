@@ -177,7 +177,7 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
         return
     for path in not_supported(model.spec):
         yield Violation(
-            path, "template", reasons.NOT_SUPPORTED, "is not built in this version of Trimtab; remove it"
+            path, "template", reasons.NOT_SUPPORTED, "is not supported in this version of Trimtab; remove it"
         )
     built = [output for output in model.spec.outputs if output.format in FORMATS]
     try:
@@ -217,7 +217,7 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
     if ready["status"] == FALSE and not listed:
         if reason == reasons.NOT_SUPPORTED:
             for path in record.unsupported:
-                message = "is not built in this version of Trimtab; remove it"
+                message = "is not supported in this version of Trimtab; remove it"
                 yield Violation(path, "user", reason, message)
         elif reason == reasons.TEMPLATE_NOT_FOUND:
             known = [key.name for key in done.simulation.judged if key.namespace == record.template.namespace]

@@ -135,7 +135,7 @@ def _unreadable(view: GroupView, preference: Preference) -> Verdict | None:
     if preference.unsupported:
         several = len(preference.unsupported) > 1
         problem = (
-            f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not built in this version of "
+            f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not supported in this version of "
             f"Trimtab; remove {'them' if several else 'it'}"
         )
         return refused(reasons.NOT_SUPPORTED, _kept(preference, problem))
@@ -150,7 +150,9 @@ def _other_schema_version(view: GroupView, preference: Preference) -> Verdict | 
     if written > current:
         remedy = "wait until the group moves, or lower schemaVersion"
         return refused(reasons.AHEAD_OF_REVISION, _kept(preference, f"{problem}; {remedy}"))
-    remedy = f"migrations are not built in this version: rewrite the values and set schemaVersion: {current}"
+    remedy = (
+        f"migrations are not supported in this version: rewrite the values and set schemaVersion: {current}"
+    )
     return refused(reasons.BEHIND_SCHEMA, _kept(preference, f"{problem}; {remedy}"))
 
 

@@ -6,9 +6,8 @@ Which policy wins: the one with the higher ``priority``; of equal ones, the one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
@@ -55,25 +54,6 @@ def in_scope(spec: PolicyRolloutSpec, group: GroupSpec) -> bool:
     if spec.groups is not None:
         return group.name in spec.groups
     return spec.group_selector is None or selects(spec.group_selector, group.labels)
-
-
-def without_groups(spec: Mapping[str, Any], gone: Container[str]) -> dict[str, Any]:
-    """A PolicyRollout's spec, as it is written, without groups that have left the template since it started to roll
-    out: they are skipped, and its waves are frozen in status. To refuse it would hold it for ever, while the
-    template's groups wait for it."""
-    made = dict(spec)
-    if made.get("groups"):
-        made["groups"] = [name for name in made["groups"] if name not in gone]
-    if made.get("strategy"):
-        made["strategy"] = {name: value for name, value in made["strategy"].items() if name != "waves"}
-    return made
-
-
-def within(spec: PolicyRolloutSpec, schema: Schema) -> PolicyRolloutSpec:
-    """The policy without groups that this template does not have: what is in force in others stays in force."""
-    if spec.groups is None:
-        return spec
-    return spec.model_copy(update={"groups": [group for group in spec.groups if group in schema.groups]})
 
 
 def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy:
@@ -130,7 +110,7 @@ def _about_its_place(spec: PolicyRolloutSpec, schema: Schema, layer: str) -> lis
     if written is not None and written != schema.version:
         problem = (
             f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {schema.version}: "
-            "migrations are not built in this version"
+            "migrations are not supported in this version"
         )
         remedy = (
             f"rewrite the policy and set schemaVersion: {schema.version}"

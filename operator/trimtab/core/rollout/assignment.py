@@ -13,7 +13,7 @@ from enum import Enum
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.rendered_group import Operation
 from trimtab.api.rollout_status import Content
-from trimtab.core.policy.policy import in_scope
+from trimtab.core.policy.fit import applies_to
 from trimtab.core.resolve.content import CompiledContent, Components
 from trimtab.core.rollout.revisions import GroupRevisions, RevisionSwitch, components_of
 from trimtab.core.rollout.source import POLICY, RolloutSource
@@ -221,7 +221,7 @@ def components(
         spec = specs[snapshot]
         if spec is None:  # without its content it is unknown whether the policy applies to the group
             return Unreadable(snapshot, name)
-        if spec.template_ref.name == schema.name and in_scope(spec, found.spec):
+        if applies_to(spec, schema.name, found.spec):
             refs.append((name, snapshot))
     return parts.template, tuple(refs)
 

@@ -21,7 +21,8 @@ from trimtab.core import naming, reasons
 from trimtab.core.evaluate.membership import may_render_into
 from trimtab.core.model_errors import shape_violations
 from trimtab.core.objects import AnyObject
-from trimtab.core.policy.policy import Policy, compile_policy, within
+from trimtab.core.policy.fit import within
+from trimtab.core.policy.policy import Policy, compile_policy
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.render import render_group
 from trimtab.core.render.sizes import DEFAULT_OUTPUT, Total
@@ -31,7 +32,7 @@ from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.resolve.snapshot import Part
 from trimtab.core.rollout.strategy import compiling_strategy
 from trimtab.core.schema.template import Schema, compiling
-from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused, rejected
+from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused, rejected, unsupported
 from trimtab.core.steps import Steps, finished
 from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
@@ -170,9 +171,9 @@ class Templates:
             spec = ConfigTemplateSpec.model_validate(item.spec)
         except ValidationError as error:
             return rejected(shape_violations(error, item.spec)), None
-        unsupported = not_supported(spec)
-        if unsupported:
-            return refused(reasons.NOT_SUPPORTED, unsupported_message(unsupported)), None
+        fields = not_supported(spec)
+        if fields:
+            return unsupported(fields), None
         try:
             schema = await self.slices.run(compiling(key.name, spec, key.namespace))
             notices = await self.slices.run(rendering(schema, (), self.max_output))
@@ -312,14 +313,6 @@ def _too_large(error: TooLargeError) -> Verdict:
         "spec", "template", "size", str(error), remedy="shorten its values or split the template"
     )
     return rejected((violation,))
-
-
-def unsupported_message(fields: list[str]) -> str:
-    several = len(fields) > 1
-    return (
-        f"{', '.join(fields)} {'are' if several else 'is'} not built in this version of Trimtab; "
-        f"remove {'them' if several else 'it'}. What was accepted before stays in force"
-    )
 
 
 def render_problems(schema: Schema, policies: Sequence[Policy] = ()) -> tuple[Notice, ...]:

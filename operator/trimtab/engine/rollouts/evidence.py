@@ -11,9 +11,9 @@ from trimtab.core import times
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout import Evidence, planned
 from trimtab.core.rollout.source import RolloutSource
+from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.workload.health import Health, State
 from trimtab.engine.groups.state import GroupState
-from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads
@@ -140,12 +140,12 @@ class Watching:
         if rest:
             self._evidence[source.uid] = rest
 
-    def follow(self, key: TemplateKey, source: RolloutSource, case: Case, *, measure: bool) -> None:
+    def follow(self, key: TemplateKey, source: RolloutSource, spec: EvaluatedSpec, *, measure: bool) -> None:
         """Measure the rollout's gates in its present wave, or none."""
         progress = source.progress
-        gates = case.strategy.gates if case.strategy is not None else ()
+        gates = spec.strategy.gates if spec.strategy is not None else ()
         if not measure or not gates or progress.wave_started_at is None:
-            if case.strategy is not None or not measure:
+            if spec.strategy is not None or not measure:
                 self.forget(source.uid)
             return
         subject = Subject(

@@ -15,6 +15,7 @@ from trimtab.core.resolve.in_force import in_force
 from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import GroupView, Resolution, trace
 from trimtab.core.rollout.assignment import Assignment
+from trimtab.core.rollout.preview import REDACTED
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.steps import in_order
 from trimtab.core.workload.restart_values import restarting
@@ -26,7 +27,6 @@ from trimtab.engine.store.cluster_state import ClusterState
 log = logging.getLogger(__name__)
 
 SAMPLES, PER_GROUP, KEYS, RESTARTS = 20, 4, 50, 50
-REDACTED = "(sensitive)"
 EFFECTS = ("Clamped", "Dropped", "Locked")
 NOTHING = Resolution({}, {})
 _ABSENT = object()
@@ -198,11 +198,6 @@ def _veiled(old: GroupView | None, new: GroupView | None) -> frozenset[str]:
 
 def _authors(view: GroupView | None, key: str) -> set[str]:
     return {policy.name for policy in view.policies if policy.touches(key)} if view is not None else set()
-
-
-def is_redacted(sample: KeyChange) -> bool:
-    """Whether its values are not shown."""
-    return {sample.old, sample.new} <= {None, REDACTED}
 
 
 def _affected(before: Resolution, after: Resolution) -> bool:

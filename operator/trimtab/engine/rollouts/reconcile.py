@@ -14,13 +14,14 @@ from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.rollout import Intent, Observation, step
 from trimtab.core.rollout.source import STATUS_FIELDS, TEMPLATE, RolloutSource
+from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.actions import Answers
 from trimtab.engine.rollouts.events import Audit
 from trimtab.engine.rollouts.evidence import Watching
 from trimtab.engine.rollouts.observation import Sightings
 from trimtab.engine.rollouts.preview_tasks import Drafts
-from trimtab.engine.rollouts.spec import Case, Cases
+from trimtab.engine.rollouts.spec import RolloutSpecs
 from trimtab.engine.rollouts.status import ProgressWriter, numbered
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.store.cluster_state import ClusterState, Work
@@ -47,7 +48,7 @@ class Rollouts:
 
     cluster: ClusterState
     sources: RolloutSources
-    cases: Cases
+    specs: RolloutSpecs
     sightings: Sightings
     drafts: Drafts
     watching: Watching
@@ -99,7 +100,7 @@ class Rollouts:
         present = self.sources.present()
         self.sources.keep(present)
         self.audit.forget(present)
-        self.cases.forget()
+        self.specs.forget()
         self.drafts.keep(present)
         self.writer.keep(present)
         self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
@@ -121,54 +122,54 @@ class Rollouts:
         if source is None:
             return []
         self._resumed(key, source)
-        case = await self.cases.of(key, source)
-        source = case.source
+        spec = await self.specs.of(key, source)
+        source = spec.source
         warming = source.progress.underway and self.clock() < self._warm_at
         if warming and not self.sightings.complete(key, source):
             return [self._warm_at]  # a start: groups are being compared, and that is no news of them
-        seen = await self._see(key, case)
+        seen = await self._see(key, spec)
         made = step(source.progress, seen, self.clock())
         if made.transitions:
             made = numbered(made)
         delayed = self.writer.may_wait(source, made)
         if delayed is None:
-            source = await self.writer.write(source, case, made.progress)
+            source = await self.writer.write(source, spec, made.progress)
         self._moved(key, source)
         self.watching.consumed(source, seen.evidence)
-        self.watching.follow(key, source, case, measure=made.measure)
+        self.watching.follow(key, source, spec, measure=made.measure)
         with apart(untold):
             await self.answers.tell(made.answers)
         with apart(untold):
             await self.audit.tell(source, source.progress.transitions, self.clock())
-        again = self.clock() + case.again if case.again is not None else None
+        again = self.clock() + spec.retry_seconds if spec.retry_seconds is not None else None
         return [at for at in (made.wake_at, delayed, again) if at is not None]
 
     # Seeing.
 
-    async def _see(self, key: TemplateKey, case: Case) -> Observation:
-        source = case.source
+    async def _see(self, key: TemplateKey, spec: EvaluatedSpec) -> Observation:
+        source = spec.source
         preview = source.progress.preview
-        if case.target is not None and self._wants_preview(case):
-            preview = await self.drafts.of(key, source, case.target, case.scope, case.basis) or preview
+        if spec.target is not None and self._wants_preview(spec):
+            preview = await self.drafts.of(key, source, spec.target, spec.scope, spec.basis) or preview
         else:
             self.drafts.forget(source.uid)
         return Observation(
-            target=case.target,
-            refusal=case.refusal.message if case.refusal else "",
-            strategy=case.strategy,
-            groups=await self.sightings.of(key, source, case.scope),
-            busy=self._busy(key, case),
+            target=spec.target,
+            refusal=spec.refusal.message if spec.refusal else "",
+            strategy=spec.strategy,
+            groups=await self.sightings.of(key, source, spec.scope),
+            busy=self._busy(key, spec),
             preview=preview,
             evidence=self.watching.evidence(source),
             requests=tuple(self.answers.requests(source)),
-            unprotected=case.unprotected,
+            unprotected=spec.unprotected,
         )
 
     @staticmethod
-    def _wants_preview(case: Case) -> bool:
+    def _wants_preview(spec: EvaluatedSpec) -> bool:
         """Only for what would start: known content, of which no preview has been made as things stand."""
-        progress, target = case.source.progress, case.target
-        if target is None or case.unprotected or progress.underway == "Back":
+        progress, target = spec.source.progress, spec.target
+        if target is None or spec.unprotected or progress.underway == "Back":
             return False
         known = {c.hash for c in (progress.stable,) if c} | {q.hash for q in progress.quarantine}
         if target.hash in known:
@@ -176,18 +177,18 @@ class Rollouts:
         preview, started = progress.preview, progress.underway is not None
         if preview is None or preview.hash != target.hash:
             return True
-        return not started and preview.basis != case.basis
+        return not started and preview.basis != spec.basis
 
-    def _busy(self, key: TemplateKey, case: Case) -> str:
+    def _busy(self, key: TemplateKey, spec: EvaluatedSpec) -> str:
         """Another rollout that is under way in a group of this one."""
         mine = (
-            {name for wave in case.source.progress.waves for name in wave.groups}
-            if (case.source.progress.underway)
-            else set(case.scope)
+            {name for wave in spec.source.progress.waves for name in wave.groups}
+            if (spec.source.progress.underway)
+            else set(spec.scope)
         )
         for other in self.sources.of(key):
             claimed = other.intents.keys() | self.writer.unsure.get(other.uid, ())
-            shared = mine & claimed if other.uid != case.source.uid else set()
+            shared = mine & claimed if other.uid != spec.source.uid else set()
             if shared:
                 return f"{other.label} is under way in group {min(shared)}"
         return ""

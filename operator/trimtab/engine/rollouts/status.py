@@ -12,9 +12,9 @@ from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
 from trimtab.core.objects import AnyObject
 from trimtab.core.rollout import Step, intents
 from trimtab.core.rollout.source import POLICY, STATUS_FIELDS, RolloutSource
+from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.content.templates import rollout_verdict
-from trimtab.engine.rollouts.spec import Case
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api
@@ -51,7 +51,9 @@ class ProgressWriter:
         at = self._written.get(source.uid, 0.0)
         return at + SETTLE_SECONDS if 0 <= self.clock() - at < SETTLE_SECONDS else None
 
-    async def write(self, source: RolloutSource, case: Case, progress: RolloutProgress) -> RolloutSource:
+    async def write(
+        self, source: RolloutSource, spec: EvaluatedSpec, progress: RolloutProgress
+    ) -> RolloutSource:
         """Put it into status, over the object that was looked at.
 
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
@@ -61,7 +63,7 @@ class ProgressWriter:
         status |= progress.to_dict()
         if source.kind == POLICY:
             generation = item.metadata.generation
-            verdict = _verdict(case, progress)
+            verdict = _verdict(spec, progress)
             before = item.status.get("conditions") or ()
             status |= {
                 "observedGeneration": generation,
@@ -69,7 +71,7 @@ class ProgressWriter:
                 "violations": violation_fields(verdict.violations),
                 "warnings": notice_fields(verdict.notices),
             }
-        elif progress.phase != "Succeeded" and case.refusal is None:  # its phase and Ready are never at odds
+        elif progress.phase != "Succeeded" and spec.refusal is None:  # its phase and Ready are never at odds
             generation, before = item.metadata.generation, item.status.get("conditions") or ()
             verdict = rollout_verdict(progress, ())
             status |= {
@@ -152,7 +154,7 @@ def _ours(item: AnyObject) -> dict[str, Any]:
     return {name: value for name, value in item.status.items() if name in STATUS_FIELDS}
 
 
-def _verdict(case: Case, progress: RolloutProgress) -> Verdict:
-    if case.refusal is not None:
-        return case.refusal
-    return rollout_verdict(progress, case.notices)
+def _verdict(spec: EvaluatedSpec, progress: RolloutProgress) -> Verdict:
+    if spec.refusal is not None:
+        return spec.refusal
+    return rollout_verdict(progress, spec.notices)

@@ -15,11 +15,11 @@ from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
 from trimtab.core.resolve.preference import VALUES_BYTES, Preference
 from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.rollout import preview as preview_module
 from trimtab.core.rollout import revisions
 from trimtab.core.schema.template import compile_template
 from trimtab.core.violations import RejectedError
 from trimtab.engine.content import templates
-from trimtab.engine.rollouts import preview as preview_module
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES

@@ -21,11 +21,11 @@ from typing import NamedTuple
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.resolve.restart_values import restarting
 from trimtab.core.workload.digest_annotation import carries, mark, marked
 from trimtab.core.workload.health import judge
 from trimtab.core.workload.pods import digest_in
 from trimtab.core.workload.restart_slots import AT_ONCE, Claim, RestartSlot, admits, next_of
-from trimtab.core.workload.restart_values import restarting
 from trimtab.crypto import Keys
 from trimtab.engine.metrics import WRITES
 from trimtab.engine.scheduling.concurrency import Lanes

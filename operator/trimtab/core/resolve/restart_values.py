@@ -7,10 +7,10 @@ from trimtab.core.schema.key import Value
 
 
 def restarting(view: GroupView) -> dict[str, Value]:
-    """The group's values of keys with ``reload: Restart`` (the default) that are in what it serves: while these are
-    equal, nothing restarts."""
+    """The group's values of keys with ``reload: Restart`` (the default) that are in one of its outputs: while they are
+    equal, no workload restarts."""
     schema = view.schema
     outputs = [*schema.group_outputs, *(schema.user_outputs if schema.delivery != "None" else ())]
-    served = {name for output in outputs for name in output.keys}
+    rendered = {name for output in outputs for name in output.keys}
     keys = schema.keys
-    return {n: v for n, v in view.values.items() if n in served and keys[n].spec.reload != "None"}
+    return {n: v for n, v in view.values.items() if n in rendered and keys[n].spec.reload != "None"}

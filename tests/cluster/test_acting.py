@@ -8,16 +8,16 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from support.cluster_fixtures import Place, new_namespace
 from support.live_objects import KINDS, Api, Body, RefusedError
 from support.manifests import SOURCES, VERBS, action
+from support.namespace import Namespace
 from support.service_accounts import CREATES, Hire, may, refused
 
 
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_action_needs_its_own_verb_on_its_own_kind(
-    place: Place, hire: Hire, verb: str, kind: str
+    ns: Namespace, hire: Hire, verb: str, kind: str
 ) -> None:
     # given: somebody who has all verbs but this one, on the very rollout, and this one on the other kind
     ann, resource = hire(), SOURCES[kind]
@@ -31,42 +31,38 @@ def test_each_action_needs_its_own_verb_on_its_own_kind(
     # then: every other one is let through, and this one is refused with its remedy
     for each in VERBS:
         if each != verb:
-            ann.tries(action(place.name, each, ann.username, kind))
-    said = refused(lambda: ann.tries(action(place.name, verb, ann.username, kind)))
-    assert f"RolloutAction {place.name}/{verb}-" in said
-    assert (
-        f'"{ann.username}" cannot {verb} {resource}.trimtab.dev "calmer" in namespace "{place.name}"' in said
-    )
+            ann.tries(action(ns.name, each, ann.username, kind))
+    said = refused(lambda: ann.tries(action(ns.name, verb, ann.username, kind)))
+    assert f"RolloutAction {ns.name}/{verb}-" in said
+    assert f'"{ann.username}" cannot {verb} {resource}.trimtab.dev "calmer" in namespace "{ns.name}"' in said
     rule = yaml.safe_load(said[said.index("{") : said.rindex("}") + 1])
     assert rule == may(resource, verb, named="calmer")
 
     # and when the rule that the refusal names is given, it is let through
     ann.grant(rule)
-    made = ann.api.create(action(place.name, verb, ann.username, kind))
-    assert place.one("RolloutAction", made["metadata"]["name"])["spec"]["requester"] == ann.username
+    made = ann.api.create(action(ns.name, verb, ann.username, kind))
+    assert ns.one("RolloutAction", made["metadata"]["name"])["spec"]["requester"] == ann.username
 
 
-def test_nobody_speaks_in_anothers_name(place: Place, hire: Hire) -> None:
+def test_nobody_speaks_in_anothers_name(ns: Namespace, hire: Hire) -> None:
     ann, bob = hire("ann"), hire("bob")
     ann.grant(CREATES, may("policyrollouts", "*"))
-    said = refused(lambda: ann.tries(action(place.name, "approve", bob.username)))
+    said = refused(lambda: ann.tries(action(ns.name, "approve", bob.username)))
     assert f'spec.requester is "{bob.username}", but the client is user "{ann.username}"' in said
     for name in ("ann", ann.username + " ", ann.username.upper(), "system:serviceaccount:default:ann"):
-        assert "spec.requester is" in refused(
-            lambda name=name: ann.tries(action(place.name, "approve", name))
-        )
-    ann.tries(action(place.name, "approve", ann.username))
+        assert "spec.requester is" in refused(lambda name=name: ann.tries(action(ns.name, "approve", name)))
+    ann.tries(action(ns.name, "approve", ann.username))
 
 
-def test_not_even_the_clusters_admin_speaks_in_anothers_name(place: Place, hire: Hire) -> None:
-    said = refused(lambda: place.api.create(action(place.name, "abort", "ann@example.com")))
+def test_not_even_the_clusters_admin_speaks_in_anothers_name(ns: Namespace, hire: Hire) -> None:
+    said = refused(lambda: ns.api.create(action(ns.name, "abort", "ann@example.com")))
     assert 'spec.requester is "ann@example.com"' in said
 
 
-def test_a_verb_on_the_rollout_is_no_right_to_create_actions(place: Place, hire: Hire) -> None:
+def test_a_verb_on_the_rollout_is_no_right_to_create_actions(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     ann.grant(may("policyrollouts", *VERBS))
-    said = refused(lambda: ann.tries(action(place.name, "pause", ann.username)))
+    said = refused(lambda: ann.tries(action(ns.name, "pause", ann.username)))
     assert "cannot create resource" in said
 
 
@@ -87,10 +83,10 @@ def test_a_verb_on_the_rollout_is_no_right_to_create_actions(place: Place, hire:
         "-"
     ),
 )
-def test_what_only_looks_like_the_right_does_not_help(place: Place, hire: Hire, rule: Body) -> None:
+def test_what_only_looks_like_the_right_does_not_help(ns: Namespace, hire: Hire, rule: Body) -> None:
     ann = hire()
     ann.grant(CREATES, rule)
-    assert "cannot approve" in refused(lambda: ann.tries(action(place.name, "approve", ann.username)))
+    assert "cannot approve" in refused(lambda: ann.tries(action(ns.name, "approve", ann.username)))
 
 
 @pytest.mark.parametrize(
@@ -104,50 +100,50 @@ def test_what_only_looks_like_the_right_does_not_help(place: Place, hire: Hire, 
     ],
     ids=["all", "named", "any verb", "any resource", "anything"],
 )
-def test_wildcards_mean_what_they_mean_in_rbac(place: Place, hire: Hire, rule: Body) -> None:
+def test_wildcards_mean_what_they_mean_in_rbac(ns: Namespace, hire: Hire, rule: Body) -> None:
     ann = hire()
     ann.grant(CREATES, rule)
-    ann.tries(action(place.name, "approve", ann.username))
+    ann.tries(action(ns.name, "approve", ann.username))
 
 
-def test_a_right_may_be_a_groups(place: Place, hire: Hire) -> None:
+def test_a_right_may_be_a_groups(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     everybody = {
         "kind": "Group",
         "apiGroup": "rbac.authorization.k8s.io",
-        "name": f"system:serviceaccounts:{place.name}",
+        "name": f"system:serviceaccounts:{ns.name}",
     }
     ann.grant(CREATES, may("policyrollouts", "approve", named="calmer"), subject=everybody)
-    ann.tries(action(place.name, "approve", ann.username))
+    ann.tries(action(ns.name, "approve", ann.username))
     assert "cannot approve" in refused(
-        lambda: ann.tries(action(place.name, "approve", ann.username, name="other"))
+        lambda: ann.tries(action(ns.name, "approve", ann.username, name="other"))
     )
 
 
 def test_a_right_in_one_namespace_is_none_on_the_rollout_of_that_name_in_another(
-    place: Place, hire: Hire
+    ns: Namespace, hire: Hire
 ) -> None:
-    ann, other = hire(), new_namespace(place.arena, "other")
+    ann, other = hire(), ns.operator_cluster.new_namespace("other")
     ann.grant(CREATES, may("policyrollouts", "approve"))
     ann.grant(CREATES, namespace=other)
-    ann.tries(action(place.name, "approve", ann.username))
+    ann.tries(action(ns.name, "approve", ann.username))
     said = refused(lambda: ann.tries(action(other, "approve", ann.username)))
     assert f'in namespace "{other}"' in said
     # and an action cannot point out of its namespace
-    pointing = action(place.name, "approve", ann.username)
+    pointing = action(ns.name, "approve", ann.username)
     pointing["spec"]["rolloutRef"]["namespace"] = other
-    path = KINDS["RolloutAction"].path(place.name)
+    path = KINDS["RolloutAction"].path(ns.name)
     kept = ann.api.call("POST", path, pointing, dryRun="All", fieldValidation="Ignore")
     assert "namespace" not in kept["spec"]["rolloutRef"]
 
 
-def test_every_way_to_create_is_guarded(place: Place, hire: Hire) -> None:
+def test_every_way_to_create_is_guarded(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     ann.grant(may("rolloutactions", "create", "get", "patch", "update"), may("policyrollouts", "pause"))
-    body = action(place.name, "approve", ann.username)
+    body = action(ns.name, "approve", ann.username)
     del body["metadata"]["generateName"]
     body["metadata"]["name"] = "mine"
-    path = KINDS["RolloutAction"].path(place.name)
+    path = KINDS["RolloutAction"].path(ns.name)
     assert "cannot approve" in refused(lambda: ann.api.create(body))
     assert "cannot approve" in refused(lambda: ann.api.apply(body))
     # what is not there cannot be replaced into being, nor through its status
@@ -155,10 +151,10 @@ def test_every_way_to_create_is_guarded(place: Place, hire: Hire) -> None:
         with pytest.raises(RefusedError) as caught:
             ann.api.call(method, where, body)
         assert caught.value.status in (403, 404)
-    assert place.get("RolloutAction", "mine") is None
+    assert ns.get("RolloutAction", "mine") is None
 
 
-def test_what_was_asked_for_cannot_be_changed_afterwards(place: Place, hire: Hire) -> None:
+def test_what_was_asked_for_cannot_be_changed_afterwards(ns: Namespace, hire: Hire) -> None:
     # given: a harmless action of somebody who may also edit actions
     ann = hire()
     ann.grant(
@@ -166,9 +162,9 @@ def test_what_was_asked_for_cannot_be_changed_afterwards(place: Place, hire: Hir
         may("rolloutactions/status", "patch", "update"),
         may("policyrollouts", "pause"),
     )
-    made = ann.api.create(action(place.name, "pause", ann.username))
+    made = ann.api.create(action(ns.name, "pause", ann.username))
     name = made["metadata"]["name"]
-    path = KINDS["RolloutAction"].path(place.name, name)
+    path = KINDS["RolloutAction"].path(ns.name, name)
 
     # then: no way of editing it makes something else of it
     change = {"spec": {"action": "Approve"}}
@@ -177,31 +173,31 @@ def test_what_was_asked_for_cannot_be_changed_afterwards(place: Place, hire: Hir
     whole["spec"]["action"] = "Approve"
     applied = {key: whole[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": name}}
     ways: list[Callable[[], object]] = [
-        lambda: ann.api.patch("RolloutAction", place.name, name, change),
+        lambda: ann.api.patch("RolloutAction", ns.name, name, change),
         lambda: ann.api.call("PATCH", path, json_patch, kind="application/json-patch+json"),
         lambda: ann.api.call("PUT", path, whole),
         lambda: ann.api.call(
             "PATCH", path, applied, kind="application/apply-patch+yaml", fieldManager="x", force="true"
         ),
-        lambda: ann.api.patch("RolloutAction", place.name, name, {"spec": {"requester": "bob"}}),
-        lambda: ann.api.patch("RolloutAction", place.name, name, {"spec": {"reason": "another"}}),
-        lambda: ann.api.patch("RolloutAction", place.name, name, {"spec": {"contentHash": None}}),
+        lambda: ann.api.patch("RolloutAction", ns.name, name, {"spec": {"requester": "bob"}}),
+        lambda: ann.api.patch("RolloutAction", ns.name, name, {"spec": {"reason": "another"}}),
+        lambda: ann.api.patch("RolloutAction", ns.name, name, {"spec": {"contentHash": None}}),
     ]
     for way in ways:
         with pytest.raises(RefusedError, match="is immutable"):
             way()
-    ann.api.patch("RolloutAction", place.name, name, change, subresource="status")
-    assert place.one("RolloutAction", name)["spec"] == made["spec"]
+    ann.api.patch("RolloutAction", ns.name, name, change, subresource="status")
+    assert ns.one("RolloutAction", name)["spec"] == made["spec"]
 
     # and what means nothing to Trimtab is anybody's who may edit
-    ann.api.patch("RolloutAction", place.name, name, {"metadata": {"labels": {"ticket": "OPS-1"}}})
+    ann.api.patch("RolloutAction", ns.name, name, {"metadata": {"labels": {"ticket": "OPS-1"}}})
 
 
-def test_an_approval_names_the_content_that_was_looked_at(place: Place, hire: Hire) -> None:
+def test_an_approval_names_the_content_that_was_looked_at(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     ann.grant(CREATES, may("policyrollouts", *VERBS))
     for verb in VERBS:
-        body = action(place.name, verb, ann.username)
+        body = action(ns.name, verb, ann.username)
         del body["spec"]["contentHash"]
         if verb == "approve":
             with pytest.raises(
@@ -213,7 +209,7 @@ def test_an_approval_names_the_content_that_was_looked_at(place: Place, hire: Hi
 
 
 def test_whoever_impersonates_is_held_to_the_rights_and_the_name_of_the_other(
-    place: Place, hire: Hire
+    ns: Namespace, hire: Hire
 ) -> None:
     ann, bob = hire("ann"), hire("bob")
     ann.grant(CREATES, may("policyrollouts", "approve"))
@@ -221,8 +217,8 @@ def test_whoever_impersonates_is_held_to_the_rights_and_the_name_of_the_other(
     as_bob = Api(ann.kubeconfig, impersonate=bob.username)
 
     def ask(verb: str, requester: str) -> Body:
-        body = action(place.name, verb, requester)
-        return as_bob.call("POST", KINDS["RolloutAction"].path(place.name), body, dryRun="All")
+        body = action(ns.name, verb, requester)
+        return as_bob.call("POST", KINDS["RolloutAction"].path(ns.name), body, dryRun="All")
 
     # without the right to impersonate it is no use at all
     assert "cannot impersonate" in refused(lambda: ask("pause", bob.username))

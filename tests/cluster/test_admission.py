@@ -12,16 +12,17 @@ from typing import Any
 
 import yaml
 
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import KINDS, wait_for
 from support.manifests import SOURCES, VERBS, action, preference, template
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.service_accounts import EDITS, Hire, may, refused
 from trimtab import admission
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 
 
-def test_the_api_server_has_exactly_what_is_shipped(guarded: Arena) -> None:
+def test_the_api_server_has_exactly_what_is_shipped(guarded: OperatorCluster) -> None:
     for wanted in yaml.safe_load_all(admission.text()):
         found = json.loads(
             guarded.kubectl("get", wanted["kind"], wanted["metadata"]["name"], "-o", "json").stdout
@@ -38,7 +39,7 @@ def _within(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def test_the_api_servers_type_checker_has_nothing_to_say(guarded: Arena) -> None:
+def test_the_api_servers_type_checker_has_nothing_to_say(guarded: OperatorCluster) -> None:
     for body in yaml.safe_load_all(admission.text()):
         if body["kind"] != "ValidatingAdmissionPolicy":
             continue
@@ -60,7 +61,7 @@ def test_the_api_servers_type_checker_has_nothing_to_say(guarded: Arena) -> None
             guarded.api.call("DELETE", f"{POLICIES}/{name}")
 
 
-def test_a_status_is_written_by_nobody_who_may_only_edit(place: Place, hire: Hire) -> None:
+def test_a_status_is_written_by_nobody_who_may_only_edit(ns: Namespace, hire: Hire) -> None:
     # given: somebody who may do anything to the objects, and nothing to their subresources
     ann = hire()
     for kind in ("RolloutAction", "UserPreference", "PolicyRollout", "ConfigTemplate"):
@@ -69,36 +70,36 @@ def test_a_status_is_written_by_nobody_who_may_only_edit(place: Place, hire: Hir
     policy = {
         "apiVersion": "trimtab.dev/v1alpha1",
         "kind": "PolicyRollout",
-        "metadata": {"name": "calmer", "namespace": place.name},
+        "metadata": {"name": "calmer", "namespace": ns.name},
         "spec": {"templateRef": {"name": "app"}},
     }
     forged = {"observedGeneration": 1, "phase": "Succeeded", "approved": ["canary"], "conditions": []}
 
     # then: neither a create nor an update carries a status, and the subresource is closed
     for body in (
-        action(place.name, "approve", ann.username),
-        preference(place.name, "alice"),
-        template(place.name),
+        action(ns.name, "approve", ann.username),
+        preference(ns.name, "alice"),
+        template(ns.name),
         policy,
     ):
         made = ann.api.create(body | {"status": forged})
         kind, name = body["kind"], made["metadata"]["name"]
         assert "status" not in made
-        assert "status" not in ann.api.patch(kind, place.name, name, {"status": forged})
+        assert "status" not in ann.api.patch(kind, ns.name, name, {"status": forged})
         said = refused(
-            lambda kind=kind, name=name: ann.api.patch(kind, place.name, name, {"status": forged}, "status")
+            lambda kind=kind, name=name: ann.api.patch(kind, ns.name, name, {"status": forged}, "status")
         )
         assert f"{KINDS[kind].plural}/status" in said
     group = {
         "apiVersion": "trimtab.dev/v1alpha1",
         "kind": "RenderedGroup",
-        "metadata": {"name": "app-free", "namespace": place.name},
+        "metadata": {"name": "app-free", "namespace": ns.name},
         "spec": {"templateRef": {"name": "app"}, "group": "free"},
     }
     assert "cannot create resource" in refused(lambda: ann.api.create(group))
 
 
-def test_the_roles_that_are_shipped_say_what_they_do(place: Place, hire: Hire) -> None:
+def test_the_roles_that_are_shipped_say_what_they_do(ns: Namespace, hire: Hire) -> None:
     for role, has in {
         "trimtab-approver": {"approve"},
         "trimtab-pauser": {"pause", "resume", "abort"},
@@ -107,16 +108,16 @@ def test_the_roles_that_are_shipped_say_what_they_do(place: Place, hire: Hire) -
         who = hire(role)
         who.bind(role, may("policyrollouts", *has))
         for verb, kind in itertools.product(VERBS, SOURCES):
-            body = action(place.name, verb, who.username, kind)
+            body = action(ns.name, verb, who.username, kind)
             if verb in has:
                 who.tries(body)
             else:
                 assert f"cannot {verb}" in refused(lambda who=who, body=body: who.tries(body))
 
 
-def test_the_roles_for_preferences_join_only_together(place: Place, hire: Hire) -> None:
+def test_the_roles_for_preferences_join_only_together(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     ann.bind("trimtab-preference-editor", EDITS)
-    assert "cannot join" in refused(lambda: ann.tries(preference(place.name, "alice")))
+    assert "cannot join" in refused(lambda: ann.tries(preference(ns.name, "alice")))
     ann.bind("trimtab-group-joiner", may("renderedgroups", "join"))
-    ann.tries(preference(place.name, "alice"))
+    ann.tries(preference(ns.name, "alice"))

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from support.cluster_fixtures import Arena, Place, new_namespace
 from support.live_objects import Body, wait_for
 from support.manifests import APP, PREFS, config_map
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 
-Change = Callable[[Place], object]
+Change = Callable[[Namespace], object]
 
 LABELS = {
     "app.kubernetes.io/part-of": "app",
@@ -20,24 +21,24 @@ LABELS = {
 }
 
 
-def _bystanders(place: Place, target: str) -> list[Body]:
+def _bystanders(ns: Namespace, target: str) -> list[Body]:
     """Objects with names and labels as near to ours as they come."""
     return [
-        place.api.create(config_map(namespace, name, {"mine": "yes"}, labels=LABELS))
-        for namespace in (place.name, target)
+        ns.api.create(config_map(namespace, name, {"mine": "yes"}, labels=LABELS))
+        for namespace in (ns.name, target)
         for name in ("app-free-users-9", "app-free-extra", "app-u-zoe", "app-other")
     ]
 
 
-def _world(place: Place, target: str) -> None:
+def _world(ns: Namespace, target: str) -> None:
     """One template with a group at home, one in another namespace, and users in both."""
-    place.template(groups=[{"name": "free"}, {"name": "away", "targetNamespace": target}, {"name": "pro"}])
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("ann", {"session.minutes": 6}, group="away")
-    place.preference("bob", {"session.minutes": 7}, group="pro")
-    place.rendered()
-    wait_for(lambda: place.user("alice") and place.user("bob", "pro"), "users at home")
-    wait_for(lambda: ("ConfigMap", "app-away-users-0") in place.outputs(target), "users away")
+    ns.template(groups=[{"name": "free"}, {"name": "away", "targetNamespace": target}, {"name": "pro"}])
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("ann", {"session.minutes": 6}, group="away")
+    ns.preference("bob", {"session.minutes": 7}, group="pro")
+    ns.rendered()
+    wait_for(lambda: ns.user("alice") and ns.user("bob", "pro"), "users at home")
+    wait_for(lambda: ("ConfigMap", "app-away-users-0") in ns.outputs(target), "users away")
 
 
 GOES: dict[str, tuple[Change, set[str], set[str]]] = {
@@ -76,10 +77,10 @@ GOES: dict[str, tuple[Change, set[str], set[str]]] = {
 }
 
 
-def _away(place: Place) -> str:
+def _away(ns: Namespace) -> str:
     return next(
         g["targetNamespace"]
-        for g in place.one("ConfigTemplate", "app")["spec"]["groups"]
+        for g in ns.one("ConfigTemplate", "app")["spec"]["groups"]
         if "targetNamespace" in g
     )
 
@@ -87,101 +88,100 @@ def _away(place: Place) -> str:
 @pytest.mark.parametrize("down", [False, True], ids=["while-it-runs", "while-it-was-down"])
 @pytest.mark.parametrize("what", GOES)
 def test_what_was_rendered_goes_and_nothing_else(
-    operator: Operator, arena: Arena, place: Place, what: str, down: bool
+    operator: Operator, operator_cluster: OperatorCluster, ns: Namespace, what: str, down: bool
 ) -> None:
     change, home, away = GOES[what]
-    target = new_namespace(arena, "target", annotations={"trimtab.dev/allow-from": place.name})
-    bystanders = _bystanders(place, target)
-    _world(place, target)
+    target = operator_cluster.new_namespace("target", annotations={"trimtab.dev/allow-from": ns.name})
+    bystanders = _bystanders(ns, target)
+    _world(ns, target)
     if down:
         operator.stop()
-    change(place)
+    change(ns)
     if down:
         operator.start().acting()
     wait_for(
         lambda: (
-            {name for _, name in place.outputs()} == home
-            and {name for _, name in place.outputs(target)} == away
+            {name for _, name in ns.outputs()} == home and {name for _, name in ns.outputs(target)} == away
         ),
-        lambda: f"home {home}, away {away}; have {list(place.outputs())} and {list(place.outputs(target))}",
+        lambda: f"home {home}, away {away}; have {list(ns.outputs())} and {list(ns.outputs(target))}",
     )
     operator.quiet()
     for before in bystanders:
         meta = before["metadata"]
-        assert place.api.one("ConfigMap", meta["namespace"], meta["name"]) == before
+        assert ns.api.one("ConfigMap", meta["namespace"], meta["name"]) == before
     if what == "template":
-        wait_for(lambda: not place.api.list("RenderedGroup", place.name), "no RenderedGroup is left")
-        wait_for(lambda: not place.api.list("ControllerRevision", place.name), "no snapshot is left")
+        wait_for(lambda: not ns.api.list("RenderedGroup", ns.name), "no RenderedGroup is left")
+        wait_for(lambda: not ns.api.list("ControllerRevision", ns.name), "no snapshot is left")
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["while-it-runs", "while-it-was-down"])
 def test_retain_leaves_the_outputs_unowned_when_the_template_goes(
-    operator: Operator, place: Place, down: bool
+    operator: Operator, ns: Namespace, down: bool
 ) -> None:
-    place.template(deletionPolicy="Retain")
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
-    before = {name: place.data(name) for name in ("app-free", "app-pro", "app-free-users-0")}
+    ns.template(deletionPolicy="Retain")
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
+    before = {name: ns.data(name) for name in ("app-free", "app-pro", "app-free-users-0")}
     if down:
         operator.stop()
-    place.drop("ConfigTemplate", "app")
+    ns.drop("ConfigTemplate", "app")
     if down:
         operator.start().acting()
-    wait_for(lambda: not place.outputs(), lambda: f"nothing is owned; {list(place.outputs())}")
-    wait_for(lambda: not place.api.list("RenderedGroup", place.name), "no RenderedGroup is left")
+    wait_for(lambda: not ns.outputs(), lambda: f"nothing is owned; {list(ns.outputs())}")
+    wait_for(lambda: not ns.api.list("RenderedGroup", ns.name), "no RenderedGroup is left")
     for name, data in before.items():
-        kept = place.one("ConfigMap", name)
+        kept = ns.one("ConfigMap", name)
         assert kept["data"] == data
         assert not any(label.startswith("trimtab.dev/") for label in kept["metadata"].get("labels") or {})
 
 
-def test_a_group_that_goes_goes_even_under_retain(operator: Operator, place: Place) -> None:
-    place.template(deletionPolicy="Retain")
-    place.rendered()
-    place.template(deletionPolicy="Retain", groups=[{"name": "pro"}])
-    place.gone("ConfigMap", "app-free")
-    assert place.get("ConfigMap", "app-pro") is not None
+def test_a_group_that_goes_goes_even_under_retain(operator: Operator, ns: Namespace) -> None:
+    ns.template(deletionPolicy="Retain")
+    ns.rendered()
+    ns.template(deletionPolicy="Retain", groups=[{"name": "pro"}])
+    ns.gone("ConfigMap", "app-free")
+    assert ns.get("ConfigMap", "app-pro") is not None
 
 
-def test_a_template_made_anew_serves_its_users_again(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.drop("ConfigTemplate", "app")
-    wait_for(lambda: not place.outputs(), "all is gone")
-    place.invalid("alice", "TemplateNotFound")
-    place.template()
-    place.wait_user("alice", {"session.minutes": 5})
-    place.accepted("alice")
-    place.rendered()
+def test_a_template_made_anew_serves_its_users_again(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.drop("ConfigTemplate", "app")
+    wait_for(lambda: not ns.outputs(), "all is gone")
+    ns.invalid("alice", "TemplateNotFound")
+    ns.template()
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.accepted("alice")
+    ns.rendered()
 
 
 def test_a_template_replaced_while_the_operator_was_down_is_served_from_its_new_content(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
     operator.stop()
-    place.drop("ConfigTemplate", "app")
-    place.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])
+    ns.drop("ConfigTemplate", "app")
+    ns.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])
     operator.start().acting()
-    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "new"})
-    place.rendered()
-    place.gone("ConfigMap", "app-pro")
+    ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "new"})
+    ns.rendered()
+    ns.gone("ConfigMap", "app-pro")
 
 
 def test_a_namespace_that_goes_takes_its_users_with_it(
-    operator: Operator, arena: Arena, place: Place
+    operator: Operator, operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
-    tenant = new_namespace(arena, "tenant", labels={"trimtab.dev/tenant": "true"})
+    tenant = operator_cluster.new_namespace("tenant", labels={"trimtab.dev/tenant": "true"})
     selector = {"matchLabels": {"trimtab.dev/tenant": "true"}}
-    place.template(groups=[{"name": "free", "preferenceNamespaceSelector": selector}])
-    other = Place(arena, tenant)
-    other.preference("tina", {"session.minutes": 5}, home=place.name)
-    place.wait_user("tina", {"session.minutes": 5})
-    arena.api.delete("Namespace", "", tenant)
-    wait_for(lambda: place.user("tina") is None, "tina's file is gone")
-    place.rendered()
+    ns.template(groups=[{"name": "free", "preferenceNamespaceSelector": selector}])
+    other = Namespace(operator_cluster, tenant)
+    other.preference("tina", {"session.minutes": 5}, home=ns.name)
+    ns.wait_user("tina", {"session.minutes": 5})
+    operator_cluster.api.delete("Namespace", "", tenant)
+    wait_for(lambda: ns.user("tina") is None, "tina's file is gone")
+    ns.rendered()

@@ -8,11 +8,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import yaml
 
+from support.shared_cluster import Cluster
 from trimtab import crd
 from trimtab.api import KINDS
 
@@ -32,10 +33,6 @@ GROUP = {
     "metadata": {"name": "music-agent-free"},
     "spec": {"templateRef": {"name": "music-agent"}, "group": "free"},
 }
-
-
-class Cluster(Protocol):
-    def kubectl(self, *args: str, input: str | None = None) -> subprocess.CompletedProcess[str]: ...  # noqa: A002
 
 
 class Namespace:

@@ -6,86 +6,86 @@ import base64
 
 import pytest
 
-from support.cluster_fixtures import Place
 from support.live_objects import wait_for
 from support.manifests import APP, PREFS, config_map
+from support.namespace import Namespace
 from support.operator_process import Operator
 
 
-def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, place: Place) -> None:
-    place.template()
-    place.rendered()
-    before = place.data("app-free")
+def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.rendered()
+    before = ns.data("app-free")
     counted = operator.metrics().get("trimtab_drift_total", 0)
-    place.api.patch("ConfigMap", place.name, "app-free", {"data": {"app.json": "{}"}})
-    place.wait_data("app-free", "app.json", before["app.json"])
+    ns.api.patch("ConfigMap", ns.name, "app-free", {"data": {"app.json": "{}"}})
+    ns.wait_data("app-free", "app.json", before["app.json"])
     wait_for(lambda: operator.metrics()["trimtab_drift_total"] == counted + 1, "drift is counted once")
 
 
-def test_entries_added_by_hand_are_removed(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
+def test_entries_added_by_hand_are_removed(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
     for name in ("app-free", "app-free-users-0"):
-        before = place.data(name)
+        before = ns.data(name)
         extra = {"data": {"extra": "by hand"}, "binaryData": {"blob": "AAE="}}
-        place.api.patch("ConfigMap", place.name, name, extra)
+        ns.api.patch("ConfigMap", ns.name, name, extra)
         wait_for(
             lambda name=name, before=before: (
-                place.data(name) == before and not place.one("ConfigMap", name).get("binaryData")
+                ns.data(name) == before and not ns.one("ConfigMap", name).get("binaryData")
             ),
-            lambda name=name: f"{name} is as it was; it has {place.one('ConfigMap', name)}",
+            lambda name=name: f"{name} is as it was; it has {ns.one('ConfigMap', name)}",
         )
 
 
-def test_an_entry_of_a_user_who_never_was_is_removed(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    before = place.data("app-free-users-0")
-    place.api.patch("ConfigMap", place.name, "app-free-users-0", {"data": {"mallory.prefs.json": "{}"}})
-    wait_for(lambda: place.data("app-free-users-0") == before, "mallory is gone")
+def test_an_entry_of_a_user_who_never_was_is_removed(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    before = ns.data("app-free-users-0")
+    ns.api.patch("ConfigMap", ns.name, "app-free-users-0", {"data": {"mallory.prefs.json": "{}"}})
+    wait_for(lambda: ns.data("app-free-users-0") == before, "mallory is gone")
     operator.restart()
     operator.quiet()
-    assert place.data("app-free-users-0") == before
+    assert ns.data("app-free-users-0") == before
 
 
 def test_an_entry_of_a_user_who_never_was_goes_also_when_it_came_while_the_operator_was_down(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
-    before = place.data("app-free-users-0")
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
+    before = ns.data("app-free-users-0")
     operator.stop()
     forged = {"mallory.prefs.json": "{}", "alice.other.json": "{}", "alice.prefs.json": "forged"}
-    place.api.patch("ConfigMap", place.name, "app-free-users-0", {"data": forged})
+    ns.api.patch("ConfigMap", ns.name, "app-free-users-0", {"data": forged})
     operator.start().acting()
-    wait_for(lambda: place.data("app-free-users-0") == before, lambda: str(place.data("app-free-users-0")))
+    wait_for(lambda: ns.data("app-free-users-0") == before, lambda: str(ns.data("app-free-users-0")))
 
 
-def test_an_output_deleted_by_hand_comes_back(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
+def test_an_output_deleted_by_hand_comes_back(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
     for name in ("app-free", "app-free-users-0"):
-        before = place.one("ConfigMap", name)
-        place.api.delete("ConfigMap", place.name, name)
-        after = wait_for(lambda name=name: place.get("ConfigMap", name), f"{name} is back")
+        before = ns.one("ConfigMap", name)
+        ns.api.delete("ConfigMap", ns.name, name)
+        after = wait_for(lambda name=name: ns.get("ConfigMap", name), f"{name} is back")
         assert after["metadata"]["uid"] != before["metadata"]["uid"]  # type: ignore[index]
         assert after["data"] == before["data"]  # type: ignore[index]
 
 
-def test_a_secret_edited_by_hand_is_put_back(operator: Operator, place: Place) -> None:
-    place.template(outputs=[{**APP, "kind": "Secret"}, PREFS])
-    place.rendered()
-    before = place.data("app-free", "Secret")
+def test_a_secret_edited_by_hand_is_put_back(operator: Operator, ns: Namespace) -> None:
+    ns.template(outputs=[{**APP, "kind": "Secret"}, PREFS])
+    ns.rendered()
+    before = ns.data("app-free", "Secret")
     forged = base64.b64encode(b"\xff\xfe not even text").decode()
-    place.api.patch("Secret", place.name, "app-free", {"data": {"app.json": forged, "more": forged}})
-    wait_for(lambda: place.data("app-free", "Secret") == before, "the Secret is as it was")
+    ns.api.patch("Secret", ns.name, "app-free", {"data": {"app.json": forged, "more": forged}})
+    wait_for(lambda: ns.data("app-free", "Secret") == before, "the Secret is as it was")
 
 
 @pytest.mark.parametrize(
@@ -98,92 +98,90 @@ def test_a_secret_edited_by_hand_is_put_back(operator: Operator, place: Place) -
         "trimtab.dev/group",
     ],
 )
-def test_a_label_taken_off_by_hand_comes_back(operator: Operator, place: Place, label: str) -> None:
-    place.template()
-    place.rendered()
-    before = place.one("ConfigMap", "app-free")["metadata"]["labels"]
-    place.api.patch("ConfigMap", place.name, "app-free", {"metadata": {"labels": {label: None}}})
+def test_a_label_taken_off_by_hand_comes_back(operator: Operator, ns: Namespace, label: str) -> None:
+    ns.template()
+    ns.rendered()
+    before = ns.one("ConfigMap", "app-free")["metadata"]["labels"]
+    ns.api.patch("ConfigMap", ns.name, "app-free", {"metadata": {"labels": {label: None}}})
     wait_for(
-        lambda: place.one("ConfigMap", "app-free")["metadata"]["labels"] == before,
-        lambda: f"{label} is back; {place.one('ConfigMap', 'app-free')['metadata']['labels']}",
+        lambda: ns.one("ConfigMap", "app-free")["metadata"]["labels"] == before,
+        lambda: f"{label} is back; {ns.one('ConfigMap', 'app-free')['metadata']['labels']}",
         patience=45,
     )
-    place.rendered()
+    ns.rendered()
 
 
-def test_an_output_relabelled_to_another_group_comes_back(operator: Operator, place: Place) -> None:
-    place.template()
-    place.rendered()
-    before = place.one("ConfigMap", "app-free")["metadata"]["labels"]
+def test_an_output_relabelled_to_another_group_comes_back(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.rendered()
+    before = ns.one("ConfigMap", "app-free")["metadata"]["labels"]
     moved = {"metadata": {"labels": {"trimtab.dev/group": "pro"}}}
-    place.api.patch("ConfigMap", place.name, "app-free", moved)
+    ns.api.patch("ConfigMap", ns.name, "app-free", moved)
     wait_for(
         lambda: (
-            (found := place.get("ConfigMap", "app-free")) is not None
-            and found["metadata"]["labels"] == before
+            (found := ns.get("ConfigMap", "app-free")) is not None and found["metadata"]["labels"] == before
         ),
-        lambda: f"{place.get('ConfigMap', 'app-free')}",
+        lambda: f"{ns.get('ConfigMap', 'app-free')}",
     )
-    place.rendered()
+    ns.rendered()
 
 
-def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, place: Place) -> None:
-    place.template()
-    place.rendered()
+def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.rendered()
     others = {"labels": {"team": "music"}, "annotations": {"note": "ours"}}
-    place.api.patch("ConfigMap", place.name, "app-free", {"metadata": others})
-    place.template(groups=[{"name": "free", "values": {"session.minutes": 7}}, {"name": "pro"}])
-    wait_for(lambda: '"minutes": 7' in place.data("app-free").get("app.json", ""), "the new revision")
-    meta = place.one("ConfigMap", "app-free")["metadata"]
+    ns.api.patch("ConfigMap", ns.name, "app-free", {"metadata": others})
+    ns.template(groups=[{"name": "free", "values": {"session.minutes": 7}}, {"name": "pro"}])
+    wait_for(lambda: '"minutes": 7' in ns.data("app-free").get("app.json", ""), "the new revision")
+    meta = ns.one("ConfigMap", "app-free")["metadata"]
     assert meta["labels"]["team"] == "music"
     assert meta["annotations"]["note"] == "ours"
 
 
 def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_adopted(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
     foreign = {
-        name: place.api.create(config_map(place.name, name, {"mine": "yes"}))
-        for name in ("app-free", "web-free")
+        name: ns.api.create(config_map(ns.name, name, {"mine": "yes"})) for name in ("app-free", "web-free")
     }
-    place.template()
-    place.template("web")
-    place.preference("bob", {"session.minutes": 5}, group="pro")
+    ns.template()
+    ns.template("web")
+    ns.preference("bob", {"session.minutes": 5}, group="pro")
     for template in ("app", "web"):
-        ready = place.wait_verdict("ConfigTemplate", template, "False", "Conflict")
+        ready = ns.wait_verdict("ConfigTemplate", template, "False", "Conflict")
         for word in (f"{template}-free", "was not made by Trimtab", "trimtab.dev/adopt"):
             assert word in ready["message"]
-        place.wait_verdict("RenderedGroup", f"{template}-free", "False", "Conflict")
-    place.wait_user("bob", {"session.minutes": 5}, group="pro")
+        ns.wait_verdict("RenderedGroup", f"{template}-free", "False", "Conflict")
+    ns.wait_user("bob", {"session.minutes": 5}, group="pro")
     for name, before in foreign.items():
-        assert place.one("ConfigMap", name) == before
-    place.drop("ConfigMap", "app-free")
+        assert ns.one("ConfigMap", name) == before
+    ns.drop("ConfigMap", "app-free")
     adopt = {"metadata": {"annotations": {"trimtab.dev/adopt": "true"}}}
-    place.api.patch("ConfigMap", place.name, "web-free", adopt)
+    ns.api.patch("ConfigMap", ns.name, "web-free", adopt)
     for template in ("app", "web"):
-        place.rendered(template)
-        assert set(place.data(f"{template}-free")) == {"app.json", "_default.prefs.json"}
+        ns.rendered(template)
+        assert set(ns.data(f"{template}-free")) == {"app.json", "_default.prefs.json"}
 
 
 def test_a_foreign_object_in_the_way_of_one_users_own_blocks_only_that_user(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    foreign = place.api.create(config_map(place.name, "app-u-alice", {"mine": "yes"}))
-    place.template(users={"delivery": "PerUser"})
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("bob", {"session.minutes": 6})
-    place.invalid("alice", "Conflict")
-    place.wait_data("app-u-bob", "prefs.json")
-    place.accepted("bob")
-    assert place.one("ConfigMap", "app-u-alice") == foreign
-    place.drop("ConfigMap", "app-u-alice")
-    place.wait_data("app-u-alice", "prefs.json")
-    place.accepted("alice")
+    foreign = ns.api.create(config_map(ns.name, "app-u-alice", {"mine": "yes"}))
+    ns.template(users={"delivery": "PerUser"})
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("bob", {"session.minutes": 6})
+    ns.invalid("alice", "Conflict")
+    ns.wait_data("app-u-bob", "prefs.json")
+    ns.accepted("bob")
+    assert ns.one("ConfigMap", "app-u-alice") == foreign
+    ns.drop("ConfigMap", "app-u-alice")
+    ns.wait_data("app-u-alice", "prefs.json")
+    ns.accepted("alice")
 
 
-def test_a_foreign_object_that_asks_to_be_adopted_is_taken_over(operator: Operator, place: Place) -> None:
+def test_a_foreign_object_that_asks_to_be_adopted_is_taken_over(operator: Operator, ns: Namespace) -> None:
     adopt = {"trimtab.dev/adopt": "true"}
-    place.api.create(config_map(place.name, "app-free", {"mine": "yes"}, annotations=adopt))
-    place.template()
-    place.rendered()
-    assert set(place.data("app-free")) == {"app.json", "_default.prefs.json"}
+    ns.api.create(config_map(ns.name, "app-free", {"mine": "yes"}, annotations=adopt))
+    ns.template()
+    ns.rendered()
+    assert set(ns.data("app-free")) == {"app.json", "_default.prefs.json"}

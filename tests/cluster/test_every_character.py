@@ -15,8 +15,8 @@ from typing import Any
 import javaproperties
 import yaml
 
-from support.cluster_fixtures import Place
 from support.live_objects import Body
+from support.namespace import Namespace
 from support.operator_process import Operator
 
 CORNERS = [
@@ -91,23 +91,23 @@ OUTPUTS: list[Body] = [
 ]
 
 
-def test_every_character_comes_back_exactly(operator: Operator, place: Place) -> None:
+def test_every_character_comes_back_exactly(operator: Operator, ns: Namespace) -> None:
     # given: everything, as values of a group and of a user
     groups: list[Body] = [{"name": "all", "values": VALUES}, {"name": "own"}]
-    place.template(keys=KEYS, groups=groups, outputs=OUTPUTS)
-    place.preference("alice", VALUES, group="own")
-    place.rendered()
-    place.accepted("alice")
+    ns.template(keys=KEYS, groups=groups, outputs=OUTPUTS)
+    ns.preference("alice", VALUES, group="own")
+    ns.rendered()
+    ns.accepted("alice")
 
     # then: every reader of every file gets it back
     want = {"c": TEXTS, "nul": NUL, "map": MAP}
     for fmt, read in READERS.items():
         for kind in ("ConfigMap", "Secret"):
             file = f"{kind}.{fmt}".lower()
-            assert read(_text(place, kind, "app-all", file)) == want, (fmt, kind)
-            assert read(_text(place, kind, "app-own-users-0", f"alice.{file}")) == want, (fmt, kind)
+            assert read(_text(ns, kind, "app-all", file)) == want, (fmt, kind)
+            assert read(_text(ns, kind, "app-own-users-0", f"alice.{file}")) == want, (fmt, kind)
 
 
-def _text(place: Place, kind: str, name: str, entry: str) -> str:
-    text = place.wait_data(name, entry, kind=kind)
+def _text(ns: Namespace, kind: str, name: str, entry: str) -> str:
+    text = ns.wait_data(name, entry, kind=kind)
     return base64.b64decode(text).decode() if kind == "Secret" else text

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from support.cluster_fixtures import Arena, Place, new_namespace
 from support.fault_proxy import (
     Cut,
     CutStream,
@@ -22,6 +21,8 @@ from support.fault_proxy import (
 )
 from support.live_objects import wait_for
 from support.manifests import preference
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 
 USERS = 24
@@ -29,7 +30,7 @@ When = Callable[[Exchange], bool]
 
 
 @pytest.fixture
-def proxied(operators: Arena, proxy: FaultProxy) -> Operator:
+def proxied(operators: OperatorCluster, proxy: FaultProxy) -> Operator:
     """An operator behind the proxy, not started; quick to notice what its watches lost."""
     return operators.operator(
         "proxied", "--relist", "5", "--lease-duration", "5", kubeconfig=proxy.kubeconfig
@@ -61,31 +62,31 @@ def _both(*conditions: When) -> When:
     return lambda exchange: all(condition(exchange) for condition in conditions)
 
 
-def _work(place: Place) -> None:
+def _work(ns: Namespace) -> None:
     """Some life: made, edited, moved, drifted, deleted."""
-    place.template()
+    ns.template()
     for number in range(USERS):
-        place.preference(f"user-{number}", {"session.minutes": number + 1})
-    place.preference("user-0", {"session.minutes": 99})
-    place.preference("user-1", {"session.minutes": 98}, group="pro")
-    place.preference("bad", {"session.minutes": 0})
-    place.template(groups=[{"name": "free", "values": {"session.greeting": "moved"}}, {"name": "pro"}])
-    place.drop("UserPreference", "user-2")
+        ns.preference(f"user-{number}", {"session.minutes": number + 1})
+    ns.preference("user-0", {"session.minutes": 99})
+    ns.preference("user-1", {"session.minutes": 98}, group="pro")
+    ns.preference("bad", {"session.minutes": 0})
+    ns.template(groups=[{"name": "free", "values": {"session.greeting": "moved"}}, {"name": "pro"}])
+    ns.drop("UserPreference", "user-2")
 
 
-def _converged(place: Place) -> None:
-    place.wait_user("user-0", {"session.minutes": 99, "session.greeting": "moved"})
-    place.wait_user("user-1", {"session.minutes": 98}, group="pro")
+def _converged(ns: Namespace) -> None:
+    ns.wait_user("user-0", {"session.minutes": 99, "session.greeting": "moved"})
+    ns.wait_user("user-1", {"session.minutes": 98}, group="pro")
     for number in range(3, USERS):
-        place.wait_user(f"user-{number}", {"session.minutes": number + 1, "session.greeting": "moved"})
-    place.wait_user("bad", {"session.minutes": 30})
+        ns.wait_user(f"user-{number}", {"session.minutes": number + 1, "session.greeting": "moved"})
+    ns.wait_user("bad", {"session.minutes": 30})
     for gone in ("user-1", "user-2"):
-        wait_for(lambda gone=gone: place.user(gone) is None, f"{gone} left free")
-    place.rendered()
-    place.invalid("bad")
+        wait_for(lambda gone=gone: ns.user(gone) is None, f"{gone} left free")
+    ns.rendered()
+    ns.invalid("bad")
     for number in (0, 1, 3, USERS - 1):
-        place.accepted(f"user-{number}")
-    entries = [entry for shard in place.shards() for entry in shard["data"]]
+        ns.accepted(f"user-{number}")
+    entries = [entry for shard in ns.shards() for entry in shard["data"]]
     assert len(entries) == len(set(entries)) == USERS - 1
 
 
@@ -113,103 +114,105 @@ CLASSES: dict[str, tuple[When, Effect, int]] = {
 
 
 @pytest.mark.parametrize("what", CLASSES)
-def test_it_converges_under(proxied: Operator, proxy: FaultProxy, place: Place, what: str) -> None:
+def test_it_converges_under(proxied: Operator, proxy: FaultProxy, ns: Namespace, what: str) -> None:
     when, effect, times = CLASSES[what]
     started = Fault(when, effect, times)
     with proxy.failing(started):
         proxied.start()
-        _work(place)
-        _converged(place)
+        _work(ns)
+        _converged(ns)
     assert started.hits > 0, "the fault never struck"
     again = Fault(when, effect, times)
     with proxy.failing(again):
         proxy.cut_watches()
-        place.preference("user-5", {"session.minutes": 77})
-        place.api.patch("ConfigMap", place.name, "app-free", {"data": {"extra": "drift"}})
-        place.wait_user("user-5", {"session.minutes": 77})
-        wait_for(lambda: "extra" not in place.data("app-free"), "drift is put back")
-        place.accepted("user-5")
+        ns.preference("user-5", {"session.minutes": 77})
+        ns.api.patch("ConfigMap", ns.name, "app-free", {"data": {"extra": "drift"}})
+        ns.wait_user("user-5", {"session.minutes": 77})
+        wait_for(lambda: "extra" not in ns.data("app-free"), "drift is put back")
+        ns.accepted("user-5")
     assert proxied.stop() == 0
 
 
 def test_a_list_in_chunks_whose_continue_token_expired_is_begun_again(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
-    place.template()
+    ns.template()
     for number in range(520):
-        place.api.apply(preference(place.name, f"user-{number}", {"session.minutes": number + 1}))
+        ns.api.apply(preference(ns.name, f"user-{number}", {"session.minutes": number + 1}))
     no_streams = Fault(_both(_watch, lambda e: "sendInitialEvents" in e.query), Refuse(400, "BadRequest"))
     expired = Fault(lambda e: "continue" in e.query, Refuse(410, "Expired"), times=2)
     with proxy.failing(no_streams, expired):
         proxied.start().acting()
         for number in (0, 499, 500, 519):
-            place.wait_user(f"user-{number}", {"session.minutes": number + 1})
-        place.rendered()
+            ns.wait_user(f"user-{number}", {"session.minutes": number + 1})
+        ns.rendered()
     assert expired.hits == 2
 
 
 def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """kopf's watch of templates says nothing of deletions in a gap (410); comparing lists does."""
-    _work(place)
-    place.template("other")
+    _work(ns)
+    ns.template("other")
     proxied.start().acting()
-    _converged(place)
-    place.rendered("other")
+    _converged(ns)
+    ns.rendered("other")
     with proxy.failing(Fault(_watch, Refuse(410, "Expired"))):
         proxy.cut_watches()
-        place.drop("ConfigTemplate", "other")
-        place.drop("UserPreference", "user-4")
-    wait_for(lambda: place.get("ConfigMap", "other-free") is None, "what the other template rendered is gone")
-    wait_for(lambda: place.user("user-4") is None, "user-4 is gone")
+        ns.drop("ConfigTemplate", "other")
+        ns.drop("UserPreference", "user-4")
+    wait_for(lambda: ns.get("ConfigMap", "other-free") is None, "what the other template rendered is gone")
+    wait_for(lambda: ns.user("user-4") is None, "user-4 is gone")
     proxied.quiet()
-    assert place.get("ConfigMap", "app-free") is not None
+    assert ns.get("ConfigMap", "app-free") is not None
 
 
 def test_nothing_is_swept_on_the_word_of_an_incomplete_list(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """Lists that fail at any page, streams that are cut before their end: what is rendered stays."""
-    place.template()
+    ns.template()
     for number in range(USERS):
-        place.preference(f"user-{number}", {"session.minutes": number + 1})
+        ns.preference(f"user-{number}", {"session.minutes": number + 1})
     proxied.start().acting()
-    place.rendered()
+    ns.rendered()
     for number in range(USERS):
-        place.wait_user(f"user-{number}", {"session.minutes": number + 1})
+        ns.wait_user(f"user-{number}", {"session.minutes": number + 1})
     proxied.quiet()
-    before = place.outputs()
+    before = ns.outputs()
     proxied.kill()
-    place.arena.release_lease()
+    ns.operator_cluster.release_lease()
     since = len(proxy.exchanges)
     for effect in (CutStream(after=3), CutStream(after=7), ErrorEvent(500, "InternalError", after=5)):
         with proxy.failing(Fault(_both(_watch, _of("userpreferences", "renderedgroups")), effect, times=2)):
             proxied.start().acting()
             proxied.quiet()
             proxied.kill()
-            place.arena.release_lease()
+            ns.operator_cluster.release_lease()
     assert [(e.verb, e.name) for e in proxy.writes(since)] == []
-    assert place.outputs() == before
+    assert ns.outputs() == before
 
 
 def test_kopf_may_end_again_and_again_and_templates_are_still_seen(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """ERROR events end kopf's operator; it is started again, and nothing else is hurt by that."""
     proxied.start().acting()
     broken = Fault(_both(_watch, _of("configtemplates")), ErrorEvent(500, "InternalError"), times=3)
     with proxy.failing(broken):
         proxy.cut_watches("configtemplates")
-        _work(place)
-        _converged(place)
+        _work(ns)
+        _converged(ns)
         wait_for(lambda: broken.hits == 3, "kopf tried again each time")
     assert proxied.metrics()["trimtab_kopf_restarts_total"] >= 1
-    place.template(groups=[{"name": "free", "values": {"session.greeting": "after"}}])
-    place.wait_user("user-7", {"session.greeting": "after"})
+    ns.template(groups=[{"name": "free", "values": {"session.greeting": "after"}}])
+    ns.wait_user("user-7", {"session.greeting": "after"})
 
 
-def test_writes_under_way_survive_the_end_of_kopf(proxied: Operator, proxy: FaultProxy, place: Place) -> None:
+def test_writes_under_way_survive_the_end_of_kopf(
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
+) -> None:
     """kopf cancels tasks when it ends, some seconds later; it must not find the engine's among them."""
     proxied.start().acting()
     slow = Fault(_both(_write, _of("configmaps")), Slow(8), times=6)
@@ -218,34 +221,34 @@ def test_writes_under_way_survive_the_end_of_kopf(proxied: Operator, proxy: Faul
     )
     with proxy.failing(slow, broken):
         for name in ("app", "one", "two", "three"):
-            place.template(name)
+            ns.template(name)
         wait_for(lambda: slow.hits >= 4, "writes are under way")
         proxy.cut_watches("configtemplates")
         for name in ("app", "one", "two", "three"):
-            place.rendered(name)
+            ns.rendered(name)
     for name in ("app", "one", "two", "three"):
-        place.preference(f"{name}-alice", {"session.minutes": 5}, of=name)
+        ns.preference(f"{name}-alice", {"session.minutes": 5}, of=name)
     for name in ("app", "one", "two", "three"):
-        place.wait_user(f"{name}-alice", {"session.minutes": 5}, of=name)
+        ns.wait_user(f"{name}-alice", {"session.minutes": 5}, of=name)
 
 
 def test_a_write_whose_answer_is_lost_is_not_done_twice(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """The same apply again changes nothing, and a revision that was begun is not begun anew."""
     with proxy.failing(Fault(_write, LoseAnswer(), times=60)):
         proxied.start().acting()
-        place.template()
-        place.preference("alice", {"session.minutes": 5})
-        place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
-    revisions = place.one("RenderedGroup", "app-free")["status"]["revisions"]
+        ns.template()
+        ns.preference("alice", {"session.minutes": 5})
+        ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
+    revisions = ns.one("RenderedGroup", "app-free")["status"]["revisions"]
     assert [entry["number"] for entry in revisions] == [1]
-    assert len(place.api.list("ControllerRevision", place.name)) == 1
+    assert len(ns.api.list("ControllerRevision", ns.name)) == 1
 
 
 def test_a_foreign_object_made_between_look_and_write_is_not_overwritten(
-    proxied: Operator, proxy: FaultProxy, place: Place
+    proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """Trimtab looks, finds nothing, and applies: what appeared in between must survive."""
     foreign = {"mine": "yes"}
@@ -253,34 +256,34 @@ def test_a_foreign_object_made_between_look_and_write_is_not_overwritten(
     def race(exchange: Exchange) -> None:
         if exchange.verb == "patch" and exchange.name == "app-free" and exchange.plural == "configmaps":
             proxy.faults.remove(race)
-            place.api.create(
+            ns.api.create(
                 {
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
-                    "metadata": {"name": "app-free", "namespace": place.name},
+                    "metadata": {"name": "app-free", "namespace": ns.name},
                     "data": foreign,
                 }
             )
 
     proxy.faults.append(race)
     proxied.start().acting()
-    place.template()
-    place.wait_verdict("ConfigTemplate", "app", "False", "Conflict")
-    assert place.data("app-free") == foreign
+    ns.template()
+    ns.wait_verdict("ConfigTemplate", "app", "False", "Conflict")
+    assert ns.data("app-free") == foreign
 
 
 def test_a_namespace_that_refuses_writes_does_not_hold_up_others(
-    proxied: Operator, proxy: FaultProxy, operators: Arena, place: Place
+    proxied: Operator, proxy: FaultProxy, operators: OperatorCluster, ns: Namespace
 ) -> None:
-    other = Place(operators, new_namespace(operators, "other"))
+    other = Namespace(operators, operators.new_namespace("other"))
     refused = Fault(
-        lambda e: e.write and e.namespace == place.name and e.plural == "configmaps", Refuse(403, "Forbidden")
+        lambda e: e.write and e.namespace == ns.name and e.plural == "configmaps", Refuse(403, "Forbidden")
     )
     with proxy.failing(refused):
         proxied.start().acting()
-        place.template()
-        place.preference("alice", {"session.minutes": 5})
-        place.wait_verdict("ConfigTemplate", "app", "False", "WriteFailed")
+        ns.template()
+        ns.preference("alice", {"session.minutes": 5})
+        ns.wait_verdict("ConfigTemplate", "app", "False", "WriteFailed")
         other.template()
         other.preference("bob", {"session.minutes": 6})
         other.wait_user("bob", {"session.minutes": 6})
@@ -288,14 +291,14 @@ def test_a_namespace_that_refuses_writes_does_not_hold_up_others(
         struck = refused.hits
         proxied.quiet()
         assert refused.hits < struck + 50, "it backs off"
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
-    place.accepted("alice")
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
+    ns.accepted("alice")
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_converges_under_a_random_mix(
-    proxied: Operator, proxy: FaultProxy, place: Place, seed: int
+    proxied: Operator, proxy: FaultProxy, ns: Namespace, seed: int
 ) -> None:
     chance = random.Random(seed)
     writes: list[Effect] = [
@@ -324,24 +327,24 @@ def test_it_converges_under_a_random_mix(
 
     with proxy.failing(mixed):
         proxied.start()
-        _work(place)
-        wait_for(lambda: place.get("ConfigMap", "app-pro"), "the first outputs")
+        _work(ns)
+        wait_for(lambda: ns.get("ConfigMap", "app-pro"), "the first outputs")
         for turn in range(8):
             proxy.cut_watches()
             greeting = {"session.greeting": f"turn {turn}"}
-            place.template(groups=[{"name": "free", "values": greeting}, {"name": "pro"}])
-            place.api.patch("ConfigMap", place.name, "app-pro", {"data": {"extra": "drift"}})
+            ns.template(groups=[{"name": "free", "values": greeting}, {"name": "pro"}])
+            ns.api.patch("ConfigMap", ns.name, "app-pro", {"data": {"extra": "drift"}})
             for number in range(9, 14):
-                place.preference(f"user-{number}", {"session.minutes": turn + number})
-            place.drop("UserPreference", "user-14")
-            place.wait_user("user-9", {"session.minutes": turn + 9, **greeting})
-            wait_for(lambda: "extra" not in place.data("app-pro"), "drift is put back")
-            place.preference("user-14", {"session.minutes": 15})
-        _work(place)
-        _converged(place)
+                ns.preference(f"user-{number}", {"session.minutes": turn + number})
+            ns.drop("UserPreference", "user-14")
+            ns.wait_user("user-9", {"session.minutes": turn + 9, **greeting})
+            wait_for(lambda: "extra" not in ns.data("app-pro"), "drift is put back")
+            ns.preference("user-14", {"session.minutes": 15})
+        _work(ns)
+        _converged(ns)
     print(f"{len(struck)} of {len(proxy.exchanges)} exchanges failed")
     assert len(struck) > 20
-    place.preference("user-6", {"session.minutes": 66})
-    place.wait_user("user-6", {"session.minutes": 66})
-    place.accepted("user-6")
+    ns.preference("user-6", {"session.minutes": 66})
+    ns.wait_user("user-6", {"session.minutes": 66})
+    ns.accepted("user-6")
     assert proxied.stop() == 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from support.cluster_fixtures import Arena, Place, new_namespace
 from support.live_objects import Body, RefusedError, wait_for
 from support.manifests import template
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 from support.service_accounts import Hire, may
 
@@ -21,18 +22,18 @@ POD: Body = {"restartPolicy": "Never", "containers": [{"name": "e2e", "image": "
 
 
 def test_a_template_elsewhere_does_not_confirm_a_guess(
-    operator: Operator, arena: Arena, place: Place, hire: Hire
+    operator: Operator, operator_cluster: OperatorCluster, ns: Namespace, hire: Hire
 ) -> None:
-    place.template(**PIN)
-    place.rendered()
-    other = new_namespace(arena)
+    ns.template(**PIN)
+    ns.rendered()
+    other = operator_cluster.new_namespace()
     ann = hire()
     ann.grant(SNAPSHOTS)
     ann.grant(SNAPSHOTS, may("configtemplates", "create", "get", "patch"), namespace=other)
 
     ann.api.apply(template(other, "app", **PIN))  # the very same content, under the same name
     theirs = wait_for(lambda: ann.api.list("ControllerRevision", other), "her guess is stored")
-    (ours,) = ann.api.list("ControllerRevision", place.name)
+    (ours,) = ann.api.list("ControllerRevision", ns.name)
 
     shown = [*ours["data"]["digests"].values(), ours["metadata"]["name"]]
     assert shown
@@ -40,19 +41,19 @@ def test_a_template_elsewhere_does_not_confirm_a_guess(
 
 
 def test_a_forged_snapshot_is_replaced_and_never_rendered(
-    operator: Operator, place: Place, hire: Hire
+    operator: Operator, ns: Namespace, hire: Hire
 ) -> None:
-    place.template()
-    place.rendered()
-    before = place.document()
+    ns.template()
+    ns.rendered()
+    before = ns.document()
     ann = hire()
     ann.grant(SNAPSHOTS)
-    (ours,) = ann.api.list("ControllerRevision", place.name)
+    (ours,) = ann.api.list("ControllerRevision", ns.name)
     name, data = ours["metadata"]["name"], ours["data"]
     keys = [{**key, "default": "FORGED"} if key["type"] == "String" else key for key in data["spec"]["keys"]]
     meta = {field: ours["metadata"][field] for field in ("name", "namespace", "labels")}
 
-    ann.api.delete("ControllerRevision", place.name, name)
+    ann.api.delete("ControllerRevision", ns.name, name)
     kind = {"apiVersion": "apps/v1", "kind": "ControllerRevision"}
     forged: dict[str, Any] = {
         **ours,
@@ -65,31 +66,31 @@ def test_a_forged_snapshot_is_replaced_and_never_rendered(
     operator.restart()
 
     def restored() -> bool:
-        found = place.get("ControllerRevision", name)
+        found = ns.get("ControllerRevision", name)
         return found is not None and found["data"] == data
 
     wait_for(restored, "the snapshot holds what was stored")
-    assert place.document() == before
+    assert ns.document() == before
 
 
 def test_a_copy_in_the_place_of_a_gates_job_is_no_evidence(
-    operator: Operator, place: Place, hire: Hire
+    operator: Operator, ns: Namespace, hire: Hire
 ) -> None:
-    place.template()
-    place.rendered()
+    ns.template()
+    ns.rendered()
     job = {"spec": {"template": {"spec": POD | {"nodeSelector": {"trimtab.dev/nowhere": "true"}}}}}
-    meta = {"name": "e2e", "namespace": place.name}
+    meta = {"name": "e2e", "namespace": ns.name}
     spec = {"suspend": True, "schedule": "0 0 1 1 *", "jobTemplate": job}
-    place.api.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec})
+    ns.api.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec})
     ann = hire()
     ann.grant(may("jobs", "get", "list", "create", "delete", group="batch"))
     gate = {"name": "e2e", "interval": "1s", "job": {"cronJob": "e2e"}}
-    place.policy(strategy={"waves": [{"name": "all", "soak": "1s"}], "gates": [gate]})
-    wait_for(lambda: "job" in str(place.progress().get("gates")), "the Job's uid is in status")
-    (made,) = ann.api.list("Job", place.name)
+    ns.policy(strategy={"waves": [{"name": "all", "soak": "1s"}], "gates": [gate]})
+    wait_for(lambda: "job" in str(ns.progress().get("gates")), "the Job's uid is in status")
+    (made,) = ann.api.list("Job", ns.name)
 
     copied = {field: made["metadata"].get(field) for field in ("name", "namespace", "labels", "annotations")}
-    path = f"/apis/batch/v1/namespaces/{place.name}/jobs"
+    path = f"/apis/batch/v1/namespaces/{ns.name}/jobs"
     forged = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -106,5 +107,5 @@ def test_a_copy_in_the_place_of_a_gates_job_is_no_evidence(
 
     wait_for(replaced, "a copy of the Job is in its place")
 
-    wait_for(lambda: "did not create it" in str(place.progress()["gates"]), lambda: str(place.progress()))
-    assert place.progress()["phase"] != "Succeeded"
+    wait_for(lambda: "did not create it" in str(ns.progress()["gates"]), lambda: str(ns.progress()))
+    assert ns.progress()["phase"] != "Succeeded"

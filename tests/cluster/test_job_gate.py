@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
+from support.shared_cluster import Cluster
 from trimtab.crypto import Keys
 from trimtab.gates import Measurement
 from trimtab.gates.job import Run, measure
@@ -18,10 +18,6 @@ from trimtab.kube.resources import CRON_JOBS, JOBS
 
 PATIENCE = 90.0
 digest = partial(Keys.fresh().digest, "job")
-
-
-class Cluster(Protocol):
-    kubeconfig: Path
 
 
 def cron_job(namespace: str, **spec: Any) -> dict[str, Any]:

@@ -9,34 +9,34 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from support.cluster_fixtures import Place, new_namespace
 from support.live_objects import KINDS, Body, RefusedError, wait_for
 from support.manifests import preference
+from support.namespace import Namespace
 from support.service_accounts import EDITS, Hire, Person, may, refused
 
 
 @pytest.fixture
-def member(place: Place, hire: Hire) -> Person:
+def member(ns: Namespace, hire: Hire) -> Person:
     """Somebody who edits preferences, and has one in group free that was made by others, as if before the policies."""
     ann = hire()
     ann.grant(EDITS)
-    place.preference("alice", {"session.minutes": 5})
+    ns.preference("alice", {"session.minutes": 5})
     return ann
 
 
-def test_creating_a_preference_needs_join(place: Place, member: Person) -> None:
-    body = preference(place.name, "bob", group="pro")
+def test_creating_a_preference_needs_join(ns: Namespace, member: Person) -> None:
+    body = preference(ns.name, "bob", group="pro")
     for verb in ("get", "create", "update", "*"):
         member.grant(may("renderedgroups", verb, named="app-free"))
     said = refused(lambda: member.tries(body))
-    assert f'UserPreference {place.name}/bob: user "{member.username}" cannot join' in said
-    assert f'renderedgroups.trimtab.dev "app-pro" in namespace "{place.name}"' in said
+    assert f'UserPreference {ns.name}/bob: user "{member.username}" cannot join' in said
+    assert f'renderedgroups.trimtab.dev "app-pro" in namespace "{ns.name}"' in said
     rule = yaml.safe_load(said[said.index("{") : said.rindex("}") + 1])
     assert rule == may("renderedgroups", "join", named="app-pro")
     assert "cannot join" in refused(lambda: member.api.create(body))
     assert "cannot join" in refused(lambda: member.api.apply(body))
     nameless = copy.deepcopy(body)
-    nameless["metadata"] = {"generateName": "bob-", "namespace": place.name}
+    nameless["metadata"] = {"generateName": "bob-", "namespace": ns.name}
     assert "cannot join" in refused(lambda: member.api.create(nameless))
 
     member.grant(rule)
@@ -44,19 +44,19 @@ def test_creating_a_preference_needs_join(place: Place, member: Person) -> None:
     member.api.create(nameless)
 
 
-def test_whoever_is_in_a_group_edits_without_join(place: Place, member: Person) -> None:
-    member.api.patch("UserPreference", place.name, "alice", {"spec": {"values": {"session.minutes": 7}}})
-    member.api.patch("UserPreference", place.name, "alice", {"spec": {"suspend": True}})
-    member.api.patch("UserPreference", place.name, "alice", {"metadata": {"labels": {"a": "b"}}})
+def test_whoever_is_in_a_group_edits_without_join(ns: Namespace, member: Person) -> None:
+    member.api.patch("UserPreference", ns.name, "alice", {"spec": {"values": {"session.minutes": 7}}})
+    member.api.patch("UserPreference", ns.name, "alice", {"spec": {"suspend": True}})
+    member.api.patch("UserPreference", ns.name, "alice", {"metadata": {"labels": {"a": "b"}}})
     # saying the default aloud, and no longer, is no move
-    for home in (place.name, None):
+    for home in (ns.name, None):
         change = {"spec": {"templateRef": {"namespace": home}}}
-        member.api.patch("UserPreference", place.name, "alice", change)
-    whole = place.one("UserPreference", "alice")
+        member.api.patch("UserPreference", ns.name, "alice", change)
+    whole = ns.one("UserPreference", "alice")
     whole["spec"]["values"] = {"session.minutes": 9}
-    member.api.call("PUT", KINDS["UserPreference"].path(place.name, "alice"), whole)
-    member.api.apply(preference(place.name, "alice", {"session.minutes": 11}))
-    assert place.one("UserPreference", "alice")["spec"]["values"] == {"session.minutes": 11}
+    member.api.call("PUT", KINDS["UserPreference"].path(ns.name, "alice"), whole)
+    member.api.apply(preference(ns.name, "alice", {"session.minutes": 11}))
+    assert ns.one("UserPreference", "alice")["spec"]["values"] == {"session.minutes": 11}
 
 
 MOVES: dict[str, Body] = {
@@ -68,25 +68,25 @@ MOVES: dict[str, Body] = {
 
 
 @pytest.mark.parametrize("move", MOVES)
-def test_no_way_of_editing_moves_a_preference_without_join(place: Place, member: Person, move: str) -> None:
-    before = place.one("UserPreference", "alice")
-    path = KINDS["UserPreference"].path(place.name, "alice")
+def test_no_way_of_editing_moves_a_preference_without_join(ns: Namespace, member: Person, move: str) -> None:
+    before = ns.one("UserPreference", "alice")
+    path = KINDS["UserPreference"].path(ns.name, "alice")
     spec = before["spec"] | copy.deepcopy(MOVES[move])
 
     def whole() -> Body:
         """As it is now, moved."""
-        return place.one("UserPreference", "alice") | {"spec": spec}
+        return ns.one("UserPreference", "alice") | {"spec": spec}
 
     json_patch = [
         {"op": "replace", "path": f"/spec/{name}", "value": value} for name, value in MOVES[move].items()
     ]
     applied = {key: whole()[key] for key in ("apiVersion", "kind", "spec")}
-    applied["metadata"] = {"name": "alice", "namespace": place.name}
+    applied["metadata"] = {"name": "alice", "namespace": ns.name}
     file = member.kubeconfig.with_suffix(".json")
-    kubectl = [f"--kubeconfig={member.kubeconfig}", "-n", place.name]
+    kubectl = [f"--kubeconfig={member.kubeconfig}", "-n", ns.name]
 
     ways: list[Callable[[], object]] = [
-        lambda: member.api.patch("UserPreference", place.name, "alice", {"spec": MOVES[move]}),
+        lambda: member.api.patch("UserPreference", ns.name, "alice", {"spec": MOVES[move]}),
         lambda: member.api.call("PATCH", path, json_patch, kind="application/json-patch+json"),
         lambda: member.api.call("PUT", path, whole()),
         lambda: member.api.apply(applied),
@@ -96,7 +96,7 @@ def test_no_way_of_editing_moves_a_preference_without_join(place: Place, member:
 
     def kubectl_says(words: list[str]) -> str:
         file.write_text(json.dumps(whole()))
-        done = place.arena.kubectl(*words, *kubectl, check=False)
+        done = ns.operator_cluster.kubectl(*words, *kubectl, check=False)
         assert done.returncode != 0
         return str(done.stderr)
 
@@ -106,27 +106,27 @@ def test_no_way_of_editing_moves_a_preference_without_join(place: Place, member:
         ["apply", "-f", str(file)],
     ):
         wait_for(lambda words=words: "cannot join" in kubectl_says(words))
-    assert place.one("UserPreference", "alice")["spec"] == before["spec"]
+    assert ns.one("UserPreference", "alice")["spec"] == before["spec"]
 
 
-def test_a_move_needs_join_where_it_goes_and_nothing_where_it_leaves(place: Place, member: Person) -> None:
+def test_a_move_needs_join_where_it_goes_and_nothing_where_it_leaves(ns: Namespace, member: Person) -> None:
     member.grant(may("renderedgroups", "join", named="app-pro"))
-    member.api.patch("UserPreference", place.name, "alice", {"spec": {"group": "pro"}})
+    member.api.patch("UserPreference", ns.name, "alice", {"spec": {"group": "pro"}})
     back = {"spec": {"group": "free"}}
-    said = refused(lambda: member.api.patch("UserPreference", place.name, "alice", back))
+    said = refused(lambda: member.api.patch("UserPreference", ns.name, "alice", back))
     assert '"app-free"' in said
 
 
-def test_leaving_and_coming_back_is_joining(place: Place, member: Person) -> None:
-    member.api.delete("UserPreference", place.name, "alice")
-    assert "cannot join" in refused(lambda: member.api.create(preference(place.name, "alice")))
+def test_leaving_and_coming_back_is_joining(ns: Namespace, member: Person) -> None:
+    member.api.delete("UserPreference", ns.name, "alice")
+    assert "cannot join" in refused(lambda: member.api.create(preference(ns.name, "alice")))
 
 
-def test_join_counts_in_the_templates_namespace(place: Place, hire: Hire) -> None:
+def test_join_counts_in_the_templates_namespace(ns: Namespace, hire: Hire) -> None:
     # given: somebody who may join everything at home, and a template that lives elsewhere
-    ann, home = hire(), new_namespace(place.arena, "home")
+    ann, home = hire(), ns.operator_cluster.new_namespace("home")
     ann.grant(EDITS, may("renderedgroups", "join"))
-    body = preference(place.name, "alice", home=home)
+    body = preference(ns.name, "alice", home=home)
 
     # then: at home is not where it counts
     said = refused(lambda: ann.tries(body))
@@ -138,11 +138,11 @@ def test_join_counts_in_the_templates_namespace(place: Place, hire: Hire) -> Non
     bob = hire("bob")
     bob.grant(EDITS)
     bob.grant(may("renderedgroups", "join"), namespace=home)
-    assert "cannot join" in refused(lambda: bob.tries(preference(place.name, "bob")))
-    bob.tries(preference(place.name, "bob", home=home))
+    assert "cannot join" in refused(lambda: bob.tries(preference(ns.name, "bob")))
+    bob.tries(preference(ns.name, "bob", home=home))
     # nor bring a preference home that is at the other template
     change = {"spec": {"templateRef": {"namespace": None}}}
-    assert "cannot join" in refused(lambda: bob.api.patch("UserPreference", place.name, "alice", change))
+    assert "cannot join" in refused(lambda: bob.api.patch("UserPreference", ns.name, "alice", change))
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_join_counts_in_the_templates_namespace(place: Place, hire: Hire) -> Non
         "-"
     ),
 )
-def test_what_only_looks_like_join_does_not_help(place: Place, hire: Hire, rule: Body) -> None:
+def test_what_only_looks_like_join_does_not_help(ns: Namespace, hire: Hire, rule: Body) -> None:
     ann = hire()
     ann.grant(EDITS, rule)
-    assert "cannot join" in refused(lambda: ann.tries(preference(place.name, "alice")))
+    assert "cannot join" in refused(lambda: ann.tries(preference(ns.name, "alice")))
 
 
 @pytest.mark.parametrize(
@@ -172,43 +172,45 @@ def test_what_only_looks_like_join_does_not_help(place: Place, hire: Hire, rule:
     [may("renderedgroups", "join"), may("renderedgroups", "*"), may("*", "*"), may("*", "*", group="*")],
     ids=["any group", "any verb", "any resource", "anything"],
 )
-def test_wildcards_join_too(place: Place, hire: Hire, rule: Body) -> None:
+def test_wildcards_join_too(ns: Namespace, hire: Hire, rule: Body) -> None:
     ann = hire()
     ann.grant(EDITS, rule)
-    ann.tries(preference(place.name, "alice"))
+    ann.tries(preference(ns.name, "alice"))
 
 
-def test_a_grant_is_about_a_rendered_groups_name_however_it_is_put_together(place: Place, hire: Hire) -> None:
+def test_a_grant_is_about_a_rendered_groups_name_however_it_is_put_together(
+    ns: Namespace, hire: Hire
+) -> None:
     """Decision 015: two templates of which both could have it are told apart by NameCollision, not by RBAC."""
     ann = hire()
     ann.grant(EDITS, may("renderedgroups", "join", named="a-b-c"))
-    one = preference(place.name, "one", of="a-b", group="c")
+    one = preference(ns.name, "one", of="a-b", group="c")
     ann.tries(one)
-    ann.tries(preference(place.name, "two", of="a", group="b-c"))
-    assert "cannot join" in refused(lambda: ann.tries(preference(place.name, "three", of="a", group="b")))
+    ann.tries(preference(ns.name, "two", of="a", group="b-c"))
+    assert "cannot join" in refused(lambda: ann.tries(preference(ns.name, "three", of="a", group="b")))
 
     # who may not join it cannot go from one to the other either, though the name stays the same
-    place.api.create(one)
+    ns.api.create(one)
     bob = hire("bob")
     bob.grant(EDITS)
     other = {"spec": {"templateRef": {"name": "a"}, "group": "b-c"}}
-    said = refused(lambda: bob.api.patch("UserPreference", place.name, "one", other))
+    said = refused(lambda: bob.api.patch("UserPreference", ns.name, "one", other))
     assert '"a-b-c"' in said
 
 
-def test_a_verdict_is_written_without_join_and_moves_nobody(place: Place, hire: Hire) -> None:
+def test_a_verdict_is_written_without_join_and_moves_nobody(ns: Namespace, hire: Hire) -> None:
     # given: somebody who may write the status alone, as the operator does
     ann = hire()
     ann.grant(may("userpreferences/status", "patch", "update"))
-    before = place.preference("alice")
+    before = ns.preference("alice")
     change = {"spec": {"group": "pro"}, "status": {"observedGeneration": 1}}
-    after = ann.api.patch("UserPreference", place.name, "alice", change, subresource="status")
+    after = ann.api.patch("UserPreference", ns.name, "alice", change, subresource="status")
     assert (after["spec"], after["status"]) == (before["spec"], {"observedGeneration": 1})
 
 
-def test_a_preference_never_changes_its_user_for_anybody(place: Place, member: Person) -> None:
+def test_a_preference_never_changes_its_user_for_anybody(ns: Namespace, member: Person) -> None:
     member.grant(may("renderedgroups", "join"))
     change = {"spec": {"user": "bob"}}
-    for api in (member.api, place.api):
+    for api in (member.api, ns.api):
         with pytest.raises(RefusedError, match="is immutable"):
-            api.patch("UserPreference", place.name, "alice", change)
+            api.patch("UserPreference", ns.name, "alice", change)

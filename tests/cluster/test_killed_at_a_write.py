@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from crash import runs
+from crash.cluster import CrashCluster
 from crash.faulty import faulty
-from crash.ground import Ground
 from crash.points import Point
 from crash.runs import Result
 from crash.scenes import SCENES
 from crash.stale import stale
-from support.cluster_fixtures import Arena
+from support.operator_cluster import OperatorCluster
 
 SCENE = "aborted"
 STRIDE = 7
@@ -25,22 +25,26 @@ Expected = Callable[[str], Result]
 
 
 @pytest.fixture(scope="module")
-def ground(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def cluster(
+    operator_cluster: OperatorCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CrashCluster]:
     """This worker's cluster, without the operator that other tests share."""
-    if arena.shared.running:
-        arena.shared.stop()
-    arena.release_lease()
-    with Ground(arena.kubeconfig, tmp_path_factory.mktemp("crash"), arena.kubectl) as made:
+    if operator_cluster.shared.running:
+        operator_cluster.shared.stop()
+    operator_cluster.release_lease()
+    with CrashCluster(
+        operator_cluster.kubeconfig, tmp_path_factory.mktemp("crash"), operator_cluster.kubectl
+    ) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def expected(ground: Ground) -> Expected:
+def expected(cluster: CrashCluster) -> Expected:
     """What becomes of a scene if nothing happens to its operator."""
 
     @functools.cache
     def undisturbed(name: str) -> Result:
-        made = runs.undisturbed(ground, SCENES[name], ground.folder / f"{name}.log")
+        made = runs.undisturbed(cluster, SCENES[name], cluster.folder / f"{name}.log")
         assert made.problems == []
         return made
 
@@ -62,11 +66,13 @@ def point(expected: Result, says: str, *, after: bool) -> Point:
 
 
 @pytest.mark.timeout(900)
-def test_a_crash_at_a_write_changes_nothing_in_the_end(ground: Ground, expected: Expected, log: Path) -> None:
+def test_a_crash_at_a_write_changes_nothing_in_the_end(
+    cluster: CrashCluster, expected: Expected, log: Path
+) -> None:
     want = expected(SCENE)
     problems = {}
     for number, at in enumerate(points(want)[::STRIDE]):
-        made = runs.killed(ground, SCENES[SCENE], want, at, log.with_stem(f"operator-{number}"))
+        made = runs.killed(cluster, SCENES[SCENE], want, at, log.with_stem(f"operator-{number}"))
         if made.problems:
             problems[str(at)] = made.problems
     assert problems == {}
@@ -74,30 +80,30 @@ def test_a_crash_at_a_write_changes_nothing_in_the_end(ground: Ground, expected:
 
 @pytest.mark.parametrize("scene", ["template-waves", "superseded", "percent", "failing"])
 def test_operators_that_keep_dying_come_to_the_same_end(
-    ground: Ground, expected: Expected, log: Path, scene: str
+    cluster: CrashCluster, expected: Expected, log: Path, scene: str
 ) -> None:
     want = expected(scene)
-    made = runs.short_lives(ground, SCENES[scene], want, 1, log)
+    made = runs.short_lives(cluster, SCENES[scene], want, 1, log)
     assert made.struck
     assert made.problems == []
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before its write", "after its write"])
 def test_a_leader_that_slept_through_a_rollback_changes_nothing(
-    ground: Ground, expected: Expected, log: Path, after: bool
+    cluster: CrashCluster, expected: Expected, log: Path, after: bool
 ) -> None:
     """Its write is on its way, or done, when it falls asleep; the other one has aborted the rollout when it wakes."""
     want = expected(SCENE)
     at = point(want, "patch renderedgroups/app-free/status currentRevision=2", after=after)
-    made = stale(ground, SCENES[SCENE], want, at, log)
+    made = stale(cluster, SCENES[SCENE], want, at, log)
     assert made.struck
     assert made.problems == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_bad_network_changes_nothing_in_the_end(
-    ground: Ground, expected: Expected, log: Path, seed: int
+    cluster: CrashCluster, expected: Expected, log: Path, seed: int
 ) -> None:
     want = expected(SCENE)
-    made = faulty(ground, SCENES[SCENE], want, seed, log)
+    made = faulty(cluster, SCENES[SCENE], want, seed, log)
     assert made.problems == []

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.cluster_fixtures import Arena, Place
 from support.fault_proxy import Fault, FaultProxy, Refuse
 from support.live_objects import Body, wait_for
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import SYSTEM, Operator
 
 SHORT = ("--lease-duration", "2")
 
 
-def _holder(arena: Arena) -> str:
-    lease = arena.api.get("Lease", SYSTEM, "trimtab") or {}
+def _holder(operator_cluster: OperatorCluster) -> str:
+    lease = operator_cluster.api.get("Lease", SYSTEM, "trimtab") or {}
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
@@ -22,18 +23,18 @@ def _identity(operator: Operator) -> str:
     return str(operator.wait_said("starting")["identity"])
 
 
-def _two(arena: Arena, *options: str) -> tuple[Operator, Operator]:
+def _two(operator_cluster: OperatorCluster, *options: str) -> tuple[Operator, Operator]:
     """A leader and its standby."""
-    first = arena.operator("first", *options).start().acting()
-    second = arena.operator("second", *options).start().standing_by()
+    first = operator_cluster.operator("first", *options).start().acting()
+    second = operator_cluster.operator("second", *options).start().standing_by()
     return first, second
 
 
-def test_of_two_operators_one_leads_and_both_are_ready(operators: Arena, place: Place) -> None:
+def test_of_two_operators_one_leads_and_both_are_ready(operators: OperatorCluster, ns: Namespace) -> None:
     first, second = _two(operators)
     assert _holder(operators) == _identity(first)
-    place.template()
-    place.rendered()
+    ns.template()
+    ns.rendered()
     for operator, leads in ((first, 1), (second, 0)):
         assert operator.http("/readyz")[0] == 200
         assert operator.metrics()["trimtab_leader"] == leads
@@ -41,116 +42,116 @@ def test_of_two_operators_one_leads_and_both_are_ready(operators: Arena, place: 
     assert second.metrics().get("trimtab_writes_total", 0) == 0
 
 
-def test_a_leader_that_is_told_to_stop_hands_over_at_once(operators: Arena, place: Place) -> None:
+def test_a_leader_that_is_told_to_stop_hands_over_at_once(operators: OperatorCluster, ns: Namespace) -> None:
     """With the default Lease of 15 s: the standby does not wait it out."""
     first, second = _two(operators, "--lease-duration", "3600")
     assert first.stop() == 0
     second.acting()
     assert _holder(operators) == _identity(second)
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
 
 
 def test_a_leader_that_is_killed_is_replaced_when_its_lease_has_run_out(
-    operators: Arena, place: Place
+    operators: OperatorCluster, ns: Namespace
 ) -> None:
     first, second = _two(operators, *SHORT)
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.rendered()
-    before = place.outputs()
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.rendered()
+    before = ns.outputs()
     first.kill()
-    place.preference("alice", {"session.minutes": 6})
+    ns.preference("alice", {"session.minutes": 6})
     second.acting()
-    place.wait_user("alice", {"session.minutes": 6})
-    place.accepted("alice")
-    assert place.outputs()["ConfigMap", "app-free"] == before["ConfigMap", "app-free"]
+    ns.wait_user("alice", {"session.minutes": 6})
+    ns.accepted("alice")
+    assert ns.outputs()["ConfigMap", "app-free"] == before["ConfigMap", "app-free"]
 
 
 def test_a_leader_that_slept_past_its_lease_changes_nothing(
-    operators: Arena, proxy: FaultProxy, place: Place
+    operators: OperatorCluster, proxy: FaultProxy, ns: Namespace
 ) -> None:
     first = operators.operator("sleeper", *SHORT, kubeconfig=proxy.kubeconfig).start().acting()
     second = operators.operator("second", *SHORT).start().standing_by()
-    place.template()
+    ns.template()
     for number in range(30):
-        place.preference(f"user-{number}", {"session.minutes": 1})
+        ns.preference(f"user-{number}", {"session.minutes": 1})
     first.pause()
     for number in range(30):
-        place.preference(f"user-{number}", {"session.minutes": 2})
+        ns.preference(f"user-{number}", {"session.minutes": 2})
     second.acting()
     for number in range(30):
-        place.wait_user(f"user-{number}", {"session.minutes": 2})
-    place.rendered()
+        ns.wait_user(f"user-{number}", {"session.minutes": 2})
+    ns.rendered()
     second.quiet()
     since = len(proxy.exchanges)
-    place.preference("user-3", {"session.minutes": 3})
-    place.api.patch("ConfigMap", place.name, "app-free", {"data": {"extra": "drift"}})
+    ns.preference("user-3", {"session.minutes": 3})
+    ns.api.patch("ConfigMap", ns.name, "app-free", {"data": {"extra": "drift"}})
     first.resume()
     wait_for(lambda: first.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
-    place.wait_user("user-3", {"session.minutes": 3})
-    wait_for(lambda: "extra" not in place.data("app-free"), "the new leader works")
+    ns.wait_user("user-3", {"session.minutes": 3})
+    wait_for(lambda: "extra" not in ns.data("app-free"), "the new leader works")
     second.quiet()
     # One that was on its way when it fell asleep may still arrive: it is over an older version, and refused.
     assert [(e.verb, e.plural, e.name, e.status) for e in proxy.writes(since) if e.status != 409] == []
     assert _holder(operators) == _identity(second)
     second.stop()
     wait_for(lambda: first.metrics()["trimtab_leader"] == 1, "it leads again when it is its turn")
-    place.preference("user-4", {"session.minutes": 4})
-    place.wait_user("user-4", {"session.minutes": 4})
+    ns.preference("user-4", {"session.minutes": 4})
+    ns.wait_user("user-4", {"session.minutes": 4})
 
 
-def test_a_lease_that_is_taken_away_stops_the_leader(operators: Arena, place: Place) -> None:
+def test_a_lease_that_is_taken_away_stops_the_leader(operators: OperatorCluster, ns: Namespace) -> None:
     operator = operators.operator("first", *SHORT).start().acting()
-    place.template()
-    place.rendered()
+    ns.template()
+    ns.rendered()
     stolen: Body = {
         "spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600, "renewTime": None}
     }
     operators.api.patch("Lease", SYSTEM, "trimtab", stolen)
     wait_for(lambda: operator.metrics()["trimtab_leader"] == 0, "it stands by")
-    place.preference("alice", {"session.minutes": 5})
+    ns.preference("alice", {"session.minutes": 5})
     operators.api.patch("Lease", SYSTEM, "trimtab", {"spec": {"holderIdentity": ""}})
-    place.wait_user("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
 
 
-def test_a_standby_knows_everything_before_it_leads(operators: Arena, place: Place) -> None:
+def test_a_standby_knows_everything_before_it_leads(operators: OperatorCluster, ns: Namespace) -> None:
     """Changes that only the standby saw, because the leader died before acting on them, are not lost."""
     first, second = _two(operators, *SHORT)
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("bob", {"session.minutes": 5})
-    place.wait_user("bob", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("bob", {"session.minutes": 5})
+    ns.wait_user("bob", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
     first.pause()
-    place.drop("UserPreference", "bob")
-    place.preference("alice", {"session.minutes": 6})
-    place.preference("carl", {"session.minutes": 7})
+    ns.drop("UserPreference", "bob")
+    ns.preference("alice", {"session.minutes": 6})
+    ns.preference("carl", {"session.minutes": 7})
     first.kill()
     second.acting()
-    place.wait_user("alice", {"session.minutes": 6})
-    place.wait_user("carl", {"session.minutes": 7})
-    wait_for(lambda: place.user("bob") is None, "bob is gone")
-    place.rendered()
+    ns.wait_user("alice", {"session.minutes": 6})
+    ns.wait_user("carl", {"session.minutes": 7})
+    wait_for(lambda: ns.user("bob") is None, "bob is gone")
+    ns.rendered()
 
 
 def test_a_graceful_stop_ends_with_exit_code_0_and_gives_the_lease_back(
-    operators: Arena, place: Place
+    operators: OperatorCluster, ns: Namespace
 ) -> None:
     operator = operators.operator("first").start().acting()
-    place.template()
+    ns.template()
     assert operator.stop() == 0
     assert operator.said("stopped")
     assert _holder(operators) == ""
 
 
-def test_probes_and_metrics_answer_and_logs_are_json(operators: Arena, place: Place) -> None:
+def test_probes_and_metrics_answer_and_logs_are_json(operators: OperatorCluster, ns: Namespace) -> None:
     operator = operators.operator("first").start().acting()
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.rendered()
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.rendered()
     assert operator.http("/healthz") == (200, "ok")
     assert operator.http("/readyz") == (200, "ok")
     assert operator.http("/nothing")[0] == 404
@@ -160,10 +161,10 @@ def test_probes_and_metrics_answer_and_logs_are_json(operators: Arena, place: Pl
     assert metrics["trimtab_preferences"] >= 1
     # The cluster may hold what other tests left.
     wait_for(
-        lambda: operator.metrics()["trimtab_groups"] == len(place.api.list("RenderedGroup")) >= 2,
+        lambda: operator.metrics()["trimtab_groups"] == len(ns.api.list("RenderedGroup")) >= 2,
         lambda: (
             f"as many groups are counted, {operator.metrics()['trimtab_groups']}, as there are: "
-            f"{[item['metadata']['name'] for item in place.api.list('RenderedGroup')]}"
+            f"{[item['metadata']['name'] for item in ns.api.list('RenderedGroup')]}"
         ),
     )
     assert operator.stop() == 0
@@ -172,7 +173,7 @@ def test_probes_and_metrics_answer_and_logs_are_json(operators: Arena, place: Pl
         assert {"time", "level", "logger", "message"} <= record.keys()
 
 
-def test_text_logs_and_a_port_in_use_are_for_people(operators: Arena, place: Place) -> None:
+def test_text_logs_and_a_port_in_use_are_for_people(operators: OperatorCluster, ns: Namespace) -> None:
     first = operators.operator("first").start().acting()
     port = first.wait_said("starting")["port"]
     second = operators.operator("second", "--port", str(port), "--log-format", "text").start()
@@ -180,7 +181,9 @@ def test_text_logs_and_a_port_in_use_are_for_people(operators: Arena, place: Pla
     assert "choose another --port" in " ".join(second.text().split())
 
 
-def test_without_the_crds_it_is_not_ready_and_does_not_end(operators: Arena, tmp_path: Path) -> None:
+def test_without_the_crds_it_is_not_ready_and_does_not_end(
+    operators: OperatorCluster, tmp_path: Path
+) -> None:
     """An API server that does not know the kinds yet: it waits, says so, and acts when they are there."""
     with FaultProxy(operators.kubeconfig, tmp_path) as proxy:
         missing = Fault(lambda e: e.plural in ("userpreferences", "renderedgroups"), Refuse(404, "NotFound"))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from support.shared_cluster import Cluster
 from trimtab.kube.client import FIRST_PAGE, PAGE_BYTES, Client
 from trimtab.kube.credentials import load
 from trimtab.kube.resources import CONFIG_MAPS
 
 LARGE = 200_000
-
-
-class Cluster(Protocol):
-    kubeconfig: Path
 
 
 async def test_pages_of_large_objects_become_small(cluster: Cluster, namespace: str) -> None:

@@ -13,9 +13,9 @@ import javaproperties
 import yaml
 from dotenv import dotenv_values
 
-from support.cluster_fixtures import Place
 from support.live_objects import Body, wait_for
 from support.manifests import APP, KEYS, PREFS
+from support.namespace import Namespace
 from support.operator_process import Operator
 
 HOSTILE = 'it\'s "so" $HOME = #1; \\ ünïcode 🎵 100%'
@@ -91,10 +91,10 @@ def _sourced(text: str, names: list[str]) -> dict[str, str]:
     return dict(zip(names, out.decode().split("\0"), strict=False))
 
 
-def test_every_format_parses_back_from_the_real_config_map(operator: Operator, place: Place) -> None:
-    place.template(keys=TYPED, groups=[{"name": "free"}], outputs=FORMATS)
-    place.rendered()
-    data = place.data("app-free")
+def test_every_format_parses_back_from_the_real_config_map(operator: Operator, ns: Namespace) -> None:
+    ns.template(keys=TYPED, groups=[{"name": "free"}], outputs=FORMATS)
+    ns.rendered()
+    data = ns.data("app-free")
     _check_files(data)
     shell = _sourced(data["f.env"], ["APP_NAME", "APP_AGENT_RETRIES", "APP_CACHE_TTL", "APP_LABELS"])
     assert shell["APP_NAME"] == HOSTILE
@@ -104,30 +104,30 @@ def test_every_format_parses_back_from_the_real_config_map(operator: Operator, p
     assert parsed["APP_CACHE_TTL"] == "1h30m"
 
 
-def test_every_format_parses_back_from_the_real_secret(operator: Operator, place: Place) -> None:
+def test_every_format_parses_back_from_the_real_secret(operator: Operator, ns: Namespace) -> None:
     outputs = [{**output, "kind": "Secret"} for output in FORMATS]
-    place.template(keys=TYPED, groups=[{"name": "free"}], outputs=outputs)
-    place.rendered()
-    secret = place.one("Secret", "app-free")
+    ns.template(keys=TYPED, groups=[{"name": "free"}], outputs=outputs)
+    ns.rendered()
+    secret = ns.one("Secret", "app-free")
     assert secret["type"] == "Opaque"
     _check_files({name: base64.b64decode(text).decode() for name, text in secret["data"].items()})
-    assert place.get("ConfigMap", "app-free") is None
+    assert ns.get("ConfigMap", "app-free") is None
 
 
-def test_outputs_carry_the_labels_and_annotations_of_the_contract(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice")
-    place.wait_user("alice", {"session.minutes": 30})
-    place.rendered()
+def test_outputs_carry_the_labels_and_annotations_of_the_contract(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice")
+    ns.wait_user("alice", {"session.minutes": 30})
+    ns.rendered()
     labels = {
         "app.kubernetes.io/managed-by": "trimtab",
         "app.kubernetes.io/part-of": "app",
         "trimtab.dev/template": "app",
-        "trimtab.dev/template-namespace": place.name,
+        "trimtab.dev/template-namespace": ns.name,
         "trimtab.dev/group": "free",
     }
     for name in ("app-free", "app-free-users-0"):
-        meta = place.one("ConfigMap", name)["metadata"]
+        meta = ns.one("ConfigMap", name)["metadata"]
         assert labels.items() <= meta["labels"].items(), name
         assert meta["annotations"]["trimtab.dev/revision"] == "1"
         assert meta["annotations"]["trimtab.dev/digest"]
@@ -135,16 +135,16 @@ def test_outputs_carry_the_labels_and_annotations_of_the_contract(operator: Oper
         assert owners == {"trimtab"}
 
 
-def test_users_without_a_preference_read_the_default_entry(operator: Operator, place: Place) -> None:
-    place.template()
-    place.rendered()
+def test_users_without_a_preference_read_the_default_entry(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.rendered()
     for group, minutes in (("free", 30), ("pro", 120)):
-        default = json.loads(place.data(f"app-{group}")["_default.prefs.json"])
+        default = json.loads(ns.data(f"app-{group}")["_default.prefs.json"])
         assert default["session"]["minutes"] == minutes
-    assert place.shards() == []
+    assert ns.shards() == []
 
 
-def test_layers_win_in_order_and_falsy_values_win_like_any(operator: Operator, place: Place) -> None:
+def test_layers_win_in_order_and_falsy_values_win_like_any(operator: Operator, ns: Namespace) -> None:
     keys = [
         {"name": "a", "type": "Integer", "default": 1},
         {"name": "b", "type": "Integer", "default": 1},
@@ -157,84 +157,84 @@ def test_layers_win_in_order_and_falsy_values_win_like_any(operator: Operator, p
         {"name": "free", "profile": "base", "values": {"b": 0, "m": {"y": 2}, "l": ["group"]}},
     ]
     profiles = [{"name": "base", "values": {"a": 2, "b": 2}}]
-    place.template(keys=keys, groups=groups, profiles=profiles)
-    place.preference("alice", {"c": False, "d": "", "m": {"z": 3}, "l": ["user"]})
+    ns.template(keys=keys, groups=groups, profiles=profiles)
+    ns.preference("alice", {"c": False, "d": "", "m": {"z": 3}, "l": ["user"]})
     expected = {
         "a": 2, "b": 0, "c": False, "d": "", "m": {"x": 1, "y": 2, "z": 3}, "l": ["default", "group", "user"],
     }  # fmt: skip
-    place.wait_user("alice", expected)
+    ns.wait_user("alice", expected)
 
 
-def test_a_preference_that_goes_gives_the_user_back_to_the_default(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("bob", {"session.minutes": 6})
-    place.wait_user("alice", {"session.minutes": 5})
-    place.wait_user("bob", {"session.minutes": 6})
-    place.drop("UserPreference", "alice")
-    wait_for(lambda: place.user("alice") is None, "alice's file is gone")
-    assert place.user("bob")["session"]["minutes"] == 6  # type: ignore[index]
-    place.drop("UserPreference", "bob")
-    wait_for(lambda: place.shards() == [], "an empty shard is removed")
-    assert place.get("ConfigMap", "app-free") is not None
+def test_a_preference_that_goes_gives_the_user_back_to_the_default(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("bob", {"session.minutes": 6})
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.wait_user("bob", {"session.minutes": 6})
+    ns.drop("UserPreference", "alice")
+    wait_for(lambda: ns.user("alice") is None, "alice's file is gone")
+    assert ns.user("bob")["session"]["minutes"] == 6  # type: ignore[index]
+    ns.drop("UserPreference", "bob")
+    wait_for(lambda: ns.shards() == [], "an empty shard is removed")
+    assert ns.get("ConfigMap", "app-free") is not None
 
 
-def test_per_user_delivery_makes_an_object_beside_each_preference(operator: Operator, place: Place) -> None:
+def test_per_user_delivery_makes_an_object_beside_each_preference(operator: Operator, ns: Namespace) -> None:
     secret = {"name": "own", "scope": "User", "kind": "Secret", "format": "JSON", "fileName": "own.json"}
     keys = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
     groups = [{"name": "free", "values": {"api.token": "only-in-the-groups-secret"}}]
-    place.template(users={"delivery": "PerUser"}, keys=keys, groups=groups, outputs=[APP, PREFS, secret])
-    place.preference("alice", {"session.minutes": 5})
-    text = place.wait_data("app-u-alice", "prefs.json")
+    ns.template(users={"delivery": "PerUser"}, keys=keys, groups=groups, outputs=[APP, PREFS, secret])
+    ns.preference("alice", {"session.minutes": 5})
+    text = ns.wait_data("app-u-alice", "prefs.json")
     assert json.loads(text)["session"]["minutes"] == 5
-    own = base64.b64decode(place.wait_data("app-u-alice", "own.json", kind="Secret")).decode()
+    own = base64.b64decode(ns.wait_data("app-u-alice", "own.json", kind="Secret")).decode()
     assert json.loads(own)["session"]["minutes"] == 5
     assert "only-in-the-groups-secret" not in own
-    place.drop("UserPreference", "alice")
-    place.gone("ConfigMap", "app-u-alice")
-    place.gone("Secret", "app-u-alice")
+    ns.drop("UserPreference", "alice")
+    ns.gone("ConfigMap", "app-u-alice")
+    ns.gone("Secret", "app-u-alice")
 
 
-def test_delivery_none_makes_no_user_documents(operator: Operator, place: Place) -> None:
-    place.template(users={"delivery": "None"})
-    place.preference("alice", {"session.minutes": 5})
-    place.accepted("alice")
-    place.rendered()
+def test_delivery_none_makes_no_user_documents(operator: Operator, ns: Namespace) -> None:
+    ns.template(users={"delivery": "None"})
+    ns.preference("alice", {"session.minutes": 5})
+    ns.accepted("alice")
+    ns.rendered()
     operator.quiet()
-    assert set(place.outputs()) == {("ConfigMap", "app-free"), ("ConfigMap", "app-pro")}
-    assert "_default.prefs.json" not in place.data("app-free")
+    assert set(ns.outputs()) == {("ConfigMap", "app-free"), ("ConfigMap", "app-pro")}
+    assert "_default.prefs.json" not in ns.data("app-free")
 
 
 def test_a_change_of_delivery_moves_every_user_and_leaves_nothing_behind(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    place.template()
+    ns.template()
     for user in ("alice", "bob"):
-        place.preference(user, {"session.greeting": user})
-        place.wait_user(user, {"session.greeting": user})
-    place.template(users={"delivery": "PerUser"})
+        ns.preference(user, {"session.greeting": user})
+        ns.wait_user(user, {"session.greeting": user})
+    ns.template(users={"delivery": "PerUser"})
     for user in ("alice", "bob"):
-        place.wait_data(f"app-u-{user}", "prefs.json")
-    wait_for(lambda: place.shards() == [], "shards are removed")
-    place.template(users={"delivery": "None"})
+        ns.wait_data(f"app-u-{user}", "prefs.json")
+    wait_for(lambda: ns.shards() == [], "shards are removed")
+    ns.template(users={"delivery": "None"})
     for user in ("alice", "bob"):
-        place.gone("ConfigMap", f"app-u-{user}")
-    place.template(users={"delivery": "Sharded"})
+        ns.gone("ConfigMap", f"app-u-{user}")
+    ns.template(users={"delivery": "Sharded"})
     for user in ("alice", "bob"):
-        place.wait_user(user, {"session.greeting": user})
-    place.rendered()
+        ns.wait_user(user, {"session.greeting": user})
+    ns.rendered()
     operator.quiet()
-    assert sorted(name for _, name in place.outputs()) == ["app-free", "app-free-users-0", "app-pro"]
+    assert sorted(name for _, name in ns.outputs()) == ["app-free", "app-free-users-0", "app-pro"]
 
 
-def test_a_renamed_file_replaces_the_old_entry(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice")
-    place.wait_user("alice", {"session.minutes": 30})
+def test_a_renamed_file_replaces_the_old_entry(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice")
+    ns.wait_user("alice", {"session.minutes": 30})
     renamed = [{**APP, "fileName": "new.json"}, {**PREFS, "fileName": "mine.json"}]
-    place.template(outputs=renamed)
-    place.wait_data("app-free", "new.json")
-    place.wait_data("app-free-users-0", "alice.mine.json")
-    place.rendered()
-    assert set(place.data("app-free")) == {"new.json", "_default.mine.json"}
-    assert set(place.data("app-free-users-0")) == {"alice.mine.json"}
+    ns.template(outputs=renamed)
+    ns.wait_data("app-free", "new.json")
+    ns.wait_data("app-free-users-0", "alice.mine.json")
+    ns.rendered()
+    assert set(ns.data("app-free")) == {"new.json", "_default.mine.json"}
+    assert set(ns.data("app-free-users-0")) == {"alice.mine.json"}

@@ -25,7 +25,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from support.cluster_fixtures import Arena
 from support.expected_outputs import World, differences, world
 from support.fault_proxy import FaultProxy
 from support.live_objects import Api, Body, RefusedError, wait_for
@@ -41,6 +40,7 @@ from support.manifests import (
     wave,
     waves,
 )
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 
 LONG = int(os.environ.get("TRIMTAB_RANDOM_EVENTS", "0"))
@@ -128,13 +128,13 @@ said = st.sampled_from(
 class RandomEvents(RuleBasedStateMachine):
     """One example works in namespaces of its own; the operator lives on from one example to the next."""
 
-    arena: Arena
+    operator_cluster: OperatorCluster
     proxy: FaultProxy
     operator: Operator
 
     def __init__(self) -> None:
         super().__init__()
-        self.api: Api = self.arena.api
+        self.api: Api = self.operator_cluster.api
         self.home, self.tenant, self.away = (
             f"{n}-{secrets.token_hex(4)}" for n in ("home", "tenant", "away")
         )
@@ -344,14 +344,16 @@ class RandomEvents(RuleBasedStateMachine):
 
     def _up(self) -> None:
         if not self.operator.running:
-            self.arena.release_lease()
+            self.operator_cluster.release_lease()
             self.operator.start()
         self.operator.acting()
 
 
 @pytest.mark.timeout(3600 if LONG else 300)
-def test_the_cluster_ends_as_a_fresh_render_of_its_live_objects(operators: Arena, proxy: FaultProxy) -> None:
-    RandomEvents.arena, RandomEvents.proxy = operators, proxy
+def test_the_cluster_ends_as_a_fresh_render_of_its_live_objects(
+    operators: OperatorCluster, proxy: FaultProxy
+) -> None:
+    RandomEvents.operator_cluster, RandomEvents.proxy = operators, proxy
     RandomEvents.operator = operators.operator("random", kubeconfig=proxy.kubeconfig).start().acting()
     run_state_machine_as_test(
         RandomEvents,

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import KINDS, Api, Body, RefusedError, wait_for
 from support.manifests import PREFS, SECRET_KEY, workload
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import SYSTEM, Operator
 from support.service_accounts import refused, token_kubeconfig
 
@@ -34,18 +35,22 @@ def manifests() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def limited(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def limited(operator_cluster: OperatorCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig of the installed ServiceAccount, by a token as a pod has it."""
     installed = [m for m in manifests() if m["kind"] != "Deployment"]  # no image to run in a sandbox
-    arena.kubectl(
+    operator_cluster.kubectl(
         "apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(installed)
     )
-    token = arena.kubectl("create", "token", "trimtab", "-n", SYSTEM, "--duration=1h").stdout.strip()
-    return token_kubeconfig(arena.kubeconfig, token, tmp_path_factory.mktemp("limited") / "kubeconfig")
+    token = operator_cluster.kubectl(
+        "create", "token", "trimtab", "-n", SYSTEM, "--duration=1h"
+    ).stdout.strip()
+    return token_kubeconfig(
+        operator_cluster.kubeconfig, token, tmp_path_factory.mktemp("limited") / "kubeconfig"
+    )
 
 
 @pytest.fixture
-def operator_as_installed(operators: Arena, limited: Path) -> Iterator[Operator]:
+def operator_as_installed(operators: OperatorCluster, limited: Path) -> Iterator[Operator]:
     started = operators.operator("rbac", "--log-level", "debug", kubeconfig=limited).start().acting()
     yield started
     code = started.stop()
@@ -54,21 +59,23 @@ def operator_as_installed(operators: Arena, limited: Path) -> Iterator[Operator]
     assert "orbidden" not in text, "a 403, whoever words it"
 
 
-def test_the_manifest_is_what_an_api_server_takes(arena: Arena) -> None:
-    arena.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(INSTALL))
+def test_the_manifest_is_what_an_api_server_takes(operator_cluster: OperatorCluster) -> None:
+    operator_cluster.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(INSTALL)
+    )
 
 
 def test_a_templates_whole_life_under_the_installed_roles(
-    operator_as_installed: Operator, place: Place
+    operator_as_installed: Operator, ns: Namespace
 ) -> None:
     # given: a template with a Secret, a workload, and users; another namespace that lets it in
-    other = f"{place.name}-target"[:63]
-    annotations = {"trimtab.dev/allow-from": place.name}
-    place.api.create(
+    other = f"{ns.name}-target"[:63]
+    annotations = {"trimtab.dev/allow-from": ns.name}
+    ns.api.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other, "annotations": annotations}}
     )
     for kind in WORKLOADS:
-        place.api.create(workload(kind, place.name, "web"))
+        ns.api.create(workload(kind, ns.name, "web"))
     keys = [{"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1}, SECRET_KEY]
     away = {"name": "away", "targetNamespace": other}
     home = {
@@ -76,86 +83,85 @@ def test_a_templates_whole_life_under_the_installed_roles(
         "values": {"api.token": "t0ken"},
         "workloads": [{"kind": kind, "name": "web"} for kind in WORKLOADS],
     }
-    place.template(keys=keys, groups=[home, away], outputs=[PREFS, TOKEN_OUTPUT])
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("bob", {"session.minutes": 0})
+    ns.template(keys=keys, groups=[home, away], outputs=[PREFS, TOKEN_OUTPUT])
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("bob", {"session.minutes": 0})
 
     # then: it is rendered, the workloads are told, and everybody has a verdict
-    place.rendered()
-    place.accepted("alice")
-    place.invalid("bob")
-    place.wait_user("alice", {"session.minutes": 5})
-    assert place.data("app-free", "Secret")["token.json"]
-    assert {kind for kind, _ in place.outputs(other)} == {"ConfigMap", "Secret"}
+    ns.rendered()
+    ns.accepted("alice")
+    ns.invalid("bob")
+    ns.wait_user("alice", {"session.minutes": 5})
+    assert ns.data("app-free", "Secret")["token.json"]
+    assert {kind for kind, _ in ns.outputs(other)} == {"ConfigMap", "Secret"}
     for kind in WORKLOADS:
         wait_for(
             lambda kind=kind: (
                 "trimtab.dev/digest"
-                in (place.one(kind, "web")["spec"]["template"]["metadata"].get("annotations") or {})
+                in (ns.one(kind, "web")["spec"]["template"]["metadata"].get("annotations") or {})
             ),
             f"the {kind} is told to restart",
         )
 
     # a hand edit is put back
     name = "app-free"
-    before = place.data(name)
-    edited = place.api.patch("ConfigMap", place.name, name, {"data": {next(iter(before)): "by hand"}})
+    before = ns.data(name)
+    edited = ns.api.patch("ConfigMap", ns.name, name, {"data": {next(iter(before)): "by hand"}})
     version = edited["metadata"]["resourceVersion"]
     wait_for(
         lambda: (
-            place.one("ConfigMap", name)["metadata"]["resourceVersion"] != version
-            and place.data(name) == before
+            ns.one("ConfigMap", name)["metadata"]["resourceVersion"] != version and ns.data(name) == before
         )
     )
 
     # all labels and annotations are taken off an output: they are put back
-    uid = place.one("ConfigMap", name)["metadata"]["uid"]
-    place.api.patch("ConfigMap", place.name, name, {"metadata": {"labels": None, "annotations": None}})
-    wait_for(
-        lambda: "trimtab.dev/mark" in (place.one("ConfigMap", name)["metadata"].get("annotations") or {})
-    )
-    assert place.one("ConfigMap", name)["metadata"]["uid"] == uid
-    place.rendered()
+    uid = ns.one("ConfigMap", name)["metadata"]["uid"]
+    ns.api.patch("ConfigMap", ns.name, name, {"metadata": {"labels": None, "annotations": None}})
+    wait_for(lambda: "trimtab.dev/mark" in (ns.one("ConfigMap", name)["metadata"].get("annotations") or {}))
+    assert ns.one("ConfigMap", name)["metadata"]["uid"] == uid
+    ns.rendered()
 
     # a policy rolls out, and is withdrawn
     policy = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}}
-    meta = {"name": "calmer", "namespace": place.name}
-    place.api.apply(
+    meta = {"name": "calmer", "namespace": ns.name}
+    ns.api.apply(
         {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PolicyRollout", "metadata": meta, "spec": policy}
     )
-    place.wait_verdict("PolicyRollout", "calmer", "True", "Succeeded")
-    place.drop("PolicyRollout", "calmer")
+    ns.wait_verdict("PolicyRollout", "calmer", "True", "Succeeded")
+    ns.drop("PolicyRollout", "calmer")
 
     # when: a group goes, then everything does
-    place.template(keys=keys, groups=[home], outputs=[PREFS, TOKEN_OUTPUT])
-    wait_for(lambda: not place.outputs(other), "the group's outputs in the other namespace are gone")
-    place.drop("UserPreference", "alice")
-    place.drop("UserPreference", "bob")
-    wait_for(lambda: place.user("alice") is None and place.user("bob") is None, "the users' files are gone")
-    place.drop("ConfigTemplate", "app")
-    wait_for(lambda: not place.outputs(), "all outputs are gone")
-    place.gone("RenderedGroup", "app-free")
+    ns.template(keys=keys, groups=[home], outputs=[PREFS, TOKEN_OUTPUT])
+    wait_for(lambda: not ns.outputs(other), "the group's outputs in the other namespace are gone")
+    ns.drop("UserPreference", "alice")
+    ns.drop("UserPreference", "bob")
+    wait_for(lambda: ns.user("alice") is None and ns.user("bob") is None, "the users' files are gone")
+    ns.drop("ConfigTemplate", "app")
+    wait_for(lambda: not ns.outputs(), "all outputs are gone")
+    ns.gone("RenderedGroup", "app-free")
     wait_for(
-        lambda: not place.api.list("ControllerRevision", place.name, "app.kubernetes.io/managed-by=trimtab"),
+        lambda: not ns.api.list("ControllerRevision", ns.name, "app.kubernetes.io/managed-by=trimtab"),
         "all snapshots are gone",
     )
 
 
 def test_outputs_of_a_retained_template_are_let_go_under_the_installed_roles(
-    operator_as_installed: Operator, place: Place
+    operator_as_installed: Operator, ns: Namespace
 ) -> None:
-    place.template(deletionPolicy="Retain")
-    place.rendered()
-    kept = place.data("app-free")
-    place.drop("ConfigTemplate", "app")
-    place.gone("RenderedGroup", "app-free")
-    assert not place.outputs()
-    assert place.data("app-free") == kept
+    ns.template(deletionPolicy="Retain")
+    ns.rendered()
+    kept = ns.data("app-free")
+    ns.drop("ConfigTemplate", "app")
+    ns.gone("RenderedGroup", "app-free")
+    assert not ns.outputs()
+    assert ns.data("app-free") == kept
 
 
-def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: Path) -> None:
+def test_the_roles_do_not_let_it_write_what_people_wrote(
+    operator_cluster: OperatorCluster, limited: Path
+) -> None:
     def may(verb: str, resource: str) -> str:
-        answer = arena.kubectl(
+        answer = operator_cluster.kubectl(
             "auth", "can-i", verb, resource, "-A", f"--as=system:serviceaccount:{SYSTEM}:trimtab", check=False
         )
         return answer.stdout.strip()
@@ -179,7 +185,7 @@ def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: 
     assert (
         may("patch", "userpreferences.trimtab.dev/status") == "no"
     )  # -A and a slash: a subresource has its flag
-    answer = arena.kubectl(
+    answer = operator_cluster.kubectl(
         "auth",
         "can-i",
         "patch",
@@ -192,7 +198,7 @@ def test_the_roles_do_not_let_it_write_what_people_wrote(arena: Arena, limited: 
 
 
 @pytest.fixture
-def taken_over(arena: Arena, limited: Path) -> Api:
+def taken_over(operator_cluster: OperatorCluster, limited: Path) -> Api:
     """The API server for whoever has the operator's token, once the policy about it is in force."""
     api = Api(limited)
 
@@ -222,9 +228,9 @@ POD = {"containers": [{"name": "web", "image": "web"}]}
 
 
 def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_makes(
-    taken_over: Api, place: Place
+    taken_over: Api, ns: Namespace
 ) -> None:
-    home = place.name
+    home = ns.name
     job = {"template": {"spec": {**POD, "restartPolicy": "Never"}}}
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "smoke", "uid": "1"}
     token = {"type": "kubernetes.io/service-account-token"}
@@ -261,13 +267,13 @@ def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_mak
 
 
 def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operators(
-    taken_over: Api, place: Place
+    taken_over: Api, ns: Namespace
 ) -> None:
-    home = place.name
-    place.api.create(_secret(home, "theirs", stringData={"a": "b"}))
+    home = ns.name
+    ns.api.create(_secret(home, "theirs", stringData={"a": "b"}))
     for kind in WORKLOADS:
-        place.api.create(workload(kind, home, "web"))
-    place.api.create(
+        ns.api.create(workload(kind, home, "web"))
+    ns.api.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": home}, "spec": POD}
     )
 
@@ -297,11 +303,9 @@ def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operato
     assert "Trimtab operator" in refused(lambda: taken_over.delete("Pod", home, "p"))
 
     revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {}}
-    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": place.one("Pod", "p")["metadata"]["uid"]}
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": ns.one("Pod", "p")["metadata"]["uid"]}
     for name, owners in (("owned", [owner]), ("in-the-way", [])):
-        place.api.create(
-            {**revision, "metadata": {"name": name, "namespace": home, "ownerReferences": owners}}
-        )
+        ns.api.create({**revision, "metadata": {"name": name, "namespace": home, "ownerReferences": owners}})
     assert "Trimtab operator" in refused(lambda: taken_over.delete("ControllerRevision", home, "owned"))
     taken_over.delete("ControllerRevision", home, "in-the-way")
     for kind in WORKLOADS:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from support.cluster_fixtures import Place
 from support.live_objects import Body, RefusedError
 from support.manifests import API_VERSION, APP, KEYS, PREFS, preference
+from support.namespace import Namespace
 from support.operator_process import Operator
 
 SEALED_KEYS = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
@@ -25,47 +25,47 @@ INVALID: dict[str, tuple[Body, str, str, str]] = {
 
 @pytest.mark.parametrize("what", INVALID)
 def test_an_invalid_value_is_named_with_its_rule_and_the_nearest_that_fits(
-    operator: Operator, place: Place, what: str
+    operator: Operator, ns: Namespace, what: str
 ) -> None:
     values, key, rule, nearest = INVALID[what]
-    place.template(keys=SEALED_KEYS)
-    place.preference("bob", {"session.minutes": 6})
-    place.preference("alice", {"session.minutes": 5, **values})
-    ready = place.invalid("alice")
+    ns.template(keys=SEALED_KEYS)
+    ns.preference("bob", {"session.minutes": 6})
+    ns.preference("alice", {"session.minutes": 5, **values})
+    ready = ns.invalid("alice")
     found = ready["of"]["violations"][0]
     assert (found["key"], found["rule"], found["layer"]) == (key, rule, "user")
     assert found.get("nearest", "") == nearest
     assert key in ready["message"]
     assert "the group's values are in force" in ready["message"]
-    place.wait_user("alice", {"session.minutes": 30})
-    place.wait_user("bob", {"session.minutes": 6})
-    place.accepted("bob")
+    ns.wait_user("alice", {"session.minutes": 30})
+    ns.wait_user("bob", {"session.minutes": 6})
+    ns.accepted("bob")
 
 
 def test_an_invalid_edit_keeps_what_was_accepted_last_also_after_a_restart(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.accepted("alice")
-    place.preference("alice", {"session.minutes": 0, "session.greeting": "no"})
-    ready = place.invalid("alice")
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.accepted("alice")
+    ns.preference("alice", {"session.minutes": 0, "session.greeting": "no"})
+    ready = ns.invalid("alice")
     assert "what was accepted last stays in force" in ready["message"]
-    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
+    ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
     operator.restart()
     operator.quiet()
-    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
-    place.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])
-    place.wait_user("alice", {"session.minutes": 5, "session.greeting": "new"})
-    place.preference("alice", {"session.minutes": 7})
-    place.wait_user("alice", {"session.minutes": 7})
-    assert "violations" not in place.accepted("alice")["of"]
+    ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
+    ns.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])
+    ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "new"})
+    ns.preference("alice", {"session.minutes": 7})
+    ns.wait_user("alice", {"session.minutes": 7})
+    assert "violations" not in ns.accepted("alice")["of"]
 
 
-def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, place: Place) -> None:
-    place.template(keys=[*KEYS, {"name": "must", "type": "String", "required": True}])
-    place.preference("alice", {"session.minutes": 5})
-    ready = place.invalid("alice")
+def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, ns: Namespace) -> None:
+    ns.template(keys=[*KEYS, {"name": "must", "type": "String", "required": True}])
+    ns.preference("alice", {"session.minutes": 5})
+    ready = ns.invalid("alice")
     assert ready["of"]["violations"] == [
         {
             "key": "must",
@@ -74,63 +74,63 @@ def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, 
             "message": "is required and has no value; set it",
         }
     ]
-    place.preference("alice", {"session.minutes": 5, "must": ""})
-    place.wait_user("alice", {"must": ""})
-    place.accepted("alice")
+    ns.preference("alice", {"session.minutes": 5, "must": ""})
+    ns.wait_user("alice", {"must": ""})
+    ns.accepted("alice")
 
 
-def test_lossless_coercion_takes_what_is_meant_and_warns(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"agent.temperature": "0.9", "session.minutes": 5.0, "session.greeting": 42})
-    ready = place.accepted("alice")
+def test_lossless_coercion_takes_what_is_meant_and_warns(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"agent.temperature": "0.9", "session.minutes": 5.0, "session.greeting": 42})
+    ready = ns.accepted("alice")
     assert {(w["key"], w["reason"]) for w in ready["of"]["warnings"]} == {
         ("agent.temperature", "Coerced"),
         ("session.greeting", "Coerced"),
     }
-    place.wait_user("alice", {"agent.temperature": 0.9, "session.minutes": 5, "session.greeting": "42"})
+    ns.wait_user("alice", {"agent.temperature": 0.9, "session.minutes": 5, "session.greeting": "42"})
     assert ready["of"]["accepted"]["values"]["agent.temperature"] == "0.9"  # what was written
 
 
-def test_strict_coercion_refuses(operator: Operator, place: Place) -> None:
-    place.template(coercion="Strict")
-    place.preference("alice", {"agent.temperature": "0.9"})
-    assert place.invalid("alice")["of"]["violations"][0]["rule"] == "type"
+def test_strict_coercion_refuses(operator: Operator, ns: Namespace) -> None:
+    ns.template(coercion="Strict")
+    ns.preference("alice", {"agent.temperature": "0.9"})
+    assert ns.invalid("alice")["of"]["violations"][0]["rule"] == "type"
 
 
-def test_a_deprecated_key_still_works_and_warns(operator: Operator, place: Place) -> None:
+def test_a_deprecated_key_still_works_and_warns(operator: Operator, ns: Namespace) -> None:
     deprecated = {
         "name": "old",
         "type": "Integer",
         "deprecated": {"message": "use new", "replacedBy": "session.minutes"},
     }
-    place.template(keys=[*KEYS, deprecated])
-    place.preference("alice", {"old": 1})
-    ready = place.accepted("alice")
+    ns.template(keys=[*KEYS, deprecated])
+    ns.preference("alice", {"old": 1})
+    ready = ns.accepted("alice")
     assert ready["of"]["warnings"][0]["reason"] == "Deprecated"
     assert "use new" in ready["of"]["warnings"][0]["message"]
 
 
-def test_a_user_whose_files_are_too_big_keeps_the_old_ones(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("alice", {"session.minutes": 5})
-    place.preference("bob", {"session.minutes": 6})
-    place.accepted("alice")
-    place.preference("alice", {"session.greeting": "x" * 950_000})
-    ready = place.invalid("alice")
+def test_a_user_whose_files_are_too_big_keeps_the_old_ones(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("alice", {"session.minutes": 5})
+    ns.preference("bob", {"session.minutes": 6})
+    ns.accepted("alice")
+    ns.preference("alice", {"session.greeting": "x" * 950_000})
+    ready = ns.invalid("alice")
     assert ready["of"]["violations"][0]["rule"] == "tooLarge"
-    place.wait_user("alice", {"session.minutes": 5})
-    place.wait_user("bob", {"session.minutes": 6})
-    place.rendered()
+    ns.wait_user("alice", {"session.minutes": 5})
+    ns.wait_user("bob", {"session.minutes": 6})
+    ns.rendered()
 
 
-def test_a_reference_to_nothing_says_what_is_missing(operator: Operator, place: Place) -> None:
-    place.template()
-    place.preference("dangling", of="apq")
-    place.preference("astray", group="fre")
-    assert f"{place.name}/apq" in place.invalid("dangling", "TemplateNotFound")["message"]
-    assert "did you mean free" in place.invalid("astray", "GroupNotFound")["message"]
-    place.template("apq")
-    place.accepted("dangling")
+def test_a_reference_to_nothing_says_what_is_missing(operator: Operator, ns: Namespace) -> None:
+    ns.template()
+    ns.preference("dangling", of="apq")
+    ns.preference("astray", group="fre")
+    assert f"{ns.name}/apq" in ns.invalid("dangling", "TemplateNotFound")["message"]
+    assert "did you mean free" in ns.invalid("astray", "GroupNotFound")["message"]
+    ns.template("apq")
+    ns.accepted("dangling")
 
 
 TEMPLATE_FIELDS: dict[str, Body] = {
@@ -150,18 +150,18 @@ TEMPLATE_FIELDS: dict[str, Body] = {
 
 @pytest.mark.parametrize("field", TEMPLATE_FIELDS)
 def test_a_template_field_that_is_not_built_is_refused_by_name_and_changes_nothing(
-    operator: Operator, place: Place, field: str
+    operator: Operator, ns: Namespace, field: str
 ) -> None:
-    place.template()
-    place.rendered()
-    before = place.outputs()
-    place.template(**TEMPLATE_FIELDS[field])
-    ready = place.wait_verdict("ConfigTemplate", "app", "False", "NotSupported")
+    ns.template()
+    ns.rendered()
+    before = ns.outputs()
+    ns.template(**TEMPLATE_FIELDS[field])
+    ready = ns.wait_verdict("ConfigTemplate", "app", "False", "NotSupported")
     assert field in ready["message"]
     operator.quiet()
-    assert place.outputs() == before
-    place.preference("alice", {"session.minutes": 5})
-    place.wait_user("alice", {"session.minutes": 5})
+    assert ns.outputs() == before
+    ns.preference("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
 
 
 PREFERENCE_FIELDS: dict[str, Body] = {
@@ -173,28 +173,28 @@ PREFERENCE_FIELDS: dict[str, Body] = {
 
 @pytest.mark.parametrize("field", PREFERENCE_FIELDS)
 def test_a_preference_field_that_is_not_built_is_refused_by_name_and_keeps_what_was_accepted(
-    operator: Operator, place: Place, field: str
+    operator: Operator, ns: Namespace, field: str
 ) -> None:
-    place.template(keys=SEALED_KEYS)
-    place.preference("alice", {"session.minutes": 5})
-    place.accepted("alice")
-    place.preference("alice", {"session.minutes": 6}, **PREFERENCE_FIELDS[field])
-    ready = place.invalid("alice", "NotSupported")
+    ns.template(keys=SEALED_KEYS)
+    ns.preference("alice", {"session.minutes": 5})
+    ns.accepted("alice")
+    ns.preference("alice", {"session.minutes": 6}, **PREFERENCE_FIELDS[field])
+    ready = ns.invalid("alice", "NotSupported")
     assert field in ready["message"]
-    place.wait_user("alice", {"session.minutes": 5})
+    ns.wait_user("alice", {"session.minutes": 5})
 
 
 def test_a_policys_flags_are_not_built_and_the_policy_changes_nothing(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    place.template()
-    place.rendered()
-    before = place.outputs()
-    place.api.apply(
+    ns.template()
+    ns.rendered()
+    before = ns.outputs()
+    ns.api.apply(
         {
             "apiVersion": API_VERSION,
             "kind": "PolicyRollout",
-            "metadata": {"name": "calmer", "namespace": place.name},
+            "metadata": {"name": "calmer", "namespace": ns.name},
             "spec": {
                 "templateRef": {"name": "app"},
                 "policy": {
@@ -204,10 +204,10 @@ def test_a_policys_flags_are_not_built_and_the_policy_changes_nothing(
             },
         }
     )
-    ready = place.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
+    ready = ns.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
     assert "spec.policy.flags" in ready["message"]
     operator.quiet()
-    assert place.outputs() == before
+    assert ns.outputs() == before
 
 
 MALFORMED: dict[str, Any] = {
@@ -219,27 +219,27 @@ MALFORMED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_the_api_server_refuses_what_is_malformed(operator: Operator, place: Place, what: str) -> None:
-    body = {**preference(place.name, "alice"), "spec": MALFORMED[what]}
+def test_the_api_server_refuses_what_is_malformed(operator: Operator, ns: Namespace, what: str) -> None:
+    body = {**preference(ns.name, "alice"), "spec": MALFORMED[what]}
     with pytest.raises(RefusedError) as refused:
-        place.api.create(body)
+        ns.api.create(body)
     assert refused.value.status == 422
 
 
-def test_a_user_cannot_be_renamed(operator: Operator, place: Place) -> None:
-    place.preference("alice", user="alice-a")
+def test_a_user_cannot_be_renamed(operator: Operator, ns: Namespace) -> None:
+    ns.preference("alice", user="alice-a")
     with pytest.raises(RefusedError) as refused:
-        place.preference("alice", user="alice-b")
+        ns.preference("alice", user="alice-b")
     assert "is immutable" in str(refused.value)
 
 
 def test_an_output_of_another_kind_is_refused_where_the_sensitive_rule_says_so(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
     """A wildcard passes over sensitive keys in a ConfigMap; a Secret carries them."""
     values = {"api.token": "t0p"}
     outputs = [{**APP, "include": ["*"]}, {**APP, "name": "creds", "kind": "Secret"}, PREFS]
-    place.template(keys=SEALED_KEYS, groups=[{"name": "free", "values": values}], outputs=outputs)
-    place.rendered()
-    assert "t0p" not in str(place.data("app-free"))
-    assert place.data("app-free", "Secret").keys() == {"app.json"}
+    ns.template(keys=SEALED_KEYS, groups=[{"name": "free", "values": values}], outputs=outputs)
+    ns.rendered()
+    assert "t0p" not in str(ns.data("app-free"))
+    assert ns.data("app-free", "Secret").keys() == {"app.json"}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.cluster_fixtures import Arena, Place
 from support.fault_proxy import CutStream, Effect, ErrorEvent, Exchange, Fault, FaultProxy, LoseAnswer, Refuse
 from support.live_objects import Body, wait_for
 from support.manifests import minutes, wave, waves
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 
@@ -18,74 +19,74 @@ SHORT = ("--lease-duration", "2")
 WAVES = waves(wave("some", "free", percent=50, soak="1s"), wave("canary", "free", soak="1s"))
 
 
-def moves(place: Place) -> dict[str, int]:
+def moves(ns: Namespace) -> dict[str, int]:
     """How many revisions each group has had."""
-    return {group: len(place.pointer(group)["revisions"]) for group in ("free", "pro")}
+    return {group: len(ns.pointer(group)["revisions"]) for group in ("free", "pro")}
 
 
-def told_once(place: Place) -> None:
+def told_once(ns: Namespace) -> None:
     """Every transition is an Event, and no other."""
-    uid = place.one("PolicyRollout", "calmer")["metadata"]["uid"]
+    uid = ns.one("PolicyRollout", "calmer")["metadata"]["uid"]
 
     def reasons() -> list[str]:
-        events = place.api.list("Event", place.name)
+        events = ns.api.list("Event", ns.name)
         return sorted(e["reason"] for e in events if e["involvedObject"].get("uid") == uid)
 
-    wait_for(lambda: reasons() == sorted(place.told()), lambda: f"{reasons()} are {sorted(place.told())}")
+    wait_for(lambda: reasons() == sorted(ns.told()), lambda: f"{reasons()} are {sorted(ns.told())}")
 
 
 # Two operators.
 
 
-def test_a_standby_finishes_what_a_leader_that_was_killed_began(operators: Arena, place: Place) -> None:
+def test_a_standby_finishes_what_a_leader_that_was_killed_began(
+    operators: OperatorCluster, ns: Namespace
+) -> None:
     first = operators.operator("first", *SHORT).start().acting()
     second = operators.operator("second", *SHORT).start().standing_by()
-    given(place, users=4)
-    place.policy(strategy=waves(wave("canary", "free", soak="3s")))
-    place.reach("Soaking")
+    given(ns, users=4)
+    ns.policy(strategy=waves(wave("canary", "free", soak="3s")))
+    ns.reach("Soaking")
     first.kill()
     second.acting()
-    place.reach("Succeeded", attempt=1)
-    place.serves(NEW, "free", "pro")
-    place.wait_user("user-0", NEW)
-    assert moves(place) == {"free": 2, "pro": 2}
-    told_once(place)
+    ns.reach("Succeeded", attempt=1)
+    ns.serves(NEW, "free", "pro")
+    ns.wait_user("user-0", NEW)
+    assert moves(ns) == {"free": 2, "pro": 2}
+    told_once(ns)
     # and a way back, killed when it has just begun
     third = operators.operator("first", *SHORT).start().standing_by()
-    place.policy(says=minutes(26), strategy=waves())
-    place.reach("Soaking")
-    place.ask("abort")
-    wait_for(
-        lambda: place.progress()["underway"] == "Back" or "RollbackStarted" in place.told(), "it goes back"
-    )
+    ns.policy(says=minutes(26), strategy=waves())
+    ns.reach("Soaking")
+    ns.ask("abort")
+    wait_for(lambda: ns.progress()["underway"] == "Back" or "RollbackStarted" in ns.told(), "it goes back")
     second.kill()
     third.acting()
-    place.reach("RolledBack")
-    place.serves(NEW, "free", "pro")
-    place.wait_user("user-0", NEW)
+    ns.reach("RolledBack")
+    ns.serves(NEW, "free", "pro")
+    ns.wait_user("user-0", NEW)
 
 
 def test_a_leader_that_slept_through_a_rollout_moves_nothing(
-    operators: Arena, proxy: FaultProxy, place: Place
+    operators: OperatorCluster, proxy: FaultProxy, ns: Namespace
 ) -> None:
     sleeper = operators.operator("sleeper", *SHORT, kubeconfig=proxy.kubeconfig).start().acting()
     second = operators.operator("second", *SHORT).start().standing_by()
-    given(place, users=4)
-    place.policy(strategy=waves())
-    place.reach("Soaking")
+    given(ns, users=4)
+    ns.policy(strategy=waves())
+    ns.reach("Soaking")
     # when: it sleeps in mid-wave, and its successor takes everything back
     sleeper.pause()
-    place.ask("promote")
-    place.ask("abort")
+    ns.ask("promote")
+    ns.ask("abort")
     second.acting()
-    wait_for(lambda: not place.progress().get("underway"), "it has ended")
-    place.act("undo" if place.progress()["phase"] == "Succeeded" else "retry")
-    ended = place.reach("RolledBack" if "RolloutUndone" in place.told() else "Soaking")
+    wait_for(lambda: not ns.progress().get("underway"), "it has ended")
+    ns.act("undo" if ns.progress()["phase"] == "Succeeded" else "retry")
+    ended = ns.reach("RolledBack" if "RolloutUndone" in ns.told() else "Soaking")
     second.quiet()
     since, outputs, pointers = (
         len(proxy.exchanges),
-        place.outputs(),
-        [place.pointer(g) for g in ("free", "pro")],
+        ns.outputs(),
+        [ns.pointer(g) for g in ("free", "pro")],
     )
     sleeper.resume()
     wait_for(lambda: sleeper.metrics()["trimtab_leader"] == 0, "the sleeper knows that it leads no more")
@@ -94,9 +95,9 @@ def test_a_leader_that_slept_through_a_rollout_moves_nothing(
     # then: nothing of what the sleeper had in mind happens; an Event of a transition that it had written before may
     # have been on its way, and is that transition's only one by its name
     assert [(e.verb, e.plural, e.name) for e in proxy.writes(since) if e.plural != "events"] == []
-    assert place.outputs() == outputs
-    assert [place.pointer(g) for g in ("free", "pro")] == pointers
-    assert place.progress()["epoch"] == ended["epoch"]
+    assert ns.outputs() == outputs
+    assert [ns.pointer(g) for g in ("free", "pro")] == pointers
+    assert ns.progress()["epoch"] == ended["epoch"]
 
 
 # A bad day.
@@ -111,15 +112,15 @@ class Faulty:
 
 
 @pytest.fixture(scope="module")
-def faulty(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    if arena.shared.running:
-        arena.shared.stop()
-    with FaultProxy(arena.kubeconfig, tmp_path_factory.mktemp("faulty")) as proxy:
+def faulty(operator_cluster: OperatorCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    if operator_cluster.shared.running:
+        operator_cluster.shared.stop()
+    with FaultProxy(operator_cluster.kubeconfig, tmp_path_factory.mktemp("faulty")) as proxy:
         options = ("--relist", "5", "--lease-duration", "5")
-        operator = arena.operator("faulty", *options, kubeconfig=proxy.kubeconfig).start().acting()
+        operator = operator_cluster.operator("faulty", *options, kubeconfig=proxy.kubeconfig).start().acting()
         yield Faulty(operator, proxy)
-        arena.stop_others()
-        arena.release_lease()
+        operator_cluster.stop_others()
+        operator_cluster.release_lease()
 
 
 def _write(exchange: Exchange) -> bool:
@@ -153,66 +154,66 @@ CLASSES: dict[str, tuple[Callable[[Exchange], bool], Effect, int]] = {
 
 
 @pytest.mark.parametrize("what", CLASSES)
-def test_a_rollout_and_a_rollback_end_right_under(faulty: Faulty, place: Place, what: str) -> None:
+def test_a_rollout_and_a_rollback_end_right_under(faulty: Faulty, ns: Namespace, what: str) -> None:
     when, effect, times = CLASSES[what]
-    given(place, users=4)
-    before = {name: place.data(name) for name in ("app-free", "app-pro")}
+    given(ns, users=4)
+    before = {name: ns.data(name) for name in ("app-free", "app-pro")}
 
     # when: things fail on the way there
     there = Fault(when, effect, times)
     with faulty.proxy.failing(there):
         faulty.proxy.cut_watches()
-        place.policy(strategy=WAVES)
-        place.reach("Succeeded", attempt=1)
-        place.serves(NEW, "free", "pro")
+        ns.policy(strategy=WAVES)
+        ns.reach("Succeeded", attempt=1)
+        ns.serves(NEW, "free", "pro")
     assert there.hits > 0, "the fault never struck"
-    place.wait_user("user-0", NEW)
-    assert moves(place) == {"free": 2, "pro": 2}
+    ns.wait_user("user-0", NEW)
+    assert moves(ns) == {"free": 2, "pro": 2}
 
     # and on the way back
     back = Fault(when, effect, times)
-    place.policy(says=minutes(26), strategy=waves())
-    place.reach("Soaking")
+    ns.policy(says=minutes(26), strategy=waves())
+    ns.reach("Soaking")
     with faulty.proxy.failing(back):
         faulty.proxy.cut_watches()
-        place.act("abort")
-        place.reach("RolledBack", attempt=2)
-        place.serves(NEW, "free", "pro")
+        ns.act("abort")
+        ns.reach("RolledBack", attempt=2)
+        ns.serves(NEW, "free", "pro")
     assert back.hits > 0, "the fault never struck"
-    place.wait_user("user-1", NEW, group="pro")
+    ns.wait_user("user-1", NEW, group="pro")
 
     # then: all is as it should be, told once, and nothing is left of it
-    told_once(place)
+    told_once(ns)
     with faulty.proxy.failing(Fault(when, effect, times)):
-        place.drop("PolicyRollout", "calmer")
-        wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
-    place.serves(OLD_FREE, "free")
-    place.serves(OLD_PRO, "pro")
+        ns.drop("PolicyRollout", "calmer")
+        wait_for(lambda: {name: ns.data(name) for name in before} == before, "its policy is withdrawn")
+    ns.serves(OLD_FREE, "free")
+    ns.serves(OLD_PRO, "pro")
 
 
 def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
-    faulty: Faulty, place: Place
+    faulty: Faulty, ns: Namespace
 ) -> None:
     def of(group: str) -> Callable[[Exchange], bool]:
         return lambda e: (
-            e.write and (e.namespace, e.plural, e.name) == (place.name, "configmaps", f"app-{group}")
+            e.write and (e.namespace, e.plural, e.name) == (ns.name, "configmaps", f"app-{group}")
         )
 
-    given(place)
+    given(ns)
     strategy: Body = waves(wave("canary", "free", soak="1s"), progressDeadline="8s")
     with faulty.proxy.failing(Fault(of("pro"), Refuse(403, "Forbidden"))):
-        place.policy(strategy=strategy)
-        status = place.reach("RolledBack")
+        ns.policy(strategy=strategy)
+        status = ns.reach("RolledBack")
         assert status["failure"]["reason"] == "WriteFailed"
         assert "group pro:" in status["failure"]["message"]
-        place.serves(OLD_FREE, "free")
+        ns.serves(OLD_FREE, "free")
     # a way back that cannot be written goes on, says so, and arrives
-    place.policy(says=minutes(26), strategy=waves(progressDeadline="2s"))
-    place.reach("Soaking")
+    ns.policy(says=minutes(26), strategy=waves(progressDeadline="2s"))
+    ns.reach("Soaking")
     with faulty.proxy.failing(Fault(of("free"), Refuse(403, "Forbidden"))):
-        place.act("abort")
-        status = place.reach("RollbackFailed")
+        ns.act("abort")
+        status = ns.reach("RollbackFailed")
         assert "the rollback is late, and goes on: 1 of 2 groups back" in status["message"]
-        assert place.verdict("PolicyRollout", "calmer") == ("False", "RollbackFailed")
-    place.reach("RolledBack")
-    place.serves(OLD_FREE, "free")
+        assert ns.verdict("PolicyRollout", "calmer") == ("False", "RollbackFailed")
+    ns.reach("RolledBack")
+    ns.serves(OLD_FREE, "free")

@@ -6,9 +6,10 @@ import base64
 import json
 from collections import Counter
 
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import KINDS, Body, wait_for
 from support.manifests import APP, KEYS, PREFS, enforce, minutes, policy, wave, waves
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 
@@ -17,121 +18,121 @@ TRANSITIONS = "trimtab_rollout_transitions_total"
 
 
 def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    given(place)
-    place.policy(strategy=waves())
-    place.reach("Soaking")
-    place.act("abort", reason="it smells")
-    before = place.reach("RolledBack")
-    place.serves(OLD_FREE, "free")
+    given(ns)
+    ns.policy(strategy=waves())
+    ns.reach("Soaking")
+    ns.act("abort", reason="it smells")
+    before = ns.reach("RolledBack")
+    ns.serves(OLD_FREE, "free")
     # a sync applies it again, with another annotation; another one makes it anew
-    place.policy(strategy=waves())
-    again = policy(place.name, strategy=waves())
+    ns.policy(strategy=waves())
+    again = policy(ns.name, strategy=waves())
     again["metadata"]["annotations"] = {"sync": "2"}
-    place.api.apply(again)
+    ns.api.apply(again)
     operator.quiet()
-    assert place.progress() == before
+    assert ns.progress() == before
     operator.restart().quiet()
-    assert place.progress() == before
-    place.policy(strategy=waves(wave("canary", "pro", soak="1s")))
-    place.reach("RolledBack")
+    assert ns.progress() == before
+    ns.policy(strategy=waves(wave("canary", "pro", soak="1s")))
+    ns.reach("RolledBack")
     operator.quiet()
-    place.serves(OLD_FREE, "free")
-    place.serves(OLD_PRO, "pro")
+    ns.serves(OLD_FREE, "free")
+    ns.serves(OLD_PRO, "pro")
 
 
-def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Operator, place: Place) -> None:
-    given(place)
+def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Operator, ns: Namespace) -> None:
+    given(ns)
     # while it waits, is watched, is paused, has ended
-    place.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
-    hashed = place.reach("AwaitingApproval")["preview"]["hash"]
+    ns.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    hashed = ns.reach("AwaitingApproval")["preview"]["hash"]
     operator.restart()
-    place.act("approve", contentHash=hashed)
-    before = place.reach("Soaking")
+    ns.act("approve", contentHash=hashed)
+    before = ns.reach("Soaking")
     operator.kill()
-    place.arena.release_lease()
-    place.ask("pause")  # while nobody is there
+    ns.operator_cluster.release_lease()
+    ns.ask("pause")  # while nobody is there
     operator.start().acting()
-    after = place.reach("Paused")
+    after = ns.reach("Paused")
     assert [after[k] for k in ("attempt", "epoch", "wave", "startedAt")] == [
         before[k] for k in ("attempt", "epoch", "wave", "startedAt")
     ]
-    place.serves(NEW, "free")
-    place.serves(OLD_PRO, "pro")
+    ns.serves(NEW, "free")
+    ns.serves(OLD_PRO, "pro")
     operator.restart()
-    place.act("promote")
-    done = place.reach("Succeeded")
-    place.serves(NEW, "free", "pro")
+    ns.act("promote")
+    done = ns.reach("Succeeded")
+    ns.serves(NEW, "free", "pro")
     operator.quiet()
-    outputs = place.outputs()
+    outputs = ns.outputs()
     operator.restart().quiet()
-    assert place.progress() == done
-    assert place.outputs() == outputs
+    assert ns.progress() == done
+    assert ns.outputs() == outputs
 
 
 def test_deletion_withdraws_from_every_state_and_while_nobody_watches(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    given(place, users=2)
-    before = {name: place.data(name) for name in ("app-free", "app-pro")}
+    given(ns, users=2)
+    before = {name: ns.data(name) for name in ("app-free", "app-pro")}
 
     def withdrawn() -> None:
-        place.drop("PolicyRollout", "calmer")
-        wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
-        place.wait_user("user-0", OLD_FREE)
+        ns.drop("PolicyRollout", "calmer")
+        wait_for(lambda: {name: ns.data(name) for name in before} == before, "its policy is withdrawn")
+        ns.wait_user("user-0", OLD_FREE)
 
     # in mid-flight
-    place.policy(strategy=waves())
-    place.reach("Soaking")
-    place.policy("other", enforce("session.greeting", "welcome"))
-    place.reach("Waiting", "other")
-    place.serves(NEW, "free")
-    place.drop("PolicyRollout", "other")
+    ns.policy(strategy=waves())
+    ns.reach("Soaking")
+    ns.policy("other", enforce("session.greeting", "welcome"))
+    ns.reach("Waiting", "other")
+    ns.serves(NEW, "free")
+    ns.drop("PolicyRollout", "other")
     withdrawn()
     # of which a share of the users had something
-    place.policy(strategy=waves(wave("some", "free", percent=50, soak="1h")))
-    place.reach("Soaking")
-    place.wait_user("user-0", NEW)
+    ns.policy(strategy=waves(wave("some", "free", percent=50, soak="1h")))
+    ns.reach("Soaking")
+    ns.wait_user("user-0", NEW)
     withdrawn()
     # once it is in force, while the operator is down
-    place.policy()
-    place.reach("Succeeded")
-    place.serves(NEW, "free", "pro")
+    ns.policy()
+    ns.reach("Succeeded")
+    ns.serves(NEW, "free", "pro")
     assert operator.stop() == 0
-    place.drop("PolicyRollout", "calmer")
+    ns.drop("PolicyRollout", "calmer")
     operator.start().acting()
-    wait_for(lambda: {name: place.data(name) for name in before} == before, "its policy is withdrawn")
-    place.wait_user("user-0", OLD_FREE)
+    wait_for(lambda: {name: ns.data(name) for name in before} == before, "its policy is withdrawn")
+    ns.wait_user("user-0", OLD_FREE)
     # and one of that name begins anew
-    place.policy(strategy=waves())
-    assert place.reach("Soaking")["attempt"] == 1
+    ns.policy(strategy=waves())
+    assert ns.reach("Soaking")["attempt"] == 1
 
 
 def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
     def counted() -> Counter[str]:
         return Counter({k: int(v) for k, v in operator.metrics().items() if k.startswith(f"{TRANSITIONS}{{")})
 
-    given(place)
+    given(ns)
     operator.quiet()
     since = counted()
-    place.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
-    hashed = place.reach("AwaitingApproval")["preview"]["hash"]
-    place.act("approve", contentHash=hashed, reason="looked at it")
-    place.reach("Soaking")
-    place.act("abort", reason="it smells")
-    found = place.reach("RolledBack")
+    ns.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    hashed = ns.reach("AwaitingApproval")["preview"]["hash"]
+    ns.act("approve", contentHash=hashed, reason="looked at it")
+    ns.reach("Soaking")
+    ns.act("abort", reason="it smells")
+    found = ns.reach("RolledBack")
     operator.quiet()
     told = [(t["reason"], t.get("by") or "trimtab", t["message"]) for t in reversed(found["transitions"])]
-    uid = place.one("PolicyRollout", "calmer")["metadata"]["uid"]
+    uid = ns.one("PolicyRollout", "calmer")["metadata"]["uid"]
     assert [t["number"] for t in reversed(found["transitions"])] == list(range(1, len(told) + 1))
 
     # then: an audit line for each, in order: who, what, when, why, from, to
     lines = [r for r in operator.records() if r.get("audit") and r.get("uid") == uid]
     assert [(line["what"], line["by"], line["why"]) for line in lines] == told
-    admin = place.arena.admin
+    admin = ns.operator_cluster.admin
     assert {(what, by) for what, by, _ in told} >= {("RolloutApproved", admin), ("RolloutAborted", admin)}
     assert all(line["at"] and line["phase"] and {"before", "after"} <= line.keys() for line in lines)
 
@@ -141,7 +142,7 @@ def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
     assert more == Counter(label % reason for reason, _, _ in told)
 
     def events() -> list[Body]:
-        return [e for e in place.api.list("Event", place.name) if e["involvedObject"].get("uid") == uid]
+        return [e for e in ns.api.list("Event", ns.name) if e["involvedObject"].get("uid") == uid]
 
     assert Counter(e["reason"] for e in events()) == Counter(reason for reason, _, _ in told)
     assert {e["reason"] for e in events() if e["type"] == "Warning"} == {
@@ -154,12 +155,14 @@ def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
     assert [r for r in operator.records() if r.get("audit")] == []
 
 
-def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(operators: Arena, place: Place) -> None:
+def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(
+    operators: OperatorCluster, ns: Namespace
+) -> None:
     def leaks() -> list[str]:
         """Where it can be read without reading a Secret or what its author wrote."""
         found = []
         for kind in KINDS:
-            for item in place.api.list(kind, place.name if kind != "Namespace" else None):
+            for item in ns.api.list(kind, ns.name if kind != "Namespace" else None):
                 if kind == "Secret":
                     item = {**item, "data": None}
                 elif kind in ("PolicyRollout", "ConfigTemplate"):
@@ -172,7 +175,7 @@ def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(operators:
         return found
 
     def secret(group: str) -> str:
-        data = place.one("Secret", f"app-{group}")["data"]
+        data = ns.one("Secret", f"app-{group}")["data"]
         return str(json.loads(base64.b64decode(data["creds.json"]))["api"]["token"])
 
     # given: a policy that enforces it, and an operator that says all that it can
@@ -185,39 +188,39 @@ def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(operators:
         "pattern": "^c",
     }
     creds = {"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "creds.json"}
-    given(place, users=2, keys=[*KEYS, token], outputs=[APP, PREFS, creds])
+    given(ns, users=2, keys=[*KEYS, token], outputs=[APP, PREFS, creds])
     both = {
         "enforced": [
             {"key": "api.token", "value": f"{CANARY}-new", "reason": "SEC-12"},
             *minutes(25)["enforced"],
         ]
     }
-    place.policy(says=both, strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    ns.policy(says=both, strategy=waves(wave("canary", "free", soak="1h", approval=True)))
 
     # when: it goes through all that a rollout may go through
-    status = place.reach("AwaitingApproval")
+    status = ns.reach("AwaitingApproval")
     assert {s["new"] for s in status["preview"]["samples"] if s["key"] == "api.token"} == {"(sensitive)"}
-    place.act("approve", contentHash=status["preview"]["hash"])
-    place.reach("Soaking")
+    ns.act("approve", contentHash=status["preview"]["hash"])
+    ns.reach("Soaking")
     wait_for(lambda: secret("free") == f"{CANARY}-new", "it is in the Secret")
     assert secret("pro") == f"{CANARY}-old"
-    place.act("abort")
-    place.reach("RolledBack")
+    ns.act("abort")
+    ns.reach("RolledBack")
     wait_for(lambda: secret("free") == f"{CANARY}-old", "what was is in the Secret")
-    place.act("retry")
-    place.act("approve", contentHash=place.reach("AwaitingApproval")["preview"]["hash"])
-    place.reach("Soaking")
-    place.act("promote")
-    place.reach("Succeeded")
+    ns.act("retry")
+    ns.act("approve", contentHash=ns.reach("AwaitingApproval")["preview"]["hash"])
+    ns.reach("Soaking")
+    ns.act("promote")
+    ns.reach("Succeeded")
     wait_for(lambda: secret("free") == secret("pro") == f"{CANARY}-new", "it is in the Secrets")
 
     # and others contradict it, forbid it, or say it wrongly
-    place.policy("rival", enforce("api.token", f"{CANARY}-rival"))
-    place.policy("limit", {"constraints": [{"key": "api.token", "notPattern": f"^{CANARY}"}]})
-    place.policy("misfit", enforce("api.token", f"X{CANARY}-does-not-match"))
-    place.policy("typo", enforce("api.token", {"value": CANARY}))
+    ns.policy("rival", enforce("api.token", f"{CANARY}-rival"))
+    ns.policy("limit", {"constraints": [{"key": "api.token", "notPattern": f"^{CANARY}"}]})
+    ns.policy("misfit", enforce("api.token", f"X{CANARY}-does-not-match"))
+    ns.policy("typo", enforce("api.token", {"value": CANARY}))
     for name in ("rival", "limit", "misfit", "typo"):
-        place.reach("Rejected", name)
+        ns.reach("Rejected", name)
 
     # then: it is nowhere else
     operator.quiet()

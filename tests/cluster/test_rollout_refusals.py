@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import Body, RefusedError
 from support.manifests import enforce, minutes, policy, wave, waves
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given, replace
 
@@ -80,77 +81,79 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
 }  # fmt: skip
 
 
-def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operator, place: Place) -> None:
+def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operator, ns: Namespace) -> None:
     # given: a policy that is served
-    given(place)
-    place.policy()
-    place.reach("Succeeded")
-    place.serves(NEW, "free", "pro")
+    given(ns)
+    ns.policy()
+    ns.reach("Succeeded")
+    ns.serves(NEW, "free", "pro")
     operator.quiet()
-    before = place.outputs()
+    before = ns.outputs()
     cases = {what: ({"strategy": case[0]}, *case[1:]) for what, case in STRATEGIES.items()} | POLICIES
 
     # when: new ones say what cannot be
     names = {what: what.lower().replace(" ", "-").replace("'", "") for what in cases}
     for what, (wrong, _, _) in cases.items():
-        place.policy(names[what], **{"says": enforce("session.greeting", "welcome"), **wrong})
+        ns.policy(names[what], **{"says": enforce("session.greeting", "welcome"), **wrong})
 
     # then: each says what is wrong and what to do about it
     for what, (_, said, remedy) in cases.items():
         reason = "NotSupported" if what == "flags" else "Rejected"
-        found = place.wait_verdict("PolicyRollout", names[what], "False", reason)
+        found = ns.wait_verdict("PolicyRollout", names[what], "False", reason)
         assert said in found["message"], what
         assert remedy in found["message"], what
         assert found["of"]["phase"] == "Rejected", what
         assert what == "flags" or found["of"]["violations"], what
-    said = place.refused("promote", names["no group"])
+    said = ns.refused("promote", names["no group"])
     assert "possible now: nothing until the spec is corrected" in said
 
     # and so does an edit of what is served
     for what in ("a wave of no group", "a key that is not there", "flags"):
         wrong, said, _ = cases[what]
-        replace(place, policy(place.name, **{"says": minutes(26), **wrong}))
-        assert said in place.reach("Rejected")["message"], what
+        replace(ns, policy(ns.name, **{"says": minutes(26), **wrong}))
+        assert said in ns.reach("Rejected")["message"], what
 
     # and nothing moves, also after a restart
     operator.quiet()
-    assert place.outputs() == before
+    assert ns.outputs() == before
     operator.restart().quiet()
-    assert place.outputs() == before
-    replace(place, policy(place.name))
-    place.reach("Succeeded")
+    assert ns.outputs() == before
+    replace(ns, policy(ns.name))
+    ns.reach("Succeeded")
 
 
 def test_a_policy_that_contradicts_one_before_it_is_refused_and_names_it(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    given(place)
-    place.policy("first", minutes(25))
-    place.policy("limit", {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]})
-    place.reach("Succeeded", "first")
-    place.reach("Succeeded", "limit")
-    place.serves(NEW, "free", "pro")
+    given(ns)
+    ns.policy("first", minutes(25))
+    ns.policy("limit", {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]})
+    ns.reach("Succeeded", "first")
+    ns.reach("Succeeded", "limit")
+    ns.serves(NEW, "free", "pro")
     operator.quiet()
-    before = place.outputs()
-    place.policy("second", minutes(26))
-    said = place.reach("Rejected", "second")["message"]
+    before = ns.outputs()
+    ns.policy("second", minutes(26))
+    said = ns.reach("Rejected", "second")["message"]
     assert "PolicyRollout first enforces another value with the same priority 0" in said
     assert "give one a higher priority or make the values equal" in said
-    place.policy("hot", enforce("agent.temperature", 1.5), priority=100)
-    said = place.reach("Rejected", "hot")["message"]
+    ns.policy("hot", enforce("agent.temperature", 1.5), priority=100)
+    said = ns.reach("Rejected", "hot")["message"]
     assert "PolicyRollout limit has a constraint that forbids the value enforced here" in said
     operator.quiet()
-    assert place.outputs() == before
+    assert ns.outputs() == before
     # with another priority, or once the other has gone, it rolls out
-    place.policy("second", minutes(26), priority=1)
-    place.reach("Succeeded", "second")
-    place.serves({"session.minutes": 26}, "free", "pro")
-    place.drop("PolicyRollout", "limit")
-    place.reach("Succeeded", "hot")
-    place.serves({"agent.temperature": 1.5}, "free", "pro")
+    ns.policy("second", minutes(26), priority=1)
+    ns.reach("Succeeded", "second")
+    ns.serves({"session.minutes": 26}, "free", "pro")
+    ns.drop("PolicyRollout", "limit")
+    ns.reach("Succeeded", "hot")
+    ns.serves({"agent.temperature": 1.5}, "free", "pro")
 
 
-def test_what_the_api_server_can_tell_by_itself_it_refuses(arena: Arena, place: Place) -> None:
+def test_what_the_api_server_can_tell_by_itself_it_refuses(
+    operator_cluster: OperatorCluster, ns: Namespace
+) -> None:
     wrong: list[tuple[Body, str]] = [
         (gate(), "exactly one of prometheus, http and job"),
         (
@@ -168,57 +171,57 @@ def test_what_the_api_server_can_tell_by_itself_it_refuses(arena: Arena, place: 
     ]
     for strategy, said in wrong:
         with pytest.raises(RefusedError) as caught:
-            place.api.create(policy(place.name, strategy=strategy))
+            ns.api.create(policy(ns.name, strategy=strategy))
         assert caught.value.status == 422
         assert said in str(caught.value)
-    both = policy(place.name, groups=["free"], groupSelector={})
+    both = policy(ns.name, groups=["free"], groupSelector={})
     with pytest.raises(RefusedError, match="groups and groupSelector cannot both be set"):
-        place.api.create(both)
+        ns.api.create(both)
 
 
-def test_a_policy_for_a_template_that_is_not_there_waits_for_it(operator: Operator, place: Place) -> None:
-    place.policy()
-    found = place.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotFound")
+def test_a_policy_for_a_template_that_is_not_there_waits_for_it(operator: Operator, ns: Namespace) -> None:
+    ns.policy()
+    found = ns.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotFound")
     assert "create it or correct spec.templateRef" in found["message"]
-    place.template(groups=[{"name": "free", "values": {"session.minutes": 0}}])
-    place.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotServed")
-    place.template()
-    place.reach("Succeeded")
-    place.serves(NEW, "free", "pro")
+    ns.template(groups=[{"name": "free", "values": {"session.minutes": 0}}])
+    ns.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotServed")
+    ns.template()
+    ns.reach("Succeeded")
+    ns.serves(NEW, "free", "pro")
 
 
-def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Operator, place: Place) -> None:
-    given(place)
-    assert "there is no PolicyRollout calmer" in place.refused("pause")
-    assert "there is no PolicyRollout nothing" in place.refused("abort", "nothing")
-    said = place.refused("pause", "app", "ConfigTemplate")
+def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Operator, ns: Namespace) -> None:
+    given(ns)
+    assert "there is no PolicyRollout calmer" in ns.refused("pause")
+    assert "there is no PolicyRollout nothing" in ns.refused("abort", "nothing")
+    said = ns.refused("pause", "app", "ConfigTemplate")
     assert "ConfigTemplate app has no strategy, so that its changes do not roll out" in said
-    place.policy(strategy=waves())
-    content = place.reach("Soaking")["target"]["hash"]
-    assert "possible now: Promote, Pause or Abort" in place.refused("retry")
-    place.policy(says=minutes(26), strategy=waves())
-    place.reach("Soaking", attempt=2)
+    ns.policy(strategy=waves())
+    content = ns.reach("Soaking")["target"]["hash"]
+    assert "possible now: Promote, Pause or Abort" in ns.refused("retry")
+    ns.policy(says=minutes(26), strategy=waves())
+    ns.reach("Soaking", attempt=2)
     for verb in ("promote", "abort", "pause"):
-        assert "the rollout has moved on" in place.refused(verb, contentHash=content)
+        assert "the rollout has moved on" in ns.refused(verb, contentHash=content)
     operator.quiet()
-    place.serves({"session.minutes": 26}, "free")
-    place.serves(OLD_PRO, "pro")
+    ns.serves({"session.minutes": 26}, "free")
+    ns.serves(OLD_PRO, "pro")
 
 
 def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
-    operator: Operator, place: Place
+    operator: Operator, ns: Namespace
 ) -> None:
-    given(place)
-    place.policy(strategy=waves())
-    place.reach("Soaking")
-    place.serves(NEW, "free")
-    place.policy(says=minutes(0), strategy=waves())
-    assert "is held where it is, because the spec is refused now" in place.reach("Rejected")["message"]
+    given(ns)
+    ns.policy(strategy=waves())
+    ns.reach("Soaking")
+    ns.serves(NEW, "free")
+    ns.policy(says=minutes(0), strategy=waves())
+    assert "is held where it is, because the spec is refused now" in ns.reach("Rejected")["message"]
     operator.quiet()
-    place.serves(NEW, "free")
-    place.serves(OLD_PRO, "pro")
-    place.act("abort")
-    place.serves(OLD_FREE, "free")
-    place.reach("Rejected", updated="0/2")
-    place.policy(strategy=waves())
-    place.reach("RolledBack")
+    ns.serves(NEW, "free")
+    ns.serves(OLD_PRO, "pro")
+    ns.act("abort")
+    ns.serves(OLD_FREE, "free")
+    ns.reach("Rejected", updated="0/2")
+    ns.policy(strategy=waves())
+    ns.reach("RolledBack")

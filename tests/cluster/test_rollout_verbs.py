@@ -19,9 +19,10 @@ import pytest
 import yaml
 
 from support.cli_process import Shell
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import Body, wait_for
 from support.manifests import API_VERSION, APP, KEYS, PREFS, SECRET_KEY, preference
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
 from support.service_accounts import CREATES, Hire, may
 
@@ -51,17 +52,17 @@ PREVIEW: Body = {
 
 
 @pytest.fixture
-def trimtab(arena: Arena) -> Shell:
-    return Shell(arena.kubeconfig)
+def trimtab(operator_cluster: OperatorCluster) -> Shell:
+    return Shell(operator_cluster.kubeconfig)
 
 
 class Stage:
     """A rollout whose operator is the test."""
 
-    def __init__(self, place: Place) -> None:
-        self.place, self.api, self.namespace = place, place.api, place.name
+    def __init__(self, ns: Namespace) -> None:
+        self.ns, self.api, self.namespace = ns, ns.api, ns.name
         spec = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}, "strategy": {}}
-        meta = {"name": "calmer", "namespace": place.name}
+        meta = {"name": "calmer", "namespace": ns.name}
         self.api.create({"apiVersion": API_VERSION, "kind": "PolicyRollout", "metadata": meta, "spec": spec})
 
     def says(self, phase: str, **status: Any) -> None:
@@ -95,8 +96,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(operators: Arena, guarded: Arena, place: Place) -> Stage:
-    return Stage(place)
+def stage(operators: OperatorCluster, guarded: OperatorCluster, ns: Namespace) -> Stage:
+    return Stage(ns)
 
 
 @contextlib.contextmanager
@@ -180,7 +181,7 @@ def test_a_watched_rollout_that_is_deleted_ends_the_watch(stage: Stage, trimtab:
     stage.says("Progressing", **UNDERWAY)
     with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
         _said(watching, "Progressing")
-        stage.place.drop("PolicyRollout", "calmer")
+        stage.ns.drop("PolicyRollout", "calmer")
         _, errors = watching.communicate(timeout=60)
         assert (watching.returncode, "was deleted" in errors) == (1, True)
 
@@ -193,7 +194,9 @@ def test_an_approval_is_an_action_in_the_name_of_who_asks(stage: Stage, trimtab:
     with stage.answering("True", "wave canary is approved"):
         answer = trimtab("rollout", "approve", "calmer", "-n", stage.namespace, "--reason", "looks right")
     (action,) = stage.actions
-    who = stage.place.arena.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").stdout
+    who = stage.ns.operator_cluster.kubectl(
+        "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"
+    ).stdout
     assert action["spec"] == {
         "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
         "action": "Approve",
@@ -251,18 +254,18 @@ def test_who_may_not_is_told_what_to_ask_for(stage: Stage, hire: Hire) -> None:
 
 
 def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
-    operator: Operator, guarded: Arena, place: Place, trimtab: Shell
+    operator: Operator, guarded: OperatorCluster, ns: Namespace, trimtab: Shell
 ) -> None:
     # given: a policy whose only wave wants an approval
-    place.template()
-    place.preference("ann", {"agent.temperature": 1.5})
-    place.accepted("ann")
+    ns.template()
+    ns.preference("ann", {"agent.temperature": 1.5})
+    ns.accepted("ann")
     constraint = {"key": "agent.temperature", "maximum": 1.0, "reason": "COST-7"}
-    place.api.create(
+    ns.api.create(
         {
             "apiVersion": API_VERSION,
             "kind": "PolicyRollout",
-            "metadata": {"name": "calmer", "namespace": place.name},
+            "metadata": {"name": "calmer", "namespace": ns.name},
             "spec": {
                 "templateRef": {"name": "app"},
                 "policy": {"values": {"session.minutes": 25}, "constraints": [constraint]},
@@ -272,11 +275,11 @@ def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
     )
 
     def call(*args: str) -> subprocess.CompletedProcess[str]:
-        return trimtab("rollout", *args, "-n", place.name)
+        return trimtab("rollout", *args, "-n", ns.name)
 
     # when: it is watched, previewed, approved
     assert call("watch", "calmer", "--for", "AwaitingApproval", "--timeout", "60s").returncode == 0
-    preview = trimtab.json("rollout", "preview", "calmer", "-n", place.name)
+    preview = trimtab.json("rollout", "preview", "calmer", "-n", ns.name)
     assert (preview["changedGroups"], preview["clampedUsers"]) == (2, 1)
     assert call("promote", "calmer").returncode == 1
     assert call("approve", "calmer", "--content-hash", "0123").returncode == 1
@@ -286,129 +289,127 @@ def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
     # then: it arrives, and history and diff tell of it
     done = call("watch", "calmer", "--timeout", "60s")
     assert (done.returncode, "Succeeded" in done.stdout) == (0, True)
-    place.wait_user("ann", {"agent.temperature": 1.0, "session.minutes": 25})
-    history = trimtab.json("history", "app", "free", "-n", place.name)["groups"][0]
+    ns.wait_user("ann", {"agent.temperature": 1.0, "session.minutes": 25})
+    history = trimtab.json("history", "app", "free", "-n", ns.name)["groups"][0]
     assert [(r["number"], r.get("by")) for r in history["revisions"]] == [
         (2, "PolicyRollout calmer"),
         (1, None),
     ]
     assert (
         "session.minutes  30 (default) -> 25 (policy/calmer)"
-        in trimtab("diff", "app", "free", "-n", place.name).stdout
+        in trimtab("diff", "app", "free", "-n", ns.name).stdout
     )
-    wait_for(lambda: trimtab("status", "-n", place.name).returncode == 0, "status says that all is well")
+    wait_for(lambda: trimtab("status", "-n", ns.name).returncode == 0, "status says that all is well")
 
     # and when: the group is undone, then: the rollout that made its revision is
-    undone = trimtab("undo", "app", "free", "-n", place.name, "--reason", "too calm")
+    undone = trimtab("undo", "app", "free", "-n", ns.name, "--reason", "too calm")
     assert undone.returncode == 0, undone.stderr
     assert call("watch", "calmer", "--for", "RolledBack", "--timeout", "60s").returncode == 0
-    place.wait_user("ann", {"agent.temperature": 1.5, "session.minutes": 30})
+    ns.wait_user("ann", {"agent.temperature": 1.5, "session.minutes": 30})
 
 
-def _template(place: Place, minutes: int, token: str) -> None:
+def _template(ns: Namespace, minutes: int, token: str) -> None:
     creds = {"name": "creds", "kind": "Secret", "format": "JSON", "fileName": "c.json", "include": ["api.*"]}
     values = {"session.minutes": minutes, "api.token": token}
-    place.template(
+    ns.template(
         keys=[*KEYS, SECRET_KEY], groups=[{"name": "free", "values": values}], outputs=[APP, PREFS, creds]
     )
 
 
-def _revision(place: Place) -> int:
-    group = place.get("RenderedGroup", "app-free") or {}
+def _revision(ns: Namespace) -> int:
+    group = ns.get("RenderedGroup", "app-free") or {}
     return int(group.get("status", {}).get("currentRevision") or 0)
 
 
 def test_revisions_are_listed_compared_and_shown_to_go_back_to(
-    operator: Operator, place: Place, trimtab: Shell
+    operator: Operator, ns: Namespace, trimtab: Shell
 ) -> None:
     # given: a template that was edited once, its secret too
-    _template(place, 20, "hunter1")
-    wait_for(lambda: _revision(place) == 1, "the first revision")
-    _template(place, 25, "hunter2")
-    wait_for(lambda: _revision(place) == 2, "the second revision")
-    place.rendered()
+    _template(ns, 20, "hunter1")
+    wait_for(lambda: _revision(ns) == 1, "the first revision")
+    _template(ns, 25, "hunter2")
+    wait_for(lambda: _revision(ns) == 2, "the second revision")
+    ns.rendered()
 
     # then: history has both, diff tells what changed and nothing secret, undo what would change back
-    history = trimtab.json("history", "app", "free", "-n", place.name)["groups"][0]
+    history = trimtab.json("history", "app", "free", "-n", ns.name)["groups"][0]
     assert [(r["number"], "current" in r["marks"]) for r in history["revisions"]] == [(2, True), (1, False)]
-    found = trimtab("diff", "app", "free", "1", "2", "-n", place.name)
+    found = trimtab("diff", "app", "free", "1", "2", "-n", ns.name)
     assert found.returncode == 1
     assert "session.minutes  20 (group/free) -> 25 (group/free)" in found.stdout
     assert (
         "api.token        (sensitive) (group/free) -> (sensitive), another value (group/free)" in found.stdout
     )
-    same = trimtab("diff", "app", "free", "2", "2", "-n", place.name)
+    same = trimtab("diff", "app", "free", "2", "2", "-n", ns.name)
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs")
-    undo = trimtab("undo", "app", "free", "-n", place.name)
+    undo = trimtab("undo", "app", "free", "-n", ns.name)
     assert (undo.returncode, "session.minutes  25 (group/free) -> 20 (group/free)" in undo.stdout) == (
         0,
         True,
     )
-    sealed = trimtab("undo", "app", "free", "-n", place.name, "-o", "yaml")
+    sealed = trimtab("undo", "app", "free", "-n", ns.name, "-o", "yaml")
     assert (sealed.returncode, "groups/free/values/api.token are sealed" in sealed.stderr) == (1, True)
     for answer in (found, same, undo, sealed):
         assert "hunter" not in answer.stdout + answer.stderr
 
 
-def test_a_user_goes_back_to_what_they_preferred(operator: Operator, place: Place, trimtab: Shell) -> None:
+def test_a_user_goes_back_to_what_they_preferred(operator: Operator, ns: Namespace, trimtab: Shell) -> None:
     # given: a preference that two people have edited, one of them adding a key
-    place.template()
-    place.preference("ann", {"session.minutes": 5, "session.greeting": "hi"})
-    place.accepted("ann")
-    first = preference(place.name, "ann", {"session.minutes": 5, "session.greeting": "hi"})
-    place.arena.kubectl("apply", "-f", "-", input=yaml.safe_dump(first))
-    place.api.apply(first, manager="kubectl-ann")  # only people manage it
-    _people_only(place)
+    ns.template()
+    ns.preference("ann", {"session.minutes": 5, "session.greeting": "hi"})
+    ns.accepted("ann")
+    first = preference(ns.name, "ann", {"session.minutes": 5, "session.greeting": "hi"})
+    ns.operator_cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump(first))
+    ns.api.apply(first, manager="kubectl-ann")  # only people manage it
+    _people_only(ns)
     patch = {"spec": {"values": {"session.minutes": 9, "agent.temperature": 1.5}}}
-    place.arena.kubectl(
-        "patch", "upref", "ann", "-n", place.name, "--type=merge", "-p", yaml.safe_dump(patch)
+    ns.operator_cluster.kubectl(
+        "patch", "upref", "ann", "-n", ns.name, "--type=merge", "-p", yaml.safe_dump(patch)
     )
-    place.wait_user("ann", {"session.minutes": 9, "agent.temperature": 1.5, "session.greeting": "hi"})
-    wait_for(lambda: _history(place) != [], "the operator keeps what was before")
+    ns.wait_user("ann", {"session.minutes": 9, "agent.temperature": 1.5, "session.greeting": "hi"})
+    wait_for(lambda: _history(ns) != [], "the operator keeps what was before")
 
     # when: what differs is looked at, printed and applied
-    found = trimtab("diff", "--user", "ann", "-n", place.name)
+    found = trimtab("diff", "--user", "ann", "-n", ns.name)
     assert found.returncode == 1
     assert "agent.temperature  0.7 (default) -> 1.5 (user)" in found.stdout
-    printed = yaml.safe_load(trimtab("undo", "--user", "ann", "-n", place.name).stdout)
+    printed = yaml.safe_load(trimtab("undo", "--user", "ann", "-n", ns.name).stdout)
     assert printed["spec"]["values"] == {"session.minutes": 5, "session.greeting": "hi"}
-    applied = trimtab("undo", "--user", "ann", "-n", place.name, "--apply")
+    applied = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply")
     assert applied.returncode == 0, applied.stderr
 
     # then: the values are the older ones whole, and whoever asks sees who applied them
-    assert place.one("UserPreference", "ann")["spec"]["values"] == {
+    assert ns.one("UserPreference", "ann")["spec"]["values"] == {
         "session.minutes": 5,
         "session.greeting": "hi",
     }
-    place.wait_user("ann", {"session.minutes": 5, "agent.temperature": 0.7})
-    managers = place.one("UserPreference", "ann")["metadata"]["managedFields"]
+    ns.wait_user("ann", {"session.minutes": 5, "agent.temperature": 0.7})
+    managers = ns.one("UserPreference", "ann")["metadata"]["managedFields"]
     assert ("trimtab-cli", "Apply") in {(entry["manager"], entry["operation"]) for entry in managers}
 
 
-def _people_only(place: Place) -> None:
+def _people_only(ns: Namespace) -> None:
     """Take the test's own client out of the managers: to the command line it is a tool."""
-    entries = place.one("UserPreference", "ann")["metadata"]["managedFields"]
+    entries = ns.one("UserPreference", "ann")["metadata"]["managedFields"]
     kept = [entry for entry in entries if entry["manager"] != "tests"]
-    place.api.patch("UserPreference", place.name, "ann", {"metadata": {"managedFields": kept}})
+    ns.api.patch("UserPreference", ns.name, "ann", {"metadata": {"managedFields": kept}})
 
 
-def _history(place: Place) -> list[Body]:
-    return list((place.one("UserPreference", "ann").get("status") or {}).get("history") or [])
+def _history(ns: Namespace) -> list[Body]:
+    return list((ns.one("UserPreference", "ann").get("status") or {}).get("history") or [])
 
 
 def test_what_a_gitops_tool_applied_is_only_taken_over_by_force(
-    operator: Operator, place: Place, trimtab: Shell
+    operator: Operator, ns: Namespace, trimtab: Shell
 ) -> None:
-    place.template()
+    ns.template()
     for minutes in (5, 9):
-        place.api.apply(
-            preference(place.name, "ann", {"session.minutes": minutes}), manager="argocd-controller"
-        )
-        place.wait_user("ann", {"session.minutes": minutes})
-    wait_for(lambda: _history(place) != [], "the operator keeps what was before")
-    refused = trimtab("undo", "--user", "ann", "-n", place.name, "--apply")
+        ns.api.apply(preference(ns.name, "ann", {"session.minutes": minutes}), manager="argocd-controller")
+        ns.wait_user("ann", {"session.minutes": minutes})
+    wait_for(lambda: _history(ns) != [], "the operator keeps what was before")
+    refused = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply")
     assert refused.returncode == 1
     assert "managed by field manager argocd-controller, which would put them back" in refused.stderr
-    forced = trimtab("undo", "--user", "ann", "-n", place.name, "--apply", "--force")
+    forced = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply", "--force")
     assert forced.returncode == 0
-    place.wait_user("ann", {"session.minutes": 5})
+    ns.wait_user("ann", {"session.minutes": 5})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from crash.ground import Ground
+from crash.cluster import CrashCluster
 from crash.play import Play
 from crash.runs import SHORT_LEASE, Result, disturbed
 from crash.scenes import Scene
@@ -31,7 +31,7 @@ _TO_WATCHES: tuple[Effect, ...] = (
 )  # fmt: skip
 
 
-def faulty(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
+def faulty(cluster: CrashCluster, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
     """About a quarter of all that the operator asks of the API server fails in some way. With an even seed the Lease
     is renewed late as well, so that it stays the operator's and yet runs out now and then."""
     chance = random.Random(seed)
@@ -48,16 +48,16 @@ def faulty(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path)
     def arrange(play: Play, made: Result) -> None:
         def begun() -> None:
             made.struck = True
-            ground.proxies[0].faults.append(mixed)
-            ground.proxies[0].cut_watches()
+            cluster.proxies[0].faults.append(mixed)
+            cluster.proxies[0].cut_watches()
 
         play.on_begin = begun
 
     def calm(_play: Play, _made: Result) -> None:
-        ground.proxies[0].faults.remove(mixed)
+        cluster.proxies[0].faults.remove(mixed)
 
     try:
-        return disturbed(ground, scene, expected, log, arrange, calm, SHORT_LEASE)
+        return disturbed(cluster, scene, expected, log, arrange, calm, SHORT_LEASE)
     finally:
-        if mixed in ground.proxies[0].faults:
-            ground.proxies[0].faults.remove(mixed)
+        if mixed in cluster.proxies[0].faults:
+            cluster.proxies[0].faults.remove(mixed)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from crash.cluster import CrashCluster
 from crash.faulty import faulty
-from crash.ground import Ground
 from crash.points import Point
 from crash.runs import Result, killed, short_lives, undisturbed
 from crash.scenes import SCENES
@@ -46,16 +46,16 @@ class Job:
         return f"{self.scene}: {words[self.kind]}"
 
 
-def perform(ground: Ground, job: Job, expected: Result | None, log: Path) -> Result:
+def perform(cluster: CrashCluster, job: Job, expected: Result | None, log: Path) -> Result:
     """:raises Exception: the harness itself failed, or an undisturbed run did."""
     scene = SCENES[job.scene]
     if job.kind == UNDISTURBED or expected is None:
-        return undisturbed(ground, scene, log)
+        return undisturbed(cluster, scene, log)
     if isinstance(job.at, int):
         run = short_lives if job.kind == LIVES else faulty
-        return run(ground, scene, expected, job.at, log)
+        return run(cluster, scene, expected, job.at, log)
     assert job.at is not None
-    return (stale if job.kind == STALE else killed)(ground, scene, expected, job.at, log)
+    return (stale if job.kind == STALE else killed)(cluster, scene, expected, job.at, log)
 
 
 class Pool:
@@ -123,7 +123,10 @@ def _work(number: int, orders: Any, results: Any, logs: Path) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.mkdir(parents=True, exist_ok=True)
-    with Sandbox.start(nodes=1) as sandbox, Ground(sandbox.kubeconfig, logs, sandbox.kubectl) as ground:
+    with (
+        Sandbox.start(nodes=1) as sandbox,
+        CrashCluster(sandbox.kubeconfig, logs, sandbox.kubectl) as cluster,
+    ):
         results.put((number, None))
         count = 0
         while (order := orders.recv()) is not None:
@@ -131,7 +134,7 @@ def _work(number: int, orders: Any, results: Any, logs: Path) -> None:
             count += 1
             log = logs / f"{count:04}-{job.scene}-{job.kind}.log"
             try:
-                made = perform(ground, job, expected, log)
+                made = perform(cluster, job, expected, log)
             except (Exception, pytest.fail.Exception):
                 made = Result(problems=[f"the harness failed: {traceback.format_exc()}"], struck=True)
             if made.problems:

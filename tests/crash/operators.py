@@ -78,14 +78,14 @@ class _Child:
         os.close(self._file)
 
 
-class Quick(Operator):
+class ForkedOperator(Operator):
     """`trimtab run`, forked rather than started."""
 
     def __init__(self, forker: Forker, kubeconfig: Path, log: Path, *options: str) -> None:
         super().__init__(kubeconfig, log, *options)
         self._forker = forker
 
-    def start(self) -> Quick:
+    def start(self) -> ForkedOperator:
         self.log_file.touch()
         self._from = self.log_file.stat().st_size
         arguments = ["run", "--port", "0", "--host", "127.0.0.1", "--namespace", SYSTEM, *self.options]

@@ -9,9 +9,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from crash.cluster import KEYS, CrashCluster
 from crash.forker import ANY_NAMESPACE
-from crash.ground import KEYS, Ground
-from crash.operators import Quick
+from crash.operators import ForkedOperator
 from crash.points import Gatekeeper
 from crash.serving import marks
 from crash.state import KINDS
@@ -30,17 +30,17 @@ class StuckError(Exception):
 class Play:
     """A scene's hands and eyes. Whoever waits also sees to it that an operator runs."""
 
-    def __init__(self, ground: Ground, name: str, log: Path, *options: str) -> None:
-        self.ground, self.api = ground, ground.api
-        self.namespace = ground.namespace(name)
+    def __init__(self, cluster: CrashCluster, name: str, log: Path, *options: str) -> None:
+        self.cluster, self.api = cluster, cluster.api
+        self.namespace = cluster.new_namespace(name)
         self.keeper = Gatekeeper(self.namespace)
-        ground.proxies[0].faults.append(self.keeper)
+        cluster.proxies[0].faults.append(self.keeper)
         self.begin_version = 0
         self.lives = 0
         self.log, self._options = log, ("--log-level", "debug", *options)
-        self.operator: Quick | None = None
+        self.operator: ForkedOperator | None = None
         """The one that is waited for."""
-        self.others: list[Quick] = []
+        self.others: list[ForkedOperator] = []
         self.on_start: Callable[[], object] = lambda: None
         self.on_begin: Callable[[], object] = lambda: None
 
@@ -50,8 +50,8 @@ class Play:
         """Another operator, by a proxy of its own, waits for the first one to lead no more."""
         assert self.operator is not None
         self.operator.acting()
-        made = self.ground.operator(
-            self.ground.proxies[1], self.log.with_suffix(".standby.log"), *self._options
+        made = self.cluster.forked_operator(
+            self.cluster.proxies[1], self.log.with_suffix(".standby.log"), *self._options
         )
         self.others.append(made)
         made.start().standing_by()
@@ -60,7 +60,9 @@ class Play:
         """A new operator, when the last one is dead or gone."""
         self.lives += 1
         self.keeper.closed = False
-        self.operator = self.ground.operator(self.ground.proxies[0], self.log, *self._options).start()
+        self.operator = self.cluster.forked_operator(
+            self.cluster.proxies[0], self.log, *self._options
+        ).start()
 
     def killer(self) -> Callable[[], None]:
         """kill -9 for the present operator, to be called in the proxy's thread: when it returns the process is dead,
@@ -72,7 +74,7 @@ class Play:
             if mine is self.operator:
                 self.keeper.closed = True
             mine.kill()
-            self.ground.journal.nudge()
+            self.cluster.journal.nudge()
 
         return strike
 
@@ -82,15 +84,15 @@ class Play:
         for operator in (self.operator, *self.others):
             if operator is not None:
                 operator.kill()
-        self.ground.proxies[0].faults.remove(self.keeper)
-        self.ground.clear(self.namespace)
+        self.cluster.proxies[0].faults.remove(self.keeper)
+        self.cluster.clear(self.namespace)
 
     def _tend(self) -> None:
         assert self.operator is not None
         ended = not self.operator.running  # looked at first: whoever is killed is shut off before that
         if self.keeper.closed:
             self.operator.kill()
-            self.ground.release_lease()
+            self.cluster.release_lease()
             self.start()
         elif ended:
             raise StuckError(f"the operator ended by itself: {self.operator.text()[-2000:]}")
@@ -107,14 +109,14 @@ class Play:
             self._tend()
             return look()
 
-        found = self.ground.journal.wait(tended, time.monotonic() + PATIENCE)
+        found = self.cluster.journal.wait(tended, time.monotonic() + PATIENCE)
         if not found:
             raise StuckError(f"not within {PATIENCE:.0f} s: {what() if callable(what) else what}")
         return found
 
     def objects(self) -> set[tuple[str, str]]:
         """What there is now, by kind and name."""
-        journal = self.ground.journal
+        journal = self.cluster.journal
         return {
             (kind, body["metadata"]["name"]) for kind in KINDS for body in journal.all(kind, self.namespace)
         }
@@ -147,7 +149,7 @@ class Play:
             idle = len(last) == 3 and last[0] == last[1] == last[2] and not any(last[0][3:])  # type: ignore[index]
             if not idle:
                 time.sleep(0.03)
-                self.ground.journal.nudge()
+                self.cluster.journal.nudge()
             return idle
 
         self.until(look, lambda: f"the operator is idle; it counts {seen[-1:]}")
@@ -171,7 +173,7 @@ class Play:
 
     def ask(self, verb: str, **spec: Any) -> None:
         """A RolloutAction on the policy; waits until it is answered."""
-        body = action(self.namespace, verb, self.ground.admin, **spec)
+        body = action(self.namespace, verb, self.cluster.admin, **spec)
         if "contentHash" not in spec:
             del body["spec"]["contentHash"]
         body["metadata"] = {"name": verb, "namespace": self.namespace}
@@ -181,9 +183,9 @@ class Play:
     def crash(self, values: Body, group: str = "free") -> None:
         """No pod of the group lives with these values, in this cluster, from now on."""
         digest = KEYS.digest("restart", (ANY_NAMESPACE, "app", group), values)
-        if digest not in self.ground.crashing:
-            Crashes(self.ground.kubectl).start(digest)
-            self.ground.crashing.add(digest)
+        if digest not in self.cluster.crashing:
+            Crashes(self.cluster.kubectl).start(digest)
+            self.cluster.crashing.add(digest)
 
     # What they see.
 
@@ -193,7 +195,7 @@ class Play:
         return int(listed["metadata"]["resourceVersion"])
 
     def get(self, kind: str, name: str) -> Body:
-        return self.ground.journal.get(kind, self.namespace, name) or {}
+        return self.cluster.journal.get(kind, self.namespace, name) or {}
 
     def status(self, name: str = "calmer", kind: str = "PolicyRollout") -> Body:
         return dict(self.get(kind, name).get("status") or {})
@@ -242,7 +244,7 @@ class Play:
 
     def _documents(self, group: str) -> set[frozenset[str]]:
         found = set()
-        for body in self.ground.journal.all("ConfigMap", self.namespace):
+        for body in self.cluster.journal.all("ConfigMap", self.namespace):
             if (body["metadata"].get("labels") or {}).get("trimtab.dev/group") == group:
                 found |= {marks(text) for text in (body.get("data") or {}).values()}
         return found

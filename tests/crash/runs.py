@@ -24,7 +24,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from crash.checks import Facts, examine
-from crash.ground import Ground
+from crash.cluster import CrashCluster
 from crash.play import Play, StuckError
 from crash.points import Point, Write
 from crash.scenes import Scene
@@ -55,16 +55,16 @@ class Result:
     seconds: float = 0.0
 
 
-def undisturbed(ground: Ground, scene: Scene, log: Path) -> Result:
+def undisturbed(cluster: CrashCluster, scene: Scene, log: Path) -> Result:
     """:raises StuckError: it does not even come to its end undisturbed."""
-    play, made, begun = Play(ground, scene.name, log), Result(struck=True), time.monotonic()
+    play, made, begun = Play(cluster, scene.name, log), Result(struck=True), time.monotonic()
     try:
         play.start()
         scene.play(play)
         play.quiet()
         caught_up(play)
         made.end = _live(play)
-        made.facts = examine(ground.journal.of(play.namespace), play.begin_version)
+        made.facts = examine(cluster.journal.of(play.namespace), play.begin_version)
         made.writes = list(play.keeper.writes)
         made.problems = list(made.facts.broken)
     finally:
@@ -73,7 +73,7 @@ def undisturbed(ground: Ground, scene: Scene, log: Path) -> Result:
     return made
 
 
-def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
+def killed(cluster: CrashCluster, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
     """The operator dies at that point."""
 
     def arrange(play: Play, made: Result) -> None:
@@ -85,10 +85,10 @@ def killed(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pa
 
         play.keeper.strike = strike
 
-    return disturbed(ground, scene, expected, log, arrange)
+    return disturbed(cluster, scene, expected, log, arrange)
 
 
-def short_lives(ground: Ground, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
+def short_lives(cluster: CrashCluster, scene: Scene, expected: Result, seed: int, log: Path) -> Result:
     """Every operator dies at one of its first writes; they get older with time, as each tries Events anew that its
     predecessors have told."""
     chance = random.Random(seed)
@@ -106,14 +106,14 @@ def short_lives(ground: Ground, scene: Scene, expected: Result, seed: int, log: 
 
         play.keeper.strike = strike
 
-    return disturbed(ground, scene, expected, log, arrange)
+    return disturbed(cluster, scene, expected, log, arrange)
 
 
 Act = Callable[[Play, Result], None]
 
 
 def disturbed(
-    ground: Ground,
+    cluster: CrashCluster,
     scene: Scene,
     expected: Result,
     log: Path,
@@ -123,7 +123,7 @@ def disturbed(
 ) -> Result:
     """What becomes of the scene, compared with an undisturbed run. ``in_the_end`` comes when the scene has been
     played and is settled, and before it is looked at."""
-    play, made, begun = Play(ground, scene.name, log, *options), Result(), time.monotonic()
+    play, made, begun = Play(cluster, scene.name, log, *options), Result(), time.monotonic()
     try:
         arrange(play, made)
         play.start()
@@ -141,7 +141,7 @@ def disturbed(
             made.problems.append(str(error))
             _dump(play)
         made.writes = list(play.keeper.writes)
-        made.facts = examine(ground.journal.of(play.namespace), play.begin_version)
+        made.facts = examine(cluster.journal.of(play.namespace), play.begin_version)
         made.problems += expected.facts.differences(made.facts)
     finally:
         made.seconds = time.monotonic() - begun
@@ -165,7 +165,7 @@ def _without_drift(of: Result, made: Result) -> State:
 def _dump(play: Play) -> None:
     """What the operators asked, and what they count, beside the log."""
     lines = []
-    for number, proxy in enumerate(play.ground.proxies):
+    for number, proxy in enumerate(play.cluster.proxies):
         lines += [f"{number} {exchange}" for exchange in proxy.exchanges]
     for operator in (play.operator, *play.others):
         if operator is not None and operator.running:
@@ -191,7 +191,7 @@ def _live(play: Play) -> State:
 
 def _heard(play: Play) -> State:
     """What is there, by the journal."""
-    journal = play.ground.journal
+    journal = play.cluster.journal
     return state(((k, b) for k in KEPT for b in journal.all(k, play.namespace)), play.namespace)
 
 

@@ -158,7 +158,7 @@ def undone(play: Play) -> None:
     play.ask("retry")
     play.reach("AwaitingApproval")
     # What is deleted while no operator runs takes with it what of it has not been told yet.
-    events = play.ground.journal
+    events = play.cluster.journal
     play.until(
         lambda: [e["reason"] for e in events.all("Event", play.namespace)].count("ApprovalRequested") == 2,
         "the retry is told",

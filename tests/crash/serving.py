@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crash.ground import KEYS
+from crash.cluster import KEYS
 from crash.journal import Change
 from support.live_objects import Body
 from trimtab.core import naming

@@ -6,7 +6,7 @@ import json
 import threading
 from pathlib import Path
 
-from crash.ground import Ground
+from crash.cluster import CrashCluster
 from crash.play import Play
 from crash.points import Point, Write
 from crash.runs import SHORT_LEASE, Result, caught_up, disturbed
@@ -24,7 +24,7 @@ def leads(operator: Operator | None) -> bool:
     return operator.metrics()["trimtab_leader"] == 1
 
 
-def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
+def stale(cluster: CrashCluster, scene: Scene, expected: Result, point: Point, log: Path) -> Result:
     """The leader sleeps at that point until all is over."""
     go = threading.Event()
 
@@ -48,14 +48,14 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
         play.until(lambda: leads(play.operator), "the standby leads")
         before, there = play.version(), play.objects()
         go.set()
-        held = [e for e in ground.proxies[0].exchanges if e.fault.startswith("Hold(")]
+        held = [e for e in cluster.proxies[0].exchanges if e.fault.startswith("Hold(")]
         play.until(lambda: all(e.status is not None for e in held), "the held write is answered")
         sleeper = play.others[0]
         sleeper.resume()
         play.until(lambda: not leads(sleeper), "the sleeper knows that it leads no more")
         play.quiet()
         caught_up(play)
-        late = [c for c in ground.journal.of(play.namespace) if c.version > before and c.kind in KEPT]
+        late = [c for c in cluster.journal.of(play.namespace) if c.version > before and c.kind in KEPT]
         # Nothing can keep a write on its way from making what has been deleted meanwhile; the leader deletes it again.
         undone = {(c.kind, c.name) for c in late} - there - play.objects()
         # The same write over what has been made anew meanwhile is drift, which the leader puts back and counts.
@@ -70,7 +70,7 @@ def stale(ground: Ground, scene: Scene, expected: Result, point: Point, log: Pat
         ]
 
     try:
-        return disturbed(ground, scene, expected, log, arrange, wake, SHORT_LEASE)
+        return disturbed(cluster, scene, expected, log, arrange, wake, SHORT_LEASE)
     finally:
         go.set()
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from support.cluster_fixtures import Place
 from support.live_objects import KINDS, Body
+from support.namespace import Namespace
 
 NEW, OLD_FREE, OLD_PRO = {"session.minutes": 25}, {"session.minutes": 30}, {"session.minutes": 120}
 
 
-def given(place: Place, *, users: int = 0, **spec: Any) -> None:
+def given(ns: Namespace, *, users: int = 0, **spec: Any) -> None:
     """A template that is served, with some users in each group."""
-    place.template(**spec)
+    ns.template(**spec)
     for number in range(users):
-        place.preference(
+        ns.preference(
             f"user-{number}", {"session.greeting": f"hi {number}"}, group=("free", "pro")[number % 2]
         )
-    place.rendered()
+    ns.rendered()
     for number in range(users):
-        place.accepted(f"user-{number}")
+        ns.accepted(f"user-{number}")
 
 
 def freeze_now(reason: str = "fair week") -> Body:
@@ -29,9 +29,9 @@ def freeze_now(reason: str = "fair week") -> Body:
     return {"schedule": f"{now.minute} {now.hour} * * *", "duration": "2h", "reason": reason}
 
 
-def replace(place: Place, body: Body) -> None:
+def replace(ns: Namespace, body: Body) -> None:
     """As `kubectl replace`. A server-side apply that empties a struct is refused: the API server makes it null."""
     name, kind = body["metadata"]["name"], body["kind"]
-    version = place.one(kind, name)["metadata"]["resourceVersion"]
+    version = ns.one(kind, name)["metadata"]["resourceVersion"]
     whole = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
-    place.api.call("PUT", KINDS[kind].path(place.name, name), whole)
+    ns.api.call("PUT", KINDS[kind].path(ns.name, name), whole)

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.cluster_fixtures import Arena, Place
 from support.live_objects import KINDS, Api, Body, RefusedError, wait_for
 from support.manifests import action
+from support.namespace import Namespace
+from support.operator_cluster import OperatorCluster
 from trimtab.api import GROUP
 from trimtab.kube.credentials import from_kubeconfig
 
@@ -142,23 +143,23 @@ def _words(error: RefusedError) -> str:
 
 
 @pytest.fixture(scope="session")
-def guarded(arena: Arena) -> Arena:
+def guarded(operator_cluster: OperatorCluster) -> OperatorCluster:
     """The cluster once its policies are in force, which the API server says by refusing; with the roles for people."""
 
     def in_force() -> bool:
         try:
             false = action("default", "pause", "nobody")
-            arena.api.call("POST", KINDS["RolloutAction"].path("default"), false, dryRun="All")
+            operator_cluster.api.call("POST", KINDS["RolloutAction"].path("default"), false, dryRun="All")
         except RefusedError as error:
             return "trimtab-rollout-actions" in _words(error)
         return False
 
     wait_for(in_force, "the policies are in force")
-    arena.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROLES))
-    return arena
+    operator_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROLES))
+    return operator_cluster
 
 
 @pytest.fixture
-def hire(guarded: Arena, place: Place, tmp_path: Path) -> Hire:
+def hire(guarded: OperatorCluster, ns: Namespace, tmp_path: Path) -> Hire:
     """Makes people of the test's own namespace."""
-    return lambda name="ann": Person(guarded.api, guarded.kubeconfig, tmp_path, place.name, name)
+    return lambda name="ann": Person(guarded.api, guarded.kubeconfig, tmp_path, ns.name, name)

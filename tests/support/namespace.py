@@ -1,72 +1,24 @@
-"""Where tests with operators take place: a cluster for this worker alone, and a namespace for each test.
-
-An operator acts on the whole cluster, so two of them, or one that a test kills, would spoil each other's tests. Each
-pytest worker that has such tests gets a sandbox of its own (it is up in seconds); in a cluster that was given
-(--kubeconfig), one worker runs them all.
-"""
+"""A namespace of one test in a cluster that runs operators: what users write into it, and what a test waits for."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import re
-import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.fault_proxy import FaultProxy
-from support.live_objects import Api, Body, wait_for
+from support.live_objects import Body, wait_for
 from support.manifests import action, policy, preference, template
-from support.manifests import namespace as namespace_of
-from support.operator_process import SYSTEM, Operator
-from trimtab import admission, crd
-from trimtab.api import GROUP as API_GROUP
-from trimtab.api import KINDS
-from trimtab.sandbox import Sandbox
+from support.operator_cluster import OperatorCluster
 
 
-class Arena:
-    """A cluster in which this worker alone runs operators."""
+class Namespace:
+    """A namespace of one test."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, kubectl: Any) -> None:
-        self.kubeconfig, self.folder, self.kubectl = kubeconfig, folder, kubectl
-        self.api = Api(kubeconfig)
-        self.shared = self.operator("shared")
-        self._others: list[Operator] = []
-
-    @functools.cached_property
-    def admin(self) -> str:
-        """The name by which the API server knows the admin."""
-        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-        return str(self.api.call("POST", path, {})["status"]["userInfo"]["username"])
-
-    def operator(self, name: str, *options: str, kubeconfig: Path | None = None) -> Operator:
-        """An operator that is not started; it is stopped after the test."""
-        made = Operator(kubeconfig or self.kubeconfig, self.folder / f"{name}.log", *options)
-        if name != "shared":
-            self._others.append(made)
-        return made
-
-    def stop_others(self) -> None:
-        for operator in self._others:
-            if operator.running:
-                operator.stop()
-        self._others.clear()
-
-    def release_lease(self) -> None:
-        """As if the Lease of a killed operator had run out."""
-        self.api.delete("Lease", SYSTEM, "trimtab")
-
-
-class Place:
-    """A namespace of one test, in short words."""
-
-    def __init__(self, arena: Arena, name: str) -> None:
-        self.arena, self.api, self.name = arena, arena.api, name
+    def __init__(self, operator_cluster: OperatorCluster, name: str) -> None:
+        self.operator_cluster, self.api, self.name = operator_cluster, operator_cluster.api, name
 
     def template(self, name: str = "app", **spec: Any) -> Body:
         return self.api.apply(template(self.name, name, **spec))
@@ -165,7 +117,7 @@ class Place:
 
     def ask(self, verb: str, name: str = "calmer", kind: str = "PolicyRollout", **spec: Any) -> str:
         """Create a RolloutAction as the admin, without waiting for what becomes of it; its name."""
-        body = action(self.name, verb, self.arena.admin, kind, name, **spec)
+        body = action(self.name, verb, self.operator_cluster.admin, kind, name, **spec)
         if "contentHash" not in spec:
             del body["spec"]["contentHash"]
         return str(self.api.create(body)["metadata"]["name"])
@@ -226,81 +178,14 @@ def _carries(document: Body, values: Body) -> bool:
     return True
 
 
-@pytest.fixture(scope="session")
-def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """This worker's cluster for operators, with the CRDs in it."""
-    folder = tmp_path_factory.mktemp("operators")
-    with contextlib.ExitStack() as closing:
-        if request.config.getoption("kubeconfig", None):
-            given = request.getfixturevalue("cluster")
-            made = Arena(given.kubeconfig, folder, given.kubectl)
-        else:
-            sandbox = closing.enter_context(Sandbox.start(nodes=1))
-            made = Arena(sandbox.kubeconfig, folder, sandbox.kubectl)
-        made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crd.text())
-        crds = [f"crd/{model.info.plural}.{API_GROUP}" for model in KINDS]
-        made.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=admission.text())
-        made.kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
-        if made.api.get("Namespace", "", SYSTEM) is None:
-            made.api.create(namespace_of(SYSTEM))
-        yield made
-        made.stop_others()
-        if made.shared.running:
-            made.shared.stop()
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks, also where this folder alone is run
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One worker a module; in a cluster that was given, one for all that run operators."""
-    for item in items:
-        if "arena" in getattr(item, "fixturenames", ()):
-            given = config.getoption("kubeconfig", None)
-            item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.xdist_group("operators" if given else item.path.stem))
-
-
-def new_namespace(arena: Arena, about: str = "t", **metadata: Any) -> str:
-    """A namespace of its own; the worker's cluster goes with the worker, so nothing waits for its end."""
-    name = f"{about}-{secrets.token_hex(4)}"
-    arena.api.create(namespace_of(name, **metadata))
-    return name
-
-
 @pytest.fixture
-def place(arena: Arena, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A new namespace for this test alone. A test that asked for no operator has none that acts in it."""
-    if arena.shared.running and not {"operator", "operators"} & set(request.fixturenames):
-        arena.shared.stop()
+def ns(operator_cluster: OperatorCluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A new namespace for this test. No operator acts in it unless the test has a fixture for operators."""
+    if operator_cluster.shared.running and not {"operator", "operators"} & set(request.fixturenames):
+        operator_cluster.shared.stop()
     about = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
-    made = Place(arena, new_namespace(arena, about))
+    made = Namespace(operator_cluster, operator_cluster.new_namespace(about))
     yield made
     for kind in ("UserPreference", "PolicyRollout", "ConfigTemplate"):
-        for item in arena.api.list(kind, made.name):
-            arena.api.delete(kind, made.name, item["metadata"]["name"])
-
-
-@pytest.fixture
-def operator(arena: Arena) -> Operator:
-    """The worker's operator, acting. Tests may restart it, and should leave it running."""
-    if not arena.shared.running:
-        arena.release_lease()
-        arena.shared.start()
-    return arena.shared.acting()
-
-
-@pytest.fixture
-def operators(arena: Arena) -> Iterator[Arena]:
-    """Makes operators of the test's own (:meth:`Arena.operator`); the shared one is stopped before."""
-    if arena.shared.running:
-        arena.shared.stop()
-    yield arena
-    arena.stop_others()
-    arena.release_lease()
-
-
-@pytest.fixture
-def proxy(operators: Arena, tmp_path: Path) -> Iterator[FaultProxy]:
-    """A fault proxy in front of the API server, for ``operators.operator(..., kubeconfig=proxy.kubeconfig)``."""
-    with FaultProxy(operators.kubeconfig, tmp_path) as made:
-        yield made
-        operators.stop_others()
+        for item in operator_cluster.api.list(kind, made.name):
+            operator_cluster.api.delete(kind, made.name, item["metadata"]["name"])

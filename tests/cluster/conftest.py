@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need a real API server: the one that all workers share, and each worker's for operators."""
+"""Fixtures of tests that need a real API server: one that all workers share, and each worker's own for operators."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from support.rollout_follower import START, Group, Place, content, strategy
+from support.rollout_follower import START, Group, RolloutModel, content, strategy
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
 from trimtab.core.rollout import Answer, Evidence, Observation, Request, Step, intents, step
@@ -105,8 +105,8 @@ SCENES = st.tuples(
 
 
 @dataclass
-class Story(Place):
-    """A place to which anything happens. Every step is held against the laws."""
+class Story(RolloutModel):
+    """A rollout to which anything may happen. Every step is checked against the laws."""
 
     laws: list[Callable[[Story, RolloutProgress, Observation, Step], None]] = field(default_factory=list)
     well_for: float = -1.0

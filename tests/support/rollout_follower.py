@@ -49,7 +49,7 @@ class Group:
 
 
 @dataclass
-class Place:
+class RolloutModel:
     """One rollout, its groups, and what is known of both. ``act`` is one pass of the operator."""
 
     strategy: Strategy | None

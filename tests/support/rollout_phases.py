@@ -4,118 +4,118 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.rollout_follower import Place, strategy
+from support.rollout_follower import RolloutModel, strategy
 
 GATE = {"name": "errors", "interval": "30s", "http": {"url": "http://errors"}}
 JOB = {"name": "smoke", "job": {"cronJob": "smoke"}}
 TWO_WAVES = [{"name": "canary", "groups": ["a"], "soak": "5m"}, {"name": "all", "soak": "5m"}]
 
 
-def place(spec: dict[str, Any] | None = None, **fields: Any) -> Place:
-    return Place(strategy(spec or {}), **fields)
+def new_rollout(spec: dict[str, Any] | None = None, **fields: Any) -> RolloutModel:
+    return RolloutModel(strategy(spec or {}), **fields)
 
 
-def canary(**fields: Any) -> Place:
+def canary(**fields: Any) -> RolloutModel:
     """Its first wave (group a, 5m of soak) has started and its group has followed; one gate."""
-    made = place({"waves": TWO_WAVES, "gates": [GATE], **fields})
-    made.settle()
-    assert (made.phase, made.progress.current_wave) == ("Progressing", 1)
-    return made
+    rollout = new_rollout({"waves": TWO_WAVES, "gates": [GATE], **fields})
+    rollout.settle()
+    assert (rollout.phase, rollout.progress.current_wave) == ("Progressing", 1)
+    return rollout
 
 
-def soaking(**fields: Any) -> Place:
+def soaking(**fields: Any) -> RolloutModel:
     """As :func:`canary`, once its gate has passed."""
-    made = canary(**fields)
-    made.measure("Successful")
-    made.settle()
-    assert made.phase == "Soaking"
-    return made
+    rollout = canary(**fields)
+    rollout.measure("Successful")
+    rollout.settle()
+    assert rollout.phase == "Soaking"
+    return rollout
 
 
-def second(**fields: Any) -> Place:
+def second(**fields: Any) -> RolloutModel:
     """The second wave has started and its groups have followed."""
-    made = soaking(**fields)
-    made.pass_time(300)
-    assert (made.phase, made.progress.current_wave) == ("Progressing", 2)
-    return made
+    rollout = soaking(**fields)
+    rollout.pass_time(300)
+    assert (rollout.phase, rollout.progress.current_wave) == ("Progressing", 2)
+    return rollout
 
 
-def succeeded(**fields: Any) -> Place:
-    made = second(**fields)
-    made.measure("Successful")
-    made.settle()
-    made.pass_time(300)
-    assert made.phase == "Succeeded"
-    return made
+def succeeded(**fields: Any) -> RolloutModel:
+    rollout = second(**fields)
+    rollout.measure("Successful")
+    rollout.settle()
+    rollout.pass_time(300)
+    assert rollout.phase == "Succeeded"
+    return rollout
 
 
-def rolled_back(**fields: Any) -> Place:
-    made = canary(**fields)
-    made.measure("Failed")
-    made.settle()
-    assert made.phase == "RolledBack"
-    return made
+def rolled_back(**fields: Any) -> RolloutModel:
+    rollout = canary(**fields)
+    rollout.measure("Failed")
+    rollout.settle()
+    assert rollout.phase == "RolledBack"
+    return rollout
 
 
-def awaiting() -> Place:
-    made = place({"waves": [{"name": "all", "approval": True}], "gates": [GATE]})
-    made.settle()
-    return made
+def awaiting() -> RolloutModel:
+    rollout = new_rollout({"waves": [{"name": "all", "approval": True}], "gates": [GATE]})
+    rollout.settle()
+    return rollout
 
 
-def waiting() -> Place:
-    made = place({"freezes": [{"schedule": "0 6 * * *", "duration": "3h"}], "gates": [GATE]})
-    made.settle()
-    return made
+def waiting() -> RolloutModel:
+    rollout = new_rollout({"freezes": [{"schedule": "0 6 * * *", "duration": "3h"}], "gates": [GATE]})
+    rollout.settle()
+    return rollout
 
 
-def rejected() -> Place:
-    made = place(target=None)
-    made.settle()
-    return made
+def rejected() -> RolloutModel:
+    rollout = new_rollout(target=None)
+    rollout.settle()
+    return rollout
 
 
-def rejected_midway() -> Place:
-    made = canary()
-    made.target = None
-    made.settle()
-    return made
+def rejected_midway() -> RolloutModel:
+    rollout = canary()
+    rollout.target = None
+    rollout.settle()
+    return rollout
 
 
-def paused() -> Place:
-    made = canary()
-    made.ask("Pause")
-    return made
+def paused() -> RolloutModel:
+    rollout = canary()
+    rollout.ask("Pause")
+    return rollout
 
 
-def paused_by_spec() -> Place:
-    return place({"paused": True, "gates": [GATE]})
+def paused_by_spec() -> RolloutModel:
+    return new_rollout({"paused": True, "gates": [GATE]})
 
 
-def pending() -> Place:
-    made = place(previewed=False)
-    made.settle()
-    return made
+def pending() -> RolloutModel:
+    rollout = new_rollout(previewed=False)
+    rollout.settle()
+    return rollout
 
 
-def rolling_back() -> Place:
-    made = second()
-    made.ask("Abort")
-    return made
+def rolling_back() -> RolloutModel:
+    rollout = second()
+    rollout.ask("Abort")
+    return rollout
 
 
-def rollback_failed() -> Place:
-    made = rolling_back()
+def rollback_failed() -> RolloutModel:
+    rollout = rolling_back()
     for _ in range(11):
-        made.now += 60
-        made.act()
-    return made
+        rollout.now += 60
+        rollout.act()
+    return rollout
 
 
-def moving() -> Place:
-    made = place({"gates": [GATE]})
-    made.act()
-    return made
+def moving() -> RolloutModel:
+    rollout = new_rollout({"gates": [GATE]})
+    rollout.act()
+    return rollout
 
 
 STATES = {

@@ -1,4 +1,4 @@
-"""The composition root: everything is wired here, and nowhere else."""
+"""The composition root: constructs and connects the parts of an operator process."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from trimtab.web import probes
 log = logging.getLogger(__name__)
 
 DEEPEST = 20_000
-"""Nesting that decoders may meet: the API server lets 10,000 levels of JSON through, and Python stops at 1,000."""
+"""Recursion limit for decoders: the API server accepts 10,000 levels of JSON, and Python's default limit is 1,000."""
 SILENCE_SECONDS = 180.0
-"""A watch that says nothing for so long, bookmarks included, is taken for dead."""
+"""A watch without events and bookmarks for this long is considered dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `trimtab run` takes. ``port`` 0 picks a free one; ``settle`` seconds a graceful stop may take;
-    ``allow_gates`` are the addresses that gates may ask; ``max_template_output`` bytes the files of one template's
-    groups may be together."""
+    """Options of `trimtab run`. ``port`` 0 selects a free port; ``settle``: seconds for a graceful stop;
+    ``allow_gates``: addresses that gates may query; ``max_template_output``: maximum bytes of the files of all groups
+    of one template."""
 
     namespace: str
     host: str = "0.0.0.0"  # noqa: S104
@@ -61,7 +61,7 @@ class Operator:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Ask for a graceful stop."""
+        """Request a graceful stop."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -73,7 +73,7 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         lease = LeaseSettings(self.options.namespace, self.identity, duration=self.options.lease_duration)
-        # A write that fails is planned anew, so the client need not repeat it, nor may it outlive the Lease.
+        # The engine plans failed writes again, so the client does not retry. A write must end before the Lease expires.
         async with Client(self.credentials, write_retries=0, write_seconds=max(lease.margin, 2.0)) as client:
             moves: asyncio.Queue[bool] = asyncio.Queue()
 
@@ -107,7 +107,7 @@ class Operator:
             try:
                 done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stop}:
-                    task.result()  # an engine never ends by itself: let its error out
+                    task.result()  # the engine only ends on an error: raise it
                 await self._settle(engine)
             finally:
                 watcher.stop()
@@ -119,19 +119,19 @@ class Operator:
                 log.info("stopped", extra={"identity": self.identity})
 
     async def _settle(self, engine: Engine) -> None:
-        """Finish what has been begun, within reason: a stop in the middle is safe as well."""
+        """Finish the work in progress, up to the timeout. A stop at any time is safe."""
         if engine.leading.is_set():
             engine.verdicts.flush()
             try:
                 async with asyncio.timeout(self.options.settle):
                     await engine.idle()
             except TimeoutError:
-                log.info("stopping with work left; the next leader takes it up")
+                log.info("Stopping with unfinished work; the next leader continues it")
 
     async def _lead(self, engine: Engine, leader: Leader, moves: asyncio.Queue[bool]) -> None:
-        """Follow the Lease. A standby's stores are filled before it asks for the Lease."""
+        """Follow the Lease. A standby fills its stores before it acquires the Lease."""
         await engine.wait_synced()
-        gc.freeze()  # what the stores hold stays: no collection has to look at it again
+        gc.freeze()  # the objects in the stores stay: exclude them from garbage collection
         gc.enable()
         log.info("stores are complete", extra={"preferences": len(engine.cluster.preferences)})
         leader.start()
@@ -146,19 +146,19 @@ class Operator:
                     log.info("acting")
                     break
                 except (errors.ApiError, NotLeaderError, UnreadableError) as error:
-                    log.error("cannot act yet: %s", error)
+                    log.error("Could not start to act; retrying: %s", error)
                     await asyncio.sleep(1)
 
     def _health(self) -> str:
-        """The loop answers, so it is alive; kopf may be between two tries."""
+        """Healthy as soon as the event loop runs this; kopf may be restarting."""
         return ""
 
     def _readiness(self, engine: Engine) -> str:
         waiting = [r.resource.plural for r in engine.reflectors if not r.synced.is_set()]
         if waiting:
-            return f"not complete yet: {', '.join(waiting)}"
+            return f"stores are not complete yet: {', '.join(waiting)}"
         silent = self._silence(engine)
-        return f"a watch has been silent for {silent:.0f}s" if silent > SILENCE_SECONDS else ""
+        return f"no watch event for {silent:.0f}s" if silent > SILENCE_SECONDS else ""
 
     def _silence(self, engine: Engine) -> float:
         now = asyncio.get_running_loop().time()
@@ -176,7 +176,7 @@ def _now() -> str:
 
 
 class _Measured(selectors.DefaultSelector):
-    """Measures how long the event loop is kept between two looks at its events: all that blocks it, exactly."""
+    """Measures how long the event loop is blocked: the time between two calls of ``select``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,14 +194,14 @@ class _Measured(selectors.DefaultSelector):
 
 
 def run(credentials: Credentials, options: Options) -> None:
-    """Run an operator in the foreground until it is told to stop."""
+    """Run an operator in the foreground until it is stopped."""
 
     async def main() -> None:
         await Operator(credentials, options).run()
 
-    # A collection blocks the loop: a full one, of a million objects, for 250 ms.
+    # A garbage collection blocks the loop: a full one of a million objects for 250 ms.
     gc.set_threshold(10_000, 5, 1_000)
-    gc.disable()  # until the stores are full: filling them makes no garbage that needs collecting
+    gc.disable()  # until the stores are full: filling them creates no cyclic garbage
     sys.setrecursionlimit(DEEPEST)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Measured())) as runner:
         runner.run(main())

@@ -1,6 +1,6 @@
-"""kopf's side: it logs in, and watches templates, rollouts and actions on them.
+"""The kopf operator: it watches templates, rollouts and actions.
 
-A handler only tells the world what it saw.
+A handler only puts the object into its store.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# kopf imports API clients that are installed only to borrow their login; the official one costs 50 MB, and we log
-# in ourselves. None in sys.modules makes an import fail.
+# kopf imports installed API clients only for their login; the official one costs 50 MB, and `login` below replaces it.
+# None in sys.modules makes an import fail.
 _hidden = [name for name in ("kubernetes", "pykube") if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
 import kopf
@@ -32,13 +32,13 @@ from trimtab.kube.credentials import Credentials
 from trimtab.kube.resources import GROUP, VERSION
 
 log = logging.getLogger(__name__)
-# It runs in a thread of its own, and the process's signals are app.py's.
+# kopf runs in a separate thread; app.py handles the signals of the process.
 logging.getLogger("kopf._core.reactor.running").addFilter(
     lambda record: not str(record.msg).startswith("OS signals are ignored")
 )
 
 CANCEL_SECONDS = 1.0
-"""After how long a task of kopf's that goes on is cancelled again."""
+"""Interval at which a task of kopf that does not end is cancelled again."""
 
 
 class _NullDiffBase(kopf.DiffBaseStorage):
@@ -52,7 +52,7 @@ class _NullDiffBase(kopf.DiffBaseStorage):
 
 
 class _NullProgress(kopf.ProgressStorage):
-    """No handler here has progress to keep."""
+    """No handler stores progress."""
 
     def fetch(self, *, key: str, body: kopf.Body) -> Any:
         return None
@@ -71,15 +71,15 @@ class _NullProgress(kopf.ProgressStorage):
 
 
 class Watcher:
-    """kopf's operator in a thread and an event loop of its own, started again whenever it ends.
+    """kopf's operator in a separate thread and event loop. It is restarted whenever it ends.
 
-    It ends on errors in its watch streams, takes the process's signals where it can, and cancels every task of its
-    loop that is younger than itself: none of that may reach the engine. ``missed`` is called (on the engine's
-    loop, like everything that the world is told) when it starts anew, since it may have missed deletions.
+    kopf ends on errors in its watch streams, installs signal handlers where it can, and cancels every newer task of its
+    loop. None of this may affect the engine. ``missed`` is called after a restart, since kopf may have missed
+    deletions; it runs on the engine's loop, like all updates of the stores.
     """
 
     def __init__(self, cluster: ClusterState, credentials: Credentials, missed: Callable[[], None]) -> None:
-        self._world, self._credentials, self._missed = cluster, credentials, missed
+        self._cluster, self._credentials, self._missed = cluster, credentials, missed
         self._engine_loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -89,7 +89,7 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; it has nothing to finish, so nobody waits for it."""
+        """Stop kopf. It has nothing to finish, so this does not wait for it."""
         self._stop.set()
         if self._running is not None:
             loop, ending = self._running
@@ -103,16 +103,16 @@ class Watcher:
             try:
                 asyncio.run(self._operate())
             except Exception as error:
-                log.warning("kopf ended, starting it again: %s", error)
+                log.warning("kopf ended; restarting it: %s", error)
             if self._stop.is_set():
                 return
             RESTARTS.inc()
-            self._tell(self._missed)
+            self._call(self._missed)
             failures = 1 if time.monotonic() - started > 60 else failures + 1
             self._stop.wait(min(30.0, 0.2 * 2**failures))
 
     async def _operate(self) -> None:
-        # Not the threading.Event: kopf would wait for that one in an executor's thread, which a loop that ends joins.
+        # Not the threading.Event: kopf would wait for it in an executor's thread, which the loop joins when it ends.
         ending = asyncio.Event()
         self._running = (asyncio.get_running_loop(), ending)
         if not self._stop.is_set():
@@ -126,34 +126,34 @@ class Watcher:
                 task.result()
 
     def _registry(self) -> kopf.OperatorRegistry:
-        made = kopf.OperatorRegistry()
+        registry = kopf.OperatorRegistry()
 
-        @kopf.on.login(registry=made)
+        @kopf.on.login(registry=registry)
         def login(**_: Any) -> kopf.ConnectionInfo:
             return _connection(self._credentials)
 
-        @kopf.on.event(GROUP, VERSION, "configtemplates", registry=made)
+        @kopf.on.event(GROUP, VERSION, "configtemplates", registry=registry)
         async def template(*, event: Any, **_: Any) -> None:
-            self._tell(_take, self._world.templates, event)
+            self._call(_store, self._cluster.templates, event)
 
-        @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=made)
+        @kopf.on.event(GROUP, VERSION, "policyrollouts", registry=registry)
         async def rollout(*, event: Any, **_: Any) -> None:
-            self._tell(_take, self._world.rollouts, event)
+            self._call(_store, self._cluster.rollouts, event)
 
-        @kopf.on.event(GROUP, VERSION, "rolloutactions", registry=made)
+        @kopf.on.event(GROUP, VERSION, "rolloutactions", registry=registry)
         async def action(*, event: Any, **_: Any) -> None:
-            self._tell(_take, self._world.actions, event)
+            self._call(_store, self._cluster.actions, event)
 
-        return made
+        return registry
 
-    def _tell(self, what: Callable[..., None], *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the engine's loop has ended: so will we
+    def _call(self, what: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the engine's loop has ended, so this thread ends soon
             self._engine_loop.call_soon_threadsafe(what, *args)
 
 
 async def _end_all_but(before: set[asyncio.Task[Any]]) -> None:
-    """Cancel all later tasks until they have ended. ``kopf.operator`` cancels once and then waits for ever: a watcher
-    that is stopped just as it asks for its stream takes that for an end of the stream, and asks again."""
+    """Cancel all newer tasks until they have ended. ``kopf.operator`` cancels once, then waits forever: a watcher that
+    is cancelled while it requests its stream treats this as the end of the stream, and requests the stream again."""
     while tasks := asyncio.all_tasks() - before:
         for task in tasks:
             task.cancel()
@@ -161,20 +161,20 @@ async def _end_all_but(before: set[asyncio.Task[Any]]) -> None:
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf without writes of its own: no annotations, no finalizers, no peering, no events."""
-    made = kopf.OperatorSettings()
-    made.persistence.diffbase_storage = _NullDiffBase()
-    made.persistence.progress_storage = _NullProgress()
-    made.persistence.finalizer = "trimtab.dev/none"
-    made.peering.standalone = True
-    made.posting.enabled = False
-    made.queueing.idle_timeout = 0.05
-    made.watching.server_timeout = 300
-    made.watching.inactivity_timeout = 130
-    return made
+    """Settings with which kopf writes nothing: no annotations, finalizers, peering or events."""
+    result = kopf.OperatorSettings()
+    result.persistence.diffbase_storage = _NullDiffBase()
+    result.persistence.progress_storage = _NullProgress()
+    result.persistence.finalizer = "trimtab.dev/none"
+    result.peering.standalone = True
+    result.posting.enabled = False
+    result.queueing.idle_timeout = 0.05
+    result.watching.server_timeout = 300
+    result.watching.inactivity_timeout = 130
+    return result
 
 
-def _take(store: Any, event: Mapping[str, Any]) -> None:
+def _store(store: Any, event: Mapping[str, Any]) -> None:
     item = msgspec.convert(dict(event["object"]), AnyObject)
     if event["type"] == "DELETED":
         store.drop(item)

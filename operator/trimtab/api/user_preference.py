@@ -131,7 +131,7 @@ class PreferenceHistoryEntry(StatusModel):
 
 
 class UserPreferenceStatus(ResourceStatus):
-    """Observed state of the preference. A new revision of the template alone does not change it."""
+    """Observed state of the preference. It changes with the preference, not with every revision."""
 
     violations: Violations = Field(
         default_factory=list,

@@ -161,7 +161,7 @@ def test_what_the_api_server_can_tell_by_itself_it_refuses(
             "exactly one of prometheus, http and job",
         ),
         (gate(http={"url": "file:///etc/passwd"}), "spec.strategy.gates[0].http.url"),
-        (waves(wave("one", "free", groupSelector={})), "groups or groupSelector, not both"),
+        (waves(wave("one", "free", groupSelector={})), "groups and groupSelector cannot both be set"),
         (waves(wave("one", percent=0)), "greater than or equal to 1"),
         (waves(wave("one", percent=101)), "less than or equal to 100"),
         (waves(onFailure="Explode"), "Unsupported value"),

@@ -7,6 +7,7 @@ import json
 
 from act_policy import CALMER, MAIN
 from mirror import Body, DemoError
+from pod_crashes import PodCrashes
 from scene import HERE, MUSIC, TEMPLATE, Scene, documents, rolled_out
 from stage import SYSTEM
 
@@ -125,7 +126,7 @@ class Newer(Scene):
         calmer = self.rollout(CALMER)
         if made(calmer) != self.digests()["free"]:
             raise DemoError("the digest of the canary's configuration is not the expected one")
-        await asyncio.to_thread(self.stage.sandbox.crash_pods, made(calmer, policy))
+        await asyncio.to_thread(PodCrashes(self.stage.sandbox.kubectl).start, made(calmer, policy))
         self.tell.text(
-            "kwok's pods run nothing, so the sandbox simulates their crash with agent.model=huge-preview"
+            "kwok's pods run no container, so the demo makes those with agent.model=huge-preview crash"
         )

@@ -72,7 +72,7 @@ def play(tell: Telling, *, keep: bool) -> None:
         try:
             set_up(stage, tell)
             asyncio.run(perform(stage, tell))
-        except (DemoError, SandboxError, errors.ApiError) as error:
+        except (DemoError, SandboxError, TimeoutError, errors.ApiError) as error:
             stage.failed = True
             tell.failure(str(error), stage.end_of_log())
             tell.text(f"the operator's log: {stage.log_file}")

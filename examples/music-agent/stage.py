@@ -22,7 +22,7 @@ from mirror import Body, DemoError
 from trimtab.sandbox import Sandbox, SandboxError, ensure_binaries
 from trimtab.sandbox.build import built_binaries
 from trimtab.sandbox.cluster import remove
-from trimtab.sandbox.processes import Process, end
+from trimtab.sandbox.processes import Process, kill
 
 KEPT = "demo"
 """The sandbox that --keep leaves running."""
@@ -132,7 +132,7 @@ class Stage:
         self.operator = Operator(self.sandbox.kubeconfig, self.log_file, kept=self.keep)
         process = Process.of(self.operator.process.pid)
         if self.keep and process is not None:
-            note = {"pid": process.pid, "started": process.started, "folder": str(self.folder)}
+            note = {"pid": process.pid, "started_at": process.started_at, "folder": str(self.folder)}
             _note(self.sandbox).write_text(json.dumps(note))
         return self.operator
 
@@ -155,13 +155,13 @@ def stop_kept() -> bool:
     """End what an earlier --keep left running. False if there was nothing."""
     with contextlib.suppress(OSError, ValueError, KeyError, SandboxError):
         note = json.loads(_note(Sandbox.find(KEPT)).read_text())
-        process = Process(note["pid"], note["started"])
+        process = Process(note["pid"], note["started_at"])
         if process.running():
             os.kill(process.pid, signal.SIGTERM)
         until = time.monotonic() + 15
         while process.running() and time.monotonic() < until:
             time.sleep(0.05)
-        end([process])
+        kill([process])
         shutil.rmtree(note["folder"], ignore_errors=True)
     return remove(KEPT)
 

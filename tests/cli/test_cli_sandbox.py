@@ -1,11 +1,11 @@
-"""`trimtab sandbox`: what needs no control plane to be told."""
+"""`trimtab sandbox`: what can be tested without a control plane."""
 
 from __future__ import annotations
 
 import pytest
 
 from support.cli_manifests import Call
-from trimtab.sandbox import cli
+from trimtab.sandbox import commands
 from trimtab.sandbox.status import Status
 
 
@@ -16,8 +16,8 @@ def test_nodes_of_a_sandbox_that_runs_do_not_change(
     trimtab: Call, monkeypatch: pytest.MonkeyPatch, args: list[str], code: int
 ) -> None:
     running = Status("default", "Running", nodes=2)
-    monkeypatch.setattr(cli, "status_of", lambda _: running)
-    monkeypatch.setattr(cli, "_sweep", lambda: None)
+    monkeypatch.setattr(commands, "status_of", lambda _: running)
+    monkeypatch.setattr(commands, "_remove_orphans", lambda: None)
 
     answer = trimtab("sandbox", "up", *args)
 

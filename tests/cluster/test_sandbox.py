@@ -1,4 +1,4 @@
-"""The sandbox is a real, private, mortal control plane."""
+"""The sandbox is a real control plane, only reachable by its user, that stops with its owner."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support.crashing_pods import PodCrashes
 from trimtab import admission
 from trimtab.sandbox import (
     InvalidNameError,
@@ -29,8 +30,8 @@ from trimtab.sandbox import (
     StartError,
     components,
 )
-from trimtab.sandbox.places import builds_root
-from trimtab.sandbox.processes import Process, end
+from trimtab.sandbox.paths import builds_root
+from trimtab.sandbox.processes import Process, kill
 
 pytestmark = pytest.mark.cluster
 
@@ -47,13 +48,13 @@ sys.stdin.read()
 def until(reached: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
-        assert time.monotonic() < deadline, f"in vain: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.05)
 
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache with this machine's builds and no sandboxes; what a test leaves running in it is ended."""
+    """A cache with this machine's builds and no sandboxes. Kills processes that a test leaves in it."""
     builds = builds_root()
     root = tmp_path / "trimtab"
     root.mkdir()
@@ -62,7 +63,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield root
     for record in root.glob("sandboxes/*/sandbox.json"):
         named = json.loads(record.read_text())["components"].values()
-        end([Process(**process) for process in named])
+        kill([Process(**process) for process in named])
 
 
 def sandbox_command(*args: str) -> list[str]:
@@ -79,14 +80,14 @@ def status_of(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One with a node, for what only asks."""
+    """A sandbox with a node, shared by the tests that only read it."""
     began = time.monotonic()
     with Sandbox.start(nodes=1) as started:
         print(f"sandbox with 1 node up in {time.monotonic() - began:.1f} s")
         yield started
 
 
-def test_two_sandboxes_run_at_once_and_know_nothing_of_each_other(own_cache: Path) -> None:
+def test_two_sandboxes_run_at_the_same_time_independently(own_cache: Path) -> None:
     ups = [subprocess.Popen(sandbox_command("up", "--name", name)) for name in ("one", "two")]
     assert [up.wait() for up in ups] == [0, 0]
     one, two = status_of("one"), status_of("two")
@@ -137,7 +138,8 @@ def test_it_comes_with_the_admission_policies_and_without_the_crds(sandbox: Sand
     found = sandbox.kubectl("get", kinds, "-o", "name").stdout.split()
     assert sorted(found) == sorted(shipped)
     assert "trimtab.dev" not in sandbox.kubectl("get", "crd", "-o", "name").stdout
-    # whoever applies them again, perhaps of another version, meets no conflict
+
+    # a later server-side apply, perhaps of another version, causes no conflict
     changed = [
         d | {"metadata": d["metadata"] | {"labels": {"app.kubernetes.io/part-of": "x"}}} for d in POLICIES
     ]
@@ -158,7 +160,7 @@ def test_a_name_is_never_a_path(own_cache: Path, name: str) -> None:
         Sandbox.find(name)
 
 
-def test_kubectl_takes_input_and_shows_its_own_error(sandbox: Sandbox) -> None:
+def test_kubectl_reads_stdin_and_its_error_is_in_the_exception(sandbox: Sandbox) -> None:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fed"}, "data": {"a": "1"}}
     sandbox.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(manifest))
     assert sandbox.kubectl("get", "configmap", "fed", "-o", "jsonpath={.data.a}").stdout == "1"
@@ -193,7 +195,7 @@ def socket_inodes(pid: int) -> Iterator[str]:
             yield target.removeprefix("socket:[").removesuffix("]")
 
 
-def test_keys_are_for_their_user_alone(sandbox: Sandbox) -> None:
+def test_keys_are_readable_only_by_their_user(sandbox: Sandbox) -> None:
     files = [sandbox.kubeconfig, *(sandbox.directory / "pki").iterdir()]
     assert {file.stat().st_mode & 0o077 for file in files} == {0}
     assert sandbox.directory.stat().st_mode & 0o077 == 0
@@ -207,7 +209,7 @@ def test_a_deployments_pods_become_ready_on_a_kwok_node(sandbox: Sandbox) -> Non
     assert {pod["spec"]["nodeName"] for pod in pods} == {"node-0"}
 
 
-def test_a_pod_can_be_told_to_run_without_ever_being_ready(sandbox: Sandbox) -> None:
+def test_a_pod_with_the_annotation_not_ready_runs_and_is_never_ready(sandbox: Sandbox) -> None:
     annotation = "sandbox.trimtab.dev/pod=NotReady"
     sandbox.kubectl("run", "sick", "--image=sick", f"--annotations={annotation}")
     sandbox.kubectl("wait", "pod/sick", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
@@ -218,7 +220,7 @@ def test_a_pod_can_be_told_to_run_without_ever_being_ready(sandbox: Sandbox) -> 
 @pytest.mark.parametrize(
     ("annotations", "condition"), [({}, "Complete"), ({"sandbox.trimtab.dev/pod": "Failed"}, "Failed")]
 )
-def test_a_job_ends_as_its_pods_are_told_to(
+def test_a_job_ends_as_the_annotation_of_its_pods_specifies(
     sandbox: Sandbox, annotations: dict[str, str], condition: str
 ) -> None:
     name = f"job-{condition.lower()}"
@@ -251,8 +253,8 @@ def containers(sandbox: Sandbox, name: str) -> list[dict[str, Any]]:
     return [status for pod in pods for status in pod["status"].get("containerStatuses", ())]
 
 
-def test_pods_of_a_digest_crash_again_and_again_and_others_do_not(sandbox: Sandbox) -> None:
-    sandbox.crash_pods("feedbeef")
+def test_pods_with_a_digest_crash_again_and_again_and_others_do_not(sandbox: Sandbox) -> None:
+    PodCrashes(sandbox.kubectl).start("feedbeef")
     deployed(sandbox, "crashing", {"trimtab.dev/digest": "feedbeef"})
     deployed(sandbox, "sound", {"trimtab.dev/digest": "feedbee0"})
     sandbox.kubectl("rollout", "status", "deployment/sound", "--timeout=60s")
@@ -268,7 +270,7 @@ def test_pods_of_a_digest_crash_again_and_again_and_others_do_not(sandbox: Sandb
         assert not status["ready"]
     assert all(status["restartCount"] == 0 for status in containers(sandbox, "sound"))
 
-    sandbox.mend_pods("feedbeef")
+    PodCrashes(sandbox.kubectl).stop("feedbeef")
     sandbox.kubectl("rollout", "status", "deployment/crashing", "--timeout=60s")
 
 
@@ -276,22 +278,24 @@ def test_pods_that_run_can_be_made_to_crash_for_any_reason(sandbox: Sandbox) -> 
     deployed(sandbox, "sick", {"example.com/version": "3"})
     sandbox.kubectl("rollout", "status", "deployment/sick", "--timeout=60s")
 
-    sandbox.crash_pods("3", "example.com/version", "ImagePullBackOff")
+    PodCrashes(sandbox.kubectl).start("3", "example.com/version", "CreateContainerConfigError")
 
     reasons = {status["state"]["waiting"]["reason"] for status in containers(sandbox, "sick")}
-    assert reasons == {"ImagePullBackOff"}
-    sandbox.mend_pods("3", "example.com/version")
+    assert reasons == {"CreateContainerConfigError"}
+    PodCrashes(sandbox.kubectl).stop("3", "example.com/version")
     sandbox.kubectl("rollout", "status", "deployment/sick", "--timeout=60s")
 
 
-def test_a_pod_can_ask_to_crash(sandbox: Sandbox) -> None:
-    deployed(sandbox, "asking", {"sandbox.trimtab.dev/pod": "CrashLoopBackOff"})
+@pytest.mark.parametrize("reason", ["CrashLoopBackOff", "ImagePullBackOff"])
+def test_pods_with_the_annotation_do_not_start(sandbox: Sandbox, reason: str) -> None:
+    name = reason.lower()
+    deployed(sandbox, name, {"sandbox.trimtab.dev/pod": reason})
 
-    until(lambda: bool(containers(sandbox, "asking")), "pods on nodes")
-    assert {s["state"]["waiting"]["reason"] for s in containers(sandbox, "asking")} == {"CrashLoopBackOff"}
+    until(lambda: bool(containers(sandbox, name)), "pods on nodes")
+    assert {status["state"]["waiting"]["reason"] for status in containers(sandbox, name)} == {reason}
 
 
-def test_owners_that_are_gone_take_what_they_own_along(sandbox: Sandbox) -> None:
+def test_the_garbage_collector_deletes_objects_of_a_deleted_owner(sandbox: Sandbox) -> None:
     uid = sandbox.kubectl("create", "configmap", "owner", "-o", "jsonpath={.metadata.uid}").stdout
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
     owned = {
@@ -305,7 +309,7 @@ def test_owners_that_are_gone_take_what_they_own_along(sandbox: Sandbox) -> None
 
 
 class Caller:
-    """Someone without a client certificate, with a bearer token or without."""
+    """A client of the API server without a certificate, with or without a bearer token."""
 
     def __init__(self, kubeconfig: Path, token: str | None = None) -> None:
         described = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
@@ -337,7 +341,7 @@ def test_a_made_up_token_is_not_accepted(cluster: Any) -> None:
     assert code == 401
 
 
-def test_a_service_account_is_who_its_token_says_and_may_only_what_rbac_grants(
+def test_a_service_account_is_identified_by_its_token_and_may_do_only_what_rbac_grants(
     cluster: Any, namespace: str
 ) -> None:
     cluster.kubectl("create", "serviceaccount", "reader", "-n", namespace)
@@ -365,7 +369,7 @@ def test_a_service_account_is_who_its_token_says_and_may_only_what_rbac_grants(
     assert reader.request("/api/v1/namespaces/default/secrets")[0] == 403
 
 
-def test_a_sandbox_dies_with_its_owner_even_by_kill_9(own_cache: Path) -> None:
+def test_a_sandbox_stops_with_its_owner_even_on_sigkill(own_cache: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as owner:
@@ -388,7 +392,7 @@ def test_an_owner_that_exits_leaves_nothing(own_cache: Path) -> None:
     assert [left.name for left in (own_cache / "sandboxes").iterdir()] == [".lock"]
 
 
-def test_an_up_that_is_killed_half_way_leaves_nothing_running(own_cache: Path) -> None:
+def test_an_up_that_is_killed_half_way_leaves_no_process(own_cache: Path) -> None:
     record = own_cache / "sandboxes" / "half" / "sandbox.json"
     with subprocess.Popen(sandbox_command("up", "--name", "half")) as up:
         until(
@@ -401,11 +405,11 @@ def test_an_up_that_is_killed_half_way_leaves_nothing_running(own_cache: Path) -
     assert status_of("half")["state"] == "Absent"
 
 
-def test_a_component_that_dies_is_seen_and_up_and_down_clear_it(own_cache: Path) -> None:
+def test_an_exited_component_is_reported_and_down_removes_the_sandbox(own_cache: Path) -> None:
     with Sandbox.start("wounded", lifetime="detached") as wounded:
         victim = next(c for c in wounded.status().components if c.name == components.ETCD)
         os.kill(victim.pid, signal.SIGKILL)
-        until(lambda: wounded.status().state == "Degraded", "the death to be seen")
+        until(lambda: wounded.status().state == "Degraded", "the exit to be reported")
         seen = sandbox_cli("status", "--name", "wounded")
         assert seen.returncode == 1
         assert "not running: etcd" in seen.stdout
@@ -421,14 +425,14 @@ def test_a_failed_start_shows_the_components_log_and_leaves_nothing(
 ) -> None:
     server = components.api_server
     monkeypatch.setattr(components, "api_server", lambda layout: [*server(layout), "--no-such-flag"])
-    with pytest.raises(StartError, match=r"(?s)kube-apiserver died.*unknown flag: --no-such-flag"):
+    with pytest.raises(StartError, match=r"(?s)kube-apiserver exited.*unknown flag: --no-such-flag"):
         Sandbox.start("doomed")
     assert [left.name for left in (own_cache / "sandboxes").iterdir()] == [".lock"]
 
 
-def test_a_process_id_that_is_somebody_elses_by_now_is_left_alone() -> None:
+def test_a_process_that_reuses_the_id_is_not_killed() -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
-        assert not Process(stranger.pid, "another-start").running()
-        end([Process(stranger.pid, "another-start")])
+        assert not Process(stranger.pid, 1.25).running()
+        kill([Process(stranger.pid, 1.25)])
         assert stranger.poll() is None
         stranger.kill()

@@ -1,17 +1,20 @@
-"""The control plane is built once, whole or not at all, and says how far it is. A stand-in plays Go."""
+"""The control plane is built once, atomically, and reports its progress. A script replaces Go."""
 
 from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import os
+import re
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from trimtab.sandbox import BuildError, ensure_binaries
+from trimtab.sandbox import BuildError, ensure_binaries, progress
 from trimtab.sandbox.progress import BuildStep, ShowProgress
 from trimtab.sandbox.toolchain import find_go
 
@@ -32,8 +35,8 @@ esac
 """
 
 
-class Said:
-    """Everything that was reported."""
+class Reported:
+    """All steps that were reported."""
 
     def __init__(self) -> None:
         self.steps: list[BuildStep] = []
@@ -47,13 +50,13 @@ class Said:
 
 
 @pytest.fixture
-def said() -> Said:
-    return Said()
+def reported() -> Reported:
+    return Reported()
 
 
 @pytest.fixture
 def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own and a Go that compiles nothing; the folder in which the builds appear."""
+    """A separate cache and a Go that compiles nothing; returns the directory of the builds."""
     tools = tmp_path / "bin"
     tools.mkdir()
     go = tools / "go"
@@ -70,59 +73,59 @@ def times_built(builds: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def test_a_build_happens_once_and_shows_what_it_does(builds: Path, said: Said) -> None:
-    binaries = ensure_binaries(said)
+def test_a_build_happens_once_and_shows_what_it_does(builds: Path, reported: Reported) -> None:
+    binaries = ensure_binaries(reported)
     assert binaries.controlplane.read_text() == "binary\n"
     assert binaries.kubectl.resolve() == binaries.controlplane
-    assert "go: downloading example.org/module v1.0.0" in said.text
-    assert any((step.doing, step.compiled, step.total) == ("linking", 2, 2) for step in said.steps)
+    assert "go: downloading example.org/module v1.0.0" in reported.text
+    assert any((step.doing, step.compiled, step.total) == ("linking", 2, 2) for step in reported.steps)
 
-    quiet = Said()
+    quiet = Reported()
     assert ensure_binaries(quiet) == binaries
     assert quiet.steps == []
     assert times_built(builds) == 1
 
 
-def test_a_failed_build_tells_what_go_said_and_leaves_nothing_to_be_taken_for_a_build(
-    builds: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_build_reports_the_error_of_go_and_leaves_no_build(
+    builds: Path, reported: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_ERROR", "main.go:1: does not compile")
     with pytest.raises(BuildError, match=r"main\.go:1: does not compile"):
-        ensure_binaries(said)
+        ensure_binaries(reported)
     assert [left.name for left in builds.iterdir()] == [".lock"]
 
     monkeypatch.delenv("FAKE_ERROR")
-    assert ensure_binaries(said).controlplane.exists()
+    assert ensure_binaries(reported).controlplane.exists()
 
 
-def test_what_an_interrupted_build_left_is_removed(builds: Path, said: Said) -> None:
+def test_a_build_removes_what_an_interrupted_one_left(builds: Path, reported: Reported) -> None:
     (builds / ".building-dead").mkdir(parents=True)
-    ensure_binaries(said)
+    ensure_binaries(reported)
     assert not (builds / ".building-dead").exists()
 
 
-def test_who_comes_second_waits_says_so_and_does_not_build_again(builds: Path, said: Said) -> None:
+def test_a_second_process_waits_reports_it_and_does_not_build(builds: Path, reported: Reported) -> None:
     builds.mkdir(parents=True)
     with (builds / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("4711")
         lock.flush()
-        second = threading.Thread(target=ensure_binaries, args=(said,))
+        second = threading.Thread(target=ensure_binaries, args=(reported,))
         second.start()
         deadline = time.monotonic() + 30
-        while not said.steps:
+        while not reported.steps:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert "waiting for process 4711" in said.text
+        assert "waiting for process 4711" in reported.text
         assert times_built(builds) == 0
     second.join(30)
-    third = Said()
+    third = Reported()
     ensure_binaries(third)
     assert times_built(builds) == 1
     assert third.steps == []
 
 
-def test_a_go_that_is_too_old_is_passed_over(
+def test_a_go_that_is_too_old_is_not_used(
     builds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_VERSION", "go1.19.8")
@@ -132,27 +135,34 @@ def test_a_go_that_is_too_old_is_passed_over(
     wheel.chmod(0o755)
     lines: list[str] = []
     assert find_go((1, 26, 0), lines.append) == wheel
-    assert lines == ["the Go on PATH is 1.19.8, 1.26.0 or later is needed"]
+    assert lines == ["the Go toolchain on PATH is 1.19.8; 1.26.0 or later is required"]
 
 
-def test_without_a_terminal_a_line_comes_now_and_then() -> None:
-    stream = io.StringIO()
-    show = ShowProgress(stream)
-    show(BuildStep(0, "building", milestone=True))
-    for _ in range(50):
-        show(BuildStep(1, "compiling", 1, 2))
-    assert stream.getvalue() == "sandbox: building\n"
+def test_without_a_terminal_a_line_appears_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    console = Console(file=io.StringIO())
 
+    with ShowProgress(console) as show:
+        show(BuildStep("building in [dim]", milestone=True))
+        for _ in range(15):
+            show(BuildStep("compiling", 1, 2))
 
-def test_on_a_terminal_a_bar_stays_on_one_line() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    show = ShowProgress(stream)
-    show(BuildStep(61, "compiling", 1, 2))
-    show(BuildStep(62, "built", milestone=True))
-    assert stream.getvalue() == (
-        "\r\x1b[Ksandbox: 1:01 [############............] 1/2 packages, compiling\r\x1b[Ksandbox: built\n"
+    assert console.file.getvalue() == (
+        "sandbox: building in [dim]\nsandbox: 0:00:11 1/2 packages, compiling\n"
     )
+
+
+def test_on_a_terminal_a_bar_is_replaced_by_the_lines_that_remain() -> None:
+    console = Console(
+        file=io.StringIO(), force_terminal=True, force_interactive=True, color_system=None, width=100
+    )
+
+    with ShowProgress(console) as show:
+        show(BuildStep("compiling [x]", 1, 2))
+        show(BuildStep("built", milestone=True))
+
+    shown = console.file.getvalue()
+    assert "1/2 packages, compiling [x]" in shown
+    assert re.search(r"\r\x1b\[2Ksandbox: built\n", shown)
+    assert shown.endswith("\x1b[2K")

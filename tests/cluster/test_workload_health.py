@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.crashing_pods import BadConfig, crashes
+from support.crashing_pods import BadConfig, PodCrashes, crashes
 from support.live_objects import Api
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.refs import WorkloadKey
@@ -22,7 +22,6 @@ from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads, restart_digest
 from trimtab.kube.client import Client
 from trimtab.kube.credentials import from_kubeconfig
-from trimtab.sandbox.crashes import Crashes
 
 pytestmark = pytest.mark.cluster
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -94,8 +93,8 @@ async def watched(cluster: Any) -> AsyncIterator[Watched]:
 
 
 @pytest.fixture
-def bad(cluster: Any) -> Iterator[tuple[Crashes, str]]:
-    """A digest that no pod can live with."""
+def bad(cluster: Any) -> Iterator[tuple[PodCrashes, str]]:
+    """A digest whose pods crash."""
     on, digest = crashes(cluster.kubectl), secrets.token_hex(8)
     on.start(digest)
     yield on, digest
@@ -104,7 +103,7 @@ def bad(cluster: Any) -> Iterator[tuple[Crashes, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_crashes_has_failed_and_what_comes_back_is_healthy(
-    kind: str, cluster: Any, namespace: str, watched: Watched, bad: tuple[Crashes, str]
+    kind: str, cluster: Any, namespace: str, watched: Watched, bad: tuple[PodCrashes, str]
 ) -> None:
     key, good = WorkloadKey(kind, namespace, "web"), secrets.token_hex(8)
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest(key)))
@@ -137,7 +136,7 @@ async def test_what_crashes_has_failed_and_what_comes_back_is_healthy(
 
 
 async def test_a_passed_deadline_of_before_is_not_held_against_the_revision_that_comes_back(
-    cluster: Any, namespace: str, watched: Watched, bad: tuple[Crashes, str]
+    cluster: Any, namespace: str, watched: Watched, bad: tuple[PodCrashes, str]
 ) -> None:
     key, good = WorkloadKey("Deployment", namespace, "web"), secrets.token_hex(8)
     spec = manifest(key, replicas=1, progressDeadlineSeconds=1)

@@ -15,9 +15,9 @@ from crash.operators import ForkedOperator
 from crash.points import Gatekeeper
 from crash.serving import marks
 from crash.state import KINDS
+from support.crashing_pods import PodCrashes
 from support.live_objects import Body
 from support.manifests import action, policy, preference, template
-from trimtab.sandbox.crashes import Crashes
 
 PATIENCE = 60.0
 """Seconds that anything may take on a loaded machine."""
@@ -181,10 +181,10 @@ class Play:
         self.verdict("RolloutAction", verb, "True")
 
     def crash(self, values: Body, group: str = "free") -> None:
-        """No pod of the group lives with these values, in this cluster, from now on."""
+        """Makes pods of the group with these values crash in this cluster."""
         digest = KEYS.digest("restart", (ANY_NAMESPACE, "app", group), values)
         if digest not in self.cluster.crashing:
-            Crashes(self.cluster.kubectl).start(digest)
+            PodCrashes(self.cluster.kubectl).start(digest)
             self.cluster.crashing.add(digest)
 
     # What they see.

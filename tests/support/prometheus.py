@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trimtab.sandbox.places import cache_root
+from trimtab.sandbox.paths import cache_root
 
 PATIENCE = 60.0
 _LISTENING = re.compile(r'msg="Listening on" address=\S*:(\d+)')

@@ -32,7 +32,7 @@ class Heavy(NamedTuple):
 HEAVY: Mapping[str, Heavy] = {
     "run": Heavy("trimtab.cli.commands.run", "run", "Run the operator in the foreground."),
     "sandbox": Heavy(
-        "trimtab.sandbox.cli", "app", "A real Kubernetes control plane on this machine, without Docker."
+        "trimtab.sandbox.commands", "app", "A real Kubernetes control plane on this machine, without Docker."
     ),
 }
 

@@ -1,8 +1,8 @@
 """A real Kubernetes control plane without Docker, for tests and the demo.
 
-It needs nothing but Python and (once) Go: etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
-kubectl and kwok are built from their public modules into one binary in the user's cache, and run on loopback.
-Whoever imports this package pays for neither kopf nor the kubernetes client.
+It requires only Python and, once, Go: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and kwok
+are built from their public modules into one binary in the user's cache, and run on loopback. This package imports
+neither kopf nor the kubernetes client.
 """
 
 from __future__ import annotations

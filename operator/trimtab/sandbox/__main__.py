@@ -1,7 +1,7 @@
-"""``python -m trimtab.sandbox``: the verbs of ``trimtab sandbox`` without importing the rest of Trimtab."""
+"""``python -m trimtab.sandbox``: the commands of ``trimtab sandbox`` without importing the rest of Trimtab."""
 
 from __future__ import annotations
 
-from trimtab.sandbox.cli import app
+from trimtab.sandbox.commands import app
 
 app(prog_name="python -m trimtab.sandbox")

@@ -1,8 +1,8 @@
 """Builds the control plane once and keeps it in the user's cache.
 
-A build takes minutes, so it is shown as it goes, happens once however many processes want it, and appears
-whole or not at all: it is made in a folder of its own under a lock and renamed into place. The key is the Go
-module's content with the platform; which (adequate) Go compiled it does not matter.
+A build takes minutes, so it reports its progress, runs once even if several processes need it, and appears atomically:
+it runs in a temporary directory under a lock and is renamed at the end. Its key is a hash of the Go module and the
+platform, not of the Go version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.sandbox.errors import BuildError
-from trimtab.sandbox.places import builds_root
+from trimtab.sandbox.paths import builds_root
 from trimtab.sandbox.progress import BuildStep, Progress, ShowProgress
 from trimtab.sandbox.toolchain import find_go, go_environment, required_version
 
@@ -35,7 +35,7 @@ _PACKAGE_LINE = re.compile(r"[\w.~-]+(/[\w.~-]+)*")
 
 @dataclass(frozen=True)
 class Binaries:
-    """What a build made: one binary, and kubectl as a name by which to call it like any other kubectl."""
+    """The result of a build: one binary, and a symbolic link to it that behaves as kubectl."""
 
     directory: Path
     version: str
@@ -50,32 +50,32 @@ class Binaries:
 
 
 def built_binaries() -> Binaries | None:
-    """What ``ensure_binaries`` would return at once; None where it would have to build."""
+    """The binaries if they exist already."""
     binaries = Binaries(builds_root() / _key(), kubernetes_version())
     return binaries if binaries.kubectl.exists() else None
 
 
 def ensure_binaries(progress: Progress | None = None) -> Binaries:
-    """The binaries of this Trimtab's control plane, built first if need be (5 to 12 minutes on two cores).
+    """The binaries of the control plane, built first if necessary (5 to 12 minutes on two cores).
 
-    ``progress`` is told how the build goes; by default it is shown on stderr. A second process that wants the
-    same build waits for the first.
+    ``progress`` receives the steps of the build, which are shown on stderr by default. A second process that needs
+    the same build waits for the first.
 
     Raises:
-        BuildError: no Go could be found or installed, or it did not compile.
+        BuildError: Go could not be found or installed, or it reported an error.
     """
-    built = built_binaries()
-    if built is not None:
+    if built := built_binaries():
         return built
-    report = progress or ShowProgress()
     root = builds_root()
     root.mkdir(parents=True, exist_ok=True)
-    with _only_one(root / ".lock", report):
+    with contextlib.ExitStack() as stack:
+        report = progress or stack.enter_context(ShowProgress())
+        stack.enter_context(_exclusive(root / ".lock", report))
         return built_binaries() or _build(root, report)
 
 
 def kubernetes_version() -> str:
-    """The version of Kubernetes that go.mod asks for."""
+    """The version of Kubernetes in go.mod."""
     found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
     if found is None:
         raise BuildError("go.mod does not require k8s.io/kubernetes")
@@ -93,44 +93,44 @@ def _key() -> str:
 def _build(root: Path, report: Progress) -> Binaries:
     started = time.monotonic()
 
-    def say(doing: str) -> None:
-        report(BuildStep(time.monotonic() - started, doing, milestone=True))
+    def milestone(text: str) -> None:
+        report(BuildStep(text, milestone=True))
 
     version = kubernetes_version()
-    say(f"building Kubernetes {version}, etcd and kwok into {root}, once (5 to 12 minutes on two cores)")
-    go = find_go(required_version(MODULE / "go.mod"), say)
+    milestone(f"building Kubernetes {version}, etcd and kwok in {root}, once (5 to 12 minutes on two cores)")
+    go = find_go(required_version(MODULE / "go.mod"), milestone)
     for abandoned in root.glob(".building-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=root) as scratch:
         fresh = Path(scratch) / "build"
         fresh.mkdir()
-        _compile(go, fresh / _BINARY, version, report, started)
+        _compile(go, fresh / _BINARY, version, report)
         (fresh / "kubectl").symlink_to(_BINARY)
         binaries = Binaries(root / _key(), version)
         shutil.rmtree(binaries.directory, ignore_errors=True)
         fresh.rename(binaries.directory)
     size = binaries.controlplane.stat().st_size / 1e6
-    say(f"built in {time.monotonic() - started:.0f} s, {size:.0f} MB")
+    milestone(f"built in {time.monotonic() - started:.0f}s, {size:.0f} MB")
     return binaries
 
 
-def _compile(go: Path, output: Path, version: str, report: Progress, started: float) -> None:
+def _compile(go: Path, output: Path, version: str, report: Progress) -> None:
     def downloading(line: str) -> None:
-        report(BuildStep(time.monotonic() - started, line or "reading the module"))
+        report(BuildStep(line or "reading the module"))
 
     packages = _run_go([str(go), "list", "-deps", "."], downloading).splitlines()
     compiled = 0
-    latest = "checking what is compiled already"
+    latest = "checking which packages are compiled already"
 
     def compiling(line: str) -> None:
         nonlocal compiled, latest
         if _PACKAGE_LINE.fullmatch(line):
             compiled += 1
             latest = line
-        # The program itself comes last. Nothing is said while it is linked, and nothing of what was cached.
+        # The program itself is last. Go prints nothing while it links, and nothing about cached packages.
         linking = latest == packages[-1]
         step = ("linking", len(packages)) if linking else (latest, compiled)
-        report(BuildStep(time.monotonic() - started, *step, total=len(packages)))
+        report(BuildStep(*step, total=len(packages)))
 
     flags = ["-v", "-trimpath", "-ldflags", _linker_flags(version), "-o", str(output)]
     _run_go([str(go), "build", *flags, "."], compiling)
@@ -145,7 +145,7 @@ def _linker_flags(version: str) -> str:
 
 
 def _run_go(command: list[str], on_line: Callable[[str], None]) -> str:
-    """Its stdout; ``on_line`` gets each line of stderr, and an empty one about every second without any."""
+    """Its stdout. ``on_line`` receives each line of stderr, and an empty one about every second without any."""
     last_lines: deque[str] = deque(maxlen=40)
     with tempfile.TemporaryFile("w+") as stdout:
         process = subprocess.Popen(
@@ -167,7 +167,7 @@ def _run_go(command: list[str], on_line: Callable[[str], None]) -> str:
                     process.wait(1)
                 on_line("")
         finally:
-            # A go build that is asked to end removes its work; it is a process group of compilers otherwise.
+            # On SIGTERM, a go build ends its compilers and removes its temporary files.
             if process.poll() is None:
                 process.terminate()
                 process.wait()
@@ -185,19 +185,18 @@ def _follow(stream: Iterator[str], last_lines: deque[str], on_line: Callable[[st
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path, report: Progress) -> Iterator[None]:
-    started = time.monotonic()
+def _exclusive(lock: Path, report: Progress) -> Iterator[None]:
     with lock.open("a+") as file:
-        said = False
+        waiting = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 file.seek(0)
-                doing = f"waiting for process {file.read().strip() or '?'}, which is building the same"
-                report(BuildStep(time.monotonic() - started, doing, milestone=not said))
-                said = True
+                doing = f"waiting for process {file.read().strip() or '?'}, which runs the same build"
+                report(BuildStep(doing, milestone=not waiting))
+                waiting = True
                 time.sleep(1)
         file.truncate(0)
         file.write(str(os.getpid()))

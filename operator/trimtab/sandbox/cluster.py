@@ -1,4 +1,4 @@
-"""The sandbox as tests and the demo see it: start one, use it, stop it."""
+"""The Python API of the sandbox: start, find, use and stop a control plane."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import secrets
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
+from trimtab.sandbox import record as records
 from trimtab.sandbox.build import Binaries, ensure_binaries
-from trimtab.sandbox.crashes import CRASH_LOOP, DIGEST, Crashes
 from trimtab.sandbox.errors import SandboxNotFoundError
 from trimtab.sandbox.kubectl import Kubectl
-from trimtab.sandbox.places import sandbox_directory
+from trimtab.sandbox.paths import sandbox_directory
 from trimtab.sandbox.processes import Lifeline
 from trimtab.sandbox.progress import Progress
-from trimtab.sandbox.record import Record, erase, read, sweep
-from trimtab.sandbox.start import Wanted, layout_of, start
+from trimtab.sandbox.record import Record
+from trimtab.sandbox.start import Request, start
 from trimtab.sandbox.status import Status, status_of
 
 
 @dataclass(frozen=True, repr=False)
 class Sandbox:
-    """A handle on one control plane. Several may run at once, started by this process or others."""
+    """A handle on one control plane. Several may run at the same time, started by this process or others."""
 
     record: Record
     _lifeline: Lifeline | None = field(default=None, compare=False)
@@ -40,22 +39,22 @@ class Sandbox:
         lifetime: Literal["process", "detached"] = "process",
         progress: Progress | None = None,
     ) -> Self:
-        """A new sandbox, ready to use; builds the binaries first if need be.
+        """A new sandbox that is ready to use; builds the binaries first if necessary.
 
-        ``lifetime="process"``: it dies with this process, even by kill -9, and is removed when this process
-        exits. ``"detached"``: it stays until somebody stops it. Without a name it gets a unique one.
+        ``lifetime="process"``: it stops when this process exits, even on SIGKILL, and is removed. ``"detached"``: it
+        runs until it is stopped. The default name is unique.
 
         Raises:
-            InvalidNameError: that is no sandbox's name.
+            InvalidNameError: the name is not a valid sandbox name.
             BuildError: the binaries could not be built.
-            SandboxExistsError: one of that name is up or being started.
-            StartError: a component died or was not ready in time.
+            SandboxExistsError: a sandbox of this name runs or is starting.
+            StartError: a component exited or was not ready in time.
         """
         chosen = name or f"p{os.getpid()}-{secrets.token_hex(3)}"
-        sandbox_directory(chosen)  # a bad name is refused before anything is built
+        sandbox_directory(chosen)  # rejects an invalid name before the build
         binaries = ensure_binaries(progress)
-        sweep()
-        record, lifeline = start(Wanted(chosen, nodes, lifetime == "detached"), binaries)
+        records.remove_orphans()
+        record, lifeline = start(Request(chosen, nodes, lifetime == "detached"), binaries)
         if lifetime == "detached":
             return cls(record)
         sandbox = cls(record, lifeline)
@@ -64,16 +63,16 @@ class Sandbox:
 
     @classmethod
     def find(cls, name: str) -> Self:
-        """The sandbox of that name, started by whichever process; ``status()`` tells how it is.
+        """The sandbox of that name, whichever process started it. Its ``status()`` may not be Running.
 
         Raises:
-            InvalidNameError: that is no sandbox's name.
-            SandboxNotFoundError: there is none, or it is not up yet, or its owner is gone.
+            InvalidNameError: the name is not a valid sandbox name.
+            SandboxNotFoundError: there is none, it is not ready yet, or its owner has exited.
         """
-        record = read(sandbox_directory(name))
+        record = records.read(sandbox_directory(name))
         if record is None or not record.ready or record.orphaned:
             raise SandboxNotFoundError(
-                f"no sandbox {name!r} is up; `trimtab sandbox up --name {name}` starts one"
+                f"sandbox {name!r} does not run; start it with `trimtab sandbox up --name {name}`"
             )
         return cls(record)
 
@@ -83,16 +82,16 @@ class Sandbox:
 
     @property
     def directory(self) -> Path:
-        return layout_of(self.record).directory
+        return self.record.layout.directory
 
     @property
     def kubeconfig(self) -> Path:
-        """The admin's, in group system:masters."""
-        return layout_of(self.record).kubeconfig
+        """The admin's kubeconfig; the admin is in the group system:masters."""
+        return self.record.layout.kubeconfig
 
     @property
     def logs(self) -> Path:
-        return layout_of(self.record).logs
+        return self.record.layout.logs
 
     @property
     def server(self) -> str:
@@ -100,18 +99,18 @@ class Sandbox:
 
     @property
     def binaries(self) -> Binaries:
-        """Those that it was started with."""
+        """The binaries that its components run."""
         return Binaries(Path(self.record.binaries), self.record.version)
 
     @property
-    def kubectl_here(self) -> Kubectl:
+    def admin_kubectl(self) -> Kubectl:
         """The bundled kubectl as the admin of this sandbox."""
         return Kubectl(self.binaries.kubectl, self.kubeconfig, self.directory / "kubectl-cache")
 
     def kubectl(
         self,
         *args: str,
-        input: str | None = None,  # noqa: A002 - as subprocess calls it
+        input: str | None = None,  # noqa: A002 - the name that subprocess uses
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Runs the bundled kubectl as the admin.
@@ -119,26 +118,7 @@ class Sandbox:
         Raises:
             KubectlError: it exited non-zero and ``check`` is true.
         """
-        return self.kubectl_here.run(*args, stdin=input, check=check)
-
-    def crash_pods(self, value: str, annotation: str = DIGEST, reason: str = CRASH_LOOP) -> None:
-        """From now on pods with that annotation (by default: made for that digest) crash and never become ready.
-
-        With another ``reason`` than CrashLoopBackOff their containers never start. It needs nodes; several values
-        may crash at once.
-
-        Raises:
-            SandboxError: pods that there are already did not crash in time.
-        """
-        Crashes(self.kubectl).start(value, annotation, reason)
-
-    def mend_pods(self, value: str, annotation: str = DIGEST) -> None:
-        """Pods with that annotation run and become ready again, as all others.
-
-        Raises:
-            SandboxError: pods that there are already did not recover in time.
-        """
-        Crashes(self.kubectl).stop(value, annotation)
+        return self.admin_kubectl.run(*args, stdin=input, check=check)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.name} {self.server}>"
@@ -147,14 +127,12 @@ class Sandbox:
         return status_of(self.name)
 
     def stop(self) -> None:
-        """Ends all of it and removes its data. Does nothing when it is gone already."""
-        current = read(self.directory)
-        # By now the name may be another sandbox's.
-        if current is not None and (current.created, current.ports) == (
-            self.record.created,
-            self.record.ports,
-        ):
-            erase(self.directory, current)
+        """Stops all components and removes the data. Does nothing if the sandbox does not exist."""
+        current = records.read(self.directory)
+        # A newer sandbox may have the same name.
+        identity = (self.record.created, self.record.ports)
+        if current is not None and (current.created, current.ports) == identity:
+            records.remove(self.directory, current)
         if self._lifeline is not None:
             self._lifeline.close()
             atexit.unregister(self._stop_at_exit)
@@ -162,9 +140,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _stop_at_exit(self) -> None:
@@ -173,12 +149,12 @@ class Sandbox:
 
 
 def remove(name: str) -> bool:
-    """Stops the sandbox of that name in whatever state and removes its data; False where there was none.
+    """Stops the sandbox of that name in whatever state and removes its data; False if there was none.
 
     Raises:
-        InvalidNameError: that is no sandbox's name.
+        InvalidNameError: the name is not a valid sandbox name.
     """
     directory = sandbox_directory(name)
-    there = directory.exists()
-    erase(directory, read(directory))
-    return there
+    existed = directory.exists()
+    records.remove(directory, records.read(directory))
+    return existed

@@ -1,4 +1,4 @@
-"""The whole error tree of the sandbox: one class for each way in which a caller may want to react."""
+"""The errors of the sandbox: one class for each way in which a caller may react."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import subprocess
 
 
 class SandboxError(Exception):
-    """Anything that the sandbox reports."""
+    """The base class of all errors of the sandbox."""
 
 
 class InvalidNameError(SandboxError, ValueError):
-    """A sandbox's name has to be a DNS label."""
+    """The name of a sandbox must be a DNS label of at most 40 characters."""
 
 
 class BuildError(SandboxError, RuntimeError):
-    """The control plane could not be built; the message has the compiler's last lines."""
+    """The control plane could not be built; the message contains the compiler's last lines."""
 
 
 class SandboxNotFoundError(SandboxError, LookupError):
-    """No sandbox has that name."""
+    """No sandbox of that name is ready."""
 
 
 class SandboxExistsError(SandboxError, RuntimeError):
-    """A sandbox of that name is running or being started."""
+    """A sandbox of that name runs or is starting."""
 
 
 class StartError(SandboxError, RuntimeError):
-    """A component died or was not ready in time: its log's end is in the message. Nothing is left running."""
+    """A component exited or was not ready in time. The message contains its last log lines; no process remains."""
 
 
 class KubectlError(SandboxError, subprocess.CalledProcessError):
-    """kubectl exited non-zero; unlike its base class it shows what kubectl wrote on stderr."""
+    """kubectl exited non-zero. Unlike that of its base class, the message contains kubectl's stderr."""
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.stderr or ''}".rstrip()

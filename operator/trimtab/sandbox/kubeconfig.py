@@ -1,17 +1,16 @@
-"""Writes kubeconfigs that stand alone: whoever has the file needs no other."""
+"""Writes self-contained kubeconfigs: keys and certificates are in the file itself."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 
-from trimtab.sandbox.certs import KeyPair
+from trimtab.sandbox.certificates import KeyPair
 
 
 def write_kubeconfig(path: Path, name: str, server: str, ca: Path, client: KeyPair) -> None:
-    """A kubeconfig (JSON is YAML) with one cluster, user and context, all called ``name``."""
+    """Writes a kubeconfig, as JSON, with one cluster, user and context, all called ``name``."""
     cluster = {"server": server, "certificate-authority-data": _encoded(ca)}
     user = {
         "client-certificate-data": _encoded(client.certificate),
@@ -25,8 +24,8 @@ def write_kubeconfig(path: Path, name: str, server: str, ca: Path, client: KeyPa
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file, indent=2)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content, indent=2))
 
 
 def _encoded(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Runs kubectl against one cluster, with the user's own kubectl settings and caches kept out."""
+"""Runs kubectl against one cluster, without the user's own kubectl settings and caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trimtab.sandbox.errors import KubectlError
 
 @dataclass(frozen=True)
 class Kubectl:
-    """One kubectl for one kubeconfig. ``cache`` is where it may keep what it learns about that cluster."""
+    """kubectl for one kubeconfig. ``cache`` is its directory for discovery caches."""
 
     binary: Path
     kubeconfig: Path
@@ -26,7 +26,7 @@ class Kubectl:
     def run(
         self, *args: str, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Its output, as text.
+        """The finished process, with its output as text.
 
         Raises:
             KubectlError: it exited non-zero and ``check`` is true.

@@ -1,56 +1,51 @@
-"""Processes that may outlive the Python that started them, and how to be sure that one is still the same.
+"""Processes that may outlive the Python process that started them.
 
-A process is known by its id together with the boot and the tick at which it started, so a recycled id is
-never taken for ours, and signals go through a pidfd. That makes the sandbox Linux only.
+A process is identified by its ID and its start time, so that a reused ID is never mistaken for the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 LIFELINE_VARIABLE = "TRIMTAB_LIFELINE_FD"
 
-# What this very process started, and so has to wait for lest it stay a zombie.
+# Children of this process, which stay zombies until it waits for them.
 _children: dict[Process, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process of this machine, in this boot."""
+    """A process of this machine. ``started_at`` is in seconds after boot, because the wall clock may be set."""
 
     pid: int
-    started: str
+    started_at: float
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this id now; None where none does, or it is a zombie."""
-        started = _started(pid)
-        return cls(pid, started) if started is not None else None
+        """The process that has this ID now, None if there is none or it is a zombie."""
+        found = _running(pid)
+        return cls(pid, _started_at(found)) if found else None
 
     @classmethod
     def current(cls) -> Process:
-        found = cls.of(os.getpid())
-        if found is None:
-            raise OSError("the sandbox needs Linux's /proc")
-        return found
+        return cls(os.getpid(), _started_at(psutil.Process()))
 
     def running(self) -> bool:
-        return _started(self.pid) == self.started
+        return Process.of(self.pid) == self
 
 
 @dataclass
 class Lifeline:
-    """A pipe whose far end the components watch: when the owner of the near end is gone, they exit.
+    """A pipe that the components watch: when the owner of ``near`` exits, they exit.
 
-    Whoever forks without exec keeps the near end open in the child too.
+    A process that forks without exec keeps the near end open in the child.
     """
 
     far: int
@@ -63,7 +58,7 @@ class Lifeline:
         return cls(far, near)
 
     def release(self, count: int) -> None:
-        """Sets that many components free: they go on when this process ends."""
+        """Detaches that many components: they keep running when this process exits."""
         os.write(self.near, b"\n" * count)
         self.close()
 
@@ -75,10 +70,10 @@ class Lifeline:
 
 
 def spawn(command: Sequence[str | Path], log: Path, directory: Path, lifeline: Lifeline) -> Process:
-    """Starts a component in a session of its own (Ctrl-C is its owner's affair), its output in ``log``."""
+    """Starts a component in a session of its own, so that Ctrl-C does not reach it, with its output in ``log``."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment[LIFELINE_VARIABLE] = str(lifeline.far)
-    environment["KWOK_WORKDIR"] = str(directory)  # not the user's ~/.kwok
+    environment["KWOK_WORKDIR"] = str(directory)  # instead of the user's ~/.kwok
     with log.open("ab") as output:
         child = subprocess.Popen(
             [str(part) for part in command],
@@ -90,45 +85,31 @@ def spawn(command: Sequence[str | Path], log: Path, directory: Path, lifeline: L
             start_new_session=True,
             pass_fds=(lifeline.far,),
         )
-    # Until it is waited for, a dead child still has its entry in /proc.
-    process = Process(child.pid, _started(child.pid, dead_too=True) or "")
+    process = Process(child.pid, _started_at(psutil.Process(child.pid)))
     _children[process] = child
     return process
 
 
-def end(processes: Sequence[Process], patience: float = 10.0) -> None:
-    """Kills those of them that still run, and returns when they are gone. They have nothing worth saving."""
-    pidfds = []
+def kill(processes: Sequence[Process], timeout: float = 10.0) -> None:
+    """Kills those that still run and returns when they have exited. They have no state worth saving."""
+    candidates = [(process, _running(process.pid)) for process in processes]
+    running = [found for process, found in candidates if found and _started_at(found) == process.started_at]
+    for found in running:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.kill()
+    psutil.wait_procs(running, timeout)
     for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(process.pid)
-            # The pidfd holds on to whatever has the id now: only then is it safe to look who that is.
-            if process.running():
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                pidfds.append(pidfd)
-            else:
-                os.close(pidfd)
-    deadline = time.monotonic() + patience
-    for pidfd in pidfds:
-        gone = select.poll()
-        gone.register(pidfd, select.POLLIN)
-        gone.poll(max(0.0, deadline - time.monotonic()) * 1000)
-        os.close(pidfd)
-    for process in processes:
-        child = _children.pop(process, None)
-        if child is not None:
-            child.wait(patience)
+        if child := _children.pop(process, None):
+            child.wait(timeout)
 
 
-def _started(pid: int, *, dead_too: bool = False) -> str | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name, in brackets, may itself hold blanks and brackets.
-    fields = text.rpartition(")")[2].split()
-    state, ticks = fields[0], fields[19]
-    if state in "ZX" and not dead_too:
-        return None
-    return f"{boot[:8]}-{ticks}"
+def _running(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid)
+        if found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return found
+    return None
+
+
+def _started_at(process: psutil.Process) -> float:
+    return round(process.create_time() - psutil.boot_time(), 2)

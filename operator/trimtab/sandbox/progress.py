@@ -1,77 +1,72 @@
-"""Shows a build that takes minutes: a bar on a terminal, elsewhere a line now and then, always on stderr."""
+"""Shows a build that takes minutes on stderr: as a bar on a terminal, elsewhere as a line every 10 seconds."""
 
 from __future__ import annotations
 
-import shutil
-import sys
+import datetime
 import time
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import Protocol, Self
+
+import rich.progress
+from rich.console import Console
+from rich.markup import escape
 
 LINE_EVERY = 10.0
 
 
 @dataclass(frozen=True)
 class BuildStep:
-    """Where a build is: packages compiled so far out of at most ``total`` (cached ones are not counted)."""
+    """What a build does now, and how many of at most ``total`` packages it has compiled (without cached ones)."""
 
-    elapsed: float
     doing: str
     compiled: int = 0
     total: int = 0
-    milestone: bool = False  # worth a line of its own
+    milestone: bool = False  # shown on a line of its own
 
 
 class Progress(Protocol):
-    """What is told how far a build is, about once a second."""
+    """Receives the steps of a build, about one a second."""
 
     def __call__(self, step: BuildStep) -> None: ...
 
 
 class ShowProgress:
-    """The default: writes to stderr, as a bar where that is a terminal."""
+    """The default. Use it as a context manager."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._bar = self._stream.isatty()
-        self._said_at = 0.0
-        self._open = False
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        self._bar = rich.progress.Progress(
+            "sandbox:",
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.BarColumn(24),
+            "{task.description}",
+            console=console,
+            transient=True,
+            disable=not console.is_interactive,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._started = self._line_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def __call__(self, step: BuildStep) -> None:
-        now = time.monotonic()
         if step.milestone:
-            self._close()
-            self._write(f"sandbox: {step.doing}\n")
-        elif self._bar:
-            self._write("\r\x1b[K" + self._drawn(step))
-            self._open = True
+            self._print(step.doing)
             return
-        elif now - self._said_at >= LINE_EVERY:
-            self._write(f"sandbox: {_clock(step.elapsed)} {_count(step)}{step.doing}\n")
-        else:
-            return
-        self._said_at = now
+        text = f"{step.compiled}/{step.total} packages, {step.doing}" if step.total else step.doing
+        total = step.total or None
+        self._bar.update(
+            self._task, description=escape(text), completed=step.compiled, total=total, refresh=True
+        )
+        now = time.monotonic()
+        if self._bar.disable and now - self._line_at >= LINE_EVERY:
+            self._print(f"{datetime.timedelta(seconds=int(now - self._started))} {text}")
 
-    def _drawn(self, step: BuildStep) -> str:
-        width = 24
-        done = width * step.compiled // step.total if step.total else 0
-        bar = "#" * done + "." * (width - done)
-        line = f"sandbox: {_clock(step.elapsed)} [{bar}] {_count(step)}{step.doing}"
-        return line[: shutil.get_terminal_size().columns - 1]
-
-    def _close(self) -> None:
-        if self._open:
-            self._write("\r\x1b[K")
-            self._open = False
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def _count(step: BuildStep) -> str:
-    return f"{step.compiled}/{step.total} packages, " if step.total else ""
+    def _print(self, text: str) -> None:
+        self._line_at = time.monotonic()
+        self._bar.console.print(f"sandbox: {text}", soft_wrap=True, markup=False, highlight=False)

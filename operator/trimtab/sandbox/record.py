@@ -1,4 +1,4 @@
-"""What is written down about a sandbox, in its folder: enough for others to find, judge and end it."""
+"""A sandbox as recorded in its directory: enough for other processes to find, check and stop it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from trimtab.sandbox.places import sandboxes_root
-from trimtab.sandbox.processes import Process, end
+from trimtab.sandbox.paths import Layout, sandbox_directory, sandboxes_root
+from trimtab.sandbox.processes import Process, kill
 
 _FILE = "sandbox.json"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One sandbox. ``owner`` is set while it lives only as long as that process: always until it is up."""
+    """One sandbox. ``owner`` is the process that it must not outlive: its starter, until a detached one is ready."""
 
     name: str
     version: str
@@ -31,21 +31,25 @@ class Record:
     components: dict[str, Process] = field(default_factory=dict)
 
     @property
+    def layout(self) -> Layout:
+        return Layout(sandbox_directory(self.name), *self.ports)
+
+    @property
     def orphaned(self) -> bool:
-        """Whether the process that it should not outlive is gone."""
+        """Whether its owner has exited."""
         return self.owner is not None and not self.owner.running()
 
     @property
     def dead(self) -> bool:
-        """Whether nothing of it runs, though it was up."""
+        """Whether it was ready once and no component runs now."""
         return self.ready and not any(process.running() for process in self.components.values())
 
     def with_component(self, name: str, process: Process) -> Record:
         return replace(self, components={**self.components, name: process})
 
 
-def claim(directory: Path, record: Record) -> bool:
-    """Makes the folder with its record in it, at once; False where there is one already."""
+def create(directory: Path, record: Record) -> bool:
+    """Creates the directory and the record in it atomically; False if the directory exists."""
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700, parents=True)
@@ -65,7 +69,7 @@ def write(directory: Path, record: Record) -> None:
 
 
 def read(directory: Path) -> Record | None:
-    """The record in this folder; None where there is no such folder, or no record this version can read."""
+    """The record in this directory, None if there is none that this version can read."""
     try:
         content = json.loads((directory / _FILE).read_text())
         content["components"] = {name: Process(**each) for name, each in content["components"].items()}
@@ -80,29 +84,27 @@ def read_all() -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def erase(directory: Path, record: Record | None) -> None:
-    """Ends what still runs of it, as far as its record tells, and removes its folder."""
+def remove(directory: Path, record: Record | None) -> None:
+    """Kills the components in the record and removes the directory."""
     if record is not None:
-        end(list(record.components.values()))
-    # Renamed first: nobody sees half a sandbox, and the name is free at once.
-    grave = directory.with_name(f".{directory.name}.{os.getpid()}.gone")
+        kill(list(record.components.values()))
+    # Renamed first, so that no process reads half a sandbox and the name is free immediately.
+    removed = directory.with_name(f".{directory.name}.{os.getpid()}.removed")
     with contextlib.suppress(FileNotFoundError):
-        directory.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        directory.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
-def sweep() -> list[str]:
-    """Removes what the dead left behind: sandboxes whose owner is gone, and folders made or removed by half.
+def remove_orphans() -> list[str]:
+    """Removes sandboxes whose owner has exited and directories that exited processes left half created or removed.
 
     Returns the names of those sandboxes.
     """
-    swept = []
-    for record in read_all():
-        if record.orphaned:
-            erase(sandboxes_root() / record.name, record)
-            swept.append(record.name)
-    for left in sandboxes_root().glob(".*.[0-9]*"):
-        pid = left.name.split(".")[2]
+    orphans = [record for record in read_all() if record.orphaned]
+    for record in orphans:
+        remove(sandboxes_root() / record.name, record)
+    for leftover in sandboxes_root().glob(".*.[0-9]*"):
+        pid = leftover.name.split(".")[2]
         if pid.isdigit() and Process.of(int(pid)) is None:
-            shutil.rmtree(left, ignore_errors=True)
-    return swept
+            shutil.rmtree(leftover, ignore_errors=True)
+    return [record.name for record in orphans]

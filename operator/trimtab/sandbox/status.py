@@ -1,16 +1,14 @@
-"""How a sandbox is, judged from its record, its processes and its API server."""
+"""The status of a sandbox, from its record, its processes and its API server."""
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from trimtab.sandbox.api_server import connected
-from trimtab.sandbox.places import sandbox_directory
+from trimtab.sandbox.api_client import connect
+from trimtab.sandbox.paths import sandbox_directory
 from trimtab.sandbox.record import Record, read, read_all
-from trimtab.sandbox.start import layout_of
 
 State = Literal["Running", "Starting", "Degraded", "Stopped", "Absent"]
 
@@ -26,10 +24,11 @@ class Component:
 
 @dataclass(frozen=True)
 class Status:
-    """A sandbox as it is now.
+    """The current state of a sandbox.
 
-    Running: all components run and the API server is ready. Degraded: one died or is not ready, as ``reason``
-    says. Stopped: it was up and nothing of it runs; its logs are still there. Absent: none has that name.
+    Running: all components run and the API server is ready. Starting: it was not ready yet. Degraded: a component
+    exited or the API server is not ready. Stopped: no component runs; the logs still exist. Absent: no sandbox has
+    that name. ``reason`` explains all but Running.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Status:
     kubeconfig: str = ""
     nodes: int = 0
     age_seconds: int = 0
-    owner_pid: int | None = None  # it dies with this process; None: it is on its own
+    owner_pid: int | None = None  # stops when this process exits; None: runs until it is stopped
     components: tuple[Component, ...] = ()
 
     @property
@@ -52,23 +51,22 @@ class Status:
 
 
 def status_of(name: str) -> Status:
-    """Never raises for a missing sandbox: that is a state too.
+    """The status of the sandbox of that name, also if there is none.
 
     Raises:
-        InvalidNameError: no sandbox can have that name.
+        InvalidNameError: the name is not a valid sandbox name.
     """
     record = read(sandbox_directory(name))
     if record is None:
         return Status(name, "Absent", f"there is no sandbox {name!r}")
-    return _judged(record)
+    return _status(record)
 
 
 def all_statuses() -> list[Status]:
-    return [_judged(record) for record in read_all()]
+    return [_status(record) for record in read_all()]
 
 
-def _judged(record: Record) -> Status:
-    layout = layout_of(record)
+def _status(record: Record) -> Status:
     components = tuple(Component(name, p.pid, p.running()) for name, p in record.components.items())
     state, reason = _state(record, components)
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
@@ -78,7 +76,7 @@ def _judged(record: Record) -> Status:
         reason=reason,
         server=record.server,
         version=record.version,
-        kubeconfig=str(layout.kubeconfig),
+        kubeconfig=str(record.layout.kubeconfig),
         nodes=record.nodes,
         age_seconds=max(0, int(age.total_seconds())),
         owner_pid=record.owner.pid if record.owner else None,
@@ -87,15 +85,15 @@ def _judged(record: Record) -> Status:
 
 
 def _state(record: Record, components: tuple[Component, ...]) -> tuple[State, str]:
-    logs: Path = layout_of(record).logs
+    logs = record.layout.logs
     if not record.ready:
-        return "Starting", f"being started by process {record.owner.pid if record.owner else '?'}"
-    gone = [component.name for component in components if not component.running]
-    if len(gone) == len(components):
-        return "Stopped", f"nothing of it runs any more; logs in {logs}"
-    if gone:
-        return "Degraded", f"not running: {', '.join(gone)}; logs in {logs}"
-    with connected(layout_of(record), timeout=3) as server:
-        if not server.get("/readyz").ok:
-            return "Degraded", f"the API server is not ready; logs in {logs}"
+        return "Starting", f"process {record.owner.pid if record.owner else '?'} is starting it"
+    exited = [component.name for component in components if not component.running]
+    if len(exited) == len(components):
+        return "Stopped", f"no component runs; logs are in {logs}"
+    if exited:
+        return "Degraded", f"not running: {', '.join(exited)}; logs are in {logs}"
+    with connect(record.layout, timeout=3) as client:
+        if not client.get("/readyz").ok:
+            return "Degraded", f"the API server is not ready; logs are in {logs}"
     return "Running", ""

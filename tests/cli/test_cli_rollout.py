@@ -384,7 +384,7 @@ def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Cal
     assert answer.code == 1
     assert "no preview of 0123 is to be seen" in answer.out
     assert (
-        "error: PolicyRollout music/calmer: approve was refused (Refused): the rollout has moved on"
+        "error: PolicyRollout music/calmer: approve was refused (Refused): the content has changed"
         in answer.err
     )
 

@@ -29,14 +29,14 @@ def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(
     # then: the other one's approval is refused, and so is one of content that nobody previewed
     assert "cannot approve" in refused(lambda: approve(bob, previewed))
     said = ns.wait_verdict("RolloutAction", approve(ann, "3f9a"), "False", "Refused")["message"]
-    assert "look at status.preview again" in said
+    assert "set it to status.preview.hash" in said
 
     # and one of content that it has moved on from
     ns.policy(says=minutes(26), strategy=strategy)
     newer = ns.reach("AwaitingApproval")["preview"]["hash"]
     assert newer != previewed
     said = ns.wait_verdict("RolloutAction", approve(ann, previewed), "False", "Refused")["message"]
-    assert "the rollout has moved on" in said
+    assert "the content has changed" in said
     operator.quiet()
     ns.serves(OLD_FREE, "free")
 
@@ -92,7 +92,7 @@ def test_an_abort_brings_back_what_was_and_only_a_retry_or_new_content_starts_ag
     # what was aborted is asked for by no other verb
     for verb in ("approve", "promote", "pause", "resume", "abort", "undo"):
         spec = {"contentHash": status["target"]["hash"]} if verb == "approve" else {}
-        assert "possible now: Retry, or new content" in ns.refused(verb, **spec)
+        assert "allowed actions: Retry, or new content" in ns.refused(verb, **spec)
     ns.act("retry", reason="it was the drains")
     ns.reach("Soaking", attempt=2)
     ns.serves(NEW, "free")
@@ -120,4 +120,4 @@ def test_an_undo_brings_back_the_content_before_and_holds_it(operator: Operator,
     ns.serves(NEW, "free", "pro")
     ns.policy(says=minutes(25))
     ns.reach("Succeeded")
-    assert "there is no content to return to" in ns.refused("undo")
+    assert "No previous content is known" in ns.refused("undo")

@@ -213,7 +213,10 @@ def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
     with faulty.proxy.failing(Fault(of("free"), Refuse(403, "Forbidden"))):
         ns.act("abort")
         status = ns.reach("RollbackFailed")
-        assert "the rollback is late, and goes on: 1 of 2 groups back" in status["message"]
+        assert (
+            "Rollback exceeded progressDeadline; still in progress: 1 of 2 groups rolled back"
+            in status["message"]
+        )
         assert ns.verdict("PolicyRollout", "calmer") == ("False", "RollbackFailed")
     ns.reach("RolledBack")
     ns.serves(OLD_FREE, "free")

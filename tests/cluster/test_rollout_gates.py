@@ -120,7 +120,7 @@ def test_no_data_pauses_and_is_no_failure(monitoring: Monitoring, ns: Namespace)
     status = ns.reach("Paused")
     assert (status["halt"]["reason"], status["halt"]["by"]) == ("NoData", "errors")
     assert "the query gives no series" in status["message"]
-    assert "it goes on when the gate succeeds again" in status["message"]
+    assert "continues when the gate succeeds" in status["message"]
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")
     # when: there is some, it goes on; when there is none any more, it pauses again
@@ -187,7 +187,7 @@ def test_a_failure_that_is_to_pause_pauses_and_people_decide(monitoring: Monitor
     ns.policy(strategy=gated(monitoring.gate("errors + 0.9"), onFailure="Pause"))
     status = ns.reach("Paused")
     assert status["halt"]["reason"] == "Failed"
-    assert "Resume tries again, Promote goes on regardless, Abort goes back" in status["message"]
+    assert "Resume to retry, Promote to continue regardless, or Abort to roll back" in status["message"]
     ns.serves(NEW, "free")
     ns.act("resume")
     wait_for(lambda: ns.told().count("GateFailed") == 2, "it is tried again, and fails again")

@@ -26,38 +26,38 @@ def prometheus(condition: str, **spec: Any) -> Body:
 
 STRATEGIES: dict[str, tuple[Body, str, str]] = {
     "a wave of a group that is not there": (
-        waves(wave("one", "fre")), "there is no group fre in the rollout's scope", "free"),
+        waves(wave("one", "fre")), "the rollout's scope has no group fre", "free"),
     "a wave of no group": (
-        waves(wave("one", groups=[])), "names no group", "name some, or leave groups out for the rest"),
+        waves(wave("one", groups=[])), "names no group", "name groups, or remove the field for the rest"),
     "a selector that selects nothing": (
         waves(wave("one", groupSelector={"matchLabels": {"ring": "canary"}})), "selects none", "correct its labels"),
     "a wave for which nothing is left": (
-        waves(wave("one"), wave("two")), "nothing is left to move", "remove it"),
+        waves(wave("one"), wave("two")), "no group is left", "remove it"),
     "a percentage that does not grow": (
-        waves(wave("half", "free", percent=50), wave("again", "free", percent=50)), "brings free (50) to 50", "raise"),
+        waves(wave("half", "free", percent=50), wave("again", "free", percent=50)), "moves free (50%) to 50%", "raise"),
     "a percentage that shrinks": (
-        waves(wave("half", "free", percent=50), wave("less", "free", percent=10)), "free (50)", "raise percent"),
+        waves(wave("half", "free", percent=50), wave("less", "free", percent=10)), "free (50%)", "raise percent"),
     "a group that has moved already": (
-        waves(wave("one", "free"), wave("two", "free", "pro")), "free (100)", "leave those groups out"),
+        waves(wave("one", "free"), wave("two", "free", "pro")), "free (100%)", "remove these groups"),
     "a deadline of nothing": (
-        waves(progressDeadline="0s"), "progressDeadline", "say 1s or more"),
+        waves(progressDeadline="0s"), "progressDeadline", "raise it"),
     "a condition that no measurement changes": (
-        prometheus("1 < 2"), "it never mentions result", "compare result"),
+        prometheus("1 < 2"), "it does not use result", "compare result"),
     "a condition that is no CEL": (
         prometheus("result <"), "gates[errors].prometheus.successCondition", ""),
     "a gate that can never pass in time": (
-        {**prometheus("result < 1", initialDelay="20m")}, "it could never pass", "lengthen that"),
+        {**prometheus("result < 1", initialDelay="20m")}, "can never pass", "raise progressDeadline"),
     "a gate that is asked too often": (
-        prometheus("result < 1", interval="1ms"), "measured too often", "say 1s or more"),
+        prometheus("result < 1", interval="1ms"), "must be at least 1s", "raise it"),
     "a gate that accepts no answer": (
-        gate(http={"url": "http://app/", "expectStatus": []}), "no answer could pass", "leave it out for 200"),
+        gate(http={"url": "http://app/", "expectStatus": []}), "no response can pass", "remove the field for 200"),
     "a freeze that never ends": (
         waves(freezes=[{"schedule": "0 * * * *", "duration": "1h"}]), "nothing could ever start", "shorten duration"),
     "a freeze that never comes": (
         waves(freezes=[{"schedule": "0 0 31 2 *", "duration": "1h"}]), "spec.strategy.freezes[0]", "as 0 18 * * 5"),
     "a freeze in no time zone": (
         waves(freezes=[{"schedule": "0 18 * * 5", "timeZone": "Berlin", "duration": "1h"}]),
-        "there is no time zone Berlin", "Europe/Berlin"),
+        "Berlin is not a time zone", "Europe/Berlin"),
 }  # fmt: skip
 POLICIES: dict[str, tuple[Body, str, str]] = {
     "a key that is not there": ({"says": enforce("session.minute", 5)}, "session.minute", "session.minutes"),
@@ -105,7 +105,7 @@ def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operat
         assert found["of"]["phase"] == "Rejected", what
         assert what == "flags" or found["of"]["violations"], what
     said = ns.refused("promote", names["no group"])
-    assert "possible now: nothing until the spec is corrected" in said
+    assert "allowed actions: none until the spec is corrected" in said
 
     # and so does an edit of what is served
     for what in ("a wave of no group", "a key that is not there", "flags"):
@@ -198,11 +198,11 @@ def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Oper
     assert "ConfigTemplate app has no strategy, so that its changes do not roll out" in said
     ns.policy(strategy=waves())
     content = ns.reach("Soaking")["target"]["hash"]
-    assert "possible now: Promote, Pause or Abort" in ns.refused("retry")
+    assert "allowed actions: Promote, Pause or Abort" in ns.refused("retry")
     ns.policy(says=minutes(26), strategy=waves())
     ns.reach("Soaking", attempt=2)
     for verb in ("promote", "abort", "pause"):
-        assert "the rollout has moved on" in ns.refused(verb, contentHash=content)
+        assert "the content has changed" in ns.refused(verb, contentHash=content)
     operator.quiet()
     ns.serves({"session.minutes": 26}, "free")
     ns.serves(OLD_PRO, "pro")
@@ -216,7 +216,7 @@ def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
     ns.reach("Soaking")
     ns.serves(NEW, "free")
     ns.policy(says=minutes(0), strategy=waves())
-    assert "is held where it is, because the spec is refused now" in ns.reach("Rejected")["message"]
+    assert "is paused because the spec is rejected" in ns.reach("Rejected")["message"]
     operator.quiet()
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")

@@ -189,7 +189,7 @@ def test_a_template_and_a_policy_over_it_go_one_after_the_other(operator: Operat
     ns.template(keys=greeting("hi"), strategy=CANARY)
     reach(ns, "Soaking")
     ns.policy(says=minutes(25))
-    assert "ConfigTemplate app is under way" in ns.reach("Waiting")["message"]
+    assert "ConfigTemplate app is in progress" in ns.reach("Waiting")["message"]
     ns.act("abort", "app", TEMPLATE)
     reach(ns, "RolledBack")
     ns.reach("Succeeded")

@@ -211,11 +211,11 @@ def test_an_approval_is_an_action_in_the_name_of_who_asks(stage: Stage, trimtab:
 
 def test_what_the_operator_refuses_is_1_with_its_words(stage: Stage, trimtab: Shell) -> None:
     stage.says("Soaking", **UNDERWAY)
-    with stage.answering("False", "the rollout is Soaking: possible now: Promote, Pause or Abort"):
+    with stage.answering("False", "the rollout is Soaking, allowed actions: Promote, Pause or Abort"):
         answer = trimtab("rollout", "resume", "calmer", "-n", stage.namespace, "-o", "json")
     assert answer.returncode == 1
     assert yaml.safe_load(answer.stdout)["accepted"] is False
-    assert "possible now: Promote, Pause or Abort" in answer.stderr
+    assert "allowed actions: Promote, Pause or Abort" in answer.stderr
 
 
 def test_who_gets_no_answer_leaves_the_action_behind(stage: Stage, trimtab: Shell) -> None:

@@ -136,7 +136,7 @@ def test_a_wave_waits_for_its_workloads_and_the_next_one_begins_after_them(
     wait_for(lambda: shop.workload("free")["status"].get("unavailableReplicas"), "a pod waits for a node")
     ns.policy(strategy=CANARY)
     wait_for(
-        lambda: "waiting for the workloads of free" in ns.reach("Progressing", wave="1/2")["message"],
+        lambda: "waiting for workloads of free" in ns.reach("Progressing", wave="1/2")["message"],
         lambda: str(ns.progress()),
     )
     operator.quiet()

@@ -38,7 +38,7 @@ def test_kubectl_alone_drives_a_whole_rollout(
     head, row = kubectl("get", "prollout", "calmer").splitlines()
     assert head.split() == ["NAME", "TEMPLATE", "PHASE", "WAVE", "UPDATED", "READY", "AGE"]
     assert row.split()[:6] == ["calmer", "app", "AwaitingApproval", "2/2", "1/2", "Unknown"]
-    assert "waits for somebody to approve content" in kubectl("get", "prollout", "calmer", "-o", "wide")
+    assert "requires approval of content" in kubectl("get", "prollout", "calmer", "-o", "wide")
     assert [ns.document(g)["session"]["minutes"] for g in ("free", "pro")] == [25, 120]
 
     # when: somebody approves what the preview is of
@@ -100,7 +100,7 @@ def test_a_wave_starts_when_the_one_before_it_was_watched_for_its_soak(
         "RolloutCompleted",
     ]
     told = [t["message"] for t in happened if t["reason"] == "WaveStarted"]
-    assert told == ["wave first starts: 1 of 2", "wave second starts: 2 of 2"]
+    assert told == ["Wave first started: 1 of 2", "Wave second started: 2 of 2"]
     at = [datetime.datetime.fromisoformat(t["at"]) for t in happened]
     assert at == sorted(at)
     assert at[4] - at[3] >= datetime.timedelta(seconds=1)
@@ -132,7 +132,7 @@ def test_a_wave_moves_its_groups_alone_and_status_says_what_would_change(
     }
     assert preview["hash"] == status["target"]["hash"]
 
-    assert ns.act("promote") == "wave canary is promoted"
+    assert ns.act("promote") == "Wave canary is promoted"
     ns.reach("Succeeded", updated="2/2")
     ns.serves(NEW, "free", "pro")
     for group in ("free", "pro"):
@@ -168,7 +168,7 @@ def test_two_rollouts_that_share_a_group_go_one_after_the_other(operator: Operat
     ns.policy("second", greeting)
     ns.policy("elsewhere", enforce("agent.temperature", 0.1), groups=["pro"])
     for name in ("second", "elsewhere"):
-        assert "PolicyRollout first is under way in group" in ns.reach("Waiting", name)["message"]
+        assert "PolicyRollout first is in progress in group" in ns.reach("Waiting", name)["message"]
     assert "PolicyRollout first" in ns.refused("promote", "second")
     assert ns.document("free")["session"]["greeting"] == "hello"
     ns.act("promote", "first")

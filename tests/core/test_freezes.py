@@ -45,7 +45,7 @@ def test_a_freeze_says_why_and_until_when() -> None:
     assert found is not None
     assert found.ends_at == at("2026-03-02T07:00:00Z")
     assert found.reason == "weekend"
-    assert found.message == "a freeze holds until 2026-03-02T07:00:00.000Z: weekend"
+    assert found.message == "freeze until 2026-03-02T07:00:00.000Z: weekend"
 
 
 @pytest.mark.parametrize(
@@ -137,24 +137,24 @@ def test_the_next_change_is_the_end_of_what_holds_else_the_next_begin() -> None:
 @pytest.mark.parametrize(
     ("schedule", "zone", "hours", "message"),
     [
-        ("", None, 1, "a schedule is five fields"),
-        ("0 18 * *", None, 1, "a schedule is five fields"),
-        ("0 0 18 * * 5", None, 1, "a schedule is five fields"),
-        ("@weekly", None, 1, "a schedule is five fields"),
+        ("", None, 1, "must have five fields"),
+        ("0 18 * *", None, 1, "must have five fields"),
+        ("0 0 18 * * 5", None, 1, "must have five fields"),
+        ("@weekly", None, 1, "must have five fields"),
         ("61 18 * * 5", None, 1, "Bad minute"),
         ("0 18 * * FRYDAY", None, 1, "Bad day-of-week"),
         ("0 0 30 2 *", None, 1, "Bad day-of-month"),
-        ("* * */20 * 1L", None, 1, "never comes"),
-        ("0 18 * * 5", "Europe/Berlyn", 1, "there is no time zone Europe/Berlyn"),
-        ("0 18 * * 5", "Europe", 1, "there is no time zone Europe"),
-        ("0 18 * * 5", "../../etc/passwd", 1, "there is no time zone"),
-        ("0 18 * * 5", "x" * 256, 1, "there is no time zone"),
-        ("0 18 * * 5", "a\0b", 1, "there is no time zone"),
-        ("0 18 * * 5", None, 0, "lasts longer than 0"),
-        ("0 18 * * 5", None, 168, "until the next one begins"),
-        ("* * * * *", None, 1 / 60, "until the next one begins"),
-        ("0 0 * * *", None, 24, "until the next one begins"),
-        ("0 0 1 * *", None, 31 * 24, "until the next one begins"),
+        ("* * */20 * 1L", None, 1, "never occurs"),
+        ("0 18 * * 5", "Europe/Berlyn", 1, "Europe/Berlyn is not a time zone"),
+        ("0 18 * * 5", "Europe", 1, "Europe is not a time zone"),
+        ("0 18 * * 5", "../../etc/passwd", 1, "is not a time zone"),
+        ("0 18 * * 5", "x" * 256, 1, "is not a time zone"),
+        ("0 18 * * 5", "a\0b", 1, "is not a time zone"),
+        ("0 18 * * 5", None, 0, "must be more than 0"),
+        ("0 18 * * 5", None, 168, "until the next one starts"),
+        ("* * * * *", None, 1 / 60, "until the next one starts"),
+        ("0 0 * * *", None, 24, "until the next one starts"),
+        ("0 0 1 * *", None, 31 * 24, "until the next one starts"),
     ],
 )
 def test_a_freeze_that_cannot_be_is_refused_with_what_to_write(

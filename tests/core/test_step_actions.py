@@ -75,7 +75,7 @@ def test_an_action_on_an_earlier_attempt_is_refused(state: str, verb: str) -> No
     assert not answer.accepted
     stable = "nnnnnnnn" if state == "Succeeded" else "oooooooo"
     whose = f"stable content, which is {stable}" if verb == "Undo" else "content, which is nnnnnnnn"
-    said = f"contentHash 0123456789ab is not this rollout's {whose}: the rollout has moved on, or the hash is mistyped"
+    said = f"contentHash 0123456789ab is not this rollout's {whose}: the content has changed or the hash is mistyped"
     assert said in answer.message
 
 
@@ -85,18 +85,18 @@ def test_an_action_on_an_earlier_attempt_is_refused(state: str, verb: str) -> No
         (
             "Soaking",
             "Retry",
-            "there is nothing to retry; the rollout is Soaking: possible now: Promote, Pause or Abort",
+            "There is no failed content to retry; the rollout is Soaking, allowed actions: Promote, Pause or Abort",
         ),
         (
             "Progressing",
             "Approve",
-            "nothing waits for an approval; the rollout is Progressing: possible now: Pause, ",
+            "No wave is waiting for an approval; the rollout is Progressing, allowed actions: Pause, ",
         ),
-        ("RolledBack", "Abort", "possible now: Retry, or new content"),
-        ("Paused by the spec", "Resume", "spec.strategy.paused is true: set it to false"),
-        ("Paused by the spec", "Promote", "spec.strategy.paused is true: set it to false first"),
+        ("RolledBack", "Abort", "allowed actions: Retry, or new content"),
+        ("Paused by the spec", "Resume", "spec.strategy.paused is true; set it to false"),
+        ("Paused by the spec", "Promote", "spec.strategy.paused is true; set it to false first"),
         ("Progressing, groups not updated", "Promote", "3 groups of wave all are not updated yet"),
-        ("Rejected", "Pause", "possible now: nothing until the spec is corrected"),
+        ("Rejected", "Pause", "allowed actions: none until the spec is corrected"),
     ],
 )
 def test_a_refusal_names_the_possible_actions(state: str, verb: str, message: str) -> None:
@@ -109,7 +109,7 @@ def test_a_refusal_names_the_possible_actions(state: str, verb: str, message: st
 def test_an_approval_names_the_content_and_starts_one_wave() -> None:
     rollout = new_rollout({"waves": [TWO_WAVES[0] | {"approval": True}, TWO_WAVES[1] | {"approval": True}]})
     rollout.settle()
-    assert "set contentHash" in rollout.ask("Approve").message
+    assert "requires contentHash" in rollout.ask("Approve").message
 
     assert rollout.approve().accepted
     rollout.settle()
@@ -162,7 +162,7 @@ def test_promote_ends_one_wait_at_a_time_and_approves_nothing() -> None:
     rollout.settle()
 
     assert (rollout.phase, rollout.progress.wave) == ("AwaitingApproval", "3/3")
-    assert "possible now: Approve" in rollout.ask("Promote").message
+    assert "allowed actions: Approve" in rollout.ask("Promote").message
 
 
 def test_a_promoted_wave_that_was_paused_still_waits_for_its_groups() -> None:
@@ -254,7 +254,7 @@ def test_undo_does_not_return_to_what_has_failed_since() -> None:
     answer = rollout.ask("Undo")
 
     assert not answer.accepted
-    assert "has failed since" in answer.message
+    assert "is quarantined" in answer.message
 
 
 def test_an_action_is_processed_once_and_its_result_stays_the_same() -> None:
@@ -306,7 +306,7 @@ def test_results_that_were_not_written_are_never_dropped() -> None:
 
 
 def test_an_action_that_does_not_exist_is_refused() -> None:
-    assert "no such action; there are Approve, Promote" in canary().ask("Explode").message
+    assert "Unknown action; must be one of Approve, Promote" in canary().ask("Explode").message
 
 
 def test_resume_after_a_failed_job_requests_another_job() -> None:

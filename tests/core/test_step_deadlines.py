@@ -135,7 +135,7 @@ def test_a_soak_does_not_count_towards_the_deadline() -> None:
 def test_the_deadline_does_not_run_while_another_rollout_rolls_back_in_its_groups() -> None:
     rollout = new_rollout({"waves": TWO_WAVES, "gates": [GATE]})
     rollout.act()
-    rollout.busy = "PolicyRollout other is under way in group a"
+    rollout.busy = "PolicyRollout other is in progress in group a"
 
     for _ in range(100):
         rollout.now += 60

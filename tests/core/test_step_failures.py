@@ -259,7 +259,7 @@ def test_a_rollback_past_its_deadline_continues_until_it_completes() -> None:
         rollout.now += 60
         rollout.act()
     assert rollout.phase == "RollbackFailed"
-    assert "still waiting for b (b: the quota is exceeded)" in (rollout.progress.message or "")
+    assert "waiting for b (b: the quota is exceeded)" in (rollout.progress.message or "")
     assert all(intent.kind == "Stable" for intent in intents(rollout.progress).values())
     rollout.now += 86_400
     rollout.act()

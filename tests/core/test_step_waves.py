@@ -41,7 +41,7 @@ def test_no_group_is_claimed_before_the_first_wave_starts() -> None:
     ("change", "phase"),
     [
         ({"previewed": False}, "Pending"),
-        ({"busy": "PolicyRollout other is under way in group a"}, "Waiting"),
+        ({"busy": "PolicyRollout other is in progress in group a"}, "Waiting"),
         ({"target": None}, "Rejected"),
         ({"strategy": strategy({"paused": True})}, "Paused"),
         ({"strategy": strategy({"waves": [{"name": "all", "approval": True}]})}, "AwaitingApproval"),
@@ -115,7 +115,7 @@ def test_a_freeze_delays_the_start_of_a_wave_and_ends_automatically() -> None:
 
     assert (rollout.phase, rollout.progress.wave) == ("Waiting", "2/2")
     assert rollout.progress.message == (
-        "wave 2/2 (all) waits: a freeze holds until 2026-02-25T08:00:00.000Z: lunch"
+        "Wave 2/2 (all) is waiting: freeze until 2026-02-25T08:00:00.000Z: lunch"
     )
     assert wake == times.seconds("2026-02-25T08:00:00Z")
     rollout.now = wake
@@ -163,7 +163,7 @@ def test_every_transition_has_its_requester_and_both_phases() -> None:
     assert (start.before, start.after, start.by, start.warning) == ("o" * 8, "n" * 8, "", False)
     assert (back.before, back.after, back.by, back.warning) == ("n" * 8, "o" * 8, "ann@example.com", True)
     assert (back.from_phase, back.to_phase) == ("Progressing", "RollingBack")
-    assert back.message == "aborted by ann@example.com: wrong numbers"
+    assert back.message == "Aborted by ann@example.com: wrong numbers"
 
 
 def test_the_transitions_of_a_rollout_that_succeeds() -> None:

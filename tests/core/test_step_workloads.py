@@ -40,14 +40,14 @@ def test_notes_are_in_the_message_while_awaiting_approval_and_advise_undo_after_
     begun.act()
     begun.pass_time(300)
     assert begun.phase == "AwaitingApproval"
-    assert f"{BACK} 1 times; to undo the configuration, Abort the rollout" in (begun.progress.message or "")
+    assert f"{BACK} 1 times; to revert the configuration, Abort the rollout" in (begun.progress.message or "")
 
     assert begun.approve().accepted
     begun.settle()
     begun.measure("Successful")
     begun.settle()
     assert begun.phase == "Succeeded"
-    assert f"{BACK} 1 times; to undo the configuration, Undo the rollout" in (begun.progress.message or "")
+    assert f"{BACK} 1 times; to revert the configuration, Undo the rollout" in (begun.progress.message or "")
 
 
 def test_pods_that_restart_only_when_deleted_are_reported_once_and_their_number_follows() -> None:
@@ -67,7 +67,9 @@ def test_a_workload_that_others_keep_changing_back_pauses_and_quarantines_nothin
     rollout.act()
 
     assert (rollout.phase, rollout.progress.quarantine) == ("Paused", [])
-    assert f"{BACK} 5 times; Resume restarts it again, Abort rolls back" in (rollout.progress.message or "")
+    assert f"{BACK} 5 times; Resume to restart it again, or Abort to roll back" in (
+        rollout.progress.message or ""
+    )
 
     rollout.measure("Successful")
     rollout.settle()

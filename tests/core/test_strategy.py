@@ -98,12 +98,12 @@ def test_a_wave_keeps_its_soak_as_written_and_its_approval() -> None:
         (
             {"waves": [{"name": "a", "groups": ["free"]}, {"name": "a"}]},
             "waves[a].name",
-            "two waves are called a",
+            "two waves have the name a",
         ),
         (
             {"waves": [{"name": "a", "groups": ["fre"]}]},
             "waves[a].groups",
-            "there is no group fre in the rollout's scope; remove it or correct its name (did you mean free?)",
+            "the rollout's scope has no group fre; remove it or correct its name (did you mean free?)",
         ),
         (
             {"waves": [{"name": "a", "groups": ["enterprise"]}]},
@@ -119,19 +119,19 @@ def test_a_wave_keeps_its_soak_as_written_and_its_approval() -> None:
         (
             {"waves": [{"name": "a", "groups": ["free"], "groupSelector": {}}]},
             "waves[a]",
-            "says groups and groupSelector",
+            "sets groups and groupSelector",
         ),
         (
             {"waves": [{"name": "a", "percent": 20}, {"name": "b", "percent": 20}]},
             "waves[b].percent",
-            "an earlier wave brings free (20), pro (20), team (20) to 20 percent or beyond; raise percent",
+            "an earlier wave moves free (20%), pro (20%), team (20%) to 20% or more; raise percent",
         ),
         (
             {"waves": [{"name": "a", "groups": ["pro"]}, {"name": "b", "groups": ["free", "pro"]}]},
             "waves[b].percent",
-            "brings pro (100)",
+            "moves pro (100%)",
         ),
-        ({"waves": [{"name": "a"}, {"name": "b"}]}, "waves[b]", "nothing is left to move"),
+        ({"waves": [{"name": "a"}, {"name": "b"}]}, "waves[b]", "no group is left"),
         (
             {"waves": [{"name": "a", "soak": "9999999h"}]},
             "waves[a].soak",
@@ -144,19 +144,19 @@ def test_a_wave_that_cannot_be_says_what_to_change(spec: Any, path: str, message
 
 
 def test_more_groups_than_status_can_plan_are_refused() -> None:
-    with pytest.raises(RejectedError, match="1001 groups are in its scope"):
+    with pytest.raises(RejectedError, match="1001 groups are in the scope"):
         compile_strategy(None, {f"g{n}": {} for n in range(1001)})
 
 
 def test_an_empty_scope_is_refused() -> None:
-    assert "no group is in its scope" in wrong({}, {})["spec"]
+    assert "no group is in the scope" in wrong({}, {})["spec"]
 
 
 def test_a_plan_that_status_could_not_hold_is_refused() -> None:
     groups = {f"a-group-with-quite-a-long-name-{n}": {} for n in range(1000)}
     spec = {"waves": [{"name": f"w{n}", "percent": n} for n in range(1, 40)]}
 
-    assert "which is more than status holds" in wrong(spec, groups)["spec.strategy.waves"]
+    assert "more than status holds" in wrong(spec, groups)["spec.strategy.waves"]
     assert len(compiled({"waves": spec["waves"][:3]}, groups).waves) == 4
 
 
@@ -211,54 +211,54 @@ def query(success: str, failure: str | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spec", "path", "message"),
     [
-        (gated(), "gates[g]", "says none of prometheus, http and job"),
-        (gated(http=HTTP, job={"cronJob": "e2e"}), "gates[g]", "says 2 of prometheus, http and job"),
-        (gated(http=HTTP, interval="999ms"), "gates[g].interval", "measured too often; say 1s or more"),
-        (gated(http=HTTP, interval="0"), "gates[g].interval", "measured too often"),
+        (gated(), "gates[g]", "sets none of prometheus, http and job"),
+        (gated(http=HTTP, job={"cronJob": "e2e"}), "gates[g]", "sets 2 of prometheus, http and job"),
+        (gated(http=HTTP, interval="999ms"), "gates[g].interval", "must be at least 1s; raise it"),
+        (gated(http=HTTP, interval="0"), "gates[g].interval", "must be at least 1s"),
         (gated(http=HTTP, timeout="61s"), "gates[g].timeout", "at most 1m"),
         (gated(http=HTTP, timeout="0"), "gates[g].timeout", "more than 0"),
         (gated(http=HTTP, timeout="9999999h"), "gates[g].timeout", "beyond 64 bits"),
         (
             gated(http=HTTP, initialDelay="595s"),
             "gates[g].initialDelay",
-            "it could never pass: initialDelay and timeout together, 605s, are beyond the progressDeadline of 600s",
+            "the gate can never pass: initialDelay plus timeout is 605s, more than progressDeadline (600s)",
         ),
-        (gated(http=HTTP | {"expectStatus": []}), "gates[g].http.expectStatus", "no answer could pass"),
+        (gated(http=HTTP | {"expectStatus": []}), "gates[g].http.expectStatus", "no response can pass"),
         (query("result <"), "gates[g].prometheus.successCondition", ""),
-        (query("true"), "gates[g].prometheus.successCondition", "never mentions result"),
+        (query("true"), "gates[g].prometheus.successCondition", "it does not use result"),
         (query("'result' == 'result'"), "gates[g].prometheus.successCondition", ""),
         (query("results < 1.0"), "gates[g].prometheus.successCondition", ""),
-        (query("true // result"), "gates[g].prometheus.successCondition", "never mentions result"),
+        (query("true // result"), "gates[g].prometheus.successCondition", "it does not use result"),
         (
             query("result < 0.0 && result > 1.0"),
             "gates[g].prometheus.successCondition",
-            "it could never pass: it holds of no number",
+            "the gate can never pass: it is true for no number",
         ),
         (
             query("result > 1.0", "result > 0.5"),
             "gates[g].prometheus.successCondition",
-            "it could never pass: failureCondition holds wherever it does",
+            "the gate can never pass: failureCondition is true for the same results",
         ),
-        (query("result < 1.0", "1 == 1"), "gates[g].prometheus.failureCondition", "never mentions result"),
+        (query("result < 1.0", "1 == 1"), "gates[g].prometheus.failureCondition", "it does not use result"),
         (query("result < 1.0", ")"), "gates[g].prometheus.failureCondition", ""),
         (
             {"gates": [{"name": "g", "http": HTTP}, {"name": "g", "http": HTTP}]},
             "gates[g].name",
-            "two gates are called g",
+            "two gates have the name g",
         ),
-        ({"progressDeadline": "0"}, "progressDeadline", "nothing is that fast"),
+        ({"progressDeadline": "0"}, "progressDeadline", "must be at least 1s"),
         ({"progressDeadline": "9999999h"}, "progressDeadline", "beyond 64 bits"),
         (
             {"freezes": [{"schedule": "0 18 * *", "duration": "1h"}]},
             "freezes[0]",
-            "a schedule is five fields",
+            "must have five fields",
         ),
         (
             {"freezes": [{"schedule": "0 18 * * 5", "duration": "1h", "timeZone": "Mars/Olympus"}]},
             "freezes[0]",
-            "there is no time zone Mars/Olympus",
+            "Mars/Olympus is not a time zone",
         ),
-        ({"freezes": [{"schedule": "0 18 * * 5", "duration": "0"}]}, "freezes[0]", "lasts longer than 0"),
+        ({"freezes": [{"schedule": "0 18 * * 5", "duration": "0"}]}, "freezes[0]", "must be more than 0"),
         (
             {"freezes": [{"schedule": "0 18 * * 5", "duration": "9999999h"}]},
             "freezes[0].duration",
@@ -267,7 +267,7 @@ def query(success: str, failure: str | None = None) -> dict[str, Any]:
         (
             {"freezes": [{"schedule": "0 0 * * *", "duration": "24h"}]},
             "freezes[0]",
-            "each freeze lasts until the next one begins",
+            "each freeze lasts until the next one starts",
         ),
     ],
 )

@@ -143,7 +143,7 @@ def taken(action: Body) -> Body | None:
 
 
 def refused(action: Body) -> Body | None:
-    return {"status": "False", "reason": "Refused", "message": "the rollout has moved on; preview it again"}
+    return {"status": "False", "reason": "Refused", "message": "the content has changed; preview it again"}
 
 
 def nobody(action: Body) -> Body | None:

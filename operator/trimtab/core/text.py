@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _IGNORED = re.compile(
@@ -54,3 +55,15 @@ def quote_it(value: Any) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """``1 entry``, ``2 entries``."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def capitalized(text: str) -> str:
+    """The text with a capital first letter, unless it starts with the name of a field, for example contentHash."""
+    first = text.partition(" ")[0].rstrip(":,;")
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text

@@ -1,33 +1,40 @@
-"""The state machine of every rollout, of policies and of templates: pure, persisted whole, run again at any time.
+"""The state machine of all rollouts, of policies and of templates: pure, stored whole, safe to repeat.
 
-``step(progress, seen, now)`` decides; ``intents(progress)`` says what follows for each group. The states and what leads
-from one to another are in STATES.md beside this file, which a test holds against what really happens.
+``step(progress, observation, now)`` decides; ``intents(progress)`` returns what follows for each group. STATES.md in
+this folder lists the states and transitions; a test compares it with all transitions that occur.
 
-==============  ==================================================================================================
-module          holds
-==============  ==================================================================================================
-``machine``     step(), and the order of its rules
-``planning``    which content is asked for, the waves before they start
-``judging``     what counts as a failure
-``moves``       waves start and complete, and so does the way back
-``timing``      soaks, deadlines, gaps
-``gates``       evidence: streaks, failures, silence
-``notes``       what to know about workloads; those that others change back
-``actions``     what people ask for
-``phases``      the phase, and what is told when it changes by itself
-``words``       the message for people
-``reading``     what progress says; intents()
-``run``         one step in the making
-``seen``        the values that go in and come out
-==============  ==================================================================================================
+==================  ================================================================================================
+module            holds
+==================  ================================================================================================
+``step``          step(), and the order of its rules
+``context``       one step while it is computed
+``types``         its input and output
+``queries``       what progress records; intents()
+``planning``      the target, and the waves before they start
+``transitions``   waves start and complete, rollbacks complete
+``failures``      what counts as a failure
+``timers``        soaks, deadlines, gaps
+``gates``         measurements: series, failures, missing evidence
+``actions``       RolloutActions
+``workload_notes``  notes about workloads; changes by other clients
+``phase``         the phase, and the event of a phase that changes without another one
+``messages``      the human-readable message
+``strategy``      a compiled strategy, of ``waves`` and ``freezes``
+``source``        one rollout with its progress
+``spec``          what its spec amounts to
+``recovery``      a lost status, read from the groups
+``assignment``    which content each group is on
+``revisions``     the revisions that a group records
+``user_share``    which users belong to a share
+``preview``       what a rollout would change
+==================  ================================================================================================
 
 What keeps it safe:
 
-- Nothing is claimed before the first wave starts: until then `underway` is unset, and other rollouts may go first.
-- An observation of a group counts only for the intent and the epoch that it was made under, evidence of a gate only
-  for its epoch and wave.
-- A failure latches. The epoch rises before anything turns round, and at each start.
-- Time counts while somebody watches: after a gap, or when clocks go back, soaks and deadlines start again.
+- A rollout claims no group before its first wave: until then `underway` is unset, and other rollouts may start.
+- An observation of a group counts only for its intent and epoch, a measurement of a gate only for its epoch and wave.
+- A failure is final. The epoch rises before a rollback, and at each start.
+- Time counts while the operator observes: after a gap, or when a clock was set back, soaks and deadlines restart.
 """
 
 from trimtab.core.rollout.queries import NOTHING, intents, planned

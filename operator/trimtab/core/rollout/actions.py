@@ -1,15 +1,15 @@
-"""What people ask for by RolloutActions: each is answered once, and again in the same words if it is seen again.
+"""RolloutActions: each is processed once; if it is observed again, its recorded result is returned again.
 
 =========  ================================================  ========================================================
-action     taken in                                          does
+action     allowed in                                        effect
 =========  ================================================  ========================================================
-Approve    AwaitingApproval                                  lets the next wave start; names the content's hash
-Promote    Progressing, Soaking, Waiting (freeze), Paused    ends what the present wave waits for, but not its groups
-Pause      everything before and during the way forward      stands still until Resume
-Resume     Paused (by a halt)                                goes on; the present wave is judged anew
-Abort      everything before and during the way forward      goes back, or does not start; quarantines the content
-Retry      RolledBack                                        takes the content out of quarantine: a new attempt
-Undo       Succeeded                                         back to the content before; quarantines the present one
+Approve    AwaitingApproval                                  starts the next wave; requires the content's hash
+Promote    Progressing, Soaking, Waiting (freeze), Paused    skips gates, soak and freeze of the current wave
+Pause      before and during the rollout                     pauses until Resume
+Resume     Paused (by a halt)                                continues; the current wave is measured again
+Abort      before and during the rollout                     rolls back, or does not start; quarantines the content
+Retry      RolledBack                                        removes the quarantine and starts a new attempt
+Undo       Succeeded                                         rolls back to the previous content; quarantines
 =========  ================================================  ========================================================
 """
 
@@ -23,34 +23,35 @@ from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.phase import phase_of, tell_phase
 from trimtab.core.rollout.planning import plan
 from trimtab.core.rollout.types import Answer, Request
+from trimtab.core.text import capitalized
 
 ENTRY = 256
-"""What status holds of an answer, with its UID."""
+"""The characters that status holds of a result, with its UID."""
 POSSIBLE = {
     "Pending": "Pause or Abort",
-    "Waiting": "Promote in spite of a freeze, Pause or Abort",
+    "Waiting": "Promote despite a freeze, Pause or Abort",
     "AwaitingApproval": "Approve, Pause or Abort",
     "Progressing": "Pause, Abort, or Promote once the wave's groups are updated",
     "Soaking": "Promote, Pause or Abort",
     "Paused": "Resume, Promote or Abort",
     "Succeeded": "Undo",
-    "RollingBack": "nothing until all groups are back",
+    "RollingBack": "none until all groups are rolled back",
     "RolledBack": "Retry, or new content",
-    "RollbackFailed": "nothing until all groups are back",
+    "RollbackFailed": "none until all groups are rolled back",
 }
 
 
 class _RefusedError(Exception):
-    """Why an action is not taken, and what would be possible."""
+    """Why an action is refused, and which ones are allowed."""
 
 
 def take_requests(run: Run) -> None:
-    """Answer what is asked. When status has no room left for more answers, the rest waits until some are delivered."""
-    asked = {request.uid for request in run.seen.requests}
+    """Process the requests. If status has no room for more results, the rest waits until some are delivered."""
+    open_requests = {request.uid for request in run.seen.requests}
     for request in run.seen.requests:
         answer = _remembered(run.progress.handled, request.uid)
         if answer is None:
-            kept = _room(run.progress.handled, asked)
+            kept = _room(run.progress.handled, open_requests)
             if kept is None:
                 return
             answer = _answer(run, request)
@@ -63,44 +64,44 @@ def _answer(run: Run, request: Request) -> Answer:
     try:
         verb = _VERBS.get(request.action)
         if verb is None:
-            raise _RefusedError(f"no such action; there are {', '.join(_VERBS)}")
+            raise _RefusedError(f"unknown action; must be one of {', '.join(_VERBS)}")
         _same_content(run, request)
         message = verb(run, request)
     except _RefusedError as refusal:
-        return Answer(request.uid, False, str(refusal))
+        return Answer(request.uid, False, capitalized(str(refusal)))
     tell_phase(run)
-    return Answer(request.uid, True, message)
+    return Answer(request.uid, True, capitalized(message))
 
 
 def _same_content(run: Run, request: Request) -> None:
-    """What is named is what the action would be about: an Undo takes back what is stable, the others the target."""
+    """Refuse a hash of other content than the action concerns: Undo concerns the stable content, others the target."""
     undoes = request.action == "Undo"
     content = run.progress.stable if undoes else run.progress.target
     if request.content_hash and (content is None or content.hash != request.content_hash):
         which = "stable content" if undoes else "content"
-        look_at = "status.preview" if request.action == "Approve" else "it"
+        field = {"Approve": "status.preview.hash", "Undo": "status.stable.hash"}.get(
+            request.action, "status.target.hash"
+        )
         raise _RefusedError(
             f"contentHash {request.content_hash[:12]} is not this rollout's {which}, which is "
-            f"{queries.short(content)}: the rollout has moved on, or the hash is mistyped; look at {look_at} again"
+            f"{queries.short(content)}: the content has changed or the hash is mistyped; set it to {field}"
         )
 
 
-def _refuse(run: Run, why: str = "") -> _RefusedError:
+def _refuse(run: Run, why: str) -> _RefusedError:
     phase = phase_of(run)
     possible = POSSIBLE.get(phase) or (
-        "Pause or Abort" if run.progress.underway == "Forward" else "nothing until the spec is corrected"
+        "Pause or Abort" if run.progress.underway == "Forward" else "none until the spec is corrected"
     )
-    return _RefusedError(f"{why}{'; ' if why else ''}the rollout is {phase}: possible now: {possible}")
+    return _RefusedError(f"{why}; the rollout is {phase}, allowed actions: {possible}")
 
 
 def _approve(run: Run, request: Request) -> str:
     wave = run.wave
     if phase_of(run) != "AwaitingApproval" or wave is None:
-        raise _refuse(run, "nothing waits for an approval")
+        raise _refuse(run, "no wave is waiting for an approval")
     if not request.content_hash:
-        raise _RefusedError(
-            "an approval names the content that was looked at: set contentHash to status.preview.hash"
-        )
+        raise _RefusedError("Approve requires contentHash; set it to status.preview.hash")
     run.change(approved=[*run.progress.approved, wave.name])
     run.tell("RolloutApproved", _said(f"wave {wave.name} is approved", request), request.requester)
     return f"wave {wave.name} is approved"
@@ -110,24 +111,24 @@ def _promote(run: Run, request: Request) -> str:
     wave, strategy = run.wave, run.seen.strategy
     phase = phase_of(run)
     if phase not in ("Progressing", "Soaking", "Waiting", "Paused") or wave is None:
-        raise _refuse(run, "there is nothing to promote")
+        raise _refuse(run, "there is no wave to promote")
     if strategy is not None and strategy.paused:
-        raise _RefusedError("spec.strategy.paused is true: set it to false first")
+        raise _RefusedError("spec.strategy.paused is true; set it to false first")
     if run.seen.busy and not queries.measuring(run.progress):
-        raise _RefusedError(f"it has to wait: {run.seen.busy}")
+        raise _RefusedError(f"{run.seen.busy}; wait for it")
     if queries.measuring(run.progress):
         waited = [name for name in run.existing(wave.groups) if not _updated(run, name)]
         if waited:
             raise _RefusedError(
-                f"{len(waited)} groups of wave {wave.name} are not updated yet: wait for them, or Abort"
+                f"{len(waited)} groups of wave {wave.name} are not updated yet; wait for them, or Abort"
             )
         run.change(promoted=[*(n for n in run.progress.promoted if n != wave.name), wave.name])
     elif run.needs_approval:
         raise _RefusedError(
-            f"wave {wave.name} needs an approval: {'Resume, then ' if run.progress.halt else ''}Approve"
+            f"wave {wave.name} requires an approval; {'Resume, then ' if run.progress.halt else ''}Approve"
         )
     else:
-        run.ignore_freeze = True  # of this wave alone: a freeze may hold the next one
+        run.ignore_freeze = True  # only of this wave: a freeze may block the next one
     if run.progress.halt is not None:
         run.change(halt=None, failure=None)
         gates.again(run)
@@ -136,7 +137,7 @@ def _promote(run: Run, request: Request) -> str:
 
 
 def _updated(run: Run, name: str) -> bool:
-    """While it is held, the word of who looked; the wave waits for the group in any case."""
+    """While the rollout is paused, an observation under an older intent counts; the wave waits for the group later."""
     group = run.group(name)
     return run.settled(name) or (run.held and group is not None and group.settled)
 
@@ -144,9 +145,9 @@ def _updated(run: Run, name: str) -> bool:
 def _pause(run: Run, request: Request) -> str:
     halt = run.progress.halt
     if run.progress.underway != "Forward" and not run.coming:
-        raise _refuse(run, "there is nothing to pause")
+        raise _refuse(run, "there is no rollout to pause")
     if halt is not None and halt.reason in ("Action", "Failed"):
-        raise _refuse(run, "it stands still already")
+        raise _refuse(run, "it is paused already")
     run.halt("Action", request.reason, request.requester)
     return "paused"
 
@@ -154,25 +155,25 @@ def _pause(run: Run, request: Request) -> str:
 def _resume(run: Run, request: Request) -> str:
     if run.progress.halt is None:
         if phase_of(run) == "Paused":
-            raise _RefusedError("spec.strategy.paused is true: set it to false")
-        raise _refuse(run, "nothing is paused")
+            raise _RefusedError("spec.strategy.paused is true; set it to false")
+        raise _refuse(run, "it is not paused")
     run.change(halt=None)
     if run.progress.underway == "Forward":
         run.change(failure=None)
         gates.again(run)
     run.tell("RolloutResumed", _said("resumed", request), request.requester)
     also = run.seen.strategy is not None and run.seen.strategy.paused
-    return "resumed; but spec.strategy.paused is true as well: set it to false" if also else "resumed"
+    return "resumed; spec.strategy.paused is true as well, set it to false" if also else "resumed"
 
 
 def _abort(run: Run, request: Request) -> str:
     said = _said(f"aborted{' by ' if request.requester else ''}{request.requester}", request)
     if run.progress.underway == "Forward":
         run.tell("RolloutAborted", said, request.requester, warning=True, back=True)
-        run.go_back("Aborted", said, request.requester)
-        return "aborted: every group goes back to the stable content"
+        run.roll_back("Aborted", said, request.requester)
+        return "aborted; all groups roll back to the stable content"
     if not run.coming:
-        raise _refuse(run, "there is nothing to abort")
+        raise _refuse(run, "there is no rollout to abort")
     run.tell("RolloutAborted", said, request.requester, warning=True, back=True)
     run.change(
         failure=Failure(reason="Aborted", message=said, at=run.text), halt=None, wave_state=None, approved=[]
@@ -184,7 +185,7 @@ def _abort(run: Run, request: Request) -> str:
 def _retry(run: Run, request: Request) -> str:
     target = run.progress.target
     if phase_of(run) != "RolledBack" or target is None:
-        raise _refuse(run, "there is nothing to retry")
+        raise _refuse(run, "there is no failed content to retry")
     run.change(
         quarantine=[q for q in run.progress.quarantine if q.hash != target.hash],
         approved=[],
@@ -192,20 +193,20 @@ def _retry(run: Run, request: Request) -> str:
         halt=None,
     )
     plan(run)
-    run.tell("RolloutRetried", _said("a new attempt", request), request.requester)
-    return "out of quarantine: a new attempt"
+    run.tell("RolloutRetried", _said("retried", request), request.requester)
+    return "no longer quarantined; a new attempt starts"
 
 
 def _undo(run: Run, request: Request) -> str:
     progress, strategy = run.progress, run.seen.strategy
     previous = progress.previous
     if phase_of(run) != "Succeeded" or strategy is None:
-        raise _refuse(run, "only what has succeeded can be undone")
+        raise _refuse(run, "only a succeeded rollout can be undone")
     if previous is None:
-        raise _RefusedError("nothing is known of the time before: there is no content to return to")
+        raise _RefusedError("no previous content is known")
     if run.quarantined(previous):
         raise _RefusedError(
-            f"the content before, {queries.short(previous)}, has failed since: roll out new content"
+            f"the previous content, {queries.short(previous)}, is quarantined; roll out new content"
         )
     said = _said(f"undone{' by ' if request.requester else ''}{request.requester}", request)
     run.change(
@@ -219,8 +220,8 @@ def _undo(run: Run, request: Request) -> str:
         promoted=[],
     )
     run.tell("RolloutUndone", said, request.requester, back=True)
-    run.go_back("Undone", said, request.requester)
-    return f"every group goes back to {queries.called(previous)}"
+    run.roll_back("Undone", said, request.requester)
+    return f"all groups roll back to {queries.called(previous)}"
 
 
 _VERBS: dict[str, Callable[[Run, Request], str]] = {
@@ -251,12 +252,12 @@ def _remembered(handled: list[str], uid: str) -> Answer | None:
     return None
 
 
-def _room(handled: list[str], asked: set[str]) -> list[str] | None:
-    """The entries to keep beside a new one: what is still asked is never forgotten. None: there is no room."""
+def _room(handled: list[str], open_requests: set[str]) -> list[str] | None:
+    """The entries to keep with a new one: results of open requests are never dropped. None: there is no room."""
     kept = list(handled)
     for entry in handled:
         if len(kept) < HANDLED:
             break
-        if entry.partition(" ")[0] not in asked:
+        if entry.partition(" ")[0] not in open_requests:
             kept.remove(entry)
     return kept if len(kept) < HANDLED else None

@@ -1,6 +1,6 @@
-"""One step in the making: the progress so far, what was seen, and what is to be told of it.
+"""One step while it is computed: the progress so far, the observation, and the transitions to record.
 
-The phase is a function of all that, so it is worked out when something is told, and at the end.
+The phase is a function of these, so it is computed when a transition is recorded, and at the end.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from trimtab.core.rollout import queries
 from trimtab.core.rollout.freezes import Freeze, frozen
 from trimtab.core.rollout.strategy import PROGRESS_DEADLINE, Gate
 from trimtab.core.rollout.types import Answer, GroupObservation, Observation, Transition
+from trimtab.core.text import capitalized
 
 FailureReason = Literal[
     "GateFailed",
@@ -34,13 +35,13 @@ FailureReason = Literal[
     "Undone",
 ]
 HaltReason = Literal["Action", "GateError", "NoData", "Inconclusive", "Failed", "ChangedBack"]
-NOT_LOOKED_AT = GroupObservation()
+NOT_OBSERVED = GroupObservation()
 QUIET = {"soak_started_at": None, "moving_since": None, "checked_at": None, "settled_at": None}
 
 
 class Run:
-    """``progress`` changes as the step goes; ``before`` stays as it was handed in. ``now`` is in seconds, to the
-    millisecond that status records: what is judged and what is recorded is one time."""
+    """``progress`` changes during the step; ``before`` is the given one. ``now`` is in seconds, to the millisecond that
+    status records: decisions and records use the same time."""
 
     def __init__(self, progress: RolloutProgress, seen: Observation, now: float) -> None:
         self.before = progress
@@ -56,11 +57,11 @@ class Run:
         self._freeze: tuple[Freeze | None] | None = None
         self._settled: tuple[object, frozenset[str]] | None = None
 
-    # What there is.
+    # Reading.
 
     @property
     def paused(self) -> bool:
-        """Whether somebody, or a halt, keeps it from going on."""
+        """Whether the spec or a halt pauses it."""
         return self.progress.halt is not None or (
             self.seen.strategy is not None and self.seen.strategy.paused
         )
@@ -71,7 +72,7 @@ class Run:
 
     @property
     def coming(self) -> bool:
-        """Whether there is accepted content that is neither served nor quarantined, and is not under way yet."""
+        """Whether there is accepted content that is neither stable nor quarantined, and has not started yet."""
         progress, target = self.progress, self.seen.target
         return (
             progress.underway is None
@@ -84,7 +85,7 @@ class Run:
 
     @property
     def freeze(self) -> Freeze | None:
-        """The freeze that holds now."""
+        """The active freeze."""
         if self.ignore_freeze or self.seen.strategy is None:
             return None
         if self._freeze is None:
@@ -97,7 +98,7 @@ class Run:
 
     @property
     def rolls_back(self) -> bool:
-        """Whether a failure rolls back, rather than pauses."""
+        """Whether a failure rolls back instead of pausing."""
         strategy = self.seen.strategy
         return (strategy.on_failure if strategy else self.progress.on_failure) != "Pause"
 
@@ -107,18 +108,18 @@ class Run:
 
     @property
     def promoted(self) -> bool:
-        """Whether somebody promoted the present wave."""
+        """Whether the current wave was promoted."""
         return self.wave is not None and self.wave.name in self.progress.promoted
 
     @property
     def needs_approval(self) -> bool:
-        """Of the wave that comes next."""
+        """Whether the next wave waits for an approval."""
         wave = self.wave
         return wave is not None and wave.approval and wave.name not in self.progress.approved
 
     @property
     def settled_groups(self) -> frozenset[str]:
-        """The groups that serve what is wanted of them now, under the present epoch."""
+        """The groups that are where their present intent requires them to be, in the present epoch."""
         progress, hold = self.progress, self.held
         basis = (
             progress.underway,
@@ -151,15 +152,15 @@ class Run:
         return next((gate for gate in gates if gate.name == name), None)
 
     def group(self, name: str) -> GroupObservation | None:
-        """The group as it is; one that nobody looked at counts as there and not settled. None: it is gone."""
-        found = self.seen.groups.get(name, NOT_LOOKED_AT)
+        """The group as observed; without an observation it exists and is not settled. None: it does not exist."""
+        found = self.seen.groups.get(name, NOT_OBSERVED)
         return found if found.exists else None
 
     def settled(self, name: str) -> bool:
         return name in self.settled_groups
 
     def existing(self, names: list[str]) -> list[str]:
-        """The groups that are not gone."""
+        """The groups that exist."""
         return [name for name in names if self.group(name) is not None]
 
     def since(self, moment: str | None) -> float:
@@ -167,11 +168,11 @@ class Run:
         at = times.read(moment)
         return 0.0 if at is None else round(self.now - at, 3)
 
-    # What is done.
+    # Changing.
 
     @property
     def text(self) -> str:
-        """Now, as status writes it."""
+        """``now`` as status records it."""
         return times.text(self.now)
 
     def change(self, **fields: Any) -> None:
@@ -180,13 +181,13 @@ class Run:
     def tell(
         self, reason: str, message: str, by: str = "", *, warning: bool = False, back: bool = False
     ) -> None:
-        """Something happened; `back` if it leads away from the target."""
+        """Add a transition; ``back`` if it leads away from the target."""
         ends = (self.progress.stable, self.progress.target or self.seen.target)
         before, after = reversed(ends) if back else ends
         self.pending.append(
             Transition(
                 reason,
-                message,
+                capitalized(message),
                 "",
                 "",
                 (before or queries.NOTHING).hash,
@@ -197,7 +198,7 @@ class Run:
         )
 
     def told(self, phase: Phase) -> list[Transition]:
-        """Give what was told since the last time its phases: the first of it led to the new one."""
+        """Record the added transitions with their phases: the first one led to the new phase."""
         made = []
         for told in self.pending:
             made.append(replace(told, from_phase=self.phase or "", to_phase=phase, at=self.text))
@@ -207,24 +208,26 @@ class Run:
         return made
 
     def halt(self, reason: HaltReason, message: str, by: str = "", gate: str = "") -> None:
-        """Stand still. ``by``: who asked; ``gate``: which one is silent."""
+        """Pause the rollout. ``by``: the requester; ``gate``: the one without evidence."""
         self.change(halt=Halt(reason=reason, message=message or None, by=gate or by or None, since=self.text))
-        self.tell(
-            "RolloutPaused", message or "paused", f"gate/{gate}" if gate else by, warning=reason != "Action"
-        )
+        text = ": ".join(filter(None, ("paused", message))) if reason == "Action" else message
+        self.tell("RolloutPaused", text, f"gate/{gate}" if gate else by, warning=reason != "Action")
 
     def quarantine(self, message: str) -> None:
-        """The target does not start again by itself."""
+        """Quarantine the target: it does not restart automatically."""
         target = self.progress.target or queries.NOTHING
         kept = [q for q in self.progress.quarantine if q.hash != target.hash]
         fresh = Quarantined(hash=target.hash, reason=message, at=self.text)
         self.change(quarantine=[*kept, fresh][-QUARANTINED:])
         self.tell(
-            "RevisionQuarantined", f"content {queries.short(target)}: {message}", warning=True, back=True
+            "RevisionQuarantined",
+            f"content {queries.short(target)} is quarantined: {message}",
+            warning=True,
+            back=True,
         )
 
-    def go_back(self, reason: FailureReason, message: str, by: str = "") -> None:
-        """Turn round: every planned group goes back to what is stable, whether it was touched or not."""
+    def roll_back(self, reason: FailureReason, message: str, by: str = "") -> None:
+        """Roll back: every planned group returns to the stable content, whether it was moved or not."""
         halt = self.progress.halt
         superseded = reason == "Superseded" and not (halt and halt.reason == "Failed")
         self.change(

@@ -1,4 +1,4 @@
-"""What counts as a failure, and what follows from it."""
+"""What counts as a failure, and whether it rolls back or pauses."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from trimtab.core.rollout.context import FailureReason, Run
 
 
 def judge(run: Run) -> bool:
-    """A failure latches: it is followed by a rollback or a halt, whatever is seen later."""
+    """A failure is final: a rollback or a pause follows, whatever is observed later."""
     progress = run.progress
     if progress.underway != "Forward":
         return False
     if progress.halt is not None and progress.halt.reason == "Failed":
         failure = progress.failure
         if run.seen.strategy and run.rolls_back and failure is not None:  # onFailure was Pause when it failed
-            run.go_back(failure.reason, failure.message or failure.reason)
+            run.roll_back(failure.reason, failure.message or failure.reason)
             return True
         return False
-    if run.wave is None:  # somebody has wiped the plan, and without it nothing would ever end
-        fail(run, "ProgressDeadlineExceeded", "status does not say any more which groups there are")
+    if run.wave is None:  # another client deleted the plan, and without it the rollout would never end
+        fail(run, "ProgressDeadlineExceeded", "status no longer lists the groups of the rollout")
         return True
     for name in judged(run):
         group = run.group(name)
@@ -35,13 +35,13 @@ def judge(run: Run) -> bool:
 
 
 def judged(run: Run, *, promoted: bool = False) -> list[str]:
-    """The groups of the waves that have started, without those that somebody promoted unless ``promoted``."""
+    """The groups of the waves that have started; those of promoted waves only if ``promoted``."""
     waves = [w for w in queries.started(run.progress) if promoted or w.name not in run.progress.promoted]
     return list(dict.fromkeys(name for wave in waves for name in wave.groups))
 
 
 def moved(run: Run, name: str) -> bool:
-    """Whether what is seen of the group is of its way to the target, in this attempt."""
+    """Whether the group was observed on its way to the target, in this attempt."""
     group = run.group(name)
     epoch = run.progress.epoch
     return (
@@ -55,7 +55,7 @@ def moved(run: Run, name: str) -> bool:
 def fail(run: Run, reason: FailureReason, message: str, by: str = "") -> None:
     run.tell(reason, message, by, warning=True)
     if run.rolls_back:
-        run.go_back(reason, message, by)
+        run.roll_back(reason, message, by)
     else:
         run.change(failure=Failure(reason=reason, message=message, at=run.text))
         run.halt("Failed", message)

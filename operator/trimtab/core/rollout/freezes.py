@@ -1,9 +1,9 @@
-"""When a freeze holds: a cron schedule says when it begins, in a time zone; its duration is real elapsed time.
+"""When a freeze is active: a cron schedule in a time zone sets its starts; its duration is elapsed time.
 
-Schedules are as Debian's cron reads them (https://manpages.debian.org/crontab.5): a time that the clocks skip in
-spring begins when they have been put forward, one that they repeat in autumn begins once, at its first occurrence. So
-a freeze of 62h from Friday 18:00 ends on Monday at 08:00, at 09:00 when the clocks went forward in between, and at
-07:00 when they went back.
+Schedules are read as Debian's cron does (https://manpages.debian.org/crontab.5): a start that daylight saving time
+skips in spring is when the clock was set forward, one that it repeats in autumn is its first occurrence. So a freeze of
+62h from Friday 18:00 ends on Monday at 08:00, at 09:00 if the clock was set forward in between, and at 07:00 if it was
+set back.
 
 Time zones are constant data (of the system or of the package ``tzdata``), the only thing that the core reads.
 """
@@ -21,12 +21,12 @@ from cronsim import CronSim, CronSimError
 from trimtab.core import times
 
 REPEATED = timedelta(hours=3)
-"""No clock is put back by more."""
+"""No time zone sets its clock back by more."""
 LINKS = 100
-"""How many occurrences that run into each other are followed to find the end."""
+"""How many overlapping occurrences are followed to find the end."""
 _DAYS = 366 * 5
 _MIDNIGHT = datetime(2024, 1, 1, tzinfo=UTC)
-_EARLIEST, _LATEST = 0.0, 220_000_000_000.0  # 1970 to 8941: cronsim looks 50 years ahead
+_EARLIEST, _LATEST = 0.0, 220_000_000_000.0  # 1970 to 8941: cronsim searches 50 years ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class FreezeRule:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """A freeze that holds now. ``ends_at`` is when to look again; ``message`` is the same for as long as it holds."""
+    """An active freeze. ``ends_at`` is when to check again; ``message`` stays the same while it is active."""
 
     reason: str
     message: str
@@ -49,50 +49,54 @@ class Freeze:
 
 
 def compile_freeze(schedule: str, time_zone: str | None, duration: float, reason: str) -> FreezeRule:
-    """What a FreezeSpec says, once its duration is seconds.
+    """A compiled FreezeSpec; its duration is in seconds.
 
-    :raises ValueError: for people: what is wrong and what to write instead.
+    :raises ValueError: what is wrong and what to write instead, human-readable.
     """
     if len(schedule.split()) != 5:
-        raise ValueError("a schedule is five fields, minute hour day month weekday, as 0 18 * * 5")
+        raise ValueError(
+            "schedule must have five fields: minute hour day month weekday, for example 0 18 * * 5"
+        )
     if duration <= 0:
-        raise ValueError("a freeze lasts longer than 0, as 62h")
+        raise ValueError("duration must be more than 0, for example 62h")
     rule = FreezeRule(schedule, zone_of(time_zone), duration, reason)
     try:
         first = next(CronSim(schedule, _MIDNIGHT), None)
     except (CronSimError, ValueError, OverflowError, AssertionError) as error:
         raise ValueError(
-            f"{error or 'not a cron schedule'}: write minute hour day month weekday, as 0 18 * * 5"
+            f"{error or 'not a cron schedule'}; write minute hour day month weekday, for example 0 18 * * 5"
         ) from None
     if first is None:
-        raise ValueError("the schedule never comes; write minute hour day month weekday, as 0 18 * * 5")
+        raise ValueError(
+            "the schedule never occurs; write minute hour day month weekday, for example 0 18 * * 5"
+        )
     if not _ends(rule):
         raise ValueError(
-            "each freeze lasts until the next one begins, so nothing could ever start: shorten duration"
+            "each freeze lasts until the next one starts, so no wave can ever start; shorten duration"
         )
     return rule
 
 
 def zone_of(name: str | None) -> tzinfo:
-    """:raises ValueError: no time zone is called so."""
+    """:raises ValueError: there is no such time zone."""
     if not name or name == "UTC":
         return UTC
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # of a folder, or a name too long for a file
         raise ValueError(
-            f"there is no time zone {name[:64]}; use an IANA name such as Europe/Berlin"
+            f"{name[:64]} is not a time zone; use an IANA name, for example Europe/Berlin"
         ) from None
 
 
 def frozen(rules: Sequence[FreezeRule], now: float) -> Freeze | None:
-    """The freeze that holds now; of several the one that ends last. ``now`` is seconds since 1970."""
+    """The active freeze; of several the one that ends last. ``now`` is in seconds since 1970."""
     holding = [freeze for rule in rules if (freeze := _holds(rule, now)) is not None]
     return max(holding, key=lambda freeze: freeze.ends_at, default=None)
 
 
 def next_change(rules: Sequence[FreezeRule], now: float) -> float | None:
-    """When :func:`frozen` may say something else next: the end of the freeze that holds, else the next one's begin."""
+    """When :func:`frozen` may return another result: the end of the active freeze, else the next one's start."""
     holding = frozen(rules, now)
     if holding is not None:
         return holding.ends_at
@@ -112,16 +116,16 @@ def _holds(rule: FreezeRule, now: float) -> Freeze | None:
             break
         begin = later
     else:
-        until = ""  # a long chain of short ones, whose end would be another one at each look
+        until = ""  # a long chain of short freezes, whose end would differ at each check
     why = f": {rule.reason}" if rule.reason else ""
-    return Freeze(rule.reason, f"a freeze holds{until}{why}", end)
+    return Freeze(rule.reason, f"freeze{until}{why}", end)
 
 
 def _begin_before(rule: FreezeRule, now: float) -> float | None:
-    """The last begin that is not after ``now``."""
+    """The last start that is not after ``now``."""
     here = _local(rule, now)
     moved = here.utcoffset() != _local(rule, now - REPEATED.total_seconds()).utcoffset()
-    # Where the clocks were put back, a time that comes once may lie before now and yet be later by the clock.
+    # After a clock was set back, an earlier time may be later by that clock.
     for begin in _begins(rule, here + (REPEATED if moved else timedelta(seconds=1)), reverse=True):
         if begin <= now:
             return begin
@@ -145,7 +149,7 @@ def _local(rule: FreezeRule, now: float) -> datetime:
 
 
 def _ends(rule: FreezeRule) -> bool:
-    """Whether some time is left between one and the next, were there no changes of clocks."""
+    """Whether there is time between two freezes, without changes of the clock."""
     parsed = CronSim(rule.schedule, _MIDNIGHT)
     starts = [hour * 3600 + minute * 60 for hour in sorted(parsed.hours) for minute in sorted(parsed.minutes)]
     if any(after - before > rule.duration for before, after in pairwise(starts)):

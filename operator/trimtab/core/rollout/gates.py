@@ -1,4 +1,4 @@
-"""What gates' evidence comes to: passed, failed, or nothing that anybody could decide by."""
+"""Gates: their measurements are counted, and a failed or silent gate stops the rollout."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ HALTS: dict[str, HaltReason] = {
     "NoData": "NoData",
     "Pending": "NoData",
 }
-"""Why the rollout pauses, by what the gate says."""
-SAYS = {
+"""Why the rollout pauses, by the gate's result."""
+RESULTS = {
     "Error": "could not be measured",
     "Inconclusive": "is inconclusive",
     "NoData": "has no data",
-    "Pending": "has not answered yet",
+    "Pending": "has no measurement yet",
 }
 
 
 def follow_strategy(run: Run) -> bool:
-    """An edit of the gates takes effect at once."""
+    """An edit of the gates takes effect immediately."""
     strategy = run.seen.strategy
     if strategy is None or not queries.measuring(run.progress):
         return False
@@ -46,7 +46,7 @@ def fresh(gate: Gate) -> GateStatus:
 
 
 def _limited(status: GateStatus, gate: Gate) -> GateStatus:
-    """What decides goes into status, where it holds while a spec is refused."""
+    """The gate's limits, in status: they apply while a spec is refused."""
     limits = {
         "failure_limit": gate.failure_limit,
         "error_limit": gate.error_limit,
@@ -57,8 +57,8 @@ def _limited(status: GateStatus, gate: Gate) -> GateStatus:
 
 
 def take_evidence(run: Run) -> None:
-    """Count what was measured in this epoch and wave, each measurement once; evidence of any other is refused. What
-    follows a failure does not make it undone."""
+    """Count the measurements of this epoch and wave, each one once; others are ignored. Once a gate has failed, later
+    measurements do not change that."""
     for evidence in run.seen.evidence:
         if not queries.measuring(run.progress) or failed(run):
             return
@@ -72,7 +72,8 @@ def take_evidence(run: Run) -> None:
 
 
 def _counts(run: Run, status: GateStatus, evidence: Evidence) -> bool:
-    """Whether it is news of that gate. A moment that is still to come was written before clocks went back."""
+    """Whether it is a new measurement of that gate. A recorded time in the future dates from before a clock was set
+    back."""
     if (status.name, status.rule or "") != (evidence.gate, evidence.rule):
         return False
     until = times.read(status.counted_until)
@@ -80,7 +81,7 @@ def _counts(run: Run, status: GateStatus, evidence: Evidence) -> bool:
 
 
 def _remembering(status: GateStatus, evidence: Evidence) -> GateStatus:
-    """The Job that was looked at is the one from now on, so that the next leader takes no other one for it."""
+    """The status with the Job that was measured: the next leader accepts no other Job of this name."""
     job = evidence.job or None
     return status if job in (None, status.job) else status.model_copy(update={"job": job})
 
@@ -89,26 +90,26 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
     gate = run.gate(status.name)
     result, message = evidence.result, evidence.message
     if result == "NoData" and gate is None:
-        return status  # the spec is refused, and nobody can say what this comes to
+        return status  # the spec is refused: onNoData is unknown
     if result == "NoData" and gate is not None and gate.on_no_data != "Pause":
         result = "Failed" if gate.on_no_data == "Fail" else "Successful"
         message = f"no data{': ' if message else ''}{message}"
     if result == "Pending" or (result == "Successful" and status.result == "Successful"):
-        return status  # a figure that differs is not worth a write
+        return status  # another figure alone is not written
     failures, errors = status.failures, status.errors
     if result == "Successful":
         failures = errors = 0
     elif result == "Failed":
         failures, errors = failures + 1, 0
     else:
-        errors += 1  # says nothing, so it does not end a row of failures either
-    # Beyond its limit a row decides nothing more, and is not worth a write each time.
+        errors += 1  # no evidence: it does not end a series of failures either
+    # Above its limit a longer series changes nothing and is not written.
     failures = min(failures, status.failure_limit + 1)
     errors = min(errors, status.error_limit + 1)
     figures = result in (
         "Successful",
         "Failed",
-    )  # their messages differ each time, the others' when it is news
+    )  # their messages differ each time, those of other results only with a new cause
     same = (result, failures, errors) == (status.result, status.failures, status.errors)
     if same and (figures or (message or None) == status.message):
         return status
@@ -124,7 +125,7 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
 
 
 def anew(run: Run, status: GateStatus) -> GateStatus:
-    """The gate as if it had never been measured; what was begun up to now does not count any more."""
+    """The gate without measurements; those that have started already no longer count."""
     blank = GateStatus(name=status.name, rule=status.rule, passed=status.passed, counted_until=run.text)
     kept = {
         name: getattr(status, name) for name in ("round", "job", "failure_limit", "error_limit", "dry_run")
@@ -133,8 +134,8 @@ def anew(run: Run, status: GateStatus) -> GateStatus:
 
 
 def again(run: Run) -> None:
-    """Judge the present wave anew: streaks end, everything is measured at once, and of a Job that failed another one is
-    made."""
+    """Measure the current wave again: counts restart, all gates are measured immediately, and a new Job replaces one
+    that failed."""
     if not queries.measuring(run.progress):
         return
     run.change(gates=[_again(run, status) for status in run.progress.gates], settled_at=None)
@@ -153,7 +154,7 @@ def _again(run: Run, status: GateStatus) -> GateStatus:
 
 
 def deciding(run: Run) -> list[GateStatus]:
-    """The gates that count in the present wave: none once it is promoted."""
+    """The gates that decide about the current wave: none once it is promoted."""
     if run.promoted:
         return []
     return [status for status in run.progress.gates if not status.dry_run]
@@ -165,12 +166,12 @@ def open_gates(run: Run) -> list[GateStatus]:
 
 
 def failed(run: Run) -> GateStatus | None:
-    """A gate that failed more often in a row than it may."""
+    """A gate with more consecutive failures than its failureLimit."""
     return next((status for status in deciding(run) if status.failures > status.failure_limit), None)
 
 
 def silent(run: Run) -> GateStatus | None:
-    """A gate that has said nothing for longer than it may."""
+    """A gate with more consecutive measurements without evidence than its consecutiveErrorLimit."""
     return next((status for status in deciding(run) if status.errors > status.error_limit), None)
 
 
@@ -194,7 +195,7 @@ def halt(run: Run) -> bool:
             run.change(halt=halted.model_copy(update={"message": message}))
         return False
     run.change(halt=None)
-    run.tell("RolloutResumed", f"gate {halted.by} holds nothing back any more", f"gate/{halted.by}")
+    run.tell("RolloutResumed", f"gate {halted.by} no longer blocks the rollout", f"gate/{halted.by}")
     restart(run)
     return True
 
@@ -204,13 +205,13 @@ def halt_by(run: Run, status: GateStatus) -> None:
 
 
 def why_silent(status: GateStatus) -> str:
-    """Why a gate without evidence holds the rollout."""
+    """Why a gate without evidence pauses the rollout."""
     row = f" {status.errors} times in a row" if status.errors > 1 else ""
     why = f": {status.message}" if status.message else ""
-    return f"gate {status.name} {SAYS.get(status.result, SAYS['Pending'])}{row}{why}"
+    return f"gate {status.name} {RESULTS.get(status.result, RESULTS['Pending'])}{row}{why}"
 
 
 def restart(run: Run, spent: float = 0.0) -> None:
-    """The wave's time counts from now; ``spent`` seconds of it have been."""
+    """The wave's deadline counts from now; ``spent`` seconds of it have passed."""
     since = times.text(run.now - spent)
     run.change(wave_state="Moving", soak_started_at=None, moving_since=since, checked_at=run.text)

@@ -1,4 +1,4 @@
-"""The phase: where the rollout is, in one word, by what it is and what holds it."""
+"""The phase of a rollout, and the event of a phase that changes without another one."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def phase_of(run: Run) -> Phase:
 
 
 def previewed(run: Run) -> bool:
-    """Whether the preview of the very target is there."""
+    """Whether the preview of the target is complete."""
     preview, target = run.progress.preview, run.progress.target
     return preview is not None and target is not None and preview.hash == target.hash
 
 
 def _held(run: Run) -> Phase | None:
-    """What keeps the next wave from starting."""
+    """The phase of a rollout whose next wave is blocked."""
     if run.needs_approval:
         return "AwaitingApproval"
     return "Waiting" if run.seen.busy or run.freeze is not None else None
 
 
 def tell_phase(run: Run) -> None:
-    """Give what was told its phases."""
+    """Record the pending transitions with their phases."""
     if not run.pending:
         return
     phase, before = phase_of(run), run.phase
@@ -57,7 +57,7 @@ def tell_phase(run: Run) -> None:
 
 
 def tell_the_end(run: Run) -> None:
-    """As :func:`tell_phase`, and tell of a phase that came by itself."""
+    """As :func:`tell_phase`, and record a phase that changed without another transition."""
     tell_phase(run)
     phase = phase_of(run)
     if phase != run.phase:
@@ -68,7 +68,7 @@ def tell_the_end(run: Run) -> None:
 
 
 def _silently(before: str | None, phase: Phase) -> str:
-    """The event of a phase that came because what is seen has changed."""
+    """The event of a phase that changed because the observation did."""
     if phase == "Rejected":
         return "RolloutRejected"
     if before == "Rejected":

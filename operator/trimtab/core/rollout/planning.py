@@ -1,4 +1,4 @@
-"""Before anything moves: which content is asked for, and by which waves it would get there."""
+"""Before the first wave: which content the spec requires, and in which waves it would be rolled out."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from trimtab.core.rollout.phase import previewed
 
 
 def take_target(run: Run) -> bool:
-    """The content that the spec asks for. In mid-flight it supersedes; a way back is finished first."""
+    """Take the content of the spec as target. It supersedes a rollout in progress; a rollback completes first."""
     target, progress = run.seen.target, run.progress
     if target is None or progress.underway == "Back":
         return False
     if progress.target is not None and queries.same(target, progress.target):
         return False
     if progress.underway == "Forward":
-        said = f"content {queries.short(target)} supersedes {queries.short(progress.target)} in mid-flight"
+        said = f"content {queries.short(target)} supersedes content {queries.short(progress.target)}"
         run.tell("RolloutSuperseded", said, back=True)
-        run.go_back("Superseded", said)
+        run.roll_back("Superseded", said)
         return True
     run.change(target=target, preview=None, approved=[], promoted=[])
     hashed = f"content {queries.short(target)}"
     if run.quarantined(target):
         run.tell(
             "RevisionQuarantined",
-            f"{hashed} is in quarantine: it does not start again by itself",
+            f"{hashed} is quarantined; it does not restart automatically",
             warning=True,
         )
     elif queries.same(target, progress.stable):
@@ -34,11 +34,11 @@ def take_target(run: Run) -> bool:
     return True
 
 
-def stable_at_once(run: Run) -> bool:
-    """Where nothing is served yet there is nothing to protect."""
+def stable_immediately(run: Run) -> bool:
+    """Without a rendered group, no group needs protection by waves."""
     if not (run.seen.unprotected and run.coming):
         return False
-    run.tell("RolloutCompleted", "nothing was served before: all groups get it at once")
+    run.tell("RolloutCompleted", "no group was rendered before; all groups get the content immediately")
     run.change(
         stable=run.progress.target,
         waves=[],
@@ -52,11 +52,10 @@ def stable_at_once(run: Run) -> bool:
 
 
 def plan(run: Run) -> bool:
-    """The waves, if they started now; they are frozen when the first one does. Whoever changes them needs approvals
-    anew."""
+    """Plan the waves; they are frozen when the first one starts. A change of them requires new approvals."""
     progress, strategy = run.progress, run.seen.strategy
     if not run.coming or strategy is None:
-        return _put_away(run)
+        return _discard(run)
     planned = progress.wave_state == "Held" and progress.current_wave == 0
     if not planned or list(strategy.waves) != progress.waves:
         run.change(
@@ -74,8 +73,8 @@ def plan(run: Run) -> bool:
     return True
 
 
-def _put_away(run: Run) -> bool:
-    """A plan that is not needed any more, because its content is served or quarantined."""
+def _discard(run: Run) -> bool:
+    """Discard a plan whose content is stable or quarantined."""
     progress = run.progress
     if progress.underway is not None or run.seen.target is None:
         return False

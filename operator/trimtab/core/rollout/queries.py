@@ -1,4 +1,4 @@
-"""What progress says, without deciding anything."""
+"""What progress records; nothing is decided here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from trimtab.core import durations
 from trimtab.core.rollout.types import Intent
 
 NOTHING = Content(hash="")
-"""What a policy was before its first content: nothing is served of it."""
+"""A policy before its first content."""
 HELD = ("Paused", "Rejected")
 
 
 def intents(progress: RolloutProgress) -> Mapping[str, Intent]:
-    """What the rollout wants of each group, by name; of others, and before its first wave, it has nothing to say."""
+    """What the rollout requires of each group, by name; of none before its first wave."""
     return wanted(progress, hold=progress.phase in HELD)
 
 
@@ -25,7 +25,7 @@ def stance(progress: RolloutProgress) -> tuple[object, ...]:
 
 
 def wanted(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
-    """As :func:`intents`, for a progress whose phase is not written yet."""
+    """As :func:`intents`, for progress whose phase is not recorded yet."""
     if progress.underway is None:
         return {}
     epoch = progress.epoch or 0
@@ -44,7 +44,7 @@ def planned(progress: RolloutProgress) -> list[str]:
 
 
 def started(progress: RolloutProgress) -> list[PlannedWave]:
-    """The waves that have started, finished ones too."""
+    """The waves that have started, completed ones too."""
     number = progress.current_wave or 0
     if progress.wave_state == "Held":
         number -= 1
@@ -52,7 +52,7 @@ def started(progress: RolloutProgress) -> list[PlannedWave]:
 
 
 def shares(progress: RolloutProgress) -> dict[str, int]:
-    """How much of each group has been set moving, in percent; groups of later waves are left out."""
+    """The percentage of each group's users that moves, without groups of later waves."""
     found: dict[str, int] = {}
     for wave in started(progress):
         for name in wave.groups:
@@ -61,13 +61,15 @@ def shares(progress: RolloutProgress) -> dict[str, int]:
 
 
 def present(progress: RolloutProgress) -> PlannedWave | None:
-    """The present wave, or the one that comes first; None only where there is no plan."""
-    number = min(max(progress.current_wave or 0, 1), len(progress.waves))  # somebody may have written more
+    """The current wave, or the first one; None without a plan."""
+    number = min(
+        max(progress.current_wave or 0, 1), len(progress.waves)
+    )  # another client may have written more
     return progress.waves[number - 1] if number else None
 
 
 def measuring(progress: RolloutProgress) -> bool:
-    """Whether gates are measured: from a wave's start to its soak's end, on the way forward."""
+    """Whether gates are measured: from a wave's start to the end of its soak, unless it rolls back."""
     return progress.underway == "Forward" and progress.wave_state in ("Moving", "Soaking")
 
 
@@ -76,17 +78,17 @@ def same(one: Content | None, other: Content | None) -> bool:
 
 
 def short(content: Content | None) -> str:
-    """Enough of a hash for people."""
-    return (content.hash[:12] if content else "") or "nothing"
+    """The first digits of the content's hash."""
+    return (content.hash[:12] if content else "") or "none"
 
 
 def called(content: Content | None) -> str:
-    """Content in a sentence: a policy's first one has nothing before it."""
-    return f"content {short(content)}" if content and content.hash else "what was before this policy"
+    """Content in a sentence; a policy's first content has no previous one."""
+    return f"content {short(content)}" if content and content.hash else "the values without this policy"
 
 
 def soak_of(wave: PlannedWave) -> float:
-    """In seconds; a soak that somebody wrote by hand and nobody can read counts as none."""
+    """In seconds; 0 for an invalid soak that another client wrote into status."""
     try:
         return durations.seconds(wave.soak)
     except ValueError:

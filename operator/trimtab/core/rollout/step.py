@@ -1,4 +1,4 @@
-"""The rules, in the order in which they are asked; one that changes something has them all asked again.
+"""The rules, in the order in which they apply; after one that changes something all apply again.
 
 A rule is a small function of a :class:`Run` that returns whether it changed anything.
 """
@@ -13,7 +13,7 @@ from trimtab.core.rollout.actions import take_requests
 from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.failures import judge
 from trimtab.core.rollout.phase import phase_of, tell_phase, tell_the_end
-from trimtab.core.rollout.planning import plan, stable_at_once, take_target
+from trimtab.core.rollout.planning import plan, stable_immediately, take_target
 from trimtab.core.rollout.timers import deadline, settle, soak, unheld, wake_at, watch
 from trimtab.core.rollout.transitions import finish, start
 from trimtab.core.rollout.types import Observation, Step
@@ -22,7 +22,7 @@ Rule = Callable[[Run], bool]
 
 RULES: tuple[Rule, ...] = (
     take_target,
-    stable_at_once,
+    stable_immediately,
     plan,
     judge,
     gates.follow_strategy,
@@ -38,19 +38,19 @@ RULES: tuple[Rule, ...] = (
     start,
 )
 ROUNDS = 1000
-"""More than the moves that one look can lead to."""
+"""More than the changes that one observation can lead to."""
 
 
 def step(progress: RolloutProgress, seen: Observation, now: float) -> Step:
-    """What follows from one look at everything; ``now`` is in seconds since 1970.
+    """What follows from one observation; ``now`` is in seconds since 1970.
 
-    Write the progress that it returns before anything else follows from it. The same look again changes nothing.
+    The caller stores the returned progress before it acts on the rest. The same observation again changes nothing.
     """
     run = Run(progress, seen, now)
     _follow(run, (gates.follow_strategy,))
     gates.take_evidence(run)
-    _follow(run, (judge,))  # a failure counts, even if new content comes in the same look
-    _follow(run, (take_target, stable_at_once, plan, gates.follow_strategy, judge, gates.halt))
+    _follow(run, (judge,))  # a failure counts, even if the same observation has new content
+    _follow(run, (take_target, stable_immediately, plan, gates.follow_strategy, judge, gates.halt))
     tell_phase(run)
     take_requests(run)
     _follow(run, RULES)

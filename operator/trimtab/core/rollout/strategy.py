@@ -1,6 +1,6 @@
-"""A strategy as it will be followed: waves with the groups that move in them, gates and freezes with seconds.
+"""A compiled strategy: waves with their groups, gates and freezes with durations in seconds.
 
-What is wrong with one is found in one reading; see :class:`trimtab.core.violations.RejectedError`.
+All violations are found together; see :class:`trimtab.core.violations.RejectedError`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Gate:
     dry_run: bool = False
     on_no_data: OnNoData = "Pause"
     rule: str = ""
-    """A hash of what it asks. It is no secret: a URL with user info is refused."""
+    """A hash of its query. It is not secret: a URL with user info is refused."""
     round: int = 0
-    """How many Jobs have been made for the wave before."""
+    """The number of Jobs that were created for the wave before."""
     job: str = field(default="", compare=False)
-    """The uid of the Job that status remembers."""
+    """The uid of the Job that status records"""
 
     @property
     def once(self) -> bool:
@@ -82,18 +82,14 @@ def compiling_strategy(
     """``groups`` are those of the scope, name to labels, in the template's order; ``template_groups`` are all of the
     template's, which lets a message say whether a group is unknown or only out of scope.
 
-    :raises RejectedError: everything that is wrong, and what to change.
+    :raises RejectedError: all violations.
     """
     spec = spec or StrategySpec()
     wrong: list[Violation] = []
     waves = yield from planning(spec.waves, groups, template_groups, wrong)
     deadline = _seconds(spec.progress_deadline, PROGRESS_DEADLINE, "spec.strategy.progressDeadline", wrong)
     if deadline < 1:
-        wrong.append(
-            _bad(
-                "spec.strategy.progressDeadline", "minimum", "nothing is that fast", "say 1s or more, as 10m"
-            )
-        )
+        wrong.append(_bad("spec.strategy.progressDeadline", "minimum", "must be at least 1s", "raise it"))
     gates = _gates(spec, deadline, wrong)
     freezes = _freezes(spec, wrong)
     if wrong:
@@ -107,7 +103,7 @@ def _gates(spec: StrategySpec, deadline: float, wrong: list[Violation]) -> tuple
     for gate in spec.gates:
         path = f"spec.strategy.gates[{gate.name}]"
         if gate.name in seen:
-            wrong.append(_bad(f"{path}.name", "unique", f"two gates are called {gate.name}", "rename one"))
+            wrong.append(_bad(f"{path}.name", "unique", f"two gates have the name {gate.name}", "rename one"))
         seen.add(gate.name)
         _examine(gate, path, wrong)
         made.append(_gate(gate, path, deadline, wrong))
@@ -119,13 +115,13 @@ def _gate(gate: GateSpec, path: str, deadline: float, wrong: list[Violation]) ->
     delay = _seconds(gate.initial_delay, 0.0, f"{path}.initialDelay", wrong)
     timeout = _seconds(gate.timeout, TIMEOUT, f"{path}.timeout", wrong)
     if interval < SHORTEST_INTERVAL:
-        wrong.append(_bad(f"{path}.interval", "minimum", "measured too often", "say 1s or more"))
+        wrong.append(_bad(f"{path}.interval", "minimum", "must be at least 1s", "raise it"))
     if not 0 < timeout <= LONGEST_TIMEOUT:
         wrong.append(
             _bad(
                 f"{path}.timeout",
                 "maximum",
-                "a measurement may take more than 0 and at most 1m",
+                "must be more than 0s and at most 1m",
                 "correct it",
             )
         )
@@ -134,9 +130,9 @@ def _gate(gate: GateSpec, path: str, deadline: float, wrong: list[Violation]) ->
             _bad(
                 f"{path}.initialDelay",
                 "deadline",
-                f"it could never pass: initialDelay and timeout together, {delay + timeout:g}s, are beyond the "
-                f"progressDeadline of {deadline:g}s",
-                "shorten them or lengthen that",
+                f"the gate can never pass: initialDelay plus timeout is {delay + timeout:g}s, more than "
+                f"progressDeadline ({deadline:g}s)",
+                "lower them or raise progressDeadline",
             )
         )
     return Gate(
@@ -159,35 +155,36 @@ def _rule(gate: GateSpec) -> str:
 
 
 def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
-    """What the gate asks: exactly one thing, and one that can be answered with yes."""
+    """A gate requires exactly one query, and one that can pass."""
     kinds = [kind for kind in (gate.prometheus, gate.http, gate.job) if kind is not None]
     if len(kinds) != 1:
-        said = "none" if not kinds else f"{len(kinds)}"
-        wrong.append(_bad(path, "exactlyOne", f"says {said} of prometheus, http and job", "say exactly one"))
+        count = "none" if not kinds else f"{len(kinds)}"
+        wrong.append(_bad(path, "exactlyOne", f"sets {count} of prometheus, http and job", "set exactly one"))
     if gate.prometheus is not None:
         about = f"{path}.prometheus"
         success = _condition(gate.prometheus.success_condition, f"{about}.successCondition", wrong)
         failure = _condition(gate.prometheus.failure_condition, f"{about}.failureCondition", wrong)
         if success is not None and gate.on_no_data != "Pass" and not can_pass(success, failure):
-            alone = (
-                "failureCondition holds wherever it does" if can_pass(success) else "it holds of no number"
+            why = (
+                "failureCondition is true for the same results"
+                if can_pass(success)
+                else "it is true for no number"
             )
-            wrong.append(
-                _bad(f"{about}.successCondition", "condition", f"it could never pass: {alone}", "correct it")
-            )
+            problem = f"the gate can never pass: {why}"
+            wrong.append(_bad(f"{about}.successCondition", "condition", problem, "correct it"))
     if gate.http is not None and gate.http.expect_status == []:
         wrong.append(
             _bad(
                 f"{path}.http.expectStatus",
                 "empty",
-                "no answer could pass",
-                "name a status code, or leave it out for 200",
+                "no response can pass",
+                "list a status code, or remove the field for 200",
             )
         )
 
 
 def _condition(text: str | None, path: str, wrong: list[Violation]) -> Condition | None:
-    """The condition, if there is one and nothing is wrong with it."""
+    """The condition, if it is set and valid."""
     if text is None:
         return None
     try:
@@ -196,8 +193,8 @@ def _condition(text: str | None, path: str, wrong: list[Violation]) -> Condition
         wrong.append(_bad(path, "condition", str(error)))
         return None
     if not made.mentions_result:
-        problem = "it never mentions result, so no measurement could change it"
-        wrong.append(_bad(path, "condition", problem, "compare result, as result < 0.01"))
+        problem = "it does not use result, so it is the same for all measurements"
+        wrong.append(_bad(path, "condition", problem, "compare result, for example result < 0.01"))
         return None
     return made
 

@@ -1,4 +1,4 @@
-"""What depends on time: soaks, deadlines, and whether anybody was watching."""
+"""What depends on time: soaks, deadlines, and gaps in which the operator did not observe the rollout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.failures import fail, ill, unsettled
 
 GAP, SHORTEST_GAP = 120.0, 10.0
-"""After so many seconds without anybody watching, or after half of a soak if that is less, soaks and deadlines start
-again; twice as often status says that somebody watches."""
+"""After so many seconds without an observation, or after half of a soak if that is less, soaks and deadlines restart;
+status records the observation twice as often."""
 
 
 def unheld(run: Run) -> bool:
-    """Whatever held it is gone: its time counts from now."""
+    """The rollout is no longer paused: its deadline counts from now."""
     if not run.was_held or run.held or run.progress.underway != "Forward":
         return False
     run.was_held = False
@@ -26,7 +26,7 @@ def unheld(run: Run) -> bool:
 
 
 def watch(run: Run) -> bool:
-    """Time counts only while somebody watches; after a gap, or when clocks went back, it starts again."""
+    """Time counts only while the operator observes; after a gap, or when a clock was set back, it restarts."""
     progress, gap = run.progress, _gap(run)
     forward = queries.measuring(progress) and not run.held
     if not forward and not (progress.underway == "Back" and progress.phase != "RollbackFailed"):
@@ -37,7 +37,7 @@ def watch(run: Run) -> bool:
             return False
         run.change(checked_at=run.text)
     elif progress.wave_state == "Soaking" and forward:
-        run.tell("SoakInterrupted", "nobody was watching for a while: the soak starts again")
+        run.tell("SoakInterrupted", "the operator was not observing; soak restarted")
         gates.again(run)
     else:
         run.change(moving_since=run.text, checked_at=run.text)
@@ -45,15 +45,15 @@ def watch(run: Run) -> bool:
 
 
 def _gap(run: Run) -> float:
-    """A soak that is not watched for half of its time has not been watched."""
+    """How long the operator may not observe: a soak requires observation for more than half of its time."""
     if run.progress.wave_state != "Soaking" or run.wave is None:
         return GAP
     return min(GAP, max(queries.soak_of(run.wave) / 2, SHORTEST_GAP))
 
 
 def settle(run: Run) -> bool:
-    """The wave's groups have come to serve what they shall, and to be well: gates judge that from now on, and nothing
-    from before. Or they are not any more."""
+    """All groups of the wave are updated and healthy: gates are measured from now on, earlier successes do not count.
+    Or they no longer are."""
     progress = run.progress
     if not queries.measuring(progress) or run.held or run.wave is None:
         return False
@@ -69,8 +69,8 @@ def settle(run: Run) -> bool:
 
 
 def _disturbed(run: Run) -> bool:
-    """Whether a group of the wave is known not to be as it shall, or not well. One that was looked at while the rollout
-    was held, or before a restart, is only not known to be."""
+    """Whether a group of the wave is known not to be updated, or not healthy. One that was observed while the rollout
+    was paused, or before a restart, is only not known to be updated."""
     wanted = queries.wanted(run.progress, hold=False)
     for name in run.existing(run.wave.groups if run.wave else []):
         found = run.group(name)
@@ -82,14 +82,14 @@ def _disturbed(run: Run) -> bool:
 
 
 def _unproved(run: Run, status: GateStatus) -> GateStatus:
-    """A success was of what was served before, and so is what is being measured now; failures and errors count on."""
+    """A success was of the previous content, as is any measurement in progress; failures and errors still count."""
     if status.result in ("Successful", "Pending"):
         return gates.anew(run, status)
     return status.model_copy(update={"counted_until": run.text})
 
 
 def soak(run: Run) -> bool:
-    """All is well: watch it for the wave's soak. It is not, or may not go on: no longer."""
+    """The wave soaks while its groups are healthy and gates pass; the soak ends when they do not, or on a pause."""
     progress, wave = run.progress, run.wave
     if not queries.measuring(progress) or wave is None:
         return False
@@ -98,18 +98,18 @@ def soak(run: Run) -> bool:
         if soaking:
             run.change(wave_state="Moving", soak_started_at=None)
         return soaking
-    well = not unsettled(run) and not ill(run) and not gates.open_gates(run)
-    if well and not soaking:
+    healthy = not unsettled(run) and not ill(run) and not gates.open_gates(run)
+    if healthy and not soaking:
         run.change(wave_state="Soaking", soak_started_at=run.text, checked_at=run.text)
-    elif soaking and not well:
+    elif soaking and not healthy:
         since, soaked = run.since(progress.moving_since), run.since(progress.soak_started_at)
         gates.restart(run, max(since - soaked, 0.0))
-    return well != soaking
+    return healthy != soaking
 
 
 def deadline(run: Run) -> bool:
-    """A wave that is not well in time has failed, unless all that it lacks is a gate's word, or workloads that others
-    deleted, recreated, paused or changed back: that pauses. A rollback that is late goes on."""
+    """A wave that exceeds progressDeadline has failed. It pauses instead if it only waits for gates without evidence,
+    or for workloads that other clients deleted, recreated, paused or changed back. A late rollback continues."""
     progress = run.progress
     if run.since(progress.moving_since) < run.deadline:
         return False
@@ -120,7 +120,7 @@ def deadline(run: Run) -> bool:
     if not queries.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
     open_, waited = unsettled(run), gates.open_gates(run)
-    if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # that is not its own fault
+    if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # the rollout itself is not the cause
         run.change(moving_since=run.text)
         return True
     lacking = [*open_, *ill(run)]
@@ -137,16 +137,16 @@ def deadline(run: Run) -> bool:
 
 
 def _only_wait(run: Run, names: list[str]) -> bool:
-    """Whether nothing but turns is lacking."""
+    """Whether all of these groups only wait for a restart slot."""
     groups = [group for name in names if (group := run.group(name)) is not None]
     return bool(groups) and all(group.waits and not group.problem for group in groups)
 
 
 def wake_at(run: Run) -> float | None:
-    """The next time at which the same look would say something new."""
+    """When the same observation leads to another result."""
     progress = run.progress
     if progress.underway and queries.stance(progress) != queries.stance(run.before):
-        return run.now  # what was seen of groups was seen under other intents
+        return run.now  # the groups were observed under other intents
     moments: list[float | None] = []
     checked = times.read(progress.checked_at)
     if progress.underway == "Back" and progress.phase != "RollbackFailed":

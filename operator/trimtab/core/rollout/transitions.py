@@ -1,4 +1,4 @@
-"""How a rollout gets on: waves start and complete, and so does the way back."""
+"""Waves start and complete, and rollbacks complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trimtab.core.rollout.planning import plan, take_target
 
 
 def finish(run: Run) -> bool:
-    """A wave, or the way back, is complete."""
+    """Complete a wave, or the rollback."""
     progress, wave = run.progress, run.wave
     if progress.underway == "Back":
         if not run.settled_groups.issuperset(run.existing(queries.planned(progress))):
@@ -33,7 +33,7 @@ def finish(run: Run) -> bool:
 def _succeed(run: Run) -> None:
     progress, target = run.progress, run.progress.target or queries.NOTHING
     groups = len(run.existing(queries.planned(progress)))
-    run.tell("RolloutCompleted", f"all {groups} groups serve content {queries.short(target)}")
+    run.tell("RolloutCompleted", f"all {groups} groups are on content {queries.short(target)}")
     run.change(
         **QUIET,
         underway=None,
@@ -50,9 +50,11 @@ def _succeed(run: Run) -> None:
 
 
 def _back(run: Run) -> None:
-    """All groups are back; what comes next is as before a start."""
+    """All groups are rolled back; new content may start."""
     progress = run.progress
-    run.tell("RollbackCompleted", f"every group serves {queries.called(progress.stable)} again", back=True)
+    run.tell(
+        "RollbackCompleted", f"all groups are rolled back to {queries.called(progress.stable)}", back=True
+    )
     groups = len(run.existing(queries.planned(progress)))
     run.change(**QUIET, underway=None, wave_state=None, approved=[], promoted=[], updated=f"0/{groups}")
     take_target(run)
@@ -60,7 +62,7 @@ def _back(run: Run) -> None:
 
 
 def start(run: Run) -> bool:
-    """The next wave starts, if nothing keeps it; with the first one the attempt does."""
+    """Start the next wave unless something blocks it; the first one starts the attempt."""
     progress = run.progress
     free = not (run.held or run.needs_approval or run.seen.busy or run.freeze is not None)
     if not free or run.wave is None:
@@ -96,5 +98,5 @@ def _begin(run: Run, number: int) -> None:
     )
     wave = run.wave
     run.tell(
-        "WaveStarted", f"wave {wave.name if wave else number} starts: {number} of {len(run.progress.waves)}"
+        "WaveStarted", f"wave {wave.name if wave else number} started: {number} of {len(run.progress.waves)}"
     )

@@ -1,4 +1,4 @@
-"""What the machine looks at, and what it says: plain values."""
+"""Input and output of a step: plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Health = Literal["Healthy", "Progressing", "Failed"]
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the rollout wants of one group. ``percent`` is the share of its users on the target, 0 for Stable;
+    """What the rollout requires of one group. ``percent`` is the share of its users on the target, 0 for Stable;
     ``hold``: do not move the group if it is not there yet."""
 
     kind: Literal["Target", "Stable"]
@@ -26,36 +26,36 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class GroupObservation:
-    """One group as it is."""
+    """One group as observed."""
 
     exists: bool = True
     epoch: int = 0
-    """This rollout's epoch as stamped on the group; 0: none."""
+    """This rollout's epoch as recorded on the group; 0: none."""
     settled: bool = False
-    """Whether its pointer is as ``intent`` wants, its objects are written and its restarts are stamped."""
+    """Whether its revision is what ``intent`` requires, its objects are written and its workloads restarted."""
     health: Health = "Healthy"
-    """Of its workloads on the revision that it serves now, never of an older one."""
+    """Of its workloads on the group's current revision, never of an older one."""
     message: str = ""
     """Why it is not healthy."""
     problem: str = ""
-    """A write that keeps failing."""
+    """A write that keeps failing"""
     waits: str = ""
-    """What else it waits for that is no fault of anybody's: a turn to restart its workloads."""
+    """What else it waits for, which is not a failure: a slot to restart its workloads"""
     notes: tuple[WorkloadNote, ...] = ()
-    """What to know about its workloads."""
+    """Notes about its workloads"""
     contested: str = ""
-    """Why a workload of it is not restarted any more: others keep changing its pod template back."""
+    """Why one of its workloads is no longer restarted: other clients keep changing its pod template back"""
     by_others: bool = False
-    """Whether all that keeps it from being well is what others did to its workloads: they deleted, recreated or paused
-    them, or changed them back."""
+    """Whether it is unhealthy only because other clients deleted, recreated or paused its workloads, or changed them
+    back."""
     intent: Intent | None = None
-    """What was wanted of it when it was looked at: to have settled there says nothing of another intent."""
+    """What was required of it when it was observed: settled there, it may not be settled for another intent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One measurement of a gate, with the epoch and the wave (from 1) that it was made in. ``rule`` is that of the gate
-    that was measured, ``at`` when the measurement was begun, in seconds since 1970."""
+    that was measured, ``at`` when the measurement started, in seconds since 1970."""
 
     gate: str
     epoch: int
@@ -65,12 +65,12 @@ class Evidence:
     rule: str = ""
     at: float = 0.0
     job: str = ""
-    """The uid of the Job that was looked at."""
+    """The uid of the measured Job"""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A RolloutAction that is not answered yet. ``action`` is as somebody wrote it."""
+    """A RolloutAction that is not processed yet. ``action`` is as written."""
 
     uid: str
     action: str
@@ -81,30 +81,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at everything. A planned group without an entry in ``groups`` has not been looked at: nothing is
-    concluded from that."""
+    """One observation of everything. A planned group without an entry in ``groups`` was not observed: nothing follows
+    from that."""
 
     target: Content | None
-    """The accepted content of the present spec; None: the spec is refused."""
+    """The accepted content of the present spec; None: the spec is refused"""
     strategy: Strategy | None
     """None while the spec is refused."""
     groups: Mapping[str, GroupObservation] = field(default_factory=dict)
     refusal: str = ""
     busy: str = ""
-    """Which other rollout holds groups of this one."""
+    """Which other rollout is in progress in groups of this one"""
     preview: Preview | None = None
     evidence: tuple[Evidence, ...] = ()
-    """Measured since the last step that was written."""
+    """Measured since the last step that was stored"""
     requests: tuple[Request, ...] = ()
     """The oldest first."""
     unprotected: bool = False
-    """Whether nothing is served yet, so that there is nothing to protect."""
+    """Whether no group is rendered yet, so that waves protect no group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Something that happened; STATES.md lists them. ``before`` and ``after`` are hashes of content; ``by`` is who
-    asked, or gate/NAME, or empty: the machine itself."""
+    """An event of the rollout; STATES.md lists them. ``before`` and ``after`` are hashes of content; ``by`` is the
+    requester, or gate/NAME, or empty: the operator."""
 
     reason: str
     message: str
@@ -115,12 +115,12 @@ class Transition:
     by: str = ""
     warning: bool = False
     at: str = ""
-    """When, as status writes it: the very moment that soaks, deadlines and freezes were judged by."""
+    """When, as status records it: the time by which soaks, deadlines and freezes were evaluated"""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a RolloutAction."""
+    """The result of a RolloutAction."""
 
     uid: str
     accepted: bool
@@ -129,12 +129,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The outcome of one look: write ``progress`` first, then act on the rest."""
+    """The outcome of one observation: store ``progress`` first, then act on the rest."""
 
     progress: RolloutProgress
     transitions: tuple[Transition, ...] = ()
     answers: tuple[Answer, ...] = ()
     measure: bool = False
-    """Whether gates are to be measured now."""
+    """Whether gates must be measured now"""
     wake_at: float | None = None
-    """When to look again even if nothing is seen to change; in seconds, as ``now``."""
+    """When to observe again even if no change is seen; in seconds, as ``now``"""

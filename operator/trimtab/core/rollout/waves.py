@@ -1,4 +1,4 @@
-"""Waves as they will be followed: which groups move in which one, and how much of them."""
+"""Planned waves: which groups move in each one, and which percentage of their users."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from trimtab.core import durations
 from trimtab.core.selector import chooser
 from trimtab.core.steps import Steps
 from trimtab.core.suggestion import Guess
+from trimtab.core.text import listed
 from trimtab.core.violations import Violation
 
 WHOLE, REST = "all", "rest"
 ALL = 100
 LARGEST_PLAN = 256 * 1024
-"""How many bytes the names of all waves' groups may take: status holds the plan, and an object has 1.5 MiB."""
-_NAMED = 3
+"""The bytes of all waves' group names: status holds the plan, and an object has at most 1.5 MiB."""
 
 
 def planning(
@@ -25,16 +25,16 @@ def planning(
     template_groups: Collection[str],
     wrong: list[Violation],
 ) -> Steps[tuple[PlannedWave, ...]]:
-    """The waves, and a last one for what none of them brings to 100 percent. Adds what is wrong to ``wrong``."""
+    """The waves, and a last one for the groups that none of them moves to 100%. Adds violations to ``wrong``."""
     if not groups:
-        wrong.append(_bad("spec", "scope", "no group is in its scope", "name groups that the template has"))
+        wrong.append(_bad("spec", "scope", "no group is in the scope", "name groups of the template"))
         return ()
     if len(groups) > PLANNED_GROUPS:
         wrong.append(
             _bad(
                 "spec",
                 "scope",
-                f"{len(groups)} groups are in its scope, with those that it would take away, and status holds "
+                f"{len(groups)} groups are in the scope, with those that it would remove, and status holds at most "
                 f"{PLANNED_GROUPS}",
                 "change fewer groups at a time",
             )
@@ -46,7 +46,7 @@ def planning(
         yield
         path = f"spec.strategy.waves[{wave.name}]"
         if any(other.name == wave.name for other in planned):
-            wrong.append(_bad(f"{path}.name", "unique", f"two waves are called {wave.name}", "rename one"))
+            wrong.append(_bad(f"{path}.name", "unique", f"two waves have the name {wave.name}", "rename one"))
         percent = ALL if wave.percent is None else wave.percent
         names = _groups(wave, path, groups, template_groups, moved, wrong)
         _grow(names, percent, path, moved, wrong)
@@ -68,7 +68,7 @@ def planning(
             _bad(
                 "spec.strategy.waves",
                 "size",
-                f"the plan names groups {sum(len(w.groups) for w in planned)} times, which is more than status holds",
+                f"the plan lists {sum(len(w.groups) for w in planned)} group names, more than status holds",
                 "use fewer waves, or waves of fewer groups",
             )
         )
@@ -85,14 +85,17 @@ def _groups(
 ) -> list[str]:
     """The wave's groups in the template's order."""
     if wave.groups is not None and wave.group_selector is not None:
-        wrong.append(_bad(path, "exactlyOne", "says groups and groupSelector", "say one of them"))
+        wrong.append(_bad(path, "exactlyOne", "sets groups and groupSelector", "remove one of the two"))
     if wave.groups is not None:
         unknown = [name for name in dict.fromkeys(wave.groups) if name not in groups]
         wrong += [_missing(name, f"{path}.groups", groups, template_groups) for name in unknown]
         if not wave.groups:
             wrong.append(
                 _bad(
-                    f"{path}.groups", "empty", "names no group", "name some, or leave groups out for the rest"
+                    f"{path}.groups",
+                    "empty",
+                    "names no group",
+                    "name groups, or remove the field for the rest",
                 )
             )
         named = set(wave.groups)
@@ -116,7 +119,7 @@ def _groups(
             _bad(
                 path,
                 "nothingLeft",
-                "nothing is left to move, the waves before it bring every group to 100",
+                "no group is left: earlier waves move every group to 100%",
                 "remove it",
             )
         )
@@ -126,14 +129,13 @@ def _groups(
 def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wrong: list[Violation]) -> None:
     stuck = [name for name in names if moved[name] >= percent]
     if stuck:
-        listed = ", ".join(f"{name} ({moved[name]})" for name in stuck[:_NAMED])
-        more = f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
+        shown = listed([f"{name} ({moved[name]}%)" for name in stuck])
         wrong.append(
             _bad(
                 f"{path}.percent",
                 "grows",
-                f"an earlier wave brings {listed}{more} to {percent} percent or beyond",
-                "raise percent, or leave those groups out",
+                f"an earlier wave moves {shown} to {percent}% or more",
+                "raise percent, or remove these groups",
             )
         )
     for name in names:
@@ -144,10 +146,10 @@ def _missing(name: str, path: str, groups: Collection[str], template_groups: Col
     if name in template_groups:
         problem, remedy = (
             f"the group {name} is not in the rollout's scope",
-            "leave it out here, or widen the scope",
+            "remove it here, or extend the scope",
         )
         return Violation(path, "", "scope", problem, remedy=remedy)
-    problem, remedy = f"there is no group {name} in the rollout's scope", "remove it or correct its name"
+    problem, remedy = f"the rollout's scope has no group {name}", "remove it or correct its name"
     return Violation(path, "", "unknown", problem, remedy=remedy, suggestion=Guess(name, groups))
 
 
@@ -155,7 +157,7 @@ def _soak(wave: WaveSpec, path: str, wrong: list[Violation]) -> str:
     try:
         durations.nanoseconds(wave.soak or "0")
     except ValueError as error:
-        wrong.append(_bad(f"{path}.soak", "duration", f"{error}", "write one such as 10m"))
+        wrong.append(_bad(f"{path}.soak", "duration", f"{error}", "for example 10m"))
         return "0"
     return wave.soak or "0"
 

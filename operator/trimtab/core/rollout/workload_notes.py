@@ -1,4 +1,4 @@
-"""What people have to know about workloads, and when others' changes of a workload pause the rollout."""
+"""Notes about workloads for status, and when other clients' changes of a workload pause the rollout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVENTS = {"ChangedBack": "WorkloadChangedBack", "OnDelete": "RestartsOnDelete"}
 
 
 def take_notes(run: Run) -> bool:
-    """Keep the newest note of each workload in status; tell each that is new, and each change that others made."""
+    """Keep the newest note of each workload in status; record each new one, and each change by another client."""
     if run.progress.underway != "Forward":
         return False
     kept = {_key(note): note for note in run.progress.workload_notes}
@@ -31,7 +31,7 @@ def take_notes(run: Run) -> bool:
 
 
 def halt(run: Run) -> bool:
-    """A workload that others change back again and again says nothing about the content: a person has to look."""
+    """Pause if other clients keep changing a workload back: its health is no evidence about the content."""
     if not queries.measuring(run.progress) or run.progress.halt is not None:
         return False
     wanted = queries.wanted(run.progress, hold=False)
@@ -44,7 +44,7 @@ def halt(run: Run) -> bool:
 
 
 def by_others(run: Run, name: str) -> bool:
-    """Whether the group is not well as others changed its workloads."""
+    """Whether the group is unhealthy because other clients changed its workloads."""
     group = run.group(name)
     return group is not None and group.by_others
 

@@ -190,7 +190,7 @@ class Rollouts:
             claimed = other.intents.keys() | self.writer.unsure.get(other.uid, ())
             shared = mine & claimed if other.uid != spec.source.uid else set()
             if shared:
-                return f"{other.label} is under way in group {min(shared)}"
+                return f"{other.label} is in progress in group {min(shared)}"
         return ""
 
     # Acting.

@@ -11,6 +11,7 @@ from support.in_memory import Cluster, Operator, settled, spec
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core import steps, violations
 from trimtab.core.evaluate import policy as policy_module
+from trimtab.core.evaluate import template as template_module
 from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
 from trimtab.core.resolve.preference import VALUES_BYTES, Preference
@@ -18,8 +19,8 @@ from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout import preview as preview_module
 from trimtab.core.rollout import revisions
 from trimtab.core.schema.template import compile_template
+from trimtab.core.steps import finished
 from trimtab.core.violations import RejectedError
-from trimtab.engine.content import templates
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
@@ -125,10 +126,10 @@ def test_no_more_groups_are_rendered_than_show_that_it_is_too_much(monkeypatch: 
         rendered += 1
         return render_group(view)
 
-    monkeypatch.setattr(templates, "render_group", counted)
+    monkeypatch.setattr(template_module, "render_group", counted)
 
     with pytest.raises(RejectedError):
-        templates.render_problems(schema)
+        finished(template_module.validating_groups(schema))
 
     assert rendered <= 10
 
@@ -192,9 +193,9 @@ def test_values_merged_for_each_group_count_although_no_output_has_them(
 ) -> None:
     few, many = merging(kind, default, own, 20), merging(kind, default, own, 40)
 
-    templates.render_problems(compile_template("t", few))
+    finished(template_module.validating_groups(compile_template("t", few)))
     with pytest.raises(RejectedError) as refused:
-        templates.render_problems(compile_template("t", many))
+        finished(template_module.validating_groups(compile_template("t", many)))
     [found] = refused.value.violations
     assert found.rule == "tooLarge"
 

@@ -16,6 +16,7 @@ import msgspec
 
 from trimtab.cli.view import ready
 from trimtab.core.evaluate.membership import holder
+from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent
@@ -27,7 +28,7 @@ from trimtab.core.rollout.source import POLICY, TEMPLATE
 from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
-from trimtab.engine.content.templates import Judgement, ready_verdict
+from trimtab.engine.content.templates import Judgement
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.status.writer import Make, Statuses, Target
@@ -219,11 +220,14 @@ class Simulation:
     def template_verdict(self, key: TemplateKey) -> Verdict:
         """What the template's status would say."""
         failing = {
-            group: (verdict.reason, verdict.message)
+            group: verdict
             for group, verdict in self._engine.groups.outcomes.items()
             if group.template_key == key and verdict.ready == "False"
         }
-        return ready_verdict(self.judged[key], [], failing)
+        known = self.judged[key]
+        if known.accepted is None:
+            return known.verdict
+        return ready_verdict(known.verdict, len(known.accepted.schema.groups), failing, pending=False)
 
     def preference_status(self, namespace: str, name: str) -> Body:
         """What the preference's status would be."""

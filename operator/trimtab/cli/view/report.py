@@ -170,8 +170,9 @@ def _order(done: Examined, place: Place) -> tuple[int, int, int]:
 
 def template_violations(done: Examined, manifest: Manifest, model: Resource) -> Iterator[Violation]:
     """All that is wrong with a template, not only what a status has room for."""
+    from trimtab.core.evaluate.template import validating_groups
     from trimtab.core.schema.template import compile_template
-    from trimtab.engine.content.templates import render_problems
+    from trimtab.core.steps import finished
 
     if not isinstance(model, ConfigTemplate):
         return
@@ -182,7 +183,7 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     built = [output for output in model.spec.outputs if output.format in FORMATS]
     try:
         spec = model.spec.model_copy(update={"outputs": built})
-        render_problems(compile_template(manifest.name, spec, manifest.namespace))
+        finished(validating_groups(compile_template(manifest.name, spec, manifest.namespace)))
     except RejectedError as error:
         yield from error.violations
         return

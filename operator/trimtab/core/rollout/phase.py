@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from trimtab.api.rollout_status import Phase
+from trimtab.api.rollout_status import Phase, RolloutProgress
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.messages import message
+from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict
+from trimtab.core.violations import Notice
 
 _HOLDS = {"AwaitingApproval": "ApprovalRequested", "Waiting": "RolloutWaiting"}
 
@@ -80,3 +82,13 @@ def _silently(before: str | None, phase: Phase) -> str:
     if before == "Paused":
         return "RolloutResumed"
     return {"Soaking": "SoakStarted", "Progressing": "SoakInterrupted"}.get(phase, "RolloutChanged")
+
+
+READY_IN = {"Succeeded": TRUE, "Rejected": FALSE, "RolledBack": FALSE, "RollbackFailed": FALSE}
+"""Ready by the phase; Unknown in all others."""
+
+
+def rollout_verdict(progress: RolloutProgress, notices: tuple[Notice, ...]) -> Verdict:
+    """Ready by a rollout's phase."""
+    phase = progress.phase or "Pending"
+    return Verdict(READY_IN.get(phase, UNKNOWN), phase, progress.message or phase, (), notices)

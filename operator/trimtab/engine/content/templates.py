@@ -1,40 +1,39 @@
-"""Templates: judged, compiled once, and kept as content-addressed snapshots, so that a rejected edit changes nothing.
+"""Templates: evaluated, compiled once, and stored as content-addressed snapshots. A refused edit changes nothing.
 
-What is *accepted* here is what groups move to; what a group *serves* is its RenderedGroup's pointer (engine.groups).
+The *accepted* content is what groups move to; each group's RenderedGroup records the revision that it is on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.api.rollout_status import RolloutProgress
-from trimtab.api.unsupported import not_supported
 from trimtab.core import naming, reasons
-from trimtab.core.evaluate.membership import may_render_into
-from trimtab.core.model_errors import shape_violations
+from trimtab.core.evaluate.template import (
+    Contender,
+    ValidTemplate,
+    collision,
+    contested_names,
+    evaluating_with_policies,
+    reading_template,
+    takes_precedence,
+)
 from trimtab.core.objects import AnyObject
-from trimtab.core.policy.fit import within
-from trimtab.core.policy.policy import Policy, compile_policy
-from trimtab.core.refs import GroupKey, Ref, TemplateKey
-from trimtab.core.render.render import render_group
-from trimtab.core.render.sizes import DEFAULT_OUTPUT, Total
+from trimtab.core.refs import Ref, TemplateKey
+from trimtab.core.render.sizes import DEFAULT_OUTPUT
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.content import CompiledContent
-from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.resolve.snapshot import Part
-from trimtab.core.rollout.strategy import compiling_strategy
 from trimtab.core.schema.template import Schema, compiling
-from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused, rejected, unsupported
-from trimtab.core.steps import Steps, finished
-from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
+from trimtab.core.status import FALSE, Verdict, refused, rejected
+from trimtab.core.violations import RejectedError, Violation
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.scheduling.retry import NEVER
@@ -52,20 +51,21 @@ COMPILED = 4
 log = logging.getLogger(__name__)
 
 
-Beside = tuple[tuple[str, PolicyRolloutSpec], ...]
+PolicySpecs = tuple[tuple[str, PolicyRolloutSpec], ...]
 """Policies, by name."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a template's present spec comes to; ``accepted`` is None while it is refused, ``beside`` are the policies
-    in force if that is because of them. ``until``: when it is judged again without an edit (the event loop's time)."""
+    """The result for a template's present spec. ``accepted`` is None while it is refused; ``refused_with`` are the
+    policies in force if these refuse it. ``until``: the event loop's time at which it is
+    evaluated again without an edit."""
 
     uid: str
     generation: int
     verdict: Verdict
-    accepted: CompiledContent | None
-    beside: Beside | None = None
+    accepted: CompiledContent | None = None
+    refused_with: PolicySpecs | None = None
     until: float = NEVER
 
 
@@ -75,7 +75,7 @@ async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
 
 @dataclass(slots=True)
 class Templates:
-    """Judges and compiles; only the leader calls it."""
+    """Evaluates and compiles; only the leader calls it."""
 
     cluster: ClusterState
     snapshots: Snapshots
@@ -89,7 +89,7 @@ class Templates:
     _turns: dict[TemplateKey, asyncio.Lock] = field(default_factory=dict)
 
     async def judge(self, key: TemplateKey) -> Judgement | None:
-        """Judge the template as it is now, and keep its content if it is accepted; None if it is gone.
+        """Evaluate the present template, and store its content if it is accepted; None if there is none.
 
         :raises trimtab.kube.errors.ApiError: the snapshot could not be stored; nothing was decided.
         """
@@ -117,7 +117,7 @@ class Templates:
             and (known.uid, known.generation) == (item.metadata.uid, item.metadata.generation)
             and not self.collided(known)
             and asyncio.get_running_loop().time() < known.until
-            and (known.beside is None or known.beside == await self._beside(key))
+            and (known.refused_with is None or known.refused_with == await self._policies_in_force(key))
             and (
                 known.accepted is None
                 or self.snapshots.has(TemplateKey(key.namespace, known.accepted.snapshot))
@@ -126,132 +126,72 @@ class Templates:
 
     async def _judge(self, key: TemplateKey, item: AnyObject) -> Judgement:
         meta = item.metadata
-        verdict, schema = await self._examine(item)
-        accepted = beside = None
-        until = NEVER
-        if schema is not None:
-            name = self._name(item)
-            if (
-                item.status.get("snapshot") != name
-            ):  # else it has been accepted: a policy may have gone back since
-                beside = await self._beside(key)
-                refusal = await self._refusal_beside(schema, beside)
-                verdict = refusal or verdict
-                beside = beside if refusal else None
-            if beside is None:
-                try:
-                    await self._store(key, name, item.spec, meta.generation)
-                except TooLargeError as error:
-                    verdict = _too_large(error)
-                except NotStoredError as error:
-                    verdict = refused(
-                        reasons.WRITE_FAILED, f"{error}; what was accepted before stays in force"
-                    )
-                    until = asyncio.get_running_loop().time() + error.seconds
-                else:
-                    accepted = CompiledContent(schema, name)
-                    self._remember(key, name, schema)
-        judgement = Judgement(meta.uid, meta.generation, verdict, accepted, beside, until)
+        read = await self.slices.run(reading_template(key, item.spec, self.max_output))
+        if isinstance(read, ValidTemplate):
+            collided = self._collision(item)
+            judgement = (
+                await self._valid(key, item, read)
+                if collided is None
+                else Judgement(meta.uid, meta.generation, collided)
+            )
+        else:
+            judgement = Judgement(meta.uid, meta.generation, read)
         self.judged[key] = judgement
-        if verdict.ready == FALSE:
-            log.warning("template refused", extra={"template": str(key), "reason": verdict.reason})
+        if judgement.verdict.ready == FALSE:
+            named = {"template": str(key), "reason": judgement.verdict.reason}
+            log.warning("Refused a ConfigTemplate", extra=named)
         return judgement
 
-    async def _beside(self, key: TemplateKey) -> Beside:
+    async def _valid(self, key: TemplateKey, item: AnyObject, read: ValidTemplate) -> Judgement:
+        """Store the content of a template that is valid on its own, unless the policies in force refuse it."""
+        meta, name = item.metadata, self._name(item)
+        if item.status.get("snapshot") != name:  # else it was accepted: a policy may have rolled back since
+            policies = await self._policies_in_force(key)
+            refusal = await self.slices.run(evaluating_with_policies(read.schema, policies, self.max_output))
+            if refusal is not None:
+                return Judgement(meta.uid, meta.generation, refusal, refused_with=policies)
+        try:
+            await self._store(key, name, item.spec, meta.generation)
+        except TooLargeError as error:
+            return Judgement(meta.uid, meta.generation, _too_large(error))
+        except NotStoredError as error:
+            verdict = refused(reasons.WRITE_FAILED, f"{error}; the content accepted last stays in force")
+            until = asyncio.get_running_loop().time() + error.seconds
+            return Judgement(meta.uid, meta.generation, verdict, until=until)
+        self._remember(key, name, read.schema)
+        return Judgement(meta.uid, meta.generation, read.verdict, CompiledContent(read.schema, name))
+
+    async def _policies_in_force(self, key: TemplateKey) -> PolicySpecs:
         return tuple(sorted(await self.in_force(key), key=lambda policy: policy[0]))
 
     @staticmethod
     def collided(known: Judgement) -> bool:
-        """Whether it was refused for another template's sake, and so may be accepted without an edit."""
+        """Whether another template's names are why it is refused, so that it may be accepted without an edit."""
         return known.verdict.reason == reasons.NAME_COLLISION
 
-    async def _examine(self, item: AnyObject) -> tuple[Verdict, Schema | None]:
-        key = item.key
-        try:
-            spec = ConfigTemplateSpec.model_validate(item.spec)
-        except ValidationError as error:
-            return rejected(shape_violations(error, item.spec)), None
-        fields = not_supported(spec)
-        if fields:
-            return unsupported(fields), None
-        try:
-            schema = await self.slices.run(compiling(key.name, spec, key.namespace))
-            notices = await self.slices.run(rendering(schema, (), self.max_output))
-            if spec.strategy is not None:
-                labels = {group.name: group.labels for group in spec.groups}
-                await self.slices.run(compiling_strategy(spec.strategy, labels))
-        except RejectedError as error:
-            return rejected(error.violations), None
-        collision = self._collision(item, spec)
-        if collision:
-            return refused(reasons.NAME_COLLISION, collision), None
-        return Verdict(
-            UNKNOWN, reasons.PROGRESSING, "accepted; its outputs are being written", (), notices
-        ), schema
-
-    async def _refusal_beside(self, schema: Schema, policies: Beside) -> Verdict | None:
-        """Why the template cannot go together with the policies in force, if it cannot."""
-        try:
-            if policies:
-                await self.slices.run(_rendering_beside(schema, policies, self.max_output))
-        except RejectedError as error:
-            return rejected(error.violations)
+    def _collision(self, item: AnyObject) -> Verdict | None:
+        """The verdict if another template keeps a name that this one needs."""
+        for rival in self.cluster.templates:
+            for place in contested_names(self.cluster, item, rival):
+                if takes_precedence(
+                    self._contender(rival), self._contender(item), place[0], self._owners(place)
+                ):
+                    return collision(item, rival, place)
         return None
 
-    def _collision(self, item: AnyObject, spec: ConfigTemplateSpec) -> str:
-        """A template that renders objects of the same name and was there first, if there is one."""
-        names = self._object_names(item.key, [(g.name, g.target_namespace) for g in spec.groups])
-        for rival in self.cluster.templates:
-            if rival.key == item.key or not _may_meet(rival.metadata.name, item.metadata.name):
-                continue
-            groups = [
-                (g.get("name", ""), g.get("targetNamespace"))
-                for g in rival.spec.get("groups") or ()
-                if isinstance(g, dict)
-            ]
-            shared = names & self._object_names(rival.key, groups)
-            for namespace, name in sorted(shared):
-                if self._yields(item, rival, namespace, name):
-                    # Only who may look at the rival's namespace may know what it is called.
-                    known = rival.metadata.namespace == item.metadata.namespace
-                    whose = f"template {rival.key}" if known else "a template of another namespace"
-                    return f"{whose} renders {namespace}/{name} as well; rename one"
-        return ""
-
-    def _yields(self, item: AnyObject, rival: AnyObject, namespace: str, name: str) -> bool:
-        """Whether the rival has this name: who has rendered it keeps it, a namespace's own templates have it before
-        others, else who was accepted, or comes first."""
-        there = [self.cluster.outputs.get(Ref(kind, namespace, name)) for kind in OUTPUTS]
-        owners = {
+    def _owners(self, place: tuple[str, str]) -> set[TemplateKey]:
+        """The templates that have rendered objects of this namespace and name."""
+        found = [self.cluster.outputs.get(Ref(kind, *place)) for kind in OUTPUTS]
+        return {
             group.template_key
-            for have in there
+            for have in found
             if have is not None and (group := group_of(have.labels)) and have in self.cluster.proved(group)
         }
-        if owners and owners <= {item.key, rival.key}:
-            return item.key not in owners
-        homes = item.metadata.namespace, rival.metadata.namespace
-        if homes[0] != homes[1] and namespace in homes:
-            return namespace == homes[1]
-        judged = self.judged.get(rival.key)
-        holds = judged is not None and judged.accepted is not None
-        return holds or self._rank(rival) < self._rank(item)
 
-    def _object_names(
-        self, key: TemplateKey, groups: Iterable[tuple[str, str | None]]
-    ) -> set[tuple[str, str]]:
-        """Where its groups have objects. One that its target namespace does not let in has none there."""
-        names = set()
-        for group, target in groups:
-            name = naming.group_object(key.name, group)
-            names.add((key.namespace, name))
-            if target and may_render_into(self.cluster, target, key.namespace):
-                names.add((target, name))
-        return names
-
-    def _rank(self, item: AnyObject) -> tuple[bool, str, str]:
-        """Who comes first: what is rendered already, by a status (only the operator writes it); then the older one."""
+    def _contender(self, item: AnyObject) -> Contender:
+        known = self.judged.get(item.key)
         rendered = any(group.status.get("currentRevision") for group in self.cluster.rendered(item.key))
-        return not rendered, item.metadata.creationTimestamp or "", item.metadata.uid
+        return Contender(item, known is not None and known.accepted is not None, rendered)
 
     def _name(self, item: AnyObject) -> str:
         """The name of the content's snapshot."""
@@ -266,7 +206,7 @@ class Templates:
         await self.snapshots.store(place, PART, halves, naming.template_labels(key), generation)
 
     async def load(self, key: TemplateKey, name: str) -> Schema | None:
-        """The schema of a stored snapshot, or None if it is gone or unreadable (which is logged).
+        """The schema of a stored snapshot, or None if it is missing or unreadable (which is logged).
 
         :raises trimtab.kube.errors.ApiError: it could not be read now.
         """
@@ -295,7 +235,7 @@ class Templates:
         return self._schemas.get((key, served.snapshot)) is served.schema
 
     def forget(self, key: TemplateKey) -> None:
-        """Drop what was compiled of a template that is gone."""
+        """Drop the schemas of a deleted template."""
         self._schemas = {place: schema for place, schema in self._schemas.items() if place[0] != key}
         self._turns.pop(key, None)
 
@@ -313,80 +253,3 @@ def _too_large(error: TooLargeError) -> Verdict:
         "spec", "template", "size", str(error), remedy="shorten its values or split the template"
     )
     return rejected((violation,))
-
-
-def render_problems(schema: Schema, policies: Sequence[Policy] = ()) -> tuple[Notice, ...]:
-    """Render every group's document once, with the policies over it; its notices.
-
-    :raises RejectedError: a group's document cannot be rendered, or all of them together are too large.
-    """
-    return finished(rendering(schema, policies))
-
-
-def rendering(
-    schema: Schema, policies: Sequence[Policy] = (), max_output: int = DEFAULT_OUTPUT
-) -> Steps[tuple[Notice, ...]]:
-    """:func:`render_problems`, a group a step."""
-    found: list[Violation] = []
-    notices = dict.fromkeys(schema.notices)
-    total = Total(schema, max_output)
-    for name in schema.groups:
-        view = group_view(schema, name, [policy for policy in policies if name in policy.groups])
-        rendered = render_group(view)
-        found += document_problems(view) if policies else ()
-        found += rendered.violations
-        notices |= dict.fromkeys(rendered.notices)
-        too_large = total.add(view, rendered.entries)
-        if too_large is not None:
-            found.append(too_large)
-        if too_large is not None or len(found) > ENOUGH:
-            break
-        yield
-    if found:
-        raise RejectedError(found)
-    return tuple(notices)
-
-
-def _rendering_beside(schema: Schema, policies: Beside, max_output: int) -> Steps[None]:
-    """:func:`rendering` under policies that are not compiled yet."""
-    compiled = []
-    for name, said in policies:
-        compiled.append(compile_policy(name, within(said, schema), schema))
-        yield
-    yield from rendering(schema, compiled, max_output)
-
-
-READY_IN = {"Succeeded": TRUE, "Rejected": FALSE, "RolledBack": FALSE, "RollbackFailed": FALSE}
-"""Ready in the phases that it is not Unknown in."""
-
-
-def rollout_verdict(progress: RolloutProgress, notices: tuple[Notice, ...]) -> Verdict:
-    """What a rollout's phase means for Ready."""
-    phase = progress.phase or "Pending"
-    return Verdict(READY_IN.get(phase, UNKNOWN), phase, progress.message or phase, (), notices)
-
-
-def ready_verdict(
-    judgement: Judgement,
-    pending: list[GroupKey],
-    failing: dict[GroupKey, tuple[str, str]],
-    held: str = "",
-) -> Verdict:
-    """The template's verdict once its groups' outcomes are known; ``held`` says what the pending ones wait for."""
-    verdict = judgement.verdict
-    if judgement.accepted is None:
-        return verdict
-    if failing:
-        group, (reason, message) = min(failing.items())
-        return Verdict(FALSE, reason, f"group {group.group}: {message}", (), verdict.notices)
-    if pending:
-        return replace(verdict, message=f"accepted; {held}") if held else verdict
-    count = len(judgement.accepted.schema.groups)
-    return Verdict(
-        TRUE, reasons.RENDERED, f"{count} group{'s' if count != 1 else ''} rendered", (), verdict.notices
-    )
-
-
-def _may_meet(one: str, other: str) -> bool:
-    """Whether templates of these names may render objects of one name, ``<template>-<group>``."""
-    return one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")

@@ -11,10 +11,10 @@ import msgspec
 from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
 from trimtab.core.objects import AnyObject
 from trimtab.core.rollout import Step, intents
+from trimtab.core.rollout.phase import rollout_verdict
 from trimtab.core.rollout.source import POLICY, STATUS_FIELDS, RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
-from trimtab.engine.content.templates import rollout_verdict
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api

@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
-from trimtab.core.status import UNKNOWN, Verdict
+from trimtab.core.rollout.phase import rollout_verdict
+from trimtab.core.status import FALSE, UNKNOWN
 from trimtab.core.violations import Notice
 from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.snapshots import FRESH_SECONDS, Snapshots
-from trimtab.engine.content.templates import Judgement, Templates, ready_verdict, rollout_verdict
+from trimtab.engine.content.templates import Judgement, Templates
 from trimtab.engine.groups.reconcile import Groups
 from trimtab.engine.groups.revisions import ListedSnapshots
 from trimtab.engine.scheduling.failures import apart
@@ -192,18 +194,22 @@ class TemplatePass:
         )
 
     def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
-        outcomes: dict[GroupKey, Verdict | None] = {g: self.groups.outcomes.get(g) for g in wanted}
+        outcomes = {group: self.groups.outcomes.get(group) for group in wanted}
         pending = [
-            g for g, v in outcomes.items() if v is None or v.ready == "Unknown" or self._behind(g, judgement)
+            group
+            for group, found in outcomes.items()
+            if found is None or found.ready == UNKNOWN or self._behind(group, judgement)
         ]
-        failing = {
-            g: (v.reason, v.message) for g, v in outcomes.items() if v is not None and v.ready == "False"
-        }
-        source = self.sources.template(key)
-        if source is not None and source.progress.phase != "Succeeded" and judgement.accepted is not None:
-            verdict = rollout_verdict(source.progress, judgement.verdict.notices)
-        else:
-            verdict = ready_verdict(judgement, pending, failing, self._held(pending))
+        source, verdict = self.sources.template(key), judgement.verdict
+        if judgement.accepted is not None and source is not None and source.progress.phase != "Succeeded":
+            verdict = rollout_verdict(source.progress, verdict.notices)
+        elif judgement.accepted is not None:
+            failing = {
+                g: found for g, found in outcomes.items() if found is not None and found.ready == FALSE
+            }
+            verdict = ready_verdict(
+                verdict, len(wanted), failing, pending=bool(pending), blocked=self._held(pending)
+            )
             if verdict.ready == UNKNOWN and self._said_already(key, judgement):
                 return  # a start, not a change: its groups are being compared
         verdict = replace(verdict, notices=(*verdict.notices, *self._notices(key)))

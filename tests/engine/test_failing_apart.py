@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.in_memory import Cluster, Operator, settled
-from support.wave_rollouts import LOCK, groups, until, waves
+from support.wave_rollouts import LOCK, calm, until, waves
 from trimtab.core.resolve.resolve import GroupView, Resolution
 from trimtab.engine.scheduling.failures import fault
 from trimtab.kube import errors
@@ -30,7 +30,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     monkeypatch.setattr(GroupView, "resolve", failing)
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     for name in ("ann", "bob"):
         cluster.preference(name, {"session.minutes": 5})
     return cluster
@@ -47,7 +47,7 @@ async def test_who_cannot_be_judged_keeps_what_they_have_and_stops_nobody(
         cluster.preference("new", EVIL)
         await asyncio.sleep(1)
         cluster.preference("bob", {"session.minutes": 7})
-        cluster.template(groups(profiles=[{"name": "p"}]))
+        cluster.template(calm(profiles=[{"name": "p"}]))
         await operator.quiet()
 
         assert cluster.file("ann") == before
@@ -70,8 +70,8 @@ async def test_who_cannot_be_judged_keeps_what_they_have_and_stops_nobody(
 async def test_who_cannot_be_judged_keeps_no_policy_from_rolling_out(cluster: Cluster) -> None:
     cluster.preference("ann", EVIL)
     cluster.policy("p", LOCK, strategy=waves())
-    async with Operator(cluster) as operator:
-        await until(operator, cluster, "Succeeded", "p", POLICY_ROLLOUTS)
+    async with Operator(cluster):
+        await until(cluster, "Succeeded", "p", POLICY_ROLLOUTS)
 
 
 async def test_a_pass_that_fails_says_where_and_never_with_which_values(

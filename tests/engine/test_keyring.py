@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.in_memory import SYSTEM, Cluster, Operator, settled
-from support.wave_rollouts import groups
+from support.wave_rollouts import calm
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET, LOOK_SECONDS, Keyring
 from trimtab.kube.memory import Memory
@@ -25,7 +25,7 @@ def kept(cluster: Cluster) -> dict[str, Any] | None:
 
 async def test_keys_whose_secret_is_deleted_are_written_back() -> None:
     cluster = Cluster()
-    cluster.template(groups(keys=[*groups()["keys"], SECRET]))
+    cluster.template(calm(keys=[*calm()["keys"], SECRET]))
     async with Operator(cluster) as operator:
         await operator.quiet()
         before = kept(cluster)
@@ -34,7 +34,7 @@ async def test_keys_whose_secret_is_deleted_are_written_back() -> None:
         assert before is not None
         assert kept(cluster) == before
 
-        cluster.template(groups(keys=[*groups()["keys"], {**SECRET, "default": "another"}]))
+        cluster.template(calm(keys=[*calm()["keys"], {**SECRET, "default": "another"}]))
         await operator.quiet()
         cluster.template({"keys": "nonsense"})
         await operator.quiet()

@@ -60,11 +60,11 @@ async def test_groups_that_roll_out_and_back_take_few_passes_of_their_template()
             await operator.quiet()
             first = passes.taken()
             cluster.policy("lock", {"values": {"session.minutes": 5}}, strategy={"waves": [{"name": "all"}]})
-            await until(operator, cluster, "Succeeded")
+            await until(cluster, "Succeeded")
             await operator.quiet()
             forth = passes.taken()
             cluster.act("Undo", "lock")
-            await until(operator, cluster, "RolledBack")
+            await until(cluster, "RolledBack")
             await operator.quiet()
             back = passes.taken()
     for found in (first, forth, back):
@@ -94,7 +94,7 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
     cluster.policy("lock", {"values": {"session.minutes": 5}}, strategy=strategy)
     async with Operator(cluster) as operator:
         watching = operator.engine.watching
-        await until(operator, cluster, "Progressing")
+        await until(cluster, "Progressing")
         await operator.engine.idle()
         status, source = progress(cluster), cluster.find(POLICY_ROLLOUTS, "lock")
         assert source is not None
@@ -116,7 +116,7 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
             watching.measured(subject, gate, Measurement(result), begun)  # type: ignore[arg-type]
 
         measured("Successful")
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         await operator.engine.idle()
         queue = operator.engine.cluster.queue
         measured("Successful")

@@ -11,7 +11,7 @@ import pytest
 
 from support.failing_writes import BROKEN, DENIED, QUOTA, REFUSALS, SILENT, Refusing, named, new_objects, word
 from support.in_memory import HOME, Cluster, Operator, settled
-from support.wave_rollouts import LOCK, groups, loud, progress, until, voices, waves
+from support.wave_rollouts import LOCK, calm, loud, progress, until, voices, waves
 from trimtab.core.refs import Ref
 from trimtab.engine.groups.delivery import MOST_TRIES
 from trimtab.kube import errors
@@ -36,7 +36,7 @@ def minutes(cluster: Cluster, user: str, group: str = "free") -> int | None:
 @pytest.fixture
 def cluster() -> Cluster:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     for number in range(8):
         cluster.preference(f"user-{number}", {"session.minutes": 5})
     return cluster
@@ -59,7 +59,7 @@ async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, err
         cluster.preference("user-1", {"session.minutes": 9})
         cluster.preference("new-good", {"session.minutes": 9})
         cluster.remove(USER_PREFERENCES, "user-2")
-        cluster.template(groups(profiles=[{"name": "p"}]))
+        cluster.template(calm(profiles=[{"name": "p"}]))
         await operator.quiet()
 
         assert minutes(cluster, "user-0") == 5
@@ -127,7 +127,7 @@ def ready_of_group(cluster: Cluster) -> tuple[str, str]:
 def alone() -> Cluster:
     """One user in the group."""
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     cluster.preference("only", {"session.minutes": 5})
     return cluster
 
@@ -163,7 +163,7 @@ async def test_one_user_s_content_that_is_refused_leaves_the_group_ready_with_a_
         assert group["status"]["invalidUsers"] == 1
 
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         cluster.preference(user, {"session.minutes": 6})
         await operator.quiet()
         assert cluster.message(RENDERED_GROUPS, "app-free").endswith("is rendered")
@@ -291,7 +291,7 @@ async def test_a_user_who_edits_all_the_time_does_not_keep_a_group_from_its_revi
     await settled(cluster)
     async with Operator(cluster, Busy(cluster)):
         cluster.preference("user-0", {"session.minutes": 9})
-        changed = groups()
+        changed = calm()
         keys = [{**k, "default": "loud"} if k["name"] == "agent.voice" else k for k in changed["keys"]]
         cluster.template({**changed, "keys": keys})
         await asyncio.sleep(30)
@@ -314,12 +314,12 @@ class Unsteady(Refusing):
 
 async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(cluster: Cluster) -> None:
     secret = {"name": "keys", "kind": "Secret", "format": "JSON", "fileName": "keys.json"}
-    made = groups()
+    made = calm()
     cluster.template({**made, "outputs": [*made["outputs"], secret]})
     await settled(cluster)
     api = Unsteady(cluster, named("app-free"))
     async with Operator(cluster, api) as operator:
-        changed = groups(profiles=[{"name": "p"}])
+        changed = calm(profiles=[{"name": "p"}])
         changed["keys"] = [
             {**key, "default": "loud"} if key["name"] == "agent.voice" else key for key in changed["keys"]
         ]
@@ -365,16 +365,16 @@ async def test_a_shard_that_a_new_policy_forbids_is_mended_beside_a_user_who_is_
 
 async def test_a_quota_stops_newcomers_alone(cluster: Cluster) -> None:
     """A new shard is refused: edits, removals, rollouts and rollbacks go on."""
-    keys = [*groups()["keys"], {"name": "agent.note", "type": "String", "default": ""}]
-    cluster.template(groups(keys=keys))
+    keys = [*calm()["keys"], {"name": "agent.note", "type": "String", "default": ""}]
+    cluster.template(calm(keys=keys))
     long = {"agent.note": "x" * 3000}
     for number in range(4):
         cluster.preference(f"big-{number}", long)
     await settled(cluster)
     api = Refusing(cluster, new_objects())
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         for number in range(40):
             cluster.preference(f"late-{number}", long)
         await asyncio.sleep(5)
@@ -384,7 +384,7 @@ async def test_a_quota_stops_newcomers_alone(cluster: Cluster) -> None:
         cluster.preference("user-0", {"session.minutes": 500})
         cluster.remove(USER_PREFERENCES, "user-1")
         cluster.act("Abort", "lock")
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
 
         assert voices(cluster) == ["calm", "calm"]
         assert minutes(cluster, "user-0") == 500
@@ -400,9 +400,9 @@ async def test_a_rollout_succeeds_without_a_user_whose_entry_is_refused(cluster:
     def no_bright_heat(ref: Ref, there: Body | None, data: dict[str, str]) -> errors.ApiError | None:
         return DENIED if any('"bright"' in text and ":1.5" in text for text in data.values()) else None
 
-    async with Operator(cluster, Refusing(cluster, no_bright_heat)) as operator:
+    async with Operator(cluster, Refusing(cluster, no_bright_heat)):
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
 
         assert voices(cluster) == ["bright", "bright"]
         assert '"bright"' in str(cluster.file("user-0"))
@@ -413,29 +413,29 @@ async def test_a_rollout_succeeds_without_a_user_whose_entry_is_refused(cluster:
 async def test_a_rollback_gets_through_although_most_users_are_refused(cluster: Cluster) -> None:
     await settled(cluster)
     api = Refusing(cluster)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         api.rules.append(named("app-free-users-0"))
         cluster.act("Abort", "lock")
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
         assert voices(cluster) == ["calm", "calm"]
 
 
 async def test_a_rollback_whose_own_write_is_refused_says_so(cluster: Cluster) -> None:
     await settled(cluster)
     api = Refusing(cluster)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h", progressDeadline="1m"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         api.rules.append(named("app-free"))
         cluster.act("Abort", "lock")
-        await until(operator, cluster, "RollbackFailed")
+        await until(cluster, "RollbackFailed")
 
         assert DENIED.message in progress(cluster)["message"]
         assert '"calm"' in str(cluster.file("user-0")), "users are back"
         api.rules.clear()
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
 
 
 async def test_a_user_who_grows_pushes_nobody_out_of_a_shard_where_no_other_can_be_made(
@@ -465,7 +465,7 @@ async def test_a_user_who_grows_pushes_nobody_out_of_a_shard_where_no_other_can_
 
 def both_kinds() -> Body:
     secret = {"name": "keys", "kind": "Secret", "format": "JSON", "scope": "User", "fileName": "keys.json"}
-    made = groups()
+    made = calm()
     return {**made, "outputs": [*made["outputs"], secret]}
 
 
@@ -529,7 +529,7 @@ async def test_who_moves_with_one_of_two_files_has_that_one_once(cluster: Cluste
 async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:
     cluster = Cluster()
     outputs = [{"name": "s", "format": "JSON", "scope": "User", "kind": "Secret", "fileName": "s.json"}]
-    cluster.template(groups(outputs=outputs))
+    cluster.template(calm(outputs=outputs))
     cluster.preference("ann", {"agent.voice": "canary"})
     error = errors.InvalidError(422, "Invalid", "data: canary is not valid")
     async with Operator(cluster, Refusing(cluster, named("app-free-users-0", error))) as operator:
@@ -547,7 +547,7 @@ async def test_who_is_told_that_what_somebody_else_took_away_cannot_be_put_back(
     delivery: str, deleted: bool
 ) -> None:
     cluster = Cluster()
-    cluster.template(groups(users={"delivery": delivery}))
+    cluster.template(calm(users={"delivery": delivery}))
     for name in ("ann", "bob", "cat"):
         cluster.preference(name, {"session.minutes": 5})
     await settled(cluster)

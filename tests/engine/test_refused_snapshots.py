@@ -8,7 +8,7 @@ import pytest
 
 from support.failing_writes import BROKEN, DENIED, QUOTA, Denying
 from support.in_memory import Cluster, Operator, settled, spec
-from support.wave_rollouts import DARK, LOCK, groups, loud, progress, until, voices, waves
+from support.wave_rollouts import DARK, LOCK, calm, loud, progress, until, voices, waves
 from trimtab.engine.content.snapshots import FRESH_SECONDS, SEEN_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -18,7 +18,7 @@ from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLIC
 @pytest.fixture
 async def cluster() -> Cluster:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     for user in ("ann", "bob"):
         cluster.preference(user, {"session.minutes": 5})
     await settled(cluster)
@@ -65,9 +65,9 @@ async def test_a_template_that_cannot_be_stored_holds_up_no_user(
 
 async def test_a_rollout_whose_new_content_cannot_be_stored_can_be_aborted(cluster: Cluster) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "create", error=None)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         assert voices(cluster) == ["bright", "calm"]
         api.error = QUOTA
         cluster.policy("lock", DARK, strategy=waves(soak="1h"))
@@ -83,14 +83,14 @@ async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "get", error=None)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         before = progress(cluster)["target"]
         api.error = error
         await asyncio.sleep(SEEN_SECONDS + 60)
         cluster.template(loud())
-        cluster.template(groups())
+        cluster.template(calm())
         cluster.policy("lock", LOCK, strategy=waves(soak="2h"))
         await asyncio.sleep(60)
         assert api.refused
@@ -101,7 +101,7 @@ async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
 
 def content(voice: str) -> Body:
     keys = [*spec()["keys"][:2], {"name": "agent.voice", "type": "String", "default": voice}]
-    return groups(keys=keys, revisionHistoryLimit=2)
+    return calm(keys=keys, revisionHistoryLimit=2)
 
 
 def snapshots(cluster: Cluster) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from support.failing_writes import Denying
 from support.in_memory import HOME, Cluster, Operator, settled
-from support.wave_rollouts import DARK, LOCK, REST, groups, progress, until, voices, waves
+from support.wave_rollouts import DARK, LOCK, REST, calm, progress, until, voices, waves
 from trimtab.engine.groups.reconcile import CONFLICT_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -38,7 +38,7 @@ def voice(cluster: Cluster, user: str, namespace: str = HOME) -> str:
 @pytest.fixture
 def cluster() -> Cluster:
     cluster = Cluster()
-    cluster.template(groups(users=PER_USER))
+    cluster.template(calm(users=PER_USER))
     for user in ("ann", "bob"):
         cluster.preference(user)
     return cluster
@@ -87,16 +87,14 @@ async def test_a_user_whose_object_stays_refused_is_told_and_nobody_else_waits(
 
 async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(cluster: Cluster) -> None:
     await settled(cluster)
-    async with Operator(
-        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=QUOTA)
-    ) as operator:
+    async with Operator(cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=QUOTA)):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         cluster.preference("evil")
         await asyncio.sleep(REST)
         assert voice(cluster, "ann") == "bright"
         cluster.act("Abort", "lock")
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
 
         assert voices(cluster) == ["calm", "calm"]
         assert voice(cluster, "ann") == "calm"
@@ -104,11 +102,9 @@ async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(clus
 
 async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cluster) -> None:
     await settled(cluster)
-    async with Operator(
-        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
-    ) as operator:
+    async with Operator(cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)):
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
 
         assert (voice(cluster, "ann"), voice(cluster, "bob")) == ("calm", "bright")
         assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "WriteFailed")
@@ -149,7 +145,7 @@ async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluste
     async with Operator(cluster, api) as operator:
         cluster.remove(USER_PREFERENCES, "ann")
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         assert voice(cluster, "bob") == "bright"
 
         api.error = None
@@ -190,7 +186,7 @@ async def test_a_rollout_that_reaches_no_user_does_not_succeed(
         assert error.reason in progress(cluster)["message"]
 
         api.error = None
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         assert voice(cluster, "ann") == "bright"
 
 
@@ -198,7 +194,7 @@ async def test_a_rollout_that_reaches_no_user_does_not_succeed(
 async def test_one_tenant_with_most_users_fails_no_rollout(others: int) -> None:
     """Whoever refuses their objects in their namespace, or whatever they write."""
     cluster = Cluster(HOME, "mallory", "oscar")
-    template = groups(users=PER_USER)
+    template = calm(users=PER_USER)
     template["groups"][0]["preferenceNamespaceSelector"] = {}
     cluster.template(template)
     for number in range(8):
@@ -207,9 +203,9 @@ async def test_one_tenant_with_most_users_fails_no_rollout(others: int) -> None:
         cluster.preference(f"other-{number}", namespace="oscar" if number == 1 else HOME)
     await settled(cluster)
     api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-mallory-*", error=QUOTA)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1s"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         assert voice(cluster, "other-0") == "bright"
         assert voice(cluster, "mallory-0", "mallory") == "calm"
         assert cluster.ready(USER_PREFERENCES, "mallory-0", "mallory") == ("False", "WriteFailed")
@@ -223,25 +219,23 @@ async def test_one_tenant_with_most_users_fails_no_rollout(others: int) -> None:
 async def test_an_only_user_whose_own_object_is_refused_fails_no_rollout() -> None:
     """It is in the user's namespace, whoever refuses it there."""
     cluster = Cluster()
-    cluster.template(groups(users=PER_USER))
+    cluster.template(calm(users=PER_USER))
     cluster.preference("ann")
     await settled(cluster)
-    async with Operator(
-        cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
-    ) as operator:
+    async with Operator(cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)):
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
         assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "WriteFailed")
 
 
 async def test_a_users_old_file_stays_until_they_have_one_of_their_own(cluster: Cluster) -> None:
-    cluster.template(groups())
+    cluster.template(calm())
     cluster.preference("evil")
     await settled(cluster)
     api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-evil", error=QUOTA)
     async with Operator(cluster, api) as operator:
-        cluster.template(groups(users=PER_USER))
+        cluster.template(calm(users=PER_USER))
         await asyncio.sleep(60)
         assert cluster.file("evil") is not None
         assert served(cluster, "ann") is not None
@@ -264,7 +258,7 @@ async def test_writes_that_take_long_to_be_refused_delay_no_other_template(clust
                 await asyncio.sleep(10)
             return await super().apply(resource, body, **options)
 
-    cluster.template(groups(), name="other")
+    cluster.template(calm(), name="other")
     cluster.preference("cat", template="other")
     for number in range(60):
         cluster.preference(f"user-{number}")

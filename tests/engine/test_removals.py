@@ -8,7 +8,7 @@ import pytest
 
 from support.failing_writes import Denying
 from support.in_memory import Cluster, Operator, settled
-from support.wave_rollouts import groups
+from support.wave_rollouts import calm
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
 
 HELD = "app-u-ann"
@@ -22,7 +22,7 @@ def outputs(cluster: Cluster) -> set[str]:
 @pytest.mark.parametrize("whole", [False, True], ids=["group", "template"])
 async def test_one_object_that_may_not_go_keeps_no_other(policy: str, whole: bool) -> None:
     cluster = Cluster()
-    template = groups(users={"delivery": "PerUser"}, deletionPolicy=policy)
+    template = calm(users={"delivery": "PerUser"}, deletionPolicy=policy)
     cluster.template(template)
     for user in ("ann", "bob", "cid"):
         cluster.preference(user)

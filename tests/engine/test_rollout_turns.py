@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from support.in_memory import HOME, Cluster, Operator, spec
-from support.wave_rollouts import progress, until
+from support.wave_rollouts import APP, progress, until
 from support.workload_controllers import Controllers, status, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.restart_slots import AT_ONCE, MOST
 from trimtab.engine.workloads.restarts import CHECK_SECONDS, SLOW_SECONDS
 from trimtab.kube.port import Body
-from trimtab.kube.resources import CONFIG_TEMPLATES, WORKLOADS
-
-APP = ("app", CONFIG_TEMPLATES)
+from trimtab.kube.resources import WORKLOADS
 
 
 @dataclass(slots=True)
@@ -81,8 +79,8 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(stage: Stage) -> None:
-    async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+    async with Operator(stage.cluster):
+        await until(stage.cluster, "Succeeded", *APP)
         await asyncio.sleep(300)
         await stage.block()
         stage.cluster.template(mine("loud"))
@@ -97,10 +95,10 @@ async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(stage: Stage) -
 
 
 async def test_an_abort_waits_for_nobody(stage: Stage) -> None:
-    async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+    async with Operator(stage.cluster):
+        await until(stage.cluster, "Succeeded", *APP)
         stage.cluster.template(mine("loud"))
-        await until(operator, stage.cluster, "Soaking", *APP)
+        await until(stage.cluster, "Soaking", *APP)
         await asyncio.sleep(300)
         await stage.block()
         stage.cluster.act("Abort", "app", kind="ConfigTemplate")
@@ -110,13 +108,13 @@ async def test_an_abort_waits_for_nobody(stage: Stage) -> None:
 
 
 async def test_as_long_as_all_become_ready_ten_are_ten(stage: Stage) -> None:
-    async with Operator(stage.cluster) as operator:
+    async with Operator(stage.cluster):
         await asyncio.sleep(300)
         stage.controllers.most = 0
         stage.cluster.template(others("b"), name="other")
         await asyncio.sleep(2)
         stage.cluster.template(mine("loud"))
-        await until(operator, stage.cluster, "Soaking", *APP)
+        await until(stage.cluster, "Soaking", *APP)
         await asyncio.sleep(300)
 
         assert stage.controllers.most == AT_ONCE

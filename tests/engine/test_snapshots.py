@@ -13,10 +13,10 @@ from support.wave_rollouts import (
     LOCK,
     REST,
     broken,
-    groups,
+    calm,
     loud,
-    pointer,
     progress,
+    revisions,
     until,
     voice,
     voices,
@@ -193,7 +193,7 @@ async def test_equal_values_elsewhere_look_different_wherever_a_digest_is_shown(
 
 async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     await settled(cluster)
     cluster.template(broken())
     await settled(cluster)
@@ -208,7 +208,7 @@ async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
     assert names(cluster)[0] not in cluster.message(USER_PREFERENCES, "ann")
     assert cluster.ready(RENDERED_GROUPS, FREE) == ("False", "ContentUnreadable")
     assert names(cluster)[0] in cluster.message(RENDERED_GROUPS, FREE)
-    cluster.template(groups())
+    cluster.template(calm())
     await settled(cluster)
     assert cluster.ready(RENDERED_GROUPS, FREE) == ("True", "Rendered")
     assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
@@ -217,7 +217,7 @@ async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
 
 async def test_a_leader_replaces_a_forged_snapshot_by_what_it_stored() -> None:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     async with Operator(cluster):
         await asyncio.sleep(REST)
         before = cluster.find(CONTROLLER_REVISIONS, names(cluster)[0])
@@ -234,7 +234,7 @@ async def test_a_leader_replaces_a_forged_snapshot_by_what_it_stored() -> None:
 
 async def test_a_controllerrevision_with_copied_labels_is_left_alone() -> None:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     await settled(cluster)
     mine = cluster.memory.objects(CONTROLLER_REVISIONS)[0]
     labels = mine["metadata"]["labels"]
@@ -253,7 +253,7 @@ async def test_a_controllerrevision_with_copied_labels_is_left_alone() -> None:
 async def test_a_snapshot_that_was_labelled_as_another_templates_is_not_deleted_with_that_one() -> None:
     cluster = Cluster()
     for name in ("app", "second"):
-        cluster.template(groups(), name=name)
+        cluster.template(calm(), name=name)
         cluster.policy(f"lock-{name}", {**LOCK, "values": {}}, template=name)
     await settled(cluster)
     cluster.template(loud(), name="second")
@@ -273,14 +273,14 @@ async def test_a_snapshot_that_was_labelled_as_another_templates_is_not_deleted_
 
 async def test_a_deleted_snapshot_of_what_is_stable_is_written_back_and_said_once_nobody_knows_it() -> None:
     cluster = Cluster()
-    cluster.template(groups())
-    async with Operator(cluster) as operator:
+    cluster.template(calm())
+    async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=waves(soak="1s"))
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": "dark"}]}, strategy=waves())
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         cluster.act("Abort", "lock")
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
         kept = progress(cluster)["stable"]["snapshot"]
         body = cluster.find(CONTROLLER_REVISIONS, kept)
         cluster.remove(CONTROLLER_REVISIONS, kept)
@@ -308,9 +308,9 @@ async def test_a_deleted_snapshot_of_what_is_stable_is_written_back_and_said_onc
 async def test_content_that_cannot_be_stored_is_rejected_with_its_size() -> None:
     cluster = Cluster()
     big = [{**key, "default": "z" * (LIMIT // 3)} for key in (*PIN, {**PIN[0], "name": "pin3"})]
-    cluster.template(groups(keys=[*groups()["keys"], *PIN, {**PIN[0], "name": "pin3"}]))
+    cluster.template(calm(keys=[*calm()["keys"], *PIN, {**PIN[0], "name": "pin3"}]))
     await settled(cluster)
-    cluster.template(groups(keys=[*groups()["keys"], *big]), name="big")
+    cluster.template(calm(keys=[*calm()["keys"], *big]), name="big")
     cluster.policy("lock", {"values": {key["name"]: key["default"] for key in big}})
     await settled(cluster)
 
@@ -340,17 +340,17 @@ async def test_an_upgrade_from_unbound_digests_moves_and_restarts_nothing(
             lambda self, view: self._keys().unbound(engine_workloads.restarting(view)),
         )
         cluster.template(pins("free", "paid"))
-        cluster.template(groups(strategy=waves(soak="1s"), keys=[*groups()["keys"], *PIN]), name="second")
+        cluster.template(calm(strategy=waves(soak="1s"), keys=[*calm()["keys"], *PIN]), name="second")
         cluster.policy("lock", {**LOCK, "values": {"pin": "4712"}}, template="second")
         await settled(cluster)
-    before = {n: pointer(cluster, n) for n in ("free", "paid")}
+    before = {n: revisions(cluster, n) for n in ("free", "paid")}
     stamps = [body["metadata"]["generation"] for body in cluster.memory.objects(DEPLOYMENTS)]
     kept = names(cluster)
     assert all(len(name.rpartition("-")[2]) == 16 for name in kept)
 
     await settled(cluster)
 
-    assert {n: pointer(cluster, n) for n in before} == before
+    assert {n: revisions(cluster, n) for n in before} == before
     assert [body["metadata"]["generation"] for body in cluster.memory.objects(DEPLOYMENTS)] == stamps
     assert names(cluster) == kept
     assert progress(cluster)["phase"] == "Succeeded"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, Cluster, Operator, settled, spec
-from support.wave_rollouts import happened, progress, until
+from support.wave_rollouts import APP, event_reasons, progress, until
 from support.workload_controllers import Controllers, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.pods import digest_in
@@ -17,7 +17,6 @@ from trimtab.engine.workloads.restart_stamps import PAUSE_SECONDS, RESTAMPS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
 
-APP = ("app", CONFIG_TEMPLATES)
 WEB = WorkloadKey("Deployment", HOME, "web")
 
 
@@ -40,10 +39,10 @@ class Stage:
         self.cluster.template(said("calm"))
 
     async def soak(self, operator: Operator, **strategy: Any) -> None:
-        await until(operator, self.cluster, "Succeeded", *APP)
+        await until(self.cluster, "Succeeded", *APP)
         self.before = self.digest()
         self.cluster.template(said("loud", **strategy))
-        await until(operator, self.cluster, "Soaking", *APP)
+        await until(self.cluster, "Soaking", *APP)
         self.wanted = self.digest()
         assert self.wanted not in (None, self.before)
 
@@ -91,24 +90,24 @@ async def test_a_workload_that_is_recreated_in_its_wave_is_restarted_again(stage
         stage.create()
         await asyncio.sleep(2)
         assert stage.digest() == stage.wanted
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
 
     assert "workloadNotes" not in stage.status()
     assert stage.status()["stable"]["hash"] == stage.status()["target"]["hash"]
 
 
 async def test_a_workload_that_comes_only_in_its_wave_is_restarted_once_it_is_there(stage: Stage) -> None:
-    async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+    async with Operator(stage.cluster):
+        await until(stage.cluster, "Succeeded", *APP)
         stage.remove()
         stage.cluster.template(said("loud"))
-        await until(operator, stage.cluster, "Progressing", *APP)
+        await until(stage.cluster, "Progressing", *APP)
         await asyncio.sleep(31)
         assert "does not exist" in stage.status()["message"]
         stage.create()
         await asyncio.sleep(2)
         assert stage.digest() is not None
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
 
 
 @pytest.mark.parametrize("earlier", [True, False], ids=["kubectl rollout undo", "kubectl replace"])
@@ -130,12 +129,12 @@ async def test_a_workload_that_is_changed_back_is_restarted_again_told_and_not_q
         )
         assert "changed back once" in status["message"]
         assert "Abort the rollout" in status["message"]
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         assert "changed back once" in stage.status()["message"]
         assert "Undo the rollout" in stage.status()["message"]
         assert "Abort" not in str(stage.status()["message"]) + str(stage.status()["workloadNotes"])
 
-    assert happened(stage.cluster, "app").count("WorkloadChangedBack") == 1
+    assert event_reasons(stage.cluster, "app").count("WorkloadChangedBack") == 1
     assert "quarantine" not in stage.status()
 
 
@@ -143,8 +142,8 @@ async def test_a_workload_that_is_changed_back_is_restarted_again_told_and_not_q
 async def test_a_deadline_that_passes_as_others_took_a_workload_away_pauses_and_quarantines_nothing(
     stage: Stage, what: str
 ) -> None:
-    async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+    async with Operator(stage.cluster):
+        await until(stage.cluster, "Succeeded", *APP)
         if what == "missing":
             stage.remove()
             stage.cluster.template(said("loud", progressDeadline="1m"))
@@ -156,20 +155,20 @@ async def test_a_deadline_that_passes_as_others_took_a_workload_away_pauses_and_
             stage.cluster.template(said("loud", progressDeadline="1m"))
         else:
             stage.cluster.template(said("loud", progressDeadline="1m"))
-            await until(operator, stage.cluster, "Soaking", *APP)
+            await until(stage.cluster, "Soaking", *APP)
             stage.remove()
             await asyncio.sleep(50)
         if what == "recreated late":
             stage.controllers.seconds = 20
             stage.create()
-        status = await until(operator, stage.cluster, "Paused", *APP)
+        status = await until(stage.cluster, "Paused", *APP)
         assert (status["halt"]["reason"], status.get("quarantine")) == ("ChangedBack", None)
         assert "Deployment music/web" in status["message"]
 
         stage.controllers.seconds = 5
         stage.create()
         stage.cluster.act("Resume", "app", kind="ConfigTemplate")
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         assert stage.digest() is not None
 
 
@@ -192,7 +191,7 @@ async def test_whoever_resets_a_workload_all_the_time_pauses_the_rollout_and_res
         assert told in stage.cluster.message(RENDERED_GROUPS, "app-all")
 
         stage.cluster.act("Resume", "app", kind="ConfigTemplate")
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         assert stage.digest() == stage.wanted
 
 
@@ -214,13 +213,13 @@ async def test_what_others_did_in_one_rollout_is_not_told_in_the_next(stage: Sta
     async with Operator(stage.cluster) as operator:
         await stage.soak(operator)
         stage.change(None)
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         stage.cluster.template({**said("loud"), "revisionHistoryLimit": 5})
-        await until(operator, stage.cluster, "Soaking", *APP)
+        await until(stage.cluster, "Soaking", *APP)
         assert "workloadNotes" not in stage.status()
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
 
-    assert happened(stage.cluster, "app").count("WorkloadChangedBack") == 1
+    assert event_reasons(stage.cluster, "app").count("WorkloadChangedBack") == 1
 
 
 # Groups that begin or end to list a workload, wave by wave.
@@ -249,12 +248,12 @@ async def test_groups_in_different_waves_do_not_restart_a_workload_against_each_
 ) -> None:
     stage.cluster.template(listed("calm", before.split()))
     async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         await operator.quiet()
         stage.controllers.rolled.clear()
         stage.cluster.template(listed("loud", after.split()))
-        await until(operator, stage.cluster, "Soaking", *APP)
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Soaking", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
         await operator.quiet()
 
         assert len(stage.controllers.rolled) == restarts
@@ -273,7 +272,7 @@ async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_t
     cluster = stage.cluster
     cluster.template(said("calm"), name="aaa", creationTimestamp="2030-01-01T00:00:00Z")
     async with Operator(cluster) as operator:
-        await until(operator, cluster, "Succeeded", *APP)
+        await until(cluster, "Succeeded", *APP)
         await operator.quiet()
         first, rolled = stage.digest(), len(stage.controllers.rolled)
         listed = "Deployment music/web is listed by ConfigTemplate music/"
@@ -286,8 +285,8 @@ async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_t
         assert f"{listed}app" in cluster.message(RENDERED_GROUPS, "aaa-all")
 
         cluster.template(said("loud"), name="aaa", creationTimestamp="2030-01-01T00:00:00Z")
-        await until(operator, cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
-        await until(operator, cluster, "Succeeded", "aaa", CONFIG_TEMPLATES)
+        await until(cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
+        await until(cluster, "Succeeded", "aaa", CONFIG_TEMPLATES)
         assert (stage.digest(), len(stage.controllers.rolled)) == (first, rolled)
 
     assert await settled(cluster) == []
@@ -326,7 +325,7 @@ async def test_an_edit_that_is_not_served_takes_no_workload_from_another_templat
             stage.cluster.template(said("loud", waves=[{"name": "all", "approval": True}]), **older)
         else:
             stage.cluster.template(said("loud"), **older)
-            await until(operator, stage.cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
+            await until(stage.cluster, "Soaking", "aaa", CONFIG_TEMPLATES)
             stage.cluster.act("Abort", "aaa", kind="ConfigTemplate")
         await operator.quiet()
         await stage.soak(operator)
@@ -347,14 +346,14 @@ async def test_a_rollout_says_that_pods_restart_only_when_they_are_deleted(stage
         return made
 
     stage.cluster.template(listing("calm"))
-    async with Operator(stage.cluster) as operator:
-        await until(operator, stage.cluster, "Succeeded", *APP)
+    async with Operator(stage.cluster):
+        await until(stage.cluster, "Succeeded", *APP)
         stage.cluster.template(listing("loud"))
-        await until(operator, stage.cluster, "Soaking", *APP)
+        await until(stage.cluster, "Soaking", *APP)
         note = stage.status()["workloadNotes"][0]
         assert (note["workload"], note["reason"]) == ("StatefulSet music/db", "OnDelete")
         assert "restart only when they are deleted" in stage.status()["message"]
-        await until(operator, stage.cluster, "Succeeded", *APP)
+        await until(stage.cluster, "Succeeded", *APP)
 
     assert "of 2 are of this revision" in stage.status()["message"]
-    assert happened(stage.cluster, "app").count("RestartsOnDelete") == 1
+    assert event_reasons(stage.cluster, "app").count("RestartsOnDelete") == 1

@@ -8,7 +8,7 @@ import pytest
 
 from support.failing_writes import BROKEN, DENIED, Denying
 from support.in_memory import Cluster, Operator, settled
-from support.wave_rollouts import LOCK, groups, loud, progress, until, voices, waves
+from support.wave_rollouts import LOCK, calm, loud, progress, until, voices, waves
 from trimtab.engine.groups.delivery import PATIENCE
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -18,7 +18,7 @@ from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUP
 @pytest.fixture
 async def cluster() -> Cluster:
     cluster = Cluster()
-    cluster.template(groups())
+    cluster.template(calm())
     for user in ("ann", "bob"):
         cluster.preference(user, {"session.minutes": 5})
     await settled(cluster)
@@ -32,10 +32,10 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
 ) -> None:
     api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-free", error=error)
     if restarted:
-        template = groups()
+        template = calm()
         template["keys"][0]["default"] = 0.9
         cluster.template(template)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK)
         await asyncio.sleep(60)
         cluster.preference("ann", {"session.minutes": 9})
@@ -56,7 +56,7 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
         await asyncio.sleep(300)
         assert api.refused - before <= 100
         api.error = None
-        await until(operator, cluster, "Succeeded")
+        await until(cluster, "Succeeded")
         assert voices(cluster) == ["bright", "bright"]
         assert '"bright"' in str(cluster.file("ann"))
 
@@ -64,7 +64,7 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
 async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -> None:
     api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-more")
     async with Operator(cluster, api) as operator:
-        template = groups()
+        template = calm()
         cluster.template({**template, "groups": [*template["groups"], {"name": "more"}]})
         cluster.preference("new", group="more")
         await asyncio.sleep(10)
@@ -105,7 +105,7 @@ async def test_a_refusal_in_other_words_each_time_is_not_written_in_turns_for_ev
         if move:
             cluster.template(loud())
         else:
-            cluster.template({**groups(), "groups": groups()["groups"][1:]})
+            cluster.template({**calm(), "groups": calm()["groups"][1:]})
         await asyncio.sleep(60)
         assert "request" in cluster.message(RENDERED_GROUPS, "app-free")
         assert api.refused < 100
@@ -135,9 +135,9 @@ async def test_a_group_that_was_moved_without_an_answer_is_not_back_before_its_c
     cluster: Cluster,
 ) -> None:
     api = Losing(cluster)
-    async with Operator(cluster, api) as operator:
+    async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
-        await until(operator, cluster, "Soaking")
+        await until(cluster, "Soaking")
         assert '"bright"' in str(cluster.file("ann"))
         api.loses, api.error = True, BROKEN
         cluster.act("Abort", "lock")
@@ -148,5 +148,5 @@ async def test_a_group_that_was_moved_without_an_answer_is_not_back_before_its_c
         assert '"bright"' in str(cluster.file("ann"))
 
         api.error = None
-        await until(operator, cluster, "RolledBack")
+        await until(cluster, "RolledBack")
         assert '"calm"' in str(cluster.file("ann"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from support.in_memory import HOME, Cluster, Operator, spec
+from support.in_memory import HOME, Cluster, spec
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
-from trimtab.kube.resources import EVENTS, POLICY_ROLLOUTS, RENDERED_GROUPS, Resource
+from trimtab.kube.resources import CONFIG_TEMPLATES, EVENTS, POLICY_ROLLOUTS, RENDERED_GROUPS, Resource
 
+APP = ("app", CONFIG_TEMPLATES)
 REST = 30.0
 """Seconds, by clockwork, in which everybody has followed."""
 LOCK: Body = {"enforced": [{"key": "agent.voice", "value": "bright", "reason": "SEC-12"}]}
@@ -17,7 +18,7 @@ DARK: Body = {"enforced": [{"key": "agent.voice", "value": "dark"}]}
 CLAMP: Body = {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]}
 
 
-def groups(**more: Any) -> Body:
+def calm(**more: Any) -> Body:
     """The small template, its groups labelled by ring; with ``strategy`` and so on if given."""
     made = spec(
         groups=[
@@ -30,13 +31,13 @@ def groups(**more: Any) -> Body:
 
 def loud(**more: Any) -> Body:
     """The same template with another voice."""
-    made = groups(**more)
+    made = calm(**more)
     return {**made, "keys": [*made["keys"][:2], {"name": "agent.voice", "type": "String", "default": "loud"}]}
 
 
 def broken(**more: Any) -> Body:
     """An edit of it that is refused."""
-    return groups(keys=[{"name": "broken", "type": "Number", "default": "x"}], **more)
+    return calm(keys=[{"name": "broken", "type": "Number", "default": "x"}], **more)
 
 
 def waves(*, soak: str = "10m", **more: Any) -> Body:
@@ -57,11 +58,16 @@ def progress(cluster: Cluster, name: str = "lock", resource: Resource = POLICY_R
     return body.get("status") or {}
 
 
-def pointer(cluster: Cluster, group: str) -> tuple[int, int | None]:
+def revisions(cluster: Cluster, group: str) -> tuple[int, int | None]:
     """(current, stable) revision of a group."""
     body = cluster.find(RENDERED_GROUPS, f"app-{group}")
     assert body is not None
     return body["status"]["currentRevision"], body["status"].get("stableRevision")
+
+
+def all_revisions(cluster: Cluster) -> list[tuple[int, int | None]]:
+    """Of both groups."""
+    return [revisions(cluster, group) for group in ("free", "paid")]
 
 
 def voice(cluster: Cluster, group: str, template: str = "app") -> str:
@@ -74,25 +80,26 @@ def voices(cluster: Cluster, template: str = "app") -> list[str]:
     return [voice(cluster, group, template) for group in ("free", "paid")]
 
 
-def hearing(cluster: Cluster, said: str, users: int) -> set[str]:
+def users_with(cluster: Cluster, said: str, users: int) -> set[str]:
     """Which of user-0, user-1, ... of the group free have that voice."""
     names = (f"user-{number}" for number in range(users))
     return {name for name in names if f'"{said}"' in (cluster.file(name) or "")}
 
 
-def happened(cluster: Cluster, name: str = "lock") -> list[str]:
+def event_reasons(cluster: Cluster, name: str = "lock") -> list[str]:
     """The reasons of the rollout's Events, in the order in which they were made."""
     found = [e for e in cluster.memory.objects(EVENTS) if e["regarding"]["name"] == name]
     return [e["reason"] for e in sorted(found, key=lambda e: int(e["metadata"]["resourceVersion"]))]
 
 
-def rewrite(cluster: Cluster, status: Body, name: str = "lock", resource: Resource = POLICY_ROLLOUTS) -> None:
+def write_status(
+    cluster: Cluster, status: Body, name: str = "lock", resource: Resource = POLICY_ROLLOUTS
+) -> None:
     """Somebody writes a rollout's status by hand."""
     cluster.memory.put(resource, {**(cluster.find(resource, name) or {}), "status": status})
 
 
 async def until(
-    operator: Operator,
     cluster: Cluster,
     phase: str,
     name: str = "lock",

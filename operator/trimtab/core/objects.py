@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.core.refs import TemplateKey
+from trimtab.core.refs import GroupKey, TemplateKey
 
 
 class ObjectMeta(msgspec.Struct, gc=False, kw_only=True):
@@ -43,3 +43,16 @@ class AnyObject(msgspec.Struct):
     @property
     def version(self) -> int:
         return int(self.metadata.resourceVersion or 0)
+
+
+def template_of(item: AnyObject) -> TemplateKey:
+    """The template that a PolicyRollout is for."""
+    reference = item.spec.get("templateRef")
+    name = reference.get("name") if isinstance(reference, dict) else ""
+    return TemplateKey(item.metadata.namespace, name if isinstance(name, str) else "")
+
+
+def rendered_group_key(item: AnyObject) -> GroupKey:
+    """Which group a RenderedGroup is about."""
+    reference = item.spec.get("templateRef") or {}
+    return GroupKey(item.metadata.namespace, reference.get("name", ""), item.spec.get("group", ""))

@@ -17,7 +17,7 @@ import msgspec
 from trimtab.cli.view import ready
 from trimtab.core.evaluate.membership import holder
 from trimtab.core.evaluate.template import ready_verdict
-from trimtab.core.objects import AnyObject, MetaOnly
+from trimtab.core.objects import AnyObject, MetaOnly, template_of
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.preference import Accepted, Preference, PreferenceObject, read
@@ -32,7 +32,6 @@ from trimtab.engine.content.templates import Judgement
 from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.status.writer import Make, Statuses, Target
-from trimtab.engine.store.cluster_state import template_of
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trimtab.core import naming
 from trimtab.core.evaluate.membership import is_effective, may_render_into
 from trimtab.core.refs import GroupKey, Ref
+from trimtab.core.render.objects import target_of
 from trimtab.core.render.plan import Observed
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.preference import Preference
@@ -19,7 +20,7 @@ from trimtab.core.status import Verdict
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.revisions import Revisions
-from trimtab.engine.groups.state import GroupState, ShareState, target_of
+from trimtab.engine.groups.state import GroupState, ShareState
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState

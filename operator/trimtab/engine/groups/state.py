@@ -11,9 +11,10 @@ from trimtab.core import naming
 from trimtab.core.evaluate.user import Outcome
 from trimtab.core.refs import GroupKey, Ref, WorkloadKey
 from trimtab.core.render.entries import Owner, in_shard
+from trimtab.core.render.objects import GroupObjects, target_of
 from trimtab.core.render.origin import Claims, asks_for_adoption, is_ours, is_proved, place
 from trimtab.core.render.plan import Desired, Observed
-from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named, render_group
+from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named
 from trimtab.core.render.shard import Shards, adopted
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.preference import Preference
@@ -250,23 +251,12 @@ class GroupState:
         self.restart_failures = 0
         self.turn = ""
         self.target = target_of(self.key, view)
-        self.fixed = self._fixed()
+        self.fixed = {made.ref: made for made in self._objects.of_group()}
         self.touched |= set(self.refs())
 
-    def _fixed(self) -> dict[Ref, Desired]:
-        rendered = render_group(self.view).entries
-        name = naming.group_object(self.key.template, self.key.group)
-        made: dict[Ref, Desired] = {}
-        schema = self.view.schema
-        for kind in KINDS:
-            wanted = any(
-                output.kind == kind and (output.scope == "Group" or schema.delivery != "None")
-                for output in schema.outputs
-            )
-            if wanted:
-                ref = Ref(kind, self.target, name)
-                made[ref] = self._desired(ref, rendered.of(kind))
-        return made
+    @property
+    def _objects(self) -> GroupObjects:
+        return GroupObjects(self.key, self.view, self.revision, self.claims.mark)
 
     def users(self) -> Iterator[str]:
         """Every user that something is rendered for, shard by shard."""
@@ -400,8 +390,9 @@ class GroupState:
 
     def shell(self, ref: Ref) -> Desired:
         """An object that should not be, without data: what has to stay in it for now is put in."""
-        number = self._shard_number(ref)
-        return self._desired(ref, {}, labels={naming.LABEL_SHARD: str(number)} if number is not None else {})
+        number, uid = self._shard_number(ref), self.uids.get(ref, "")
+        objects = self._objects
+        return objects.built(ref, {}, uid) if number is None else objects.shard(ref, number, {}, uid)
 
     def owner(self, ref: Ref, have: Observed | None) -> Owner | None:
         """Whose the entries of an object are; None for the group's own."""
@@ -460,42 +451,14 @@ class GroupState:
         return False
 
     def _desired_users(self, ref: Ref) -> Desired | None:
-        user = self.own_refs.get(ref)
+        user, uid = self.own_refs.get(ref), self.uids.get(ref, "")
         if user is not None:
-            return self._desired(ref, self.own[user].entries.of(ref.kind), {naming.ANNOTATION_USER: user})
+            return self._objects.own(ref, user, self.own[user].entries.of(ref.kind), uid)
         number = self._shard_number(ref)
         if number is None or ref.namespace != self.target or number not in self.content:
             return None
         data = self.content[number].of(ref.kind)
-        return self._desired(ref, data, labels={naming.LABEL_SHARD: str(number)}) if data else None
-
-    def _desired(
-        self,
-        ref: Ref,
-        data: Mapping[str, str],
-        annotations: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Desired:
-        return Desired(
-            ref,
-            data,
-            {
-                **naming.group_labels(self.key),
-                naming.LABEL_DELETION_POLICY: self.view.schema.spec.deletion_policy,
-                **(labels or {}),
-            },
-            {
-                **(annotations or {}),
-                naming.ANNOTATION_REVISION: str(self.revision),
-                naming.ANNOTATION_MARK: self.claims.mark(ref),
-            },
-            uid=self.uids.get(ref, ""),
-        )
-
-
-def target_of(key: GroupKey, view: GroupView) -> str:
-    """The namespace that the group's outputs belong to."""
-    return view.group.spec.target_namespace or key.namespace
+        return self._objects.shard(ref, number, data, uid) if data else None
 
 
 def _of_user(entries: Entries, user: str) -> Entries:

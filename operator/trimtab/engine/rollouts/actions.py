@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import msgspec
 
 from trimtab.core import reasons
-from trimtab.core.objects import AnyObject
+from trimtab.core.objects import AnyObject, template_of
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import Answer, Request
 from trimtab.core.rollout.source import POLICY, TEMPLATE, RolloutSource
 from trimtab.core.status import TRUE, Verdict, conditions, refused
-from trimtab.engine.store.cluster_state import ClusterState, template_of
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api

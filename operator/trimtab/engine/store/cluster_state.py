@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from trimtab.core import naming
-from trimtab.core.objects import AnyObject, MetaOnly
+from trimtab.core.objects import AnyObject, MetaOnly, rendered_group_key, template_of
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.plan import Observed
 from trimtab.engine.metrics import EVENTS
@@ -285,13 +285,6 @@ class ClusterState:
         return self.namespaces.get(TemplateKey("", name))
 
 
-def template_of(item: AnyObject) -> TemplateKey:
-    """The template that a PolicyRollout is for."""
-    reference = item.spec.get("templateRef")
-    name = reference.get("name") if isinstance(reference, dict) else ""
-    return TemplateKey(item.metadata.namespace, name if isinstance(name, str) else "")
-
-
 def _answered(action: AnyObject) -> bool:
     return any(c.get("type") == "Ready" for c in action.status.get("conditions") or ())
 
@@ -307,9 +300,3 @@ def _moved(item: AnyObject | None) -> object:
 
 def _marks(item: MetaOnly | None) -> object:
     return item and (item.metadata.labels, item.metadata.annotations)
-
-
-def rendered_group_key(item: AnyObject) -> GroupKey:
-    """Which group a RenderedGroup is about."""
-    reference = item.spec.get("templateRef") or {}
-    return GroupKey(item.metadata.namespace, reference.get("name", ""), item.spec.get("group", ""))

@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from trimtab.core.objects import rendered_group_key
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.engine.metrics import DELETIONS_HELD
-from trimtab.engine.store.cluster_state import ClusterState, rendered_group_key
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.deletions import Gone
 from trimtab.engine.store.retained import Kept
 from trimtab.kube import errors

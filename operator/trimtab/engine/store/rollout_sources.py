@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab.api.rollout_status import Content, RolloutProgress
-from trimtab.core.objects import AnyObject
+from trimtab.core.objects import AnyObject, template_of
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import intents
 from trimtab.core.rollout.source import POLICY, TEMPLATE, Kind, RolloutSource
-from trimtab.engine.store.cluster_state import ClusterState, template_of
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import Objects
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, Resource
 

@@ -53,16 +53,24 @@ def evaluating(
         if len(present) >= POLICIES_OF_A_GROUP and is_new:
             found.append(_too_many(policy, name, len(present)))
             break
-        view = group_view(total.schema, name, (*present, policy))
-        rendered = render_group(view)
-        found += document_problems(view) or rendered.violations
-        too_large = total.add(view, rendered.entries)
-        if too_large is not None:
-            found.append(replace(too_large, layer=f"policy/{policy.name}"))
-        if too_large is not None or len(found) > ENOUGH:
+        too_large = _add_group(policy, name, present, total, found)
+        if too_large or len(found) > ENOUGH:
             break
         yield
     return rejected(list(dict.fromkeys(found))) if found else None
+
+
+def _add_group(
+    policy: Policy, group: str, others: Sequence[Policy], total: Total, found: list[Violation]
+) -> bool:
+    """Add what is wrong in a group's document; whether the template's files are too large with it."""
+    view = group_view(total.schema, group, (*others, policy))
+    rendered = render_group(view)
+    found += document_problems(view) or rendered.violations
+    too_large = total.add(view, rendered.entries)
+    if too_large is not None:
+        found.append(replace(too_large, layer=f"policy/{policy.name}"))
+    return too_large is not None
 
 
 def scope(

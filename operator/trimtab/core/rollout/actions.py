@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trimtab.api.rollout_status import HANDLED, Failure
+from trimtab.api.rollout_status import HANDLED, Failure, PlannedWave
 from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.phase import phase_of, tell_phase
@@ -109,20 +109,14 @@ def _approve(run: Run, request: Request) -> str:
 
 def _promote(run: Run, request: Request) -> str:
     wave, strategy = run.wave, run.seen.strategy
-    phase = phase_of(run)
-    if phase not in ("Progressing", "Soaking", "Waiting", "Paused") or wave is None:
+    if phase_of(run) not in ("Progressing", "Soaking", "Waiting", "Paused") or wave is None:
         raise _refuse(run, "there is no wave to promote")
     if strategy is not None and strategy.paused:
         raise _RefusedError("spec.strategy.paused is true; set it to false first")
-    if run.seen.busy and not queries.measuring(run.progress):
-        raise _RefusedError(f"{run.seen.busy}; wait for it")
     if queries.measuring(run.progress):
-        waited = [name for name in run.existing(wave.groups) if not _updated(run, name)]
-        if waited:
-            raise _RefusedError(
-                f"{len(waited)} groups of wave {wave.name} are not updated yet; wait for them, or Abort"
-            )
-        run.change(promoted=[*(n for n in run.progress.promoted if n != wave.name), wave.name])
+        _promote_started(run, wave)
+    elif run.seen.busy:
+        raise _RefusedError(f"{run.seen.busy}; wait for it")
     elif run.needs_approval:
         raise _RefusedError(
             f"wave {wave.name} requires an approval; {'Resume, then ' if run.progress.halt else ''}Approve"
@@ -134,6 +128,16 @@ def _promote(run: Run, request: Request) -> str:
         gates.again(run)
     run.tell("WavePromoted", _said(f"wave {wave.name} is promoted", request), request.requester)
     return f"wave {wave.name} is promoted"
+
+
+def _promote_started(run: Run, wave: PlannedWave) -> None:
+    """A wave that has started still waits for its groups."""
+    waited = [name for name in run.existing(wave.groups) if not _updated(run, name)]
+    if waited:
+        raise _RefusedError(
+            f"{len(waited)} groups of wave {wave.name} are not updated yet; wait for them, or Abort"
+        )
+    run.change(promoted=[*(name for name in run.progress.promoted if name != wave.name), wave.name])
 
 
 def _updated(run: Run, name: str) -> bool:

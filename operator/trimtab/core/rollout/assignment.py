@@ -176,17 +176,7 @@ def choose(inputs: GroupInputs) -> GroupChoice | Undecided | None:
     choices = _choices(inputs, movers)
     if not isinstance(choices, _Choices):
         return choices
-    stable = None
-    if movers and choices.complete:
-        stable = choices.base
-        for mover in movers:
-            stable = stable.having(mover, _snapshot(mover.progress.stable))
-    share, percent, seed = None, 100, ""
-    if choices.sharing is not None:
-        name, percent = choices.sharing
-        share = choices.shared
-        mover_uid = next((s.uid for s in movers if name == (s.name if s.kind == POLICY else "")), None)
-        seed = mover_uid or str(inputs.revisions.operation.get("uid") or "")
+    share, percent, seed = _share(inputs, choices, movers)
     return GroupChoice(
         base=choices.base,
         share=share,
@@ -195,8 +185,29 @@ def choose(inputs: GroupInputs) -> GroupChoice | Undecided | None:
         operation=movers[0].operation(inputs.group) if movers else None,
         settled=choices.complete and not movers,
         back=bool(movers) and movers[0].progress.underway == "Back",
-        stable=stable,
+        stable=_stable_parts(choices, movers),
     )
+
+
+def _share(
+    inputs: GroupInputs, choices: _Choices, movers: Sequence[RolloutSource]
+) -> tuple[Parts | None, int, str]:
+    """The share's snapshots, its percentage, and what its users are chosen by."""
+    if choices.sharing is None:
+        return None, 100, ""
+    name, percent = choices.sharing
+    uids = (mover.uid for mover in movers if name == (mover.name if mover.kind == POLICY else ""))
+    seed = next(uids, None) or str(inputs.revisions.operation.get("uid") or "")
+    return choices.shared, percent, seed
+
+
+def _stable_parts(choices: _Choices, movers: Sequence[RolloutSource]) -> Parts | None:
+    if not movers or not choices.complete:
+        return None
+    stable = choices.base
+    for mover in movers:
+        stable = stable.having(mover, _snapshot(mover.progress.stable))
+    return stable
 
 
 def with_content(inputs: GroupInputs, source: RolloutSource, snapshot: str | None) -> Parts:
@@ -249,19 +260,25 @@ def _choices(inputs: GroupInputs, movers: Sequence[RolloutSource]) -> _Choices |
 
 
 def _template(inputs: GroupInputs, movers: Sequence[RolloutSource], present: _Present) -> _Choice | Undecided:
-    source, accepted, stays = inputs.template, inputs.accepted, present.template()
-    wanted = source.intents.get(inputs.group) if source is not None else None
-    if accepted is None:
-        back = source is not None and source.progress.underway == "Back" and wanted is not None
-        if source is None or not back or source.progress.stable is None:
-            # Only a rollback moves the group; one that was never rendered gets the stable content.
-            return stays or _Choice(_stable(source))
-        return _choice(source, wanted, stays)
+    source, stays = inputs.template, present.template()
     if source is None:
-        return stays if movers and stays is not None else _Choice(accepted)
-    if source.progress.stable is None:
-        return UNDECIDED
-    return _choice(source, wanted, stays)
+        return _without_strategy(inputs.accepted, movers, stays)
+    intent, stable = source.intents.get(inputs.group), source.progress.stable
+    if inputs.accepted is not None:
+        return UNDECIDED if stable is None else _choice(source, intent, stays)
+    if source.progress.underway == "Back" and intent is not None and stable is not None:
+        return _choice(source, intent, stays)
+    # Only a rollback moves the group of a refused template; one that was never rendered gets the stable content.
+    return stays or _Choice(_snapshot(stable))
+
+
+def _without_strategy(
+    accepted: str | None, movers: Sequence[RolloutSource], stays: _Choice | None
+) -> _Choice:
+    """The choice of a template whose changes do not roll out: they wait for policies' rollouts."""
+    if stays is not None and (accepted is None or movers):
+        return stays
+    return _Choice(accepted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,26 +7,39 @@ from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import FailureReason, Run
 
 
-def judge(run: Run) -> bool:
+def detect_failure(run: Run) -> bool:
     """A failure is final: a rollback or a pause follows, whatever is observed later."""
     progress = run.progress
     if progress.underway != "Forward":
         return False
     if progress.halt is not None and progress.halt.reason == "Failed":
-        failure = progress.failure
-        if run.seen.strategy and run.rolls_back and failure is not None:  # onFailure was Pause when it failed
-            run.roll_back(failure.reason, failure.message or failure.reason)
-            return True
-        return False
+        return _roll_back_after_pause(run)
     if run.wave is None:  # another client deleted the plan, and without it the rollout would never end
         fail(run, "ProgressDeadlineExceeded", "status no longer lists the groups of the rollout")
         return True
-    for name in judged(run):
+    return _workload_failure(run) or _gate_failure(run)
+
+
+def _roll_back_after_pause(run: Run) -> bool:
+    """``onFailure`` was Pause when it failed, and is Rollback now."""
+    failure = run.progress.failure
+    if run.seen.strategy is None or not run.rolls_back or failure is None:
+        return False
+    run.roll_back(failure.reason, failure.message or failure.reason)
+    return True
+
+
+def _workload_failure(run: Run) -> bool:
+    for name in observed_groups(run):
         group = run.group(name)
         if group is not None and group.health == "Failed" and moved(run, name):
             fail(run, "WorkloadFailed", f"group {name}: {group.message or 'its workloads failed'}")
             return True
-    status = gates.failed(run) if queries.measuring(progress) else None
+    return False
+
+
+def _gate_failure(run: Run) -> bool:
+    status = gates.failed(run) if queries.measuring(run.progress) else None
     if status is None:
         return False
     why = f": {status.message}" if status.message else ""
@@ -34,7 +47,7 @@ def judge(run: Run) -> bool:
     return True
 
 
-def judged(run: Run, *, promoted: bool = False) -> list[str]:
+def observed_groups(run: Run, *, promoted: bool = False) -> list[str]:
     """The groups of the waves that have started; those of promoted waves only if ``promoted``."""
     waves = [w for w in queries.started(run.progress) if promoted or w.name not in run.progress.promoted]
     return list(dict.fromkeys(name for wave in waves for name in wave.groups))

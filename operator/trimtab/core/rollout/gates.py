@@ -7,7 +7,7 @@ from trimtab.core import times
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.context import HaltReason, Run
 from trimtab.core.rollout.strategy import Gate
-from trimtab.core.rollout.types import Evidence
+from trimtab.core.rollout.types import Evidence, Result
 
 HALTS: dict[str, HaltReason] = {
     "Error": "GateError",
@@ -88,31 +88,12 @@ def _remembering(status: GateStatus, evidence: Evidence) -> GateStatus:
 
 def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
     gate = run.gate(status.name)
-    result, message = evidence.result, evidence.message
-    if result == "NoData" and gate is None:
+    if evidence.result == "NoData" and gate is None:
         return status  # the spec is refused: onNoData is unknown
-    if result == "NoData" and gate is not None and gate.on_no_data != "Pause":
-        result = "Failed" if gate.on_no_data == "Fail" else "Successful"
-        message = f"no data{': ' if message else ''}{message}"
+    result, message = _interpreted(gate, evidence)
     if result == "Pending" or (result == "Successful" and status.result == "Successful"):
         return status  # another figure alone is not written
-    failures, errors = status.failures, status.errors
-    if result == "Successful":
-        failures = errors = 0
-    elif result == "Failed":
-        failures, errors = failures + 1, 0
-    else:
-        errors += 1  # no evidence: it does not end a series of failures either
-    # Above its limit a longer series changes nothing and is not written.
-    failures = min(failures, status.failure_limit + 1)
-    errors = min(errors, status.error_limit + 1)
-    figures = result in (
-        "Successful",
-        "Failed",
-    )  # their messages differ each time, those of other results only with a new cause
-    same = (result, failures, errors) == (status.result, status.failures, status.errors)
-    if same and (figures or (message or None) == status.message):
-        return status
+    failures, errors = _series(status, result)
     counted = {
         "result": result,
         "passed": status.passed or result == "Successful",
@@ -121,7 +102,35 @@ def _counted(run: Run, status: GateStatus, evidence: Evidence) -> GateStatus:
         "message": message or None,
         "counted_until": times.text(evidence.at),
     }
-    return GateStatus(**{**dict(status), **counted})
+    made = GateStatus(**{**dict(status), **counted})
+    return status if _is_same(status, made) else made
+
+
+def _is_same(status: GateStatus, made: GateStatus) -> bool:
+    """Whether nothing worth a write has changed. The messages of figures differ each time, those of other results only
+    with a new cause."""
+    if (status.result, status.failures, status.errors) != (made.result, made.failures, made.errors):
+        return False
+    return made.result in ("Successful", "Failed") or made.message == status.message
+
+
+def _interpreted(gate: Gate | None, evidence: Evidence) -> tuple[Result, str]:
+    """The result and its message, by the gate's onNoData."""
+    if evidence.result != "NoData" or gate is None or gate.on_no_data == "Pause":
+        return evidence.result, evidence.message
+    message = f"no data{': ' if evidence.message else ''}{evidence.message}"
+    return "Failed" if gate.on_no_data == "Fail" else "Successful", message
+
+
+def _series(status: GateStatus, result: Result) -> tuple[int, int]:
+    """Consecutive failures and errors. A measurement without evidence does not end a series of failures. Above its
+    limit a longer series changes nothing and is not written."""
+    failures, errors = status.failures, status.errors + 1
+    if result == "Successful":
+        failures = errors = 0
+    elif result == "Failed":
+        failures, errors = failures + 1, 0
+    return min(failures, status.failure_limit + 1), min(errors, status.error_limit + 1)
 
 
 def anew(run: Run, status: GateStatus) -> GateStatus:

@@ -8,6 +8,7 @@ from trimtab.api.rollout_status import Phase
 from trimtab.core import times
 from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.types import GroupObservation
 from trimtab.core.text import capitalized, listed, plural
 
 MESSAGE = 1024
@@ -51,19 +52,25 @@ def _settled(run: Run, names: Sequence[str]) -> str:
 
 def lacking(run: Run) -> list[str]:
     """What the current wave waits for in its groups."""
-    wave = run.wave
-    names = run.existing(wave.groups) if wave else []
+    names = run.existing(run.wave.groups) if run.wave else []
     settled = run.settled_groups
-    parts = [
-        f"group {name}: {group.problem or group.waits}"
-        for name in names
-        if name not in settled and (group := run.group(name)) and (group.problem or group.waits)
-    ][:1]
-    ill = [(n, g) for n in names if n in settled and (g := run.group(n)) and g.health != "Healthy"]
-    if ill and not run.promoted:
-        why = next((f": {group.message}" for _, group in ill if group.message), "")
-        parts.append(f"waiting for workloads of {listed([name for name, _ in ill])}{why}")
-    return parts
+    open_groups = ((name, run.group(name)) for name in names if name not in settled)
+    blocked = (f"group {name}: {why}" for name, group in open_groups if (why := _blocked(group)))
+    unhealthy = "" if run.promoted else _unhealthy(run, names)
+    return [part for part in (next(blocked, ""), unhealthy) if part]
+
+
+def _blocked(group: GroupObservation | None) -> str:
+    """Why a group does not settle, if something blocks it."""
+    return group.problem or group.waits if group is not None else ""
+
+
+def _unhealthy(run: Run, names: Sequence[str]) -> str:
+    """Which settled groups have workloads that are not healthy."""
+    observed = [(name, run.group(name)) for name in names if name in run.settled_groups]
+    ill = [(name, group) for name, group in observed if group is not None and group.health != "Healthy"]
+    why = next((f": {group.message}" for _, group in ill if group.message), "")
+    return f"waiting for workloads of {listed([name for name, _ in ill])}{why}" if ill else ""
 
 
 def late(run: Run) -> str:
@@ -194,8 +201,7 @@ def _open(run: Run) -> str:
     """Which groups are not rolled back yet."""
     settled = run.settled_groups
     names = [name for name in run.existing(queries.planned(run.progress)) if name not in settled]
-    seen = [(name, group) for name in names if (group := run.group(name)) is not None]
-    why = next((f" ({name}: {g.problem or g.waits})" for name, g in seen if g.problem or g.waits), "")
+    why = next((f" ({name}: {why})" for name in names if (why := _blocked(run.group(name)))), "")
     return f"waiting for {listed(names) or 'no group'}{why}"
 
 

@@ -18,12 +18,20 @@ def phase_of(run: Run) -> Phase:
         return "RollbackFailed" if progress.phase == "RollbackFailed" else "RollingBack"
     if run.seen.target is None or run.seen.strategy is None:
         return "Rejected"
-    if progress.underway == "Forward":
-        if run.paused:
-            return "Paused"
-        if progress.wave_state == "Held":
-            return _held(run) or "Progressing"
-        return "Soaking" if progress.wave_state == "Soaking" else "Progressing"
+    return _forward(run) if progress.underway == "Forward" else _idle(run)
+
+
+def _forward(run: Run) -> Phase:
+    if run.paused:
+        return "Paused"
+    if run.progress.wave_state == "Held":
+        return _held(run) or "Progressing"
+    return "Soaking" if run.progress.wave_state == "Soaking" else "Progressing"
+
+
+def _idle(run: Run) -> Phase:
+    """The phase of content whose rollout has not started, or has ended."""
+    progress = run.progress
     if run.quarantined(progress.target):
         return "RolledBack"
     if queries.same(progress.target, progress.stable):

@@ -62,14 +62,18 @@ def plan(run: Run) -> bool:
             waves=list(strategy.waves), current_wave=0, wave_state="Held", approved=[], promoted=[], gates=[]
         )
         return True
-    preview = run.seen.preview
+    return _take_preview(run)
+
+
+def _take_preview(run: Run) -> bool:
+    progress, preview = run.progress, run.seen.preview
     if preview is None or preview == progress.preview or preview.hash != (progress.target or preview).hash:
         return False
     fresh = not previewed(run)
     run.change(preview=preview)
     if fresh:
-        said = f"{preview.changed_users} of {preview.users} users would change, in {preview.changed_groups} groups"
-        run.tell("PreviewReady", said)
+        message = f"{preview.changed_users} of {preview.users} users would change, in {preview.changed_groups} groups"
+        run.tell("PreviewReady", message)
     return True
 
 

@@ -54,31 +54,38 @@ class PreviewBuilder:
     def add(self, change: GroupChange, members: Sequence[Preference]) -> Steps[list[Unresolved]]:
         """Count a group with its members; those that cannot be resolved do not count as changed."""
         pair = _Pair.of(change)
-        old, new, failed = change.old, change.new, list[Unresolved]()
-        room = min(SAMPLES, len(self.samples) + PER_GROUP)
-        self._count("groups")
+        failed, room = list[Unresolved](), min(SAMPLES, len(self.samples) + PER_GROUP)
+        self._group(pair, change.namespace, room)
+        yield
+        for preference in (yield from in_order(members, key=_order)):  # every leader lists the same samples
+            try:
+                mine, then = pair.resolved(pair.old, preference), pair.resolved(pair.new, preference)
+            except Exception as error:  # a single preference must not stop the rollout
+                self._count("users")
+                failed.append(Unresolved(preference, error))
+                continue
+            self._user(pair, preference.user, mine, then, room)
+            yield
+        return failed
+
+    def _group(self, pair: _Pair, namespace: str, room: int) -> None:
+        old, new = pair.old, pair.new
         before, after = pair.shown(old, pair.group_keys), pair.shown(new, pair.group_keys)
+        self._count("groups")
         if pair.changed(before, after) or (old is None) != (new is None):
             self._count("changed_groups")
         self._changes(pair, None, Resolution(before, {}), Resolution(after, {}), room)
         if new is not None and old is not None and pair.changed(restarting(old), restarting(new)):
-            target = new.group.spec.target_namespace or change.namespace
+            target = new.group.spec.target_namespace or namespace
             self.restarts += [f"{w.kind} {target}/{w.name}" for w in new.group.spec.workloads or ()]
-        yield
-        for preference in (yield from in_order(members, key=_order)):  # every leader lists the same samples
-            self._count("users")
-            try:
-                mine, then = pair.resolved(old, preference), pair.resolved(new, preference)
-            except Exception as error:  # a single preference must not stop the rollout
-                failed.append(Unresolved(preference, error))
-                continue
-            if _is_affected(mine, then):
-                self._count("clamped_users")
-            if mine.values != then.values or (pair.veiled and pair.changed(mine.values, then.values)):
-                self._count("changed_users")
-                self._changes(pair, preference.user, mine, then, room)
-            yield
-        return failed
+
+    def _user(self, pair: _Pair, user: str, old: Resolution, new: Resolution, room: int) -> None:
+        self._count("users")
+        if _is_affected(old, new):
+            self._count("clamped_users")
+        if old.values != new.values or (pair.veiled and pair.changed(old.values, new.values)):
+            self._count("changed_users")
+            self._changes(pair, user, old, new, room)
 
     def preview(self, content_hash: str) -> Preview:
         """The preview of what was added; ``content_hash`` is the rollout's content."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from trimtab.api.rollout_status import QUARANTINED, Content, Quarantined
+from trimtab.api.rollout_status import QUARANTINED, Content, Quarantined, RolloutProgress
 from trimtab.core.rollout.revisions import GroupRevisions, components_of
 from trimtab.core.rollout.source import POLICY, RolloutSource
 from trimtab.core.rollout.spec import policy_content, template_content
@@ -35,18 +35,19 @@ def recovered(source: RolloutSource, groups: Groups, created: str) -> RolloutSou
     ``groups`` are all of the template if the status was lost, else those of the rollout's plan; ``created`` is the
     creationTimestamp of the :func:`rendered_policy`'s snapshot.
     """
-    progress = source.progress
-    operations = [group.operation for group in groups.values()]
-    mine = [operation for operation in operations if operation.get("uid") == source.uid]
-    epoch = max((int(operation.get("epoch") or 0) for operation in mine), default=0)
-    if epoch > (progress.epoch or 0):
-        progress = progress.model_copy(update={"epoch": epoch})
+    mine = [op for group in groups.values() if (op := group.operation).get("uid") == source.uid]
+    found = _with_epoch(source.progress, [int(operation.get("epoch") or 0) for operation in mine])
     policy = rendered_policy(source, groups)
     if policy is not None and (mine or _is_its_own(source, groups, created)):
-        progress = progress.model_copy(update={"stable": policy_content(policy)})
-    if is_lost(source) and (quarantine := _quarantine(source, groups, progress.stable)):
-        progress = progress.model_copy(update={"quarantine": quarantine})
-    return source if progress is source.progress else replace(source, progress=progress)
+        found = found.model_copy(update={"stable": policy_content(policy)})
+    if is_lost(source) and (quarantine := _quarantine(source, groups, found.stable)):
+        found = found.model_copy(update={"quarantine": quarantine})
+    return source if found is source.progress else replace(source, progress=found)
+
+
+def _with_epoch(progress: RolloutProgress, epochs: Iterable[int]) -> RolloutProgress:
+    epoch = max(epochs, default=0)
+    return progress.model_copy(update={"epoch": epoch}) if epoch > (progress.epoch or 0) else progress
 
 
 def _is_its_own(source: RolloutSource, groups: Groups, created: str) -> bool:

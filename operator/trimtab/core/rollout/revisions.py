@@ -32,6 +32,14 @@ class RevisionSwitch:
     operation: Operation | None = None
     stable: Components | None = None
 
+    def policies(self) -> set[str]:
+        """The policies that the group, or the share, moves to, or whose rollout moves it."""
+        contents = [self.content, *([self.share.content] if self.share is not None else [])]
+        names = {name for _, refs in contents for name, _ in refs}
+        if self.operation is not None and self.operation.kind == "PolicyRollout":
+            names.add(self.operation.name)
+        return names
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRevisions:
@@ -143,26 +151,25 @@ def switched(before: GroupRevisions, switch: RevisionSwitch, context: SwitchCont
     last; a rollback records nothing, so what it returns to is unchanged.
     """
     history = _History(before, switch, context)
-    operation, left = switch.operation, history.left
+    operation, was = switch.operation, before.current
     current = history.entry(switch.content)
-    other = history.entry(switch.share.content) if switch.share is not None else None
-    if left != switch.content and not (operation and operation.back):
+    if history.left != switch.content and not (operation and operation.back):
         history.credit(current)
     status = {
         **before.status,
         "currentRevision": current["number"],
         "epoch": int(before.status.get("epoch") or 0) + 1,
     }
-    was = before.current
-    if was is not None and left == switch.stable:
+    if was is not None and history.left == switch.stable:
         status["stableRevision"] = was["number"]
     status.pop("share", None)
-    if switch.share is not None and other is not None:
-        share = switch.share
-        status["share"] = {"revision": other["number"], "percent": share.percent, "first": share.first}
+    needed = {current["number"], status.get("stableRevision")}
+    if switch.share is not None:
+        share, number = switch.share, history.entry(switch.share.content)["number"]
+        status["share"] = {"revision": number, "percent": share.percent, "first": share.first}
+        needed.add(number)
     if operation is not None:  # else the last one stays: its older epochs are still refused
         status["operation"] = dict(_stamp(operation))
-    needed = {current["number"], other and other["number"], status.get("stableRevision")}
     status["revisions"] = bounded(history.listed, context.limit, needed)
     return status
 

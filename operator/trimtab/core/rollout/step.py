@@ -11,7 +11,7 @@ from trimtab.api.rollout_status import RolloutProgress
 from trimtab.core.rollout import gates, messages, queries, workload_notes
 from trimtab.core.rollout.actions import take_requests
 from trimtab.core.rollout.context import Run
-from trimtab.core.rollout.failures import judge
+from trimtab.core.rollout.failures import detect_failure
 from trimtab.core.rollout.phase import phase_of, tell_phase, tell_the_end
 from trimtab.core.rollout.planning import plan, stable_immediately, take_target
 from trimtab.core.rollout.timers import deadline, settle, soak, unheld, wake_at, watch
@@ -24,7 +24,7 @@ RULES: tuple[Rule, ...] = (
     take_target,
     stable_immediately,
     plan,
-    judge,
+    detect_failure,
     gates.follow_strategy,
     gates.halt,
     workload_notes.take_notes,
@@ -49,8 +49,8 @@ def step(progress: RolloutProgress, seen: Observation, now: float) -> Step:
     run = Run(progress, seen, now)
     _follow(run, (gates.follow_strategy,))
     gates.take_evidence(run)
-    _follow(run, (judge,))  # a failure counts, even if the same observation has new content
-    _follow(run, (take_target, stable_immediately, plan, gates.follow_strategy, judge, gates.halt))
+    _follow(run, (detect_failure,))  # a failure counts, even if the same observation has new content
+    _follow(run, (take_target, stable_immediately, plan, gates.follow_strategy, detect_failure, gates.halt))
     tell_phase(run)
     take_requests(run)
     _follow(run, RULES)

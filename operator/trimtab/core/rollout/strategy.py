@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trimtab.api.rollout_status import PlannedWave
-from trimtab.api.strategy import GateSpec, StrategySpec
+from trimtab.api.strategy import GateSpec, PrometheusGate, StrategySpec
 from trimtab.core import durations
 from trimtab.core.cel import Condition, can_pass
 from trimtab.core.rollout.freezes import FreezeRule, compile_freeze
@@ -161,17 +161,9 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
         count = "none" if not kinds else f"{len(kinds)}"
         wrong.append(_bad(path, "exactlyOne", f"sets {count} of prometheus, http and job", "set exactly one"))
     if gate.prometheus is not None:
-        about = f"{path}.prometheus"
-        success = _condition(gate.prometheus.success_condition, f"{about}.successCondition", wrong)
-        failure = _condition(gate.prometheus.failure_condition, f"{about}.failureCondition", wrong)
-        if success is not None and gate.on_no_data != "Pass" and not can_pass(success, failure):
-            why = (
-                "failureCondition is true for the same results"
-                if can_pass(success)
-                else "it is true for no number"
-            )
-            problem = f"the gate can never pass: {why}"
-            wrong.append(_bad(f"{about}.successCondition", "condition", problem, "correct it"))
+        _examine_conditions(
+            gate.prometheus, f"{path}.prometheus", wrong, empty_passes=gate.on_no_data == "Pass"
+        )
     if gate.http is not None and gate.http.expect_status == []:
         wrong.append(
             _bad(
@@ -181,6 +173,18 @@ def _examine(gate: GateSpec, path: str, wrong: list[Violation]) -> None:
                 "list a status code, or remove the field for 200",
             )
         )
+
+
+def _examine_conditions(
+    query: PrometheusGate, path: str, wrong: list[Violation], *, empty_passes: bool
+) -> None:
+    success = _condition(query.success_condition, f"{path}.successCondition", wrong)
+    failure = _condition(query.failure_condition, f"{path}.failureCondition", wrong)
+    if success is None or empty_passes or can_pass(success, failure):
+        return
+    why = "failureCondition is true for the same results" if can_pass(success) else "it is true for no number"
+    problem = f"the gate can never pass: {why}"
+    wrong.append(_bad(f"{path}.successCondition", "condition", problem, "correct it"))
 
 
 def _condition(text: str | None, path: str, wrong: list[Violation]) -> Condition | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from trimtab.api.rollout_status import GateStatus
@@ -90,8 +91,8 @@ def _unproved(run: Run, status: GateStatus) -> GateStatus:
 
 def soak(run: Run) -> bool:
     """The wave soaks while its groups are healthy and gates pass; the soak ends when they do not, or on a pause."""
-    progress, wave = run.progress, run.wave
-    if not queries.measuring(progress) or wave is None:
+    progress = run.progress
+    if not queries.measuring(progress) or run.wave is None:
         return False
     soaking = progress.wave_state == "Soaking"
     if run.held:
@@ -99,12 +100,14 @@ def soak(run: Run) -> bool:
             run.change(wave_state="Moving", soak_started_at=None)
         return soaking
     healthy = not unsettled(run) and not ill(run) and not gates.open_gates(run)
-    if healthy and not soaking:
+    if healthy == soaking:
+        return False
+    if healthy:
         run.change(wave_state="Soaking", soak_started_at=run.text, checked_at=run.text)
-    elif soaking and not healthy:
+    else:
         since, soaked = run.since(progress.moving_since), run.since(progress.soak_started_at)
         gates.restart(run, max(since - soaked, 0.0))
-    return healthy != soaking
+    return True
 
 
 def deadline(run: Run) -> bool:
@@ -119,21 +122,31 @@ def deadline(run: Run) -> bool:
         return True
     if not queries.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
-    open_, waited = unsettled(run), gates.open_gates(run)
-    if run.seen.busy or (_only_wait(run, open_) and not ill(run)):  # the rollout itself is not the cause
-        run.change(moving_since=run.text)
-        return True
-    lacking = [*open_, *ill(run)]
-    if lacking and all(workload_notes.by_others(run, name) for name in lacking):
-        run.halt("ChangedBack", messages.late(run))
-        return True
-    silent = [status for status in waited if status.result != "Failed"]
-    if waited and not open_ and not ill(run) and len(silent) == len(waited):
-        gates.halt_by(run, silent[0])
-        return True
-    writes = any((group := run.group(name)) is not None and group.problem for name in open_)
-    fail(run, "WriteFailed" if writes else "ProgressDeadlineExceeded", messages.late(run))
+    _exceeded(run, unsettled(run), ill(run))
     return True
+
+
+def _exceeded(run: Run, open_groups: list[str], unhealthy: list[str]) -> None:
+    """The current wave exceeds its deadline."""
+    lacking = [*open_groups, *unhealthy]
+    silent = _silent_gate(run) if not lacking else None
+    if run.seen.busy or (
+        _only_wait(run, open_groups) and not unhealthy
+    ):  # the rollout itself is not the cause
+        run.change(moving_since=run.text)
+    elif lacking and all(workload_notes.by_others(run, name) for name in lacking):
+        run.halt("ChangedBack", messages.late(run))
+    elif silent is not None:
+        gates.halt_by(run, silent)
+    else:
+        writes = any((group := run.group(name)) is not None and group.problem for name in open_groups)
+        fail(run, "WriteFailed" if writes else "ProgressDeadlineExceeded", messages.late(run))
+
+
+def _silent_gate(run: Run) -> GateStatus | None:
+    """A gate without evidence, if none of the gates that the wave waits for has failed."""
+    waited = gates.open_gates(run)
+    return None if any(status.result == "Failed" for status in waited) else next(iter(waited), None)
 
 
 def _only_wait(run: Run, names: list[str]) -> bool:
@@ -147,22 +160,21 @@ def wake_at(run: Run) -> float | None:
     progress = run.progress
     if progress.underway and queries.stance(progress) != queries.stance(run.before):
         return run.now  # the groups were observed under other intents
-    moments: list[float | None] = []
-    checked = times.read(progress.checked_at)
-    if progress.underway == "Back" and progress.phase != "RollbackFailed":
-        moments = [
-            _after(progress.moving_since, run.deadline),
-            None if checked is None else checked + _gap(run) / 2,
-        ]
-    elif queries.measuring(progress) and not run.held:
-        moments = [None if checked is None else checked + _gap(run) / 2]
-        if progress.wave_state == "Moving":
-            moments.append(_after(progress.moving_since, run.deadline))
-        elif run.wave is not None:
-            moments.append(_after(progress.soak_started_at, queries.soak_of(run.wave)))
+    return min((moment for moment in _moments(run) if moment is not None), default=None)
+
+
+def _moments(run: Run) -> Iterator[float | None]:
+    progress = run.progress
+    back = progress.underway == "Back" and progress.phase != "RollbackFailed"
+    measuring = queries.measuring(progress) and not run.held
+    if back or measuring:
+        yield _after(progress.checked_at, _gap(run) / 2)
+    if back or (measuring and progress.wave_state == "Moving"):
+        yield _after(progress.moving_since, run.deadline)
+    elif measuring and run.wave is not None:
+        yield _after(progress.soak_started_at, queries.soak_of(run.wave))
     elif progress.phase == "Waiting" and run.freeze is not None:
-        moments = [run.freeze.ends_at]
-    return min((moment for moment in moments if moment is not None), default=None)
+        yield run.freeze.ends_at
 
 
 def _after(moment: str | None, seconds: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trimtab.api.rollout_status import PlannedWave
 from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import QUIET, Run
 from trimtab.core.rollout.failures import unsettled
@@ -17,10 +18,7 @@ def finish(run: Run) -> bool:
             return False
         _back(run)
         return True
-    if not queries.measuring(progress) or run.held or wave is None:
-        return False
-    soaked = progress.wave_state == "Soaking" and run.since(progress.soak_started_at) >= queries.soak_of(wave)
-    if unsettled(run) or not (soaked or run.promoted):
+    if run.held or wave is None or not _is_complete(run, wave):
         return False
     run.tell("WaveCompleted", f"wave {wave.name} is complete")
     if len(queries.started(progress)) == len(progress.waves):
@@ -28,6 +26,16 @@ def finish(run: Run) -> bool:
     else:
         run.change(**QUIET, current_wave=(progress.current_wave or 0) + 1, wave_state="Held")
     return True
+
+
+def _is_complete(run: Run, wave: PlannedWave) -> bool:
+    progress = run.progress
+    if not queries.measuring(progress) or unsettled(run):
+        return False
+    if run.promoted:
+        return True
+    soaking = progress.wave_state == "Soaking"
+    return soaking and run.since(progress.soak_started_at) >= queries.soak_of(wave)
 
 
 def _succeed(run: Run) -> None:
@@ -64,8 +72,7 @@ def _back(run: Run) -> None:
 def start(run: Run) -> bool:
     """Start the next wave unless something blocks it; the first one starts the attempt."""
     progress = run.progress
-    free = not (run.held or run.needs_approval or run.seen.busy or run.freeze is not None)
-    if not free or run.wave is None:
+    if run.wave is None or _is_blocked(run):
         return False
     if run.coming and previewed(run):
         run.change(
@@ -82,6 +89,10 @@ def start(run: Run) -> bool:
         _begin(run, progress.current_wave or 1)
         return True
     return False
+
+
+def _is_blocked(run: Run) -> bool:
+    return run.held or run.needs_approval or bool(run.seen.busy) or run.freeze is not None
 
 
 def _begin(run: Run, number: int) -> None:

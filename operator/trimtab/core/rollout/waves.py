@@ -26,19 +26,9 @@ def planning(
     wrong: list[Violation],
 ) -> Steps[tuple[PlannedWave, ...]]:
     """The waves, and a last one for the groups that none of them moves to 100%. Adds violations to ``wrong``."""
-    if not groups:
-        wrong.append(_bad("spec", "scope", "no group is in the scope", "name groups of the template"))
-        return ()
-    if len(groups) > PLANNED_GROUPS:
-        wrong.append(
-            _bad(
-                "spec",
-                "scope",
-                f"{len(groups)} groups are in the scope, with those that it would remove, and status holds at most "
-                f"{PLANNED_GROUPS}",
-                "change fewer groups at a time",
-            )
-        )
+    problem = _scope_problem(groups)
+    if problem is not None:
+        wrong.append(problem)
         return ()
     moved = dict.fromkeys(groups, 0)
     planned: list[PlannedWave] = []
@@ -59,20 +49,37 @@ def planning(
                 approval=bool(wave.approval),
             )
         )
-    rest = [name for name, percent in moved.items() if percent < ALL]
+    rest = _rest(moved)
     if rest:
         planned.append(PlannedWave(name=_last(planned), groups=rest))
-    size = sum(len(name) + 3 for wave in planned for name in wave.groups)
-    if size > LARGEST_PLAN:
-        wrong.append(
-            _bad(
-                "spec.strategy.waves",
-                "size",
-                f"the plan lists {sum(len(w.groups) for w in planned)} group names, more than status holds",
-                "use fewer waves, or waves of fewer groups",
-            )
-        )
+    too_large = _size_problem([name for wave in planned for name in wave.groups])
+    if too_large is not None:
+        wrong.append(too_large)
     return tuple(planned)
+
+
+def _rest(moved: Mapping[str, int]) -> list[str]:
+    """The groups that are not moved to 100%."""
+    return [name for name, percent in moved.items() if percent < ALL]
+
+
+def _size_problem(names: Sequence[str]) -> Violation | None:
+    if sum(len(name) + 3 for name in names) <= LARGEST_PLAN:
+        return None
+    problem = f"the plan lists {len(names)} group names, more than status holds"
+    return _bad("spec.strategy.waves", "size", problem, "use fewer waves, or waves of fewer groups")
+
+
+def _scope_problem(groups: Collection[str]) -> Violation | None:
+    if not groups:
+        return _bad("spec", "scope", "no group is in the scope", "name groups of the template")
+    if len(groups) <= PLANNED_GROUPS:
+        return None
+    problem = (
+        f"{len(groups)} groups are in the scope, with those that it would remove, and status holds at most "
+        f"{PLANNED_GROUPS}"
+    )
+    return _bad("spec", "scope", problem, "change fewer groups at a time")
 
 
 def _groups(
@@ -87,43 +94,35 @@ def _groups(
     if wave.groups is not None and wave.group_selector is not None:
         wrong.append(_bad(path, "exactlyOne", "sets groups and groupSelector", "remove one of the two"))
     if wave.groups is not None:
-        unknown = [name for name in dict.fromkeys(wave.groups) if name not in groups]
-        wrong += [_missing(name, f"{path}.groups", groups, template_groups) for name in unknown]
-        if not wave.groups:
-            wrong.append(
-                _bad(
-                    f"{path}.groups",
-                    "empty",
-                    "names no group",
-                    "name groups, or remove the field for the rest",
-                )
-            )
-        named = set(wave.groups)
-        return [name for name in groups if name in named]
+        return _named(wave.groups, f"{path}.groups", groups, template_groups, wrong)
     if wave.group_selector is not None:
         chooses = chooser(wave.group_selector)
         chosen = [name for name, labels in groups.items() if chooses(labels)]
         if not chosen:
-            wrong.append(
-                _bad(
-                    f"{path}.groupSelector",
-                    "empty",
-                    "selects none of the groups in scope",
-                    "correct its labels, or those of the template's groups",
-                )
-            )
+            problem = "selects none of the groups in scope"
+            remedy = "correct its labels, or those of the template's groups"
+            wrong.append(_bad(f"{path}.groupSelector", "empty", problem, remedy))
         return chosen
-    rest = [name for name, percent in moved.items() if percent < ALL]
+    rest = _rest(moved)
     if not rest:
-        wrong.append(
-            _bad(
-                path,
-                "nothingLeft",
-                "no group is left: earlier waves move every group to 100%",
-                "remove it",
-            )
-        )
+        problem = "no group is left: earlier waves move every group to 100%"
+        wrong.append(_bad(path, "nothingLeft", problem, "remove it"))
     return rest
+
+
+def _named(
+    names: Sequence[str],
+    path: str,
+    groups: Collection[str],
+    template_groups: Collection[str],
+    wrong: list[Violation],
+) -> list[str]:
+    unknown = [name for name in dict.fromkeys(names) if name not in groups]
+    wrong += [_missing(name, path, groups, template_groups) for name in unknown]
+    if not names:
+        wrong.append(_bad(path, "empty", "names no group", "name groups, or remove the field for the rest"))
+    wanted = set(names)
+    return [name for name in groups if name in wanted]
 
 
 def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wrong: list[Violation]) -> None:

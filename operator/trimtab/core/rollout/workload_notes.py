@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from trimtab.api.rollout_status import NOTES, WorkloadNote
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.context import Run
-from trimtab.core.rollout.failures import judged, moved
+from trimtab.core.rollout.failures import moved, observed_groups
 
 _EVENTS = {"ChangedBack": "WorkloadChangedBack", "OnDelete": "RestartsOnDelete"}
 
@@ -14,20 +16,26 @@ def take_notes(run: Run) -> bool:
     """Keep the newest note of each workload in status; record each new one, and each change by another client."""
     if run.progress.underway != "Forward":
         return False
-    kept = {_key(note): note for note in run.progress.workload_notes}
-    before = dict(kept)
-    for name in judged(run, promoted=True):
-        group = run.group(name)
-        for note in group.notes if group is not None and moved(run, name) else ():
-            if _key(note) in kept or len(kept) < NOTES:
-                kept[_key(note)] = note
+    before = {_key(note): note for note in run.progress.workload_notes}
+    kept = dict(before)
+    for note in _observed_notes(run):
+        if _key(note) in kept or len(kept) < NOTES:
+            kept[_key(note)] = note
     for key, note in kept.items():
-        if key not in before or (note.reason == "ChangedBack" and note != before[key]):
-            run.tell(_EVENTS[note.reason], note.message, warning=note.reason == "ChangedBack")
+        changed_back = note.reason == "ChangedBack"
+        if key not in before or (changed_back and note != before[key]):
+            run.tell(_EVENTS[note.reason], note.message, warning=changed_back)
     if kept == before:
         return False
     run.change(workload_notes=list(kept.values()))
     return True
+
+
+def _observed_notes(run: Run) -> Iterator[WorkloadNote]:
+    for name in observed_groups(run, promoted=True):
+        group = run.group(name)
+        if group is not None and moved(run, name):
+            yield from group.notes
 
 
 def halt(run: Run) -> bool:
@@ -35,7 +43,7 @@ def halt(run: Run) -> bool:
     if not queries.measuring(run.progress) or run.progress.halt is not None:
         return False
     wanted = queries.wanted(run.progress, hold=False)
-    for name in judged(run):
+    for name in observed_groups(run):
         group = run.group(name)
         if group is not None and group.contested and group.intent == wanted.get(name):
             run.halt("ChangedBack", group.contested)

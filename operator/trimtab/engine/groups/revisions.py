@@ -12,7 +12,13 @@ import msgspec
 from trimtab.core import naming, reasons
 from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, TemplateKey
-from trimtab.core.rollout.revisions import GroupRevisions, RevisionSwitch, SwitchContext, switched
+from trimtab.core.rollout.revisions import (
+    GroupRevisions,
+    RevisionSwitch,
+    SwitchContext,
+    components_of,
+    switched,
+)
 from trimtab.core.rollout.source import POLICY
 from trimtab.core.status import UNKNOWN, Verdict, conditions
 from trimtab.engine.store.cluster_state import ClusterState
@@ -95,13 +101,9 @@ class Revisions:
         template = self.cluster.templates.get(key.template_key)
         if template is not None:
             yield "ConfigTemplate", template.metadata.generation
-        names = {name for name, _ in switch.content[1]}
-        names |= {policy["name"] for policy in (before.current or {}).get("policies") or ()}
-        if switch.share is not None:
-            names |= {name for name, _ in switch.share.content[1]}
-        if switch.operation is not None and switch.operation.kind == POLICY:
-            names.add(switch.operation.name)
-        for name in names:
+        current = before.current
+        left = {name for name, _ in components_of(current)[1]} if current is not None else set[str]()
+        for name in left | switch.policies():
             item = self.cluster.rollouts.get(TemplateKey(key.namespace, name))
             if item is not None:
                 yield f"{POLICY} {name}", item.metadata.generation

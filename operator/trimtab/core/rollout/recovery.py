@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from trimtab.api.rollout_status import QUARANTINED, Content, Quarantined, RolloutProgress
 from trimtab.core.rollout.revisions import GroupRevisions, components_of
@@ -36,17 +37,18 @@ def recovered(source: RolloutSource, groups: Groups, created: str) -> RolloutSou
     creationTimestamp of the :func:`rendered_policy`'s snapshot.
     """
     mine = [op for group in groups.values() if (op := group.operation).get("uid") == source.uid]
-    found = _with_epoch(source.progress, [int(operation.get("epoch") or 0) for operation in mine])
+    found = _with_epoch(source.progress, mine)
     policy = rendered_policy(source, groups)
     if policy is not None and (mine or _is_its_own(source, groups, created)):
         found = found.model_copy(update={"stable": policy_content(policy)})
-    if is_lost(source) and (quarantine := _quarantine(source, groups, found.stable)):
+    quarantine = _quarantine(source, groups, found.stable) if is_lost(source) else []
+    if quarantine:
         found = found.model_copy(update={"quarantine": quarantine})
     return source if found is source.progress else replace(source, progress=found)
 
 
-def _with_epoch(progress: RolloutProgress, epochs: Iterable[int]) -> RolloutProgress:
-    epoch = max(epochs, default=0)
+def _with_epoch(progress: RolloutProgress, operations: Iterable[Mapping[str, Any]]) -> RolloutProgress:
+    epoch = max((int(operation.get("epoch") or 0) for operation in operations), default=0)
     return progress.model_copy(update={"epoch": epoch}) if epoch > (progress.epoch or 0) else progress
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from trimtab.api.rollout_status import GateStatus
 from trimtab.core import times
 from trimtab.core.rollout import gates, messages, queries, workload_notes
-from trimtab.core.rollout.context import Run
+from trimtab.core.rollout.context import FailureReason, Run
 from trimtab.core.rollout.failures import fail, ill, unsettled
 
 GAP, SHORTEST_GAP = 120.0, 10.0
@@ -129,18 +129,20 @@ def deadline(run: Run) -> bool:
 def _exceeded(run: Run, open_groups: list[str], unhealthy: list[str]) -> None:
     """The current wave exceeds its deadline."""
     lacking = [*open_groups, *unhealthy]
-    silent = _silent_gate(run) if not lacking else None
-    if run.seen.busy or (
-        _only_wait(run, open_groups) and not unhealthy
-    ):  # the rollout itself is not the cause
-        run.change(moving_since=run.text)
+    if run.seen.busy or (_only_wait(run, open_groups) and not unhealthy):
+        run.change(moving_since=run.text)  # the rollout itself is not the cause
     elif lacking and all(workload_notes.by_others(run, name) for name in lacking):
         run.halt("ChangedBack", messages.late(run))
-    elif silent is not None:
+    elif not lacking and (silent := _silent_gate(run)) is not None:
         gates.halt_by(run, silent)
     else:
-        writes = any((group := run.group(name)) is not None and group.problem for name in open_groups)
-        fail(run, "WriteFailed" if writes else "ProgressDeadlineExceeded", messages.late(run))
+        fail(run, _deadline_reason(run, open_groups), messages.late(run))
+
+
+def _deadline_reason(run: Run, open_groups: list[str]) -> FailureReason:
+    groups = (run.group(name) for name in open_groups)
+    writes = any(group.problem for group in groups if group is not None)
+    return "WriteFailed" if writes else "ProgressDeadlineExceeded"
 
 
 def _silent_gate(run: Run) -> GateStatus | None:
@@ -166,15 +168,15 @@ def wake_at(run: Run) -> float | None:
 def _moments(run: Run) -> Iterator[float | None]:
     progress = run.progress
     back = progress.underway == "Back" and progress.phase != "RollbackFailed"
-    measuring = queries.measuring(progress) and not run.held
-    if back or measuring:
-        yield _after(progress.checked_at, _gap(run) / 2)
-    if back or (measuring and progress.wave_state == "Moving"):
+    if not back and (run.held or not queries.measuring(progress)):
+        if progress.phase == "Waiting" and run.freeze is not None:
+            yield run.freeze.ends_at
+        return
+    yield _after(progress.checked_at, _gap(run) / 2)
+    if back or progress.wave_state == "Moving":
         yield _after(progress.moving_since, run.deadline)
-    elif measuring and run.wave is not None:
+    elif run.wave is not None:
         yield _after(progress.soak_started_at, queries.soak_of(run.wave))
-    elif progress.phase == "Waiting" and run.freeze is not None:
-        yield run.freeze.ends_at
 
 
 def _after(moment: str | None, seconds: float) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from trimtab.api.rollout_status import NOTES, WorkloadNote
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.failures import moved, observed_groups
 
+_Key = tuple[str, str]
 _EVENTS = {"ChangedBack": "WorkloadChangedBack", "OnDelete": "RestartsOnDelete"}
 
 
@@ -17,18 +18,28 @@ def take_notes(run: Run) -> bool:
     if run.progress.underway != "Forward":
         return False
     before = {_key(note): note for note in run.progress.workload_notes}
-    kept = dict(before)
-    for note in _observed_notes(run):
-        if _key(note) in kept or len(kept) < NOTES:
-            kept[_key(note)] = note
+    kept = _newest(before, _observed_notes(run))
     for key, note in kept.items():
-        changed_back = note.reason == "ChangedBack"
-        if key not in before or (changed_back and note != before[key]):
-            run.tell(_EVENTS[note.reason], note.message, warning=changed_back)
+        if key not in before or (_is_change(note) and note != before[key]):
+            run.tell(_EVENTS[note.reason], note.message, warning=_is_change(note))
     if kept == before:
         return False
     run.change(workload_notes=list(kept.values()))
     return True
+
+
+def _newest(
+    before: Mapping[_Key, WorkloadNote], observed: Iterable[WorkloadNote]
+) -> dict[_Key, WorkloadNote]:
+    kept = dict(before)
+    for note in observed:
+        if _key(note) in kept or len(kept) < NOTES:
+            kept[_key(note)] = note
+    return kept
+
+
+def _is_change(note: WorkloadNote) -> bool:
+    return note.reason == "ChangedBack"
 
 
 def _observed_notes(run: Run) -> Iterator[WorkloadNote]:
@@ -57,5 +68,5 @@ def by_others(run: Run, name: str) -> bool:
     return group is not None and group.by_others
 
 
-def _key(note: WorkloadNote) -> tuple[str, str]:
+def _key(note: WorkloadNote) -> _Key:
     return note.workload, note.reason

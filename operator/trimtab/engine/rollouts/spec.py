@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
@@ -159,10 +159,8 @@ class RolloutSpecs:
         schema = await self._schema(key, judgement)
         if isinstance(schema, Verdict):
             return schema
-        progress, written = source.progress, source.item.spec
-        gone = set(planned(progress)) - schema.groups.keys() if progress.underway is not None else set[str]()
-        if gone:
-            written = without_groups(written, gone)
+        gone = _gone(source, schema)
+        written = without_groups(source.item.spec, gone) if gone else source.item.spec
         others = await self._others(key, source, schema)
         policy = await self._compiled(source, written, schema, others)
         if isinstance(policy, Verdict):
@@ -171,34 +169,34 @@ class RolloutSpecs:
         if not policy.groups and not gone:
             return no_scope(spec)
         target = self.policies.content(source.item)
-        former = {name: await self._stored(key, name) for name in replaced(progress, target)}
-        groups = scope(policy, schema, gone, [spec for spec in former.values() if spec is not None])
+        former = {name: await self._stored(key, name) for name in replaced(source.progress, target)}
+        groups = scope(policy, schema, gone, filter(None, former.values()))
         strategy = await self._strategy(source, spec.strategy, groups, schema)
         if isinstance(strategy, Verdict):
             return strategy
         self.sources.latest[source.uid] = target
-        try:
-            await self.policies.keep(source.item, schema)
-        except TooLargeError as error:
-            violation = Violation(
-                "spec", "policy", "size", str(error), remedy="shorten its values or split the policy"
-            )
-            return rejected([violation])
-        except NotStoredError as error:
-            return _refused(source, refused(reasons.WRITE_FAILED, str(error)), error.seconds)
-        lost = [
-            Notice("spec", reasons.CONTENT_UNREADABLE, str(Unreadable(name, source.name)))
-            for name, spec in former.items()
-            if spec is None
-        ]
+        refusal = await self._keep(source, schema)
+        if refusal is not None:
+            return refusal
         return EvaluatedSpec(
             source,
             target,
             strategy,
-            notices=(*policy.notices, *lost),
+            notices=(*policy.notices, *_unreadable(source, former)),
             scope=tuple(groups),
             basis=self._policy_basis(key, source, judgement, groups, others),
         )
+
+    async def _keep(self, source: RolloutSource, schema: Schema) -> EvaluatedSpec | Verdict | None:
+        """Store the policy's content; why it cannot be stored, if so."""
+        try:
+            await self.policies.keep(source.item, schema)
+        except TooLargeError as error:
+            remedy = "shorten its values or split the policy"
+            return rejected([Violation("spec", "policy", "size", str(error), remedy=remedy)])
+        except NotStoredError as error:
+            return _refused(source, refused(reasons.WRITE_FAILED, str(error)), error.seconds)
+        return None
 
     def _policy_basis(
         self,
@@ -281,6 +279,19 @@ class RolloutSpecs:
         """Drop everything that was evaluated: another process has led meanwhile."""
         self._evaluated.clear()
         self._strategies.clear()
+
+
+def _gone(source: RolloutSource, schema: Schema) -> set[str]:
+    """The groups that left the template since the rollout started."""
+    if source.progress.underway is None:
+        return set()
+    return set(planned(source.progress)) - schema.groups.keys()
+
+
+def _unreadable(source: RolloutSource, former: Mapping[str, PolicyRolloutSpec | None]) -> Iterator[Notice]:
+    for name, spec in former.items():
+        if spec is None:
+            yield Notice("spec", reasons.CONTENT_UNREADABLE, str(Unreadable(name, source.name)))
 
 
 def _refused(source: RolloutSource, verdict: Verdict, retry_seconds: float | None = None) -> EvaluatedSpec:

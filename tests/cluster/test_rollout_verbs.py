@@ -56,7 +56,7 @@ def trimtab(operator_cluster: OperatorCluster) -> Shell:
     return Shell(operator_cluster.kubeconfig)
 
 
-class Stage:
+class FakeOperator:
     """A rollout whose operator is the test."""
 
     def __init__(self, ns: Namespace) -> None:
@@ -96,8 +96,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(operators: OperatorCluster, guarded: OperatorCluster, ns: Namespace) -> Stage:
-    return Stage(ns)
+def fake_operator(operators: OperatorCluster, guarded: OperatorCluster, ns: Namespace) -> FakeOperator:
+    return FakeOperator(ns)
 
 
 @contextlib.contextmanager
@@ -130,58 +130,66 @@ def _said(process: subprocess.Popen[str], text: str) -> list[str]:
 # Looking and watching.
 
 
-def test_status_and_preview_are_what_the_operator_wrote(stage: Stage, trimtab: Shell) -> None:
-    assert trimtab("rollout", "status", "calmer", "-n", stage.namespace).returncode == 3
-    stage.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
-    waiting = trimtab("rollout", "status", "prollout/calmer", "-n", stage.namespace)
+def test_status_and_preview_are_what_the_operator_wrote(fake_operator: FakeOperator, trimtab: Shell) -> None:
+    assert trimtab("rollout", "status", "calmer", "-n", fake_operator.namespace).returncode == 3
+    fake_operator.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
+    waiting = trimtab("rollout", "status", "prollout/calmer", "-n", fake_operator.namespace)
     assert waiting.returncode == 4
     assert "canary  1       10       10m   needed    held" in waiting.stdout
-    preview = trimtab("rollout", "preview", "calmer", "-n", stage.namespace)
+    preview = trimtab("rollout", "preview", "calmer", "-n", fake_operator.namespace)
     assert preview.returncode == 0
-    assert preview.stdout.splitlines()[-1].endswith(f"-n {stage.namespace} --content-hash {HASH}")
-    stage.says("Succeeded")
-    assert trimtab.json("rollout", "status", "calmer", "-n", stage.namespace)["final"] is True
-    assert trimtab("rollout", "status", "calmer", "-n", stage.namespace).returncode == 0
+    assert preview.stdout.splitlines()[-1].endswith(f"-n {fake_operator.namespace} --content-hash {HASH}")
+    fake_operator.says("Succeeded")
+    assert trimtab.json("rollout", "status", "calmer", "-n", fake_operator.namespace)["final"] is True
+    assert trimtab("rollout", "status", "calmer", "-n", fake_operator.namespace).returncode == 0
 
 
-def test_watch_follows_the_object_to_its_end(stage: Stage, trimtab: Shell) -> None:
-    stage.says("Progressing", **UNDERWAY)
-    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+def test_watch_follows_the_object_to_its_end(fake_operator: FakeOperator, trimtab: Shell) -> None:
+    fake_operator.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", fake_operator.namespace) as watching:
         _said(watching, "Progressing (wave 1/2, 0/2 groups): it is Progressing")
-        stage.says("Soaking", currentWave=1, waveState="Soaking", updated="1/2")
+        fake_operator.says("Soaking", currentWave=1, waveState="Soaking", updated="1/2")
         _said(watching, "Soaking (wave 1/2, 1/2 groups): it is Soaking")
-        stage.says("RolledBack", failure={"reason": "GateFailed", "at": "2026-11-21T12:00:00Z"})
+        fake_operator.says("RolledBack", failure={"reason": "GateFailed", "at": "2026-11-21T12:00:00Z"})
         _said(watching, "RolledBack (wave 1/2, 1/2 groups): it is RolledBack")
         assert watching.wait(60) == 1
 
 
-def test_watch_sees_the_groups_move(stage: Stage, trimtab: Shell) -> None:
+def test_watch_sees_the_groups_move(fake_operator: FakeOperator, trimtab: Shell) -> None:
     labels = {"trimtab.dev/template": "app"}
-    meta = {"name": "app-free", "namespace": stage.namespace, "labels": labels}
+    meta = {"name": "app-free", "namespace": fake_operator.namespace, "labels": labels}
     spec = {"templateRef": {"name": "app"}, "group": "free"}
-    stage.api.create({"apiVersion": API_VERSION, "kind": "RenderedGroup", "metadata": meta, "spec": spec})
-    stage.says("Progressing", **UNDERWAY)
-    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace, "-o", "json") as watching:
+    fake_operator.api.create(
+        {"apiVersion": API_VERSION, "kind": "RenderedGroup", "metadata": meta, "spec": spec}
+    )
+    fake_operator.says("Progressing", **UNDERWAY)
+    with _running(
+        trimtab, "rollout", "watch", "calmer", "-n", fake_operator.namespace, "-o", "json"
+    ) as watching:
         _said(watching, '"group": "free"')
         status = {"currentRevision": 4, "share": {"revision": 5, "percent": 10}}
-        stage.api.patch("RenderedGroup", stage.namespace, "app-free", {"status": status}, "status")
+        fake_operator.api.patch(
+            "RenderedGroup", fake_operator.namespace, "app-free", {"status": status}, "status"
+        )
         _said(watching, '"share": "10% on 5"')
 
 
-def test_ctrl_c_ends_a_watch_without_a_word(stage: Stage, trimtab: Shell) -> None:
-    stage.says("Progressing", **UNDERWAY)
-    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+def test_ctrl_c_ends_a_watch_without_a_word(fake_operator: FakeOperator, trimtab: Shell) -> None:
+    fake_operator.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", fake_operator.namespace) as watching:
         _said(watching, "Progressing")
         watching.send_signal(signal.SIGINT)
         _, errors = watching.communicate(timeout=60)
         assert (watching.returncode, errors) == (130, "")
 
 
-def test_a_watched_rollout_that_is_deleted_ends_the_watch(stage: Stage, trimtab: Shell) -> None:
-    stage.says("Progressing", **UNDERWAY)
-    with _running(trimtab, "rollout", "watch", "calmer", "-n", stage.namespace) as watching:
+def test_a_watched_rollout_that_is_deleted_ends_the_watch(
+    fake_operator: FakeOperator, trimtab: Shell
+) -> None:
+    fake_operator.says("Progressing", **UNDERWAY)
+    with _running(trimtab, "rollout", "watch", "calmer", "-n", fake_operator.namespace) as watching:
         _said(watching, "Progressing")
-        stage.ns.drop("PolicyRollout", "calmer")
+        fake_operator.ns.drop("PolicyRollout", "calmer")
         _, errors = watching.communicate(timeout=60)
         assert (watching.returncode, "was deleted" in errors) == (1, True)
 
@@ -189,12 +197,16 @@ def test_a_watched_rollout_that_is_deleted_ends_the_watch(stage: Stage, trimtab:
 # Acting.
 
 
-def test_an_approval_is_an_action_in_the_name_of_who_asks(stage: Stage, trimtab: Shell) -> None:
-    stage.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
-    with stage.answering("True", "wave canary is approved"):
-        answer = trimtab("rollout", "approve", "calmer", "-n", stage.namespace, "--reason", "looks right")
-    (action,) = stage.actions
-    who = stage.ns.operator_cluster.kubectl(
+def test_an_approval_is_an_action_in_the_name_of_who_asks(
+    fake_operator: FakeOperator, trimtab: Shell
+) -> None:
+    fake_operator.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
+    with fake_operator.answering("True", "wave canary is approved"):
+        answer = trimtab(
+            "rollout", "approve", "calmer", "-n", fake_operator.namespace, "--reason", "looks right"
+        )
+    (action,) = fake_operator.actions
+    who = fake_operator.ns.operator_cluster.kubectl(
         "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"
     ).stdout
     assert action["spec"] == {
@@ -209,45 +221,45 @@ def test_an_approval_is_an_action_in_the_name_of_who_asks(stage: Stage, trimtab:
     assert "wave canary is approved" in answer.stdout
 
 
-def test_what_the_operator_refuses_is_1_with_its_words(stage: Stage, trimtab: Shell) -> None:
-    stage.says("Soaking", **UNDERWAY)
-    with stage.answering("False", "the rollout is Soaking, allowed actions: Promote, Pause or Abort"):
-        answer = trimtab("rollout", "resume", "calmer", "-n", stage.namespace, "-o", "json")
+def test_what_the_operator_refuses_is_1_with_its_words(fake_operator: FakeOperator, trimtab: Shell) -> None:
+    fake_operator.says("Soaking", **UNDERWAY)
+    with fake_operator.answering("False", "the rollout is Soaking, allowed actions: Promote, Pause or Abort"):
+        answer = trimtab("rollout", "resume", "calmer", "-n", fake_operator.namespace, "-o", "json")
     assert answer.returncode == 1
     assert yaml.safe_load(answer.stdout)["accepted"] is False
     assert "allowed actions: Promote, Pause or Abort" in answer.stderr
 
 
-def test_who_gets_no_answer_leaves_the_action_behind(stage: Stage, trimtab: Shell) -> None:
-    stage.says("Soaking", **UNDERWAY)
-    answer = trimtab("rollout", "pause", "calmer", "-n", stage.namespace, "--timeout", "100ms")
+def test_who_gets_no_answer_leaves_the_action_behind(fake_operator: FakeOperator, trimtab: Shell) -> None:
+    fake_operator.says("Soaking", **UNDERWAY)
+    answer = trimtab("rollout", "pause", "calmer", "-n", fake_operator.namespace, "--timeout", "100ms")
     assert answer.returncode == 3
     assert "is `trimtab run` running?" in answer.stderr
-    assert [action["spec"]["action"] for action in stage.actions] == ["Pause"]
+    assert [action["spec"]["action"] for action in fake_operator.actions] == ["Pause"]
 
 
-def test_who_may_not_is_told_what_to_ask_for(stage: Stage, hire: Hire) -> None:
-    stage.says("Soaking", **UNDERWAY)
+def test_who_may_not_is_told_what_to_ask_for(fake_operator: FakeOperator, hire: Hire) -> None:
+    fake_operator.says("Soaking", **UNDERWAY)
     ann = hire()
     ann.grant(may("policyrollouts", "get"), may("configtemplates", "get"))
     theirs = Shell(ann.kubeconfig)
-    first = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    first = theirs("rollout", "abort", "calmer", "-n", fake_operator.namespace)
     assert first.returncode == 1
     assert (
         "you need the verb create on rolloutactions.trimtab.dev and the verb abort on policyrollouts"
         in first.stderr
     )
     ann.grant(CREATES)
-    second = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    second = theirs("rollout", "abort", "calmer", "-n", fake_operator.namespace)
     assert second.returncode == 1
     assert f'"{ann.username}" cannot abort policyrollouts.trimtab.dev "calmer"' in second.stderr
     assert "verbs: [abort]" in second.stderr
-    assert stage.actions == []
+    assert fake_operator.actions == []
     ann.grant(may("policyrollouts", "abort", named="calmer"))
-    third = theirs("rollout", "abort", "calmer", "-n", stage.namespace)
+    third = theirs("rollout", "abort", "calmer", "-n", fake_operator.namespace)
     assert third.returncode == 3  # it is made, and who may not read it is told so
     assert "you may not read RolloutActions here" in third.stderr
-    assert [action["spec"]["requester"] for action in stage.actions] == [ann.username]
+    assert [action["spec"]["requester"] for action in fake_operator.actions] == [ann.username]
 
 
 # A real operator.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from support.failing_writes import Denying
 from support.in_memory import HOME, SYSTEM, Cluster, Operator, groups_of, settled, spec
 from support.workload_controllers import workload
 from trimtab.core import naming
@@ -30,28 +31,6 @@ from trimtab.kube.resources import (
 
 BROKEN = spec(keys=[{"name": "a", "type": "Number", "default": "x"}])
 PER_USER = spec(users={"delivery": "PerUser"})
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
-class Refusing(Fence):
-    """An API port that refuses to write some ConfigMaps with 403, and counts them."""
-
-    def __init__(self, cluster: Cluster, *names: str) -> None:
-        super().__init__(cluster.memory, lambda: True)
-        self.names, self.refused = set(names), 0
-
-    async def apply(
-        self, resource: Resource, body: Body, *, force: bool = True, subresource: str = ""
-    ) -> Body:
-        if resource is CONFIG_MAPS and body["metadata"]["name"] in self.names:
-            self.refused += 1
-            await asyncio.sleep(0)
-            raise errors.ForbiddenError(403, "Forbidden", "the namespace is being terminated")
-        return await super().apply(resource, body, force=force, subresource=subresource)
 
 
 # Serving
@@ -774,13 +753,13 @@ async def test_a_store_that_is_behind_sweeps_nothing(cluster: Cluster) -> None:
 async def test_a_refused_write_is_tried_again_with_patience(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann")
-    api = Refusing(cluster, "app-free-users-0")
+    api = Denying(cluster, CONFIG_MAPS, "apply", "app-free-users-0")
     async with Operator(cluster, api) as operator:
         await asyncio.sleep(0.5)
         assert 1 <= api.refused <= 12, "no busy loop"
         assert cluster.ready(USER_PREFERENCES, "ann")[0] != "True", "not said before it is so"
 
-        api.names.clear()
+        api.error = None
         await operator.quiet()
 
     assert cluster.ready(USER_PREFERENCES, "ann") == ("True", "Accepted")
@@ -790,12 +769,12 @@ async def test_a_refused_write_is_tried_again_with_patience(cluster: Cluster) ->
 async def test_a_write_that_stays_refused_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups_module, "PATIENCE", 1)
     cluster.template()
-    api = Refusing(cluster, "app-free")
+    api = Denying(cluster, CONFIG_MAPS, "apply", "app-free")
     async with Operator(cluster, api) as operator:
         await asyncio.sleep(0.4)
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "WriteFailed")
         assert cluster.ready(RENDERED_GROUPS, "app-paid") == ("True", "Rendered")
-        api.names.clear()
+        api.error = None
         await operator.quiet()
 
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")

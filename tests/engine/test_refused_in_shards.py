@@ -37,8 +37,7 @@ def minutes(cluster: Cluster, user: str, group: str = "free") -> int | None:
 def cluster() -> Cluster:
     cluster = Cluster()
     cluster.template(calm())
-    for number in range(8):
-        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    cluster.users(8, {"session.minutes": 5})
     return cluster
 
 
@@ -194,8 +193,7 @@ async def test_an_api_server_that_answers_nothing_blames_no_user(
 
     async with Operator(cluster, api) as operator:
         monkeypatch.setattr(api, "get", silence)
-        for number in range(8):
-            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        cluster.users(8, {"session.minutes": 9})
         await asyncio.sleep(120)
         assert {cluster.ready(USER_PREFERENCES, f"user-{number}") for number in range(8)} == {("", "")}
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
@@ -224,8 +222,7 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
     await with_users(cluster, 60)
     api = Refusing(cluster, named("app-free-users-0"))
     async with Operator(cluster, api) as operator:
-        for number in range(60):
-            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        cluster.users(60, {"session.minutes": 9})
         await asyncio.sleep(0.2)
         assert api.refused <= 12 < MOST_TRIES, "four a pass, and the edits may come in some passes"
         await asyncio.sleep(600)
@@ -263,8 +260,7 @@ async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often
     await settled(cluster)
     api = Refusing(cluster, named("app-free-users-0", errors.of(504, "", "the webhook did not answer")))
     async with Operator(cluster, api) as operator:
-        for number in range(4):
-            cluster.preference(f"user-{number}", {"session.minutes": 9})
+        cluster.users(4, {"session.minutes": 9})
         cluster.remove(USER_PREFERENCES, "user-4")
         await asyncio.sleep(300)
         assert not operator.engine.cluster.queue.busy

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.failing_writes import BROKEN, DENIED, QUOTA, Denying
-from support.in_memory import Cluster, Operator, settled, spec
+from support.in_memory import Cluster, Operator, spec
 from support.wave_rollouts import DARK, LOCK, calm, loud, progress, until, voices, waves
 from trimtab.engine.content.snapshots import FRESH_SECONDS, SEEN_SECONDS
 from trimtab.kube import errors
@@ -16,13 +16,8 @@ from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, POLIC
 
 
 @pytest.fixture
-async def cluster() -> Cluster:
-    cluster = Cluster()
-    cluster.template(calm())
-    for user in ("ann", "bob"):
-        cluster.preference(user, {"session.minutes": 5})
-    await settled(cluster)
-    return cluster
+def cluster(ann_and_bob: Cluster) -> Cluster:
+    return ann_and_bob
 
 
 @pytest.mark.parametrize("error", [QUOTA, BROKEN], ids=lambda error: str(error.status))

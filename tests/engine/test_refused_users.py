@@ -260,15 +260,13 @@ async def test_writes_that_take_long_to_be_refused_delay_no_other_template(clust
 
     cluster.template(calm(), name="other")
     cluster.preference("cat", template="other")
-    for number in range(60):
-        cluster.preference(f"user-{number}")
+    cluster.users(60)
     await settled(cluster)
     api = Slow(cluster, CONFIG_MAPS, "apply", "app-u-*", error=None)
     async with Operator(cluster, api) as operator:
         await operator.quiet()
         api.error = BUSY
-        for number in range(60):
-            cluster.preference(f"user-{number}", {"session.minutes": 6})
+        cluster.users(60, {"session.minutes": 6})
         await asyncio.sleep(1)
         for number in range(7, 20):
             cluster.preference("cat", {"session.minutes": number}, template="other")

@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator, rendered
 from support.wave_rollouts import APP, CLAMP, LOCK, REST, Port, calm, loud, until, waves
 from trimtab.engine.rollouts.preview import Previews
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 
 
 async def test_a_soaking_rollout_sends_few_requests_to_the_api_server() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     port = Port(cluster.memory)
     async with Operator(cluster, port):
         cluster.policy("clamp", CLAMP)
@@ -58,9 +56,7 @@ async def test_memory_holds_no_content_that_was_deleted() -> None:
 
 async def test_nothing_is_measured_for_a_rollout_that_is_deleted() -> None:
     gate = {"name": "probe", "interval": "10s", "http": {"url": "http://nowhere.example/"}, "dryRun": True}
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves(gates=[gate]))
         await until(cluster, "Soaking")
@@ -73,9 +69,7 @@ async def test_nothing_is_measured_for_a_rollout_that_is_deleted() -> None:
 async def test_a_slow_preview_is_not_repeated_for_writes_of_other_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves()))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves()))
     real, looks = Previews.of, []
 
     async def slow(*args: Any) -> Any:

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from support.in_memory import BEGIN, HOME, Cluster, Operator, settled, spec
+from support.in_memory import BEGIN, HOME, Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     CLAMP,
@@ -24,41 +24,13 @@ from support.wave_rollouts import (
     voices,
     waves,
 )
-from support.workload_controllers import Controllers, workload
-from trimtab.core.refs import WorkloadKey
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     POLICY_ROLLOUTS,
     RENDERED_GROUPS,
     ROLLOUT_ACTIONS,
-    WORKLOADS,
 )
-
-
-async def test_a_long_soak_is_not_interrupted_while_its_workloads_do_not_change() -> None:
-    cluster = Cluster()
-    cluster.memory.put(WORKLOADS["Deployment"], workload(WorkloadKey("Deployment", HOME, "web")))
-    rolling = asyncio.create_task(Controllers(cluster.memory).run())
-    keys = {"groups": [{"name": "all", "workloads": [{"kind": "Deployment", "name": "web"}]}]}
-    strategy = {"waves": [{"name": "all", "soak": "1h"}]}
-
-    def said(voice: str) -> Body:
-        named = [{"name": "agent.voice", "type": "String", "default": voice}]
-        return spec(keys=named, strategy=strategy, **keys)
-
-    cluster.template(said("calm"))
-    async with Operator(cluster):
-        await until(cluster, "Succeeded", *APP)
-        cluster.template(said("loud"))
-        await until(cluster, "Soaking", *APP)
-        await asyncio.sleep(3700)
-
-        status = progress(cluster, *APP)
-        assert status["phase"] == "Succeeded"
-        assert "SoakInterrupted" not in [t["reason"] for t in status["transitions"]]
-    rolling.cancel()
-    await asyncio.gather(rolling, return_exceptions=True)
 
 
 async def test_a_policy_without_a_strategy_reaches_every_group() -> None:
@@ -115,9 +87,7 @@ async def test_transitions_have_the_times_that_status_is_evaluated_by() -> None:
 
 
 async def test_an_abort_rolls_every_group_back_and_quarantines_the_content() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -169,9 +139,7 @@ async def test_a_template_with_a_strategy_rolls_out_by_waves_and_back() -> None:
 
 
 async def test_a_strategy_that_is_removed_during_a_rollout_updates_all_groups_immediately() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves()))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves()))
     edited = loud(strategy=waves())
     async with Operator(cluster) as operator:
         cluster.template(edited)
@@ -190,9 +158,7 @@ async def test_a_strategy_that_is_removed_during_a_rollout_updates_all_groups_im
 
 
 async def test_a_policy_that_was_deleted_while_the_operator_was_down_is_withdrawn() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     cluster.policy("lock", LOCK)
     cluster.policy("clamp", CLAMP)
     await settled(cluster)
@@ -204,9 +170,7 @@ async def test_a_policy_that_was_deleted_while_the_operator_was_down_is_withdraw
 
 
 async def test_two_rollouts_that_share_a_group_queue() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -221,9 +185,7 @@ async def test_two_rollouts_that_share_a_group_queue() -> None:
 
 
 async def test_new_content_during_a_rollout_restarts_from_the_stable_content() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -238,10 +200,7 @@ async def test_new_content_during_a_rollout_restarts_from_the_stable_content() -
 
 
 async def test_undo_returns_to_the_previous_stable_content() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": "dark"}]})
     await settled(cluster)
     assert voice(cluster, "free") == "dark"
@@ -267,9 +226,7 @@ async def test_an_action_on_a_missing_rollout_is_refused() -> None:
 async def test_actions_of_one_second_are_processed_in_the_order_of_their_creation(
     names: tuple[str, str],
 ) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
         await until(cluster, "Soaking")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.failing_writes import REFUSALS, Denying
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     CLAMP,
@@ -79,9 +79,7 @@ class Behind(Operator):
 
 
 async def test_a_rollout_whose_status_is_refused_stops_no_other() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster, Refusing(cluster.memory)):
         cluster.policy("aaa", CLAMP)
         cluster.policy("lock", LOCK, strategy=waves(soak="10s"))
@@ -100,9 +98,7 @@ async def test_a_refused_action_status_delays_no_other_action_and_no_event(error
                 raise error
             return await self.memory.replace_status(resource, *args, **options)
 
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster, Deaf(cluster.memory)):
         cluster.policy("lock", LOCK, strategy=waves(soak="10m"))
         await until(cluster, "Soaking")
@@ -117,10 +113,7 @@ async def test_a_refused_action_status_delays_no_other_action_and_no_event(error
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
 async def test_a_refused_action_status_is_written_once_it_is_accepted(error: errors.ApiError) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     api = Denying(cluster, ROLLOUT_ACTIONS, "status", error=error)
     async with Operator(cluster, api):
         asked = [cluster.act("Pause", "lock"), cluster.act("Pause", "nobody")]
@@ -150,9 +143,7 @@ async def test_a_refused_event_delays_no_audit_line(
 
 
 async def test_no_other_rollout_starts_in_groups_of_a_start_whose_response_was_lost() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Behind(cluster, Losing(cluster.memory)) as operator:
         for name, policy in (("aaa", CLAMP), ("lock", LOCK)):
             cluster.policy(name, policy, strategy=waves(soak="1m"))
@@ -165,10 +156,7 @@ async def test_no_other_rollout_starts_in_groups_of_a_start_whose_response_was_l
 
 
 async def test_an_undo_during_another_rollout_completes_and_so_does_the_other() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves(soak="2m")))
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves(soak="2m")), lock=LOCK)
     async with Operator(cluster):
         twice = [{**group, "values": {"session.minutes": 7}} for group in calm()["groups"]]
         cluster.template(calm(strategy=waves(soak="2m"), groups=twice))
@@ -197,9 +185,7 @@ async def test_work_that_the_write_guard_refused_temporarily_is_retried() -> Non
 
 
 async def test_a_slow_preview_delays_no_other_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     real = Previews.of
 
     async def slow(previews: Previews, source: Any, *args: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     CLAMP,
@@ -30,9 +30,7 @@ from trimtab.kube.resources import (
 
 
 async def test_a_paused_rollout_keeps_its_content_when_its_rendered_groups_are_deleted() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves()))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves()))
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -45,9 +43,7 @@ async def test_a_paused_rollout_keeps_its_content_when_its_rendered_groups_are_d
 
 
 async def test_a_paused_policy_stays_in_a_group_whose_rendered_group_is_deleted() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -60,10 +56,7 @@ async def test_a_paused_policy_stays_in_a_group_whose_rendered_group_is_deleted(
 
 async def test_a_policy_whose_status_is_wiped_stays_in_force() -> None:
     asked = {"waves": [{"name": "all", "approval": True}]}
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("lock", DARK, strategy=asked)
     await settled(cluster)
     async with Operator(cluster) as operator:
@@ -79,10 +72,7 @@ async def test_a_policy_whose_status_is_wiped_stays_in_force() -> None:
 async def test_a_policy_whose_status_is_wiped_stays_in_force_in_groups_that_another_policy_updated_since() -> (
     None
 ):
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("clamp", {"values": {"session.minutes": 44}})
     await settled(cluster)
     async with Operator(cluster) as operator:
@@ -97,10 +87,7 @@ async def test_a_policy_whose_status_is_wiped_stays_in_force_in_groups_that_anot
 
 
 async def test_a_policy_whose_status_is_wiped_during_a_rollout_restarts_from_the_stable_content() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     async with Operator(cluster):
         cluster.policy("lock", DARK, strategy=waves())
         await until(cluster, "Soaking")
@@ -115,10 +102,7 @@ async def test_a_policy_whose_status_is_wiped_during_a_rollout_restarts_from_the
 
 
 async def test_a_policy_that_is_recreated_and_rejected_leaves_nothing_of_the_old_one() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     async with Operator(cluster) as operator:
         cluster.remove(POLICY_ROLLOUTS, "lock")
         cluster.policy("lock", {"values": {"no.such.key": 1}})
@@ -127,9 +111,7 @@ async def test_a_policy_that_is_recreated_and_rejected_leaves_nothing_of_the_old
 
 
 async def test_a_rollout_whose_status_lost_its_epoch_updates_its_groups() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves(soak="1m")))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves(soak="1m")))
     async with Operator(cluster) as operator:
         cluster.template(loud(strategy=waves(soak="1m")))
         await until(cluster, "Soaking", *APP)
@@ -143,9 +125,7 @@ async def test_a_rollout_whose_status_lost_its_epoch_updates_its_groups() -> Non
 
 
 async def test_content_that_is_deleted_during_a_rollout_is_stored_again() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves()))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves()))
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -179,9 +159,7 @@ async def test_content_that_is_deleted_during_a_rollout_is_stored_again() -> Non
     ids=lambda said: "-".join(said),
 )
 async def test_new_content_rolls_out_whatever_was_written_into_status(said: dict[str, Any]) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="2m"))
         await until(cluster, "Soaking")
@@ -195,9 +173,7 @@ async def test_new_content_rolls_out_whatever_was_written_into_status(said: dict
 
 
 async def test_content_that_failed_stays_in_quarantine_when_its_policy_is_deleted_and_recreated() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -226,12 +202,7 @@ async def test_content_that_failed_stays_in_quarantine_when_its_policy_is_delete
 
 @pytest.mark.parametrize("percent", [30, 100])
 async def test_content_that_failed_stays_in_quarantine_when_status_is_wiped(percent: int) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    for number in range(9):
-        cluster.preference(f"user-{number}")
-    cluster.policy("lock", DARK)
-    await settled(cluster)
+    cluster = await rendered(calm(), users=9, lock=DARK)
     async with Operator(cluster) as operator:
         wave = {"name": "some", "percent": percent, "soak": "10m"}
         cluster.policy("lock", LOCK, strategy={"waves": [wave]})
@@ -247,9 +218,7 @@ async def test_content_that_failed_stays_in_quarantine_when_status_is_wiped(perc
 
 
 async def test_a_template_whose_status_is_wiped_keeps_its_quarantine() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves(soak="1m")))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves(soak="1m")))
     async with Operator(cluster) as operator:
         cluster.template(loud(strategy=waves(soak="1m")))
         await until(cluster, "Soaking", *APP)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator, rendered, settled
 from support.wave_rollouts import CLAMP, LOCK, calm, progress, until
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -65,9 +65,7 @@ async def test_a_preview_counts_the_effects_of_its_own_rollout_only() -> None:
 
 
 async def test_a_preview_is_recomputed_when_its_basis_changes() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     strategy = {"waves": [{"name": "all", "approval": True}]}
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=strategy, groups=["free"])

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     CLAMP,
@@ -30,9 +30,7 @@ from trimtab.kube.resources import (
 
 
 async def test_a_template_rolls_back_while_its_spec_is_rejected() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=waves()))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=waves()))
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -47,10 +45,7 @@ async def test_a_template_rolls_back_while_its_spec_is_rejected() -> None:
 
 
 async def test_a_template_that_conflicts_with_a_policy_is_accepted_once_the_policy_has_changed() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     async with Operator(cluster) as operator:
         cluster.template(calm(keys=calm()["keys"][:2]))
         await operator.quiet()
@@ -62,10 +57,7 @@ async def test_a_template_that_conflicts_with_a_policy_is_accepted_once_the_poli
 
 
 async def test_a_rendered_template_is_not_rejected_for_a_policy_that_was_rolled_back() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("lock", CLAMP)
     await settled(cluster)
     cluster.template(calm(keys=calm()["keys"][:2]))
@@ -93,10 +85,7 @@ async def test_a_rendered_template_is_not_rejected_for_a_policy_that_was_rolled_
 async def test_a_policy_for_no_group_is_rejected_and_its_previous_content_stays(
     scope: Body, said: str
 ) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("lock", DARK, **scope)
     await settled(cluster)
     found = cluster.find(POLICY_ROLLOUTS, "lock") or {}
@@ -114,9 +103,7 @@ async def test_a_policy_for_no_group_is_rejected_and_its_previous_content_stays(
     ],
 )
 async def test_a_policy_that_is_not_valid_is_rejected_and_changes_nothing(policy: Body, said: str) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     before = cluster.documents()
     cluster.policy("lock", policy)
     await settled(cluster)
@@ -127,10 +114,7 @@ async def test_a_policy_that_is_not_valid_is_rejected_and_changes_nothing(policy
 
 
 async def test_of_two_contradictory_policies_the_later_one_is_rejected() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     cluster.policy("other", {"enforced": [{"key": "agent.voice", "value": "dark"}]})
     await settled(cluster)
     assert progress(cluster, "other")["phase"] == "Rejected"
@@ -139,10 +123,7 @@ async def test_of_two_contradictory_policies_the_later_one_is_rejected() -> None
 
 
 async def test_a_template_that_does_not_fit_the_policies_in_force_is_rejected() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     without = calm()
     without["keys"] = without["keys"][:2]
     cluster.template(without)

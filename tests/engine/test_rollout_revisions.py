@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from support.in_memory import SYSTEM, Cluster, Operator, settled
+from support.in_memory import SYSTEM, Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     CLAMP,
     LOCK,
@@ -37,9 +37,7 @@ def _maker(cluster: Cluster, group: str = "free") -> tuple[int, str | None, str]
 async def test_a_revision_by_the_template_is_never_attributed_to_the_policy_that_updated_the_group_before() -> (
     None
 ):
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     cluster.policy("lock", LOCK)
     await settled(cluster)
     assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")
@@ -55,9 +53,7 @@ async def test_a_revision_by_the_template_is_never_attributed_to_the_policy_that
 
 
 async def test_a_revision_that_is_rolled_back_to_keeps_its_origin() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     cluster.policy("lock", LOCK)
     await settled(cluster)
     async with Operator(cluster) as operator:
@@ -71,9 +67,7 @@ async def test_a_revision_that_is_rolled_back_to_keeps_its_origin() -> None:
 
 
 async def test_content_that_succeeds_is_stable_also_if_the_next_rollout_starts_at_the_same_time() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
         await until(cluster, "Soaking")
@@ -92,9 +86,7 @@ async def test_content_that_succeeds_is_stable_also_if_the_next_rollout_starts_a
 
 
 async def test_snapshots_are_kept_while_they_may_be_needed_and_pruned_after() -> None:
-    cluster = Cluster()
-    cluster.template(calm(revisionHistoryLimit=1))
-    await settled(cluster)
+    cluster = await rendered(calm(revisionHistoryLimit=1))
     for value in ("one", "two", "three"):
         cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": value}]})
         await settled(cluster)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     DARK,
@@ -65,10 +65,7 @@ async def test_content_of_a_policy_for_a_template_that_it_left_is_kept_while_it_
 
 
 async def test_groups_that_leave_a_policys_scope_lose_it_in_waves_and_an_undo_restores_it() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), lock=LOCK)
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, groups=["free"], strategy=share(50, soak="5m"))
         await until(cluster, "Soaking")
@@ -98,9 +95,7 @@ async def test_a_new_group_waits_for_the_wave_that_includes_all_of_it() -> None:
 
 
 async def test_an_undo_restores_a_group_that_was_removed() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy={}))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy={}))
     cluster.template(calm(strategy={}, groups=calm()["groups"][:1]))
     await settled(cluster)
     assert cluster.find(RENDERED_GROUPS, "app-paid") is None
@@ -112,9 +107,7 @@ async def test_an_undo_restores_a_group_that_was_removed() -> None:
 
 @pytest.mark.parametrize("names", ["groups", "wave"])
 async def test_a_group_that_leaves_the_template_during_a_rollout_is_skipped(names: str) -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     named = {"groups": ["free", "paid"]} if names == "groups" else {}
     waved = {
         "waves": [{"name": "canary", "groups": ["free"], "soak": "10m"}, {"name": "late", "groups": ["paid"]}]
@@ -134,9 +127,7 @@ async def test_a_group_that_leaves_the_template_during_a_rollout_is_skipped(name
 
 
 async def test_a_policy_whose_groups_have_all_left_the_template_does_not_block_it() -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy={}))
-    await settled(cluster)
+    cluster = await rendered(calm(strategy={}))
     async with Operator(cluster):
         soak = {"waves": [{"name": "all", "soak": "10m"}]}
         cluster.policy("lock", LOCK, strategy=soak, groups=["free"])
@@ -151,9 +142,7 @@ async def test_a_policy_whose_groups_have_all_left_the_template_does_not_block_i
 
 
 async def test_a_template_may_drop_a_group_that_a_policy_in_force_names() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     cluster.policy("lock", LOCK, groups=["free", "paid"])
     await settled(cluster)
     smaller = calm()

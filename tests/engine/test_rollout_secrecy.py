@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.in_memory import Cluster, settled, spec
+from support.in_memory import Cluster, rendered, settled, spec
 from support.wave_rollouts import calm, progress
 from trimtab.kube.resources import CONTROLLER_REVISIONS, POLICY_ROLLOUTS, USER_PREFERENCES
 
@@ -12,10 +12,7 @@ async def test_a_key_that_becomes_sensitive_is_removed_from_clear_text() -> None
     token = {"name": "music.token", "type": "String", "default": "x"}
     outputs = [*spec()["outputs"], {"name": "c", "kind": "Secret", "format": "TOML", "fileName": "c.toml"}]
     base = calm(outputs=outputs, keys=[*calm()["keys"], token])
-    cluster = Cluster()
-    cluster.template(base)
-    cluster.policy("lock", {"values": {"music.token": secret}})
-    await settled(cluster)
+    cluster = await rendered(base, lock={"values": {"music.token": secret}})
     assert secret in str(progress(cluster)), "its preview shows it"
     cluster.template({**base, "keys": [*base["keys"][:3], {**token, "sensitive": True}]})
     await settled(cluster)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.in_memory import HOME, Cluster, Operator, settled
+from support.in_memory import HOME, Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     LOCK,
     REST,
@@ -192,9 +192,7 @@ async def test_equal_values_elsewhere_look_different_wherever_a_digest_is_shown(
 
 
 async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     cluster.template(broken())
     await settled(cluster)
     forge(cluster, names(cluster)[0], forged)
@@ -233,9 +231,7 @@ async def test_a_leader_replaces_a_forged_snapshot_by_what_it_stored() -> None:
 
 
 async def test_a_controllerrevision_with_copied_labels_is_left_alone() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    await settled(cluster)
+    cluster = await rendered(calm())
     mine = cluster.memory.objects(CONTROLLER_REVISIONS)[0]
     labels = mine["metadata"]["labels"]
     for name, data in (("db-5d4f", {"spec": {"template": {}}}), ("app-copy", mine["data"]), ("empty", {})):

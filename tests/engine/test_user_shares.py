@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from support.in_memory import HOME, SYSTEM, Cluster, Operator, settled
+from support.in_memory import HOME, SYSTEM, Cluster, Operator, rendered, settled
 from support.wave_rollouts import (
     APP,
     CLAMP,
@@ -35,11 +35,7 @@ from trimtab.kube.resources import (
     "edit", [broken(strategy=share(50)), broken()], ids=["refused", "no strategy either"]
 )
 async def test_a_rejected_edit_keeps_the_share_of_the_users(edit: dict[str, Any]) -> None:
-    cluster = Cluster()
-    cluster.template(calm(strategy=share(50)))
-    for number in range(20):
-        cluster.preference(f"user-{number}")
-    await settled(cluster)
+    cluster = await rendered(calm(strategy=share(50)), users=20)
     async with Operator(cluster):
         cluster.template(loud(strategy=share(50)))
         await until(cluster, "Soaking", *APP)
@@ -52,12 +48,7 @@ async def test_a_rejected_edit_keeps_the_share_of_the_users(edit: dict[str, Any]
 
 
 async def test_users_in_a_paused_share_who_lost_a_policy_do_not_get_it_back() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    for number in range(20):
-        cluster.preference(f"user-{number}")
-    cluster.policy("lock", LOCK)
-    await settled(cluster)
+    cluster = await rendered(calm(), users=20, lock=LOCK)
     async with Operator(cluster):
         cluster.policy("lock", LOCK, groups=["paid"], strategy=share(50, "free"))
         await until(cluster, "Soaking")
@@ -95,12 +86,7 @@ async def test_a_share_of_a_group_with_users_is_never_empty() -> None:
 
 
 async def test_a_share_keeps_its_users_while_another_rollout_rolls_back() -> None:
-    cluster = Cluster()
-    cluster.template(calm())
-    for number in range(40):
-        cluster.preference(f"user-{number}")
-    cluster.policy("aaa", CLAMP)
-    await settled(cluster)
+    cluster = await rendered(calm(), users=40, aaa=CLAMP)
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=share(50, "free"))
         await until(cluster, "Soaking")
@@ -116,8 +102,7 @@ async def test_a_share_keeps_its_users_while_another_rollout_rolls_back() -> Non
 async def test_a_share_of_the_users_is_updated_first_and_only_grows() -> None:
     cluster = Cluster()
     cluster.template(calm())
-    for number in range(40):
-        cluster.preference(f"user-{number}", {"session.minutes": 5})
+    cluster.users(40, {"session.minutes": 5})
     await settled(cluster)
     ten = {"name": "ten", "groups": ["free"], "percent": 10, "soak": "10m"}
     half = {"name": "half", "groups": ["free"], "percent": 50, "soak": "10m"}
@@ -154,8 +139,7 @@ async def test_a_share_includes_a_user_and_not_a_suspended_one() -> None:
     place = {"name": KEYS_SECRET, "namespace": SYSTEM}
     cluster.memory.put(SECRETS, {"metadata": place, "data": keys.to_secret()})
     cluster.template(calm())
-    for number in range(12):
-        cluster.preference(f"user-{number}")
+    cluster.users(12)
     await settled(cluster)
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=share(1, "free", soak="1h"))

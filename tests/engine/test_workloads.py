@@ -112,17 +112,16 @@ class Case:
             body = self.memory.put(WORKLOADS["Deployment"], workload(self.key(name), replicas))
             self.memory.put(WORKLOADS["Deployment"], {**body, "status": status(body)})
         self.controllers = Controllers(self.memory, roll)
-        self.rolling = asyncio.create_task(self.controllers.run())
         self.process: Process | None = None
 
     async def __aenter__(self) -> Case:
+        await self.controllers.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self.process is not None:
             await self.process.kill()
-        self.rolling.cancel()
-        await asyncio.gather(self.rolling, return_exceptions=True)
+        await self.controllers.__aexit__()
         await asyncio.sleep(0)
 
     def key(self, name: str) -> WorkloadKey:

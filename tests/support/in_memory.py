@@ -86,6 +86,11 @@ class Cluster:
         place = {"name": name, "namespace": namespace, **(meta or {})}
         return self.memory.put(USER_PREFERENCES, {"metadata": place, "spec": body})
 
+    def users(self, count: int, values: Body | None = None) -> None:
+        """Preferences user-0, user-1, ... in the group free."""
+        for number in range(count):
+            self.preference(f"user-{number}", values)
+
     def policy(self, name: str, policy: Body | None = None, *, template: str = "app", **fields: Any) -> Body:
         """A PolicyRollout over the template."""
         body = {"templateRef": {"name": template}, "policy": policy or {}, **fields}
@@ -253,6 +258,17 @@ async def settled(cluster: Cluster, **options: Any) -> list[Write]:
     async with Operator(cluster, **options) as operator:
         await operator.quiet()
     return cluster.memory.writes[before:]
+
+
+async def rendered(template: Body | None = None, *, users: int = 0, **policies: Body) -> Cluster:
+    """A cluster with the template, users and policies by name, all of which an operator has rendered."""
+    cluster = Cluster()
+    cluster.template(template)
+    cluster.users(users)
+    for name, policy in policies.items():
+        cluster.policy(name, policy)
+    await settled(cluster)
+    return cluster
 
 
 def groups_of(cluster: Cluster) -> list[str]:

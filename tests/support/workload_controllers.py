@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import WorkloadKey
@@ -83,6 +83,16 @@ class Controllers:
     rolling: dict[WorkloadKey, asyncio.Task[None]] = field(default_factory=dict)
     most: int = 0
     rolled: list[tuple[WorkloadKey, str | None]] = field(default_factory=list)
+    _running: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
 
     async def run(self) -> None:
         """Run until cancelled."""

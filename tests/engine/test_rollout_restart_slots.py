@@ -47,7 +47,7 @@ def mine(voice: str, **strategy: object) -> Body:
     return template(voice, "mine", strategy={"waves": [{"name": "all", "soak": "1h"}], **strategy})
 
 
-class Stage:
+class TwoTemplates:
     """Another template of 25 workloads, and mine of one; all are well at first."""
 
     def __init__(self) -> None:
@@ -70,51 +70,49 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = Stage()
-    rolling = asyncio.create_task(stage.controllers.run())
-    yield stage
-    rolling.cancel()
-    await asyncio.gather(rolling, return_exceptions=True)
+async def templates() -> AsyncIterator[TwoTemplates]:
+    templates = TwoTemplates()
+    async with templates.controllers:
+        yield templates
 
 
-async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(stage: Stage) -> None:
-    async with Operator(stage.cluster):
-        await until(stage.cluster, "Succeeded", *APP)
+async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(templates: TwoTemplates) -> None:
+    async with Operator(templates.cluster):
+        await until(templates.cluster, "Succeeded", *APP)
         await asyncio.sleep(300)
-        await stage.block()
-        stage.cluster.template(mine("loud"))
+        await templates.block()
+        templates.cluster.template(mine("loud"))
         await asyncio.sleep(5)
         waits = f"group mine: waits for a turn to restart Deployment {HOME}/mine: {AT_ONCE} restart at once"
-        assert waits in stage.message()
+        assert waits in templates.message()
 
         await asyncio.sleep(SLOW_SECONDS + CHECK_SECONDS)
-        assert progress(stage.cluster, *APP)["phase"] == "Soaking"
-        assert "waits for a turn" not in stage.message()
-        assert stage.controllers.most <= MOST * AT_ONCE
+        assert progress(templates.cluster, *APP)["phase"] == "Soaking"
+        assert "waits for a turn" not in templates.message()
+        assert templates.controllers.most <= MOST * AT_ONCE
 
 
-async def test_an_abort_waits_for_nobody(stage: Stage) -> None:
-    async with Operator(stage.cluster):
-        await until(stage.cluster, "Succeeded", *APP)
-        stage.cluster.template(mine("loud"))
-        await until(stage.cluster, "Soaking", *APP)
+async def test_an_abort_waits_for_nobody(templates: TwoTemplates) -> None:
+    async with Operator(templates.cluster):
+        await until(templates.cluster, "Succeeded", *APP)
+        templates.cluster.template(mine("loud"))
+        await until(templates.cluster, "Soaking", *APP)
         await asyncio.sleep(300)
-        await stage.block()
-        stage.cluster.act("Abort", "app", kind="ConfigTemplate")
+        await templates.block()
+        templates.cluster.act("Abort", "app", kind="ConfigTemplate")
         await asyncio.sleep(10)
 
-        assert progress(stage.cluster, *APP)["phase"] == "RolledBack"
+        assert progress(templates.cluster, *APP)["phase"] == "RolledBack"
 
 
-async def test_as_long_as_all_become_ready_ten_are_ten(stage: Stage) -> None:
-    async with Operator(stage.cluster):
+async def test_as_long_as_all_become_ready_ten_are_ten(templates: TwoTemplates) -> None:
+    async with Operator(templates.cluster):
         await asyncio.sleep(300)
-        stage.controllers.most = 0
-        stage.cluster.template(others("b"), name="other")
+        templates.controllers.most = 0
+        templates.cluster.template(others("b"), name="other")
         await asyncio.sleep(2)
-        stage.cluster.template(mine("loud"))
-        await until(stage.cluster, "Soaking", *APP)
+        templates.cluster.template(mine("loud"))
+        await until(templates.cluster, "Soaking", *APP)
         await asyncio.sleep(300)
 
-        assert stage.controllers.most == AT_ONCE
+        assert templates.controllers.most == AT_ONCE

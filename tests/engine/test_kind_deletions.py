@@ -265,8 +265,7 @@ async def test_a_start_that_cannot_read_the_kinds_removes_nothing_until_it_can(c
 
 
 async def test_a_burst_of_deletions_costs_few_looks(cluster: Cluster) -> None:
-    for number in range(300):
-        cluster.preference(f"user-{number}")
+    cluster.users(300)
     api = Counting(cluster)
     async with Operator(cluster, api) as operator:
         await operator.quiet()

@@ -26,11 +26,6 @@ from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
 def stored(cluster: Cluster, name: str) -> int:
     """The bytes of a preference's values, and of what its status keeps of them."""
     body = cluster.find(USER_PREFERENCES, name) or {}

@@ -27,11 +27,6 @@ MANY = 30
 TENANTS = {"matchLabels": {"tenant": "yes"}}
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
 class Marks:
     """Preferences, and every mark since the last look."""
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.failing_writes import BROKEN, DENIED, Denying
-from support.in_memory import Cluster, Operator, settled
+from support.in_memory import Cluster, Operator
 from support.wave_rollouts import LOCK, calm, loud, progress, until, voices, waves
 from trimtab.engine.groups.delivery import PATIENCE
 from trimtab.kube import errors
@@ -16,13 +16,8 @@ from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUP
 
 
 @pytest.fixture
-async def cluster() -> Cluster:
-    cluster = Cluster()
-    cluster.template(calm())
-    for user in ("ann", "bob"):
-        cluster.preference(user, {"session.minutes": 5})
-    await settled(cluster)
-    return cluster
+def cluster(ann_and_bob: Cluster) -> Cluster:
+    return ann_and_bob
 
 
 @pytest.mark.parametrize("error", [DENIED, BROKEN], ids=lambda error: str(error.status))

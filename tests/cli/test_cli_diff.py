@@ -36,7 +36,7 @@ def test_the_revision_before_is_compared_with_what_is_served(revisions: FakeClus
         "  session.minutes  20 (group/free) -> 25 (group/free)\n"
         "  api.token        (sensitive) (group/free) -> (sensitive), another value (group/free)\n"
         "\n"
-        "How it is made\n"
+        "Structure\n"
         "  schemaVersion  1 -> 2\n"
     )
     assert "hunter" not in answer.out + answer.err
@@ -87,7 +87,7 @@ def test_by_default_what_moves_is_compared(
 
 def test_equal_revisions_are_0(revisions: FakeCluster, trimtab: Call) -> None:
     answer = trimtab("diff", "app", "free", "3", "3")
-    assert (answer.code, answer.out.splitlines()[-1]) == (0, "nothing differs")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "no difference")
 
 
 def test_of_a_snapshot_without_digests_sensitive_values_are_left_out(
@@ -96,7 +96,7 @@ def test_of_a_snapshot_without_digests_sensitive_values_are_left_out(
     keep(revisions, "app-aa", spec(), digests=False)
     answer = trimtab("diff", "app", "free")
     assert "api.token" not in answer.out
-    assert "note: sensitive values are left out" in answer.err
+    assert "note: sensitive values are omitted" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ def test_of_a_snapshot_without_digests_sensitive_values_are_left_out(
     [
         ([], "name TEMPLATE and GROUP, or --user NAME"),
         (["app"], "name TEMPLATE and GROUP, or --user NAME"),
-        (["app", "free", "x"], "x is no revision"),
+        (["app", "free", "x"], "x is not a valid revision"),
         (["app", "free", "2"], "group free of music/app has no revision 2; it has 4, 3, 1"),
         (["app", "fre"], "did you mean free?"),
         (["app", "pro"], "group pro of music/app has no revision before 3; there is nothing to compare"),
-        (["app", "back"], "has no revision before 1; there is 4, 3 as well: name FROM and TO"),
-        (["app", "free", "1", "4"], "ControllerRevision calmer-policy-1, is gone"),
-        (["--user", "alice", "5", "6"], "one generation at most"),
+        (["app", "back"], "has no revision before 1; it has 4, 3: name FROM and TO"),
+        (["app", "free", "1", "4"], "ControllerRevision calmer-policy-1 does not exist"),
+        (["--user", "alice", "5", "6"], "--user can be combined with one generation"),
         (["--user", "alice", "3"], "no generation 3 in its history (kept: 4, 2)"),
-        (["--user", "bob"], "no preference in namespace music is for user bob"),
+        (["--user", "bob"], "there is no preference in namespace music for user bob"),
     ],
 )
 def test_all_trouble_is_2(revisions: FakeCluster, trimtab: Call, args: list[str], said: str) -> None:
@@ -130,7 +130,7 @@ def test_who_may_not_read_revisions_is_told_which_permission_to_ask_for(
 ) -> None:
     revisions.forbidden = {"controllerrevisions"}
     answer = trimtab("diff", "app", "free")
-    assert (answer.code, "ask for the verb get on them" in answer.err) == (2, True)
+    assert (answer.code, "request the verb get on them" in answer.err) == (2, True)
 
 
 def test_a_revision_that_cannot_be_read_is_told(revisions: FakeCluster, trimtab: Call) -> None:
@@ -155,7 +155,7 @@ def test_a_user_is_compared_on_what_their_group_is_served(revisions: FakeCluster
         "user alice: generation 2 -> 5 (in force)\n"
         "  session.minutes  25 (group/free) -> 9 (user)\n"
         "\n"
-        "How it is made\n"
+        "Structure\n"
         "  schemaVersion  (unset) -> 2\n"
     )
 
@@ -201,7 +201,7 @@ def test_what_the_template_does_not_know_any_more_is_told_as_it_was_written(
     told = trimtab("diff", "--user", "alice", "-o", "json").json
     assert [(k["key"], k["change"], k.get("old"), k.get("new")) for k in told["keys"]] == [
         ("session.minutes", "Changed", {"value": 7, "layer": "user"}, {"value": 9, "layer": "user"}),
-        ("debug", "Removed", {"value": True, "layer": "user, not valid any more"}, None),
+        ("debug", "Removed", {"value": True, "layer": "user, no longer valid"}, None),
     ]
 
 
@@ -211,7 +211,7 @@ def test_who_may_not_see_the_group_compares_their_own_values(revisions: FakeClus
     answer = trimtab("diff", "--user", "alice")
     assert answer.code == 1
     assert "- debug            true (user)" in answer.out
-    assert "note: the group's revision is not known" in answer.err
+    assert "note: the group's revision cannot be read" in answer.err
 
 
 def test_a_user_who_went_back_does_not_differ(revisions: FakeCluster, trimtab: Call) -> None:

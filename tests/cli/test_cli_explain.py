@@ -98,12 +98,12 @@ def test_a_group_is_explained_for_those_without_a_preference(trimtab: Call, writ
     ("args", "code", "said"),
     [
         (["app"], 2, "name a USER, or --group GROUP"),
-        (["app", "ann", "x", "--group", "free"], 2, "not both"),
-        (["ap", "ann"], 1, "there is no valid-shaped ConfigTemplate team/ap in the files; there is team/app"),
-        (["app", "anne"], 1, "no preference of team/app is for user anne (did you mean ann?)"),
+        (["app", "ann", "x", "--group", "free"], 2, "cannot be combined"),
+        (["ap", "ann"], 1, "there is no well-formed ConfigTemplate team/ap in the files; there is team/app"),
+        (["app", "anne"], 1, "there is no preference of team/app for user anne (did you mean ann?)"),
         (["app", "ann", "plugin"], 1, "has no key plugin; did you mean plugins?"),
         (["app", "--group", "fre"], 1, "has no group fre; did you mean free?"),
-        (["app", "ann", "--context", "x"], 2, "-f works offline"),
+        (["app", "ann", "--context", "x"], 2, "-f cannot be combined with --kubeconfig or --context"),
     ],
 )
 def test_what_is_not_there_is_told_with_the_nearest(
@@ -156,7 +156,7 @@ def test_while_a_write_is_refused_what_was_accepted_is_in_force_and_the_spec_wai
 
     text = _live(cluster, trimtab, status=status).out
     assert f"Ready=False ({reason}): it is {reason}" in text
-    assert "in force: what was accepted from generation 1; generation 2 waits" in text
+    assert "in force: the accepted generation 1; generation 2 waits" in text
     assert "waits: 9" in text
 
 

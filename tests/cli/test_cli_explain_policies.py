@@ -12,8 +12,9 @@ import yaml
 from support.cli_manifests import TEMPLATE
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
-from trimtab.cli.commands.explain import _people
-from trimtab.cli.view.explanation import Explained, of_preference, to_dict
+from trimtab.cli.simulate.explanation import Explained, of_preference
+from trimtab.cli.view.explanation import Explanation
+from trimtab.cli.view.output import printed
 from trimtab.core.objects import ObjectMeta
 from trimtab.core.policy.policy import compile_policy
 from trimtab.core.resolve.preference import PreferenceObject, read
@@ -51,11 +52,11 @@ def explained(values: dict[str, Any]) -> Explained:
 
 
 def told(what: Explained, key: str) -> Any:
-    return json.loads(json.dumps(to_dict(what, [key])))["keys"][0]
+    return json.loads(json.dumps(Explanation(what, [key]).content()))["keys"][0]
 
 
 def shown(what: Explained, capsys: pytest.CaptureFixture[str], *names: str, detailed: bool = False) -> str:
-    _people(what, list(names), detailed=detailed)
+    printed(Explanation(what, list(names), detailed).parts())
     return capsys.readouterr().out
 
 
@@ -148,6 +149,6 @@ def test_a_sensitive_value_that_is_locked_is_never_shown(capsys: pytest.CaptureF
 def test_whoever_is_in_conflict_has_the_group_s_values() -> None:
     what = explained({"plugins": ["u", "v"]})
 
-    assert not what.waits
-    assert to_dict(what, ["plugins"])["inForce"] == "group"
+    assert not what.waiting
+    assert Explanation(what, ["plugins"]).content()["inForce"] == "group"
     assert told(what, "plugins")["value"] == ["a", "p"]

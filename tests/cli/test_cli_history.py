@@ -21,7 +21,7 @@ def test_a_group_lists_its_revisions_newest_first(cluster: FakeCluster, trimtab:
     assert answer.out == (
         "ConfigTemplate music/app\n\n"
         "group free\n"
-        "REVISION  MADE                  WHY       BY                    SNAPSHOT  POLICIES  IS\n"
+        "REVISION  CREATED               WHY       BY                    SNAPSHOT  POLICIES  IS\n"
         "4         2026-11-21T12:00:00Z  calmer 2  PolicyRollout calmer  app-bb    calmer    10% of users\n"
         "3         2026-11-20T12:00:00Z  app 7     -                     app-bb    -         current, stable\n"
         "1         2026-11-01T12:00:00Z  app 1     -                     app-aa    -\n"
@@ -48,16 +48,20 @@ def test_a_template_lists_all_of_its_groups(cluster: FakeCluster, trimtab: Call)
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        ([], 2, "whose history? name a TEMPLATE, or --user NAME"),
-        (["app", "free", "--user", "alice"], 2, "name a GROUP or --user, not both"),
+        ([], 2, "name a TEMPLATE, or --user NAME"),
+        (["app", "free", "--user", "alice"], 2, "a GROUP cannot be combined with --user"),
         (["ap"], 1, "there is no ConfigTemplate ap in namespace music; there is app"),
         (["app", "fre"], 1, "music/app has no group fre; did you mean free?"),
-        (["web"], 1, "music/web has no revision yet; `trimtab status web -n music` says why"),
-        (["app", "-n", "other"], 1, "in namespace other; -n names another namespace"),
-        (["a/b"], 2, "a/b is no object's name"),
-        (["--user", "alic"], 1, "no preference in namespace music is for user alic; did you mean alice?"),
-        (["--user", "alice", "-n", "other"], 1, "-n names the namespace that the preference lives in"),
-        (["--user", "a,b"], 2, "a,b is no user's name"),
+        (["web"], 1, "music/web has no revision yet; `trimtab status web -n music` shows why"),
+        (["app", "-n", "other"], 1, "in namespace other; use -n for another namespace"),
+        (["a/b"], 2, "a/b is not a valid name"),
+        (
+            ["--user", "alic"],
+            1,
+            "there is no preference in namespace music for user alic; did you mean alice?",
+        ),
+        (["--user", "alice", "-n", "other"], 1, "use -n for the preference's namespace"),
+        (["--user", "a,b"], 2, "a,b is not a valid name of a user"),
     ],
 )
 def test_what_is_not_there_is_told(
@@ -82,7 +86,7 @@ def test_a_user_lists_what_was_accepted(cluster: FakeCluster, trimtab: Call) -> 
         "5           2       in force  session.minutes: 9\n"
         "4           2                 session.minutes: 7, debug: true\n"
         "2           -                 (none)\n"
-        "generation 6 is not, or not yet, in force: `trimtab explain` says why\n"
+        "generation 6 is not in force (yet): `trimtab explain` shows why\n"
     )
     told = trimtab("history", "--user", "alice", "-o", "json").json
     assert told["accepted"] == {"generation": 5, "schemaVersion": 2, "values": {"session.minutes": 9}}
@@ -114,4 +118,4 @@ def test_of_several_preferences_of_a_user_one_is_chosen_by_template(
 
 def test_what_was_never_accepted_has_no_history(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(USER_PREFERENCES, {**preference(), "status": {}})
-    assert "nothing of it has been accepted yet" in trimtab("history", "--user", "alice").out
+    assert "no generation has been accepted yet" in trimtab("history", "--user", "alice").out

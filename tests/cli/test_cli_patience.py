@@ -9,23 +9,23 @@ import pytest
 import typer
 
 from trimtab.cli.cluster.actions import confirm
-from trimtab.cli.view.waiting import patience
+from trimtab.cli.view.waiting import progress
 
 
 async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     said = ""
-    async with patience("asking the cluster", moment=0):
+    async with progress("querying the cluster", moment=0):
         while not said:
             await asyncio.sleep(0)
             said = capsys.readouterr().err
-    assert said == "asking the cluster ...\n"
+    assert said == "querying the cluster ...\n"
 
 
-@pytest.mark.parametrize(("about", "moment"), [("asking the cluster", 60.0), ("", 0.0)])
+@pytest.mark.parametrize(("about", "moment"), [("querying the cluster", 60.0), ("", 0.0)])
 async def test_what_is_quick_or_speaks_for_itself_is_not(
     capsys: pytest.CaptureFixture[str], about: str, moment: float
 ) -> None:
-    async with patience(about, moment):
+    async with progress(about, moment):
         await asyncio.sleep(0)
     assert capsys.readouterr().err == ""
 

@@ -23,9 +23,9 @@ from support.fake_cluster import (
 )
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
-from trimtab.cli.cluster.rollout_reference import Found, Kind
-from trimtab.cli.view.progress import Outcome, Progress, span
-from trimtab.cli.view.rollout import drawn
+from trimtab.cli.cluster.progress import Outcome, Progress, span
+from trimtab.cli.cluster.rollouts import Kind, Rollout
+from trimtab.cli.view.output import drawn
 from trimtab.cli.view.watch import changes, picture
 from trimtab.core import times
 from trimtab.kube import errors
@@ -49,7 +49,7 @@ UNDERWAY: Body = {
 
 
 def _progress(body: Body, kind: Kind = Kind.POLICY_ROLLOUT) -> Progress:
-    return Progress.of(Found(kind, body))
+    return Progress.of(Rollout(body, kind))
 
 
 def _states(phase: str, **status: Any) -> list[str]:
@@ -88,7 +88,7 @@ def test_the_end_of_an_older_generation_is_no_end(cluster: FakeCluster, trimtab:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded", generation=3, seen=2))
     answer = trimtab("rollout", "status", "calmer")
     assert answer.code == 3
-    assert "that was generation 2: the operator has not looked at 3 yet" in answer.out
+    assert "status of generation 2: the operator has not observed generation 3" in answer.out
 
 
 def test_what_no_operator_has_looked_at_is_under_way(cluster: FakeCluster, trimtab: Call) -> None:
@@ -107,7 +107,7 @@ def test_a_templates_success_is_none_before_its_new_content_was_looked_at() -> N
         body = template(status=status | {"snapshot": snapshot})
         return _progress({**body, "spec": {"strategy": {}}}, Kind.CONFIG_TEMPLATE).outcome
 
-    assert (at("app-a1"), at("app-b2")) == (Outcome.DONE, Outcome.MOVING)
+    assert (at("app-a1"), at("app-b2")) == (Outcome.SUCCEEDED, Outcome.PROGRESSING)
 
 
 @pytest.mark.parametrize(("ready", "code"), [("True", 0), ("False", 1), ("Unknown", 3)])
@@ -118,20 +118,20 @@ def test_a_template_without_a_strategy_counts_by_its_verdict(
     cluster.put(CONFIG_TEMPLATES, template(status={"observedGeneration": 1, "conditions": conditions}))
     answer = trimtab("rollout", "status", "ctmpl/app")
     assert answer.code == code
-    assert "it has no strategy, so a change of it is served at once, in all groups: as it is" in answer.out
+    assert "no strategy, so changes take effect in all groups immediately: as it is" in answer.out
 
 
 @pytest.mark.parametrize(
     ("phase", "status", "states"),
     [
         ("Succeeded", {"currentWave": 2}, ["done", "done"]),
-        ("Soaking", {}, ["now: soaking, 4m30s of 10m", "to come"]),
-        ("Progressing", {"waveState": "Moving"}, ["now: moving", "to come"]),
+        ("Soaking", {}, ["soaking, 4m30s of 10m", "pending"]),
+        ("Progressing", {"waveState": "Moving"}, ["updating", "pending"]),
         ("AwaitingApproval", {"currentWave": 2, "waveState": "Held"}, ["done", "held"]),
-        ("Waiting", {"currentWave": 0, "waveState": "Held"}, ["held", "to come"]),
-        ("RollingBack", {"underway": "Back"}, ["being taken back", "not started"]),
-        ("RolledBack", {"currentWave": 2, "waveState": "Moving"}, ["taken back", "taken back"]),
-        ("RolledBack", {"currentWave": 2, "waveState": "Held"}, ["taken back", "not started"]),
+        ("Waiting", {"currentWave": 0, "waveState": "Held"}, ["held", "pending"]),
+        ("RollingBack", {"underway": "Back"}, ["rolling back", "not started"]),
+        ("RolledBack", {"currentWave": 2, "waveState": "Moving"}, ["rolled back", "rolled back"]),
+        ("RolledBack", {"currentWave": 2, "waveState": "Held"}, ["rolled back", "not started"]),
     ],
 )
 def test_each_wave_says_where_it_is(phase: str, status: Body, states: list[str]) -> None:
@@ -171,13 +171,13 @@ def test_people_see_what_holds_it_and_what_failed(cluster: FakeCluster, trimtab:
     for said in (
         "wave 1/2, 0/2 groups updated, attempt 2",
         "target    3f9a51c2d07be684 (generation 2, calmer-policy-3f9a51c2d07be684)",
-        "canary  1       10       10m   -         now: soaking",
-        "all     2       100      30m   needed    to come",
+        "canary  1       10       10m   -         soaking",
+        "all     2       100      30m   needed    pending",
         "errors  NoData  no      0         2       nothing measured",
         "0 18 * * 5  UTC   62h",
         "halted since 2026-11-21T12:00:00Z by errors (NoData): gate errors measures nothing",
         "failed at 2026-11-20T12:00:00Z (GateFailed): 0.2 is not < 0.01",
-        "quarantined: bad0, since long ago: errors",
+        "quarantined: bad0, since an unknown time: errors",
         "RolloutPaused  errors  no data",
     ):
         assert said in out
@@ -246,11 +246,15 @@ def test_a_rollout_has_several_names(cluster: FakeCluster, trimtab: Call, name: 
         (
             ["both"],
             2,
-            "there is a PolicyRollout and a ConfigTemplate both in namespace music; say which by --kind",
+            "PolicyRollout and ConfigTemplate both exist in namespace music; set --kind",
         ),
         (["both", "--kind", "ConfigTemplate"], 3, ""),
         (["ctmpl/both"], 3, ""),
-        (["ctmpl/both", "--kind", "PolicyRollout"], 2, "is a ConfigTemplate and --kind says PolicyRollout"),
+        (
+            ["ctmpl/both", "--kind", "PolicyRollout"],
+            2,
+            "is a ConfigTemplate, so it cannot be combined with --kind PolicyRollout",
+        ),
         (
             ["deployment/both"],
             2,
@@ -262,9 +266,9 @@ def test_a_rollout_has_several_names(cluster: FakeCluster, trimtab: Call, name: 
             "there is no PolicyRollout or ConfigTemplate calmr in namespace music; there is calmer",
         ),
         (["ctmpl/calmer"], 1, "there is no ConfigTemplate calmer in namespace music; there is both"),
-        (["no such"], 2, "no such is no object's name"),
-        (["calmer", "-n", "other"], 1, "in namespace other; -n names another namespace"),
-        (["calmer", "-o", "xml"], 2, "none of text, json, yaml"),
+        (["no such"], 2, "no such is not a valid name"),
+        (["calmer", "-n", "other"], 1, "in namespace other; use -n for another namespace"),
+        (["calmer", "-o", "xml"], 2, "is not a valid format"),
     ],
 )
 def test_what_is_ambiguous_or_not_there_is_told(
@@ -284,7 +288,7 @@ def test_who_may_not_read_one_kind_finds_the_other(cluster: FakeCluster, trimtab
     cluster.forbidden = {"configtemplates"}
     assert trimtab("rollout", "status", "calmer").code == 0
     answer = trimtab("rollout", "status", "gone")
-    assert (answer.code, "ask for that permission" in answer.err) == (1, True)
+    assert (answer.code, "request that permission" in answer.err) == (1, True)
 
 
 # What it would change.
@@ -308,9 +312,9 @@ def test_the_preview_ends_with_the_command_that_approves_it(cluster: FakeCluster
     ("body", "code", "said"),
     [
         (policy_rollout("Pending"), 3, "there is no preview yet: it is Pending"),
-        (policy_rollout("Rejected"), 1, "it is not valid, so there is nothing to preview: it is Rejected"),
-        (policy_rollout("Pending", preview=PREVIEW, target=STABLE), 3, "it is about older content"),
-        (policy_rollout("Pending", preview=PREVIEW, seen=1), 3, "it is about older content"),
+        (policy_rollout("Rejected"), 1, "the spec is not valid, so there is no preview: it is Rejected"),
+        (policy_rollout("Pending", preview=PREVIEW, target=STABLE), 3, "it is of older content"),
+        (policy_rollout("Pending", preview=PREVIEW, seen=1), 3, "it is of older content"),
     ],
 )
 def test_no_preview_is_no_success(
@@ -382,7 +386,7 @@ def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Cal
     answer = trimtab("rollout", "approve", "calmer", "--content-hash", "0123", "--yes")
     assert cluster.actions[0]["spec"]["contentHash"] == "0123"
     assert answer.code == 1
-    assert "no preview of 0123 is to be seen" in answer.out
+    assert "there is no preview of 0123" in answer.out
     assert (
         "error: PolicyRollout music/calmer: approve was refused (Refused): the content has changed"
         in answer.err
@@ -402,7 +406,7 @@ def test_who_gets_no_answer_is_told_how_to_look_for_it(cluster: FakeCluster, tri
     answer = trimtab("rollout", "pause", "calmer", "--timeout", "50ms")
     name = cluster.actions[0]["metadata"]["name"]
     assert answer.code == 3
-    assert f"RolloutAction music/{name}: no answer within 0.05 s; is `trimtab run` running?" in answer.err
+    assert f"RolloutAction music/{name}: not processed within 0.05s; is `trimtab run` running?" in answer.err
     assert f"kubectl get rolloutaction {name} -n music -o yaml" in answer.err
 
 
@@ -412,7 +416,7 @@ def test_nobody_needs_to_wait(cluster: FakeCluster, trimtab: Call) -> None:
     answer = trimtab("rollout", "abort", "calmer", "--no-wait")
     assert (answer.code, answer.out) == (
         0,
-        f"PolicyRollout music/calmer: asked (RolloutAction {cluster.actions[0]['metadata']['name']})\n",
+        f"PolicyRollout music/calmer: requested (RolloutAction {cluster.actions[0]['metadata']['name']})\n",
     )
 
 
@@ -425,7 +429,7 @@ def test_an_action_that_somebody_deletes_is_told(cluster: FakeCluster, trimtab: 
 
     cluster.answer = delete
     answer = trimtab("rollout", "pause", "calmer")
-    assert (answer.code, "was deleted before the operator answered it" in answer.err) == (1, True)
+    assert (answer.code, "was deleted before the operator processed it" in answer.err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +462,7 @@ def test_what_the_api_server_refuses_is_told_with_the_remedy(
     [
         (
             policy_rollout("Succeeded", generation=3, seen=2, target=TARGET, preview=PREVIEW),
-            "the operator has not looked at 3 yet; wait for it",
+            "the operator has not observed generation 3; wait for it",
         ),
         (policy_rollout("Pending"), "there is no content to approve"),
         (
@@ -480,7 +484,7 @@ def test_a_template_without_a_strategy_is_not_acted_on(cluster: FakeCluster, tri
     cluster.put(CONFIG_TEMPLATES, template())
     answer = trimtab("rollout", "pause", "app")
     assert (answer.code, cluster.actions) == (1, [])
-    assert "give it one (strategy: {}) to act on the next" in answer.err
+    assert "set strategy: {} to act on the next change" in answer.err
 
 
 # Watching it.
@@ -510,11 +514,11 @@ def test_watch_tells_what_happens_until_it_is_final(cluster: FakeCluster, trimta
         "WaveStarted: canary",
         "Soaking (wave 1/2, 0/2 groups): it is Soaking",
         "RollingBack (wave 1/2, 0/2 groups): it is RollingBack",
-        "wave canary: being taken back",
+        "wave canary: rolling back",
         "wave all: not started",
         "gate errors: Failed, 2 failed: 0.2",
         "RolledBack (wave 1/2, 0/2 groups): it is RolledBack",
-        "wave canary: taken back",
+        "wave canary: rolled back",
     ]
 
 
@@ -559,7 +563,7 @@ def test_watch_for_a_phase_ends_there(cluster: FakeCluster, trimtab: Call, end: 
 def test_watch_ends_with_its_time(cluster: FakeCluster, trimtab: Call, phase: str, code: int) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout(phase))
     answer = _watched(trimtab, "--timeout", "50ms")
-    assert (answer.code, "note: not there within 0s" in answer.err) == (code, True)
+    assert (answer.code, "note: not reached within 0s" in answer.err) == (code, True)
 
 
 def test_watch_tells_that_it_was_deleted(cluster: FakeCluster, trimtab: Call) -> None:
@@ -582,7 +586,7 @@ def test_programs_get_a_document_for_each_change(cluster: FakeCluster, trimtab: 
 async def test_a_watch_that_ends_at_once_leaves_nothing_running(cluster: FakeCluster) -> None:
     body = cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
     before = asyncio.all_tasks()
-    scenes = follow(Cluster(cluster, "music"), Found(Kind.POLICY_ROLLOUT, body))  # type: ignore[arg-type]
+    scenes = follow(Cluster(cluster, "music"), Rollout(body, Kind.POLICY_ROLLOUT))  # type: ignore[arg-type]
     await anext(scenes)
     await scenes.aclose()
     assert asyncio.all_tasks() == before
@@ -600,7 +604,7 @@ def test_who_may_not_see_groups_watches_the_rollout(cluster: FakeCluster, trimta
     [
         (["--for", "Succeded"], "did you mean Succeeded?"),
         (["--timeout", "soon"], "not a Go duration"),
-        (["--timeout", "0"], "no time at all"),
+        (["--timeout", "0"], "must be greater than 0"),
     ],
 )
 def test_wrong_usage_of_watch_is_told(
@@ -629,7 +633,7 @@ def test_a_screen_shows_waves_gates_and_groups() -> None:
     with screen.capture() as caught:
         screen.print(drawn(picture(scene, NOW)))
     shown = caught.get()
-    assert "canary  1       10       10m   -         now: soaking, 4m30s of 10m" in shown
+    assert "canary  1       10       10m   -         soaking, 4m30s of 10m" in shown
     assert "free   canary  4         10% on 5  True" in shown
     assert "pro    all     4         -         Unknown  being written" in shown
     assert shown.rstrip().endswith("the connection was lost")

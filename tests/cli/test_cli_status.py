@@ -10,7 +10,7 @@ import typer
 from support.cli_manifests import Call
 from support.fake_cluster import FakeCluster
 from trimtab.cli.cluster.connection import Cluster
-from trimtab.cli.cluster.status import Scope, Standing, read
+from trimtab.cli.view.status import Scope, Status, read
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -58,7 +58,7 @@ def _group(condition: Body = READY) -> tuple[Resource, Body]:
     }
 
 
-async def _read(api: Memory, namespace: str | None = "team", template: str | None = None) -> Standing:
+async def _read(api: Memory, namespace: str | None = "team", template: str | None = None) -> Status:
     return await read(Cluster(api, "team"), Scope(namespace, template))  # type: ignore[arg-type]
 
 
@@ -159,4 +159,4 @@ def test_templates_that_roll_out_are_listed_with_the_policies(cluster: FakeClust
 async def test_a_template_that_is_not_there_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         await _read(_api(_template()), template="apq")
-    assert "did you mean app?" in capsys.readouterr().err
+    assert "there is app" in capsys.readouterr().err

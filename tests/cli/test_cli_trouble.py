@@ -92,7 +92,7 @@ def test_an_answer_that_is_no_api_servers_is_one_line(
     answer = trimtab(*verb, "--kubeconfig", path)
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.count("error: ") == 1
-    assert "answers, but not as a Kubernetes API server" in answer.err
+    assert "is not a Kubernetes API server" in answer.err
 
 
 class _Without(BaseHTTPRequestHandler):
@@ -193,4 +193,4 @@ def test_a_watcher_that_dies_ends_the_watch(cluster: FakeCluster, trimtab: Call)
     cluster.scenes = [die]
     answer = trimtab("rollout", "watch", "calmer", "--timeout", "20s")
     assert answer.code == 1
-    assert "what the cluster tells of it cannot be understood (KeyError: 'metadata')" in answer.err
+    assert "malformed event (KeyError: 'metadata')" in answer.err

@@ -65,8 +65,8 @@ def test_undoing_a_group_undoes_the_rollout_that_made_its_revision(group: FakeCl
     assert group.actions[0]["spec"]["reason"] == "support asked"
     assert group.actions[0]["spec"]["contentHash"] == STABLE["hash"]
     assert answer.out.startswith(
-        "PolicyRollout music/calmer made the present revision of group free; "
-        "undoing it takes back every group that it reached\n"
+        "PolicyRollout music/calmer rolled out the present revision of group free; "
+        "undo rolls back every group that it reached\n"
     )
 
 
@@ -79,7 +79,7 @@ def test_a_revision_that_names_no_rollout_undoes_none_whatever_moved_the_group_b
     group.put(RENDERED_GROUPS, rendered(operation=moved))
     answer = trimtab("undo", "app", "free")
     assert (answer.code, _asked(group)) == (0, [])
-    assert "a change of ConfigTemplate app that was served at once" in answer.out
+    assert "a change of ConfigTemplate app without a strategy" in answer.out
 
 
 def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
@@ -112,13 +112,13 @@ def test_a_template_without_one_is_shown_and_never_written(group: FakeCluster, t
     answer = trimtab("undo", "app", "free")
     assert (answer.code, group.version) == (0, before)
     assert answer.out == (
-        "group free of music/app: what going back from revision 3 to 1 would change\n"
+        "group free of music/app: changes of a return from revision 3 to 1\n"
         "  session.minutes  25 (group/free) -> 20 (group/free)\n"
         "\n"
-        "The revision was made by a change of ConfigTemplate app that was served at once, without a strategy; "
+        "The revision is a change of ConfigTemplate app without a strategy, which took effect immediately. "
         "Trimtab never writes a spec, so nothing was undone.\n"
-        "To go back, bring the older spec back where it is kept (Git, say).\n"
-        "Or put it in place: trimtab undo app free -n music -o yaml | kubectl replace -f -\n"
+        "To undo it, restore the older spec in its source, for example in Git.\n"
+        "Or replace it: trimtab undo app free -n music -o yaml | kubectl replace -f -\n"
     )
     printed = yaml.safe_load(trimtab("undo", "app", "free", "-o", "yaml").out)
     assert (printed["kind"], printed["metadata"]) == ("ConfigTemplate", {"name": "app", "namespace": "music"})
@@ -130,22 +130,22 @@ def test_a_sealed_template_is_not_printed_without_what_is_sealed(group: FakeClus
     keep(group, "app-aa", spec())
     answer = trimtab("undo", "app", "free", "-o", "yaml")
     assert (answer.code, answer.out) == (1, "")
-    assert "revision 1 cannot be printed whole: groups/free/values/api.token are sealed" in answer.err
-    assert "Or put it in place" not in trimtab("undo", "app", "free").out
+    assert "revision 1 cannot be printed whole: groups/free/values/api.token are encrypted" in answer.err
+    assert "Or replace it" not in trimtab("undo", "app", "free").out
 
 
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        ([], 2, "what is to be undone?"),
-        (["app", "free", "--user", "alice"], 2, "name a group or rollout, or --user, not both"),
-        (["app", "free", "--apply"], 2, "--apply, --force, --to and --template go with --user"),
-        (["--user", "alice", "--force"], 2, "--force goes with --apply"),
+        ([], 2, "name TEMPLATE and GROUP, a rollout, or --user NAME"),
+        (["app", "free", "--user", "alice"], 2, "a group or rollout cannot be combined with --user"),
+        (["app", "free", "--apply"], 2, "--apply, --force, --to and --template require --user"),
+        (["--user", "alice", "--force"], 2, "--force requires --apply"),
         (["policyrollout/calmer", "free"], 2, "a PolicyRollout is undone in all of its groups"),
-        (["app"], 1, "it has no strategy, so its changes do not roll out"),
+        (["app"], 1, "no strategy, so changes take effect immediately"),
         (["app", "fre"], 1, "did you mean free?"),
-        (["app", "pro"], 1, "its revision was made by PolicyRollout gone, which is gone: nothing to undo"),
-        (["app", "old"], 1, "has no older content of its template"),
+        (["app", "pro"], 1, "PolicyRollout gone rolled out its revision and does not exist: nothing to undo"),
+        (["app", "old"], 1, "there is no older content of its template"),
         (["nothing"], 1, "there is no PolicyRollout or ConfigTemplate nothing"),
     ],
 )
@@ -184,7 +184,7 @@ def test_what_is_printed_keeps_whatever_metadata_a_replacement_would_take_away(
 def test_content_that_is_gone_is_told(group: FakeCluster, trimtab: Call) -> None:
     group.put(RENDERED_GROUPS, rendered())
     group.remove(CONTROLLER_REVISIONS, "music", "app-aa")
-    assert "ControllerRevision app-aa, is gone" in trimtab("undo", "app", "free").err
+    assert "ControllerRevision app-aa does not exist" in trimtab("undo", "app", "free").err
 
 
 # Users.
@@ -207,7 +207,8 @@ def test_the_older_preference_is_printed_for_kubectl(cluster: FakeCluster, trimt
         },
     }
     assert (
-        "note: as of generation 4; nothing was changed, --apply or `kubectl replace -f -` does" in answer.err
+        "note: preference of generation 4; nothing was changed, use --apply or `kubectl replace -f -`"
+        in answer.err
     )
     older = yaml.safe_load(trimtab("undo", "--user", "alice", "--to", "2").out)["spec"]
     assert (older["values"], "schemaVersion" in older) == ({}, False)
@@ -245,7 +246,7 @@ def test_what_is_as_it_was_is_not_written(cluster: FakeCluster, trimtab: Call) -
     assert (answer.code, cluster.version, answer.err) == (
         0,
         before,
-        "note: it has these values already: nothing was changed\n",
+        "note: it already has these values: nothing was changed\n",
     )
 
 
@@ -275,10 +276,10 @@ def test_what_a_tool_would_put_back_is_only_taken_over_by_force(
     cluster.put(USER_PREFERENCES, {**body, "metadata": body["metadata"] | meta})
     refused = trimtab("undo", "--user", "alice", "--apply")
     assert (refused.code, cluster.applied) == (1, [])
-    assert f"its values are managed by {who}, which would put them back; change them there" in refused.err
+    assert f"its values are managed by {who}, which would revert the change; change them there" in refused.err
     forced = trimtab("undo", "--user", "alice", "--apply", "--force")
     assert forced.code == 0
-    assert f"note: taken over from {who}; the field manager is trimtab-cli" in forced.err
+    assert f"note: adopted from {who}; the field manager is trimtab-cli" in forced.err
 
 
 @pytest.mark.parametrize(
@@ -301,4 +302,4 @@ def test_without_a_history_there_is_nothing_to_go_back_to(cluster: FakeCluster, 
     del body["status"]["history"]
     cluster.put(USER_PREFERENCES, body)
     answer = trimtab("undo", "--user", "alice")
-    assert (answer.code, "has nothing before in its history (kept: none)" in answer.err) == (1, True)
+    assert (answer.code, "has no previous generation in its history (kept: none)" in answer.err) == (1, True)

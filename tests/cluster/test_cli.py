@@ -162,13 +162,13 @@ def _age(body: Body) -> tuple[str, str]:
     ("args", "said"),
     [
         (["explain", "ap", "ann"], "there is no ConfigTemplate ap in namespace {0}; there is app"),
-        (["explain", "app", "nobody"], "no preference of {0}/app is for user nobody"),
+        (["explain", "app", "nobody"], "there is no preference of {0}/app for user nobody"),
         (
             ["explain", "app", "ann", "session.minute"],
             "has no key session.minute; did you mean session.minutes?",
         ),
         (["explain", "app", "--group", "fre"], "has no group fre; did you mean free?"),
-        (["status", "ap"], "there is no ConfigTemplate ap in namespace {0}; did you mean app?"),
+        (["status", "ap"], "there is no ConfigTemplate ap in namespace {0}; there is app"),
     ],
 )
 def test_what_is_not_there_is_told_with_the_nearest(
@@ -222,5 +222,5 @@ def test_who_may_read_little_is_told_what_was_not_looked_at(
     assert "note: you may not list UserPreferences of all namespaces" in answer.stderr
     refused = tenant("status", "-A")
     assert refused.returncode == 1
-    assert "ask for that permission, or choose another --context or --namespace" in refused.stderr
+    assert "request that permission, or choose another --context or --namespace" in refused.stderr
     assert "Traceback" not in refused.stderr

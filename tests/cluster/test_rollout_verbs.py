@@ -353,14 +353,14 @@ def test_revisions_are_listed_compared_and_shown_to_go_back_to(
         "api.token        (sensitive) (group/free) -> (sensitive), another value (group/free)" in found.stdout
     )
     same = trimtab("diff", "app", "free", "2", "2", "-n", ns.name)
-    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "no difference")
     undo = trimtab("undo", "app", "free", "-n", ns.name)
     assert (undo.returncode, "session.minutes  25 (group/free) -> 20 (group/free)" in undo.stdout) == (
         0,
         True,
     )
     sealed = trimtab("undo", "app", "free", "-n", ns.name, "-o", "yaml")
-    assert (sealed.returncode, "groups/free/values/api.token are sealed" in sealed.stderr) == (1, True)
+    assert (sealed.returncode, "groups/free/values/api.token are encrypted" in sealed.stderr) == (1, True)
     for answer in (found, same, undo, sealed):
         assert "hunter" not in answer.stdout + answer.stderr
 
@@ -421,7 +421,7 @@ def test_what_a_gitops_tool_applied_is_only_taken_over_by_force(
     wait_for(lambda: _history(ns) != [], "the operator keeps what was before")
     refused = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply")
     assert refused.returncode == 1
-    assert "managed by field manager argocd-controller, which would put them back" in refused.stderr
+    assert "managed by field manager argocd-controller, which would revert the change" in refused.stderr
     forced = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply", "--force")
     assert forced.returncode == 0
     ns.wait_user("ann", {"session.minutes": 5})

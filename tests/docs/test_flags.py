@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from trimtab.cli.main import HEAVY, _real, app
+from trimtab.cli.main import COMMANDS, app, load
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -21,8 +21,7 @@ _KUBECTLS = {"--validate", "--server-side"}
 def _verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     yield path, command
     for name, below in getattr(command, "commands", {}).items():
-        heavy = HEAVY.get(name) if not path else None
-        yield from _verbs(below if heavy is None else _real(name, heavy), (*path, name))
+        yield from _verbs(below if path or name not in COMMANDS else load(name), (*path, name))
 
 
 VERBS = dict(_verbs(typer.main.get_command(app)))

@@ -1,4 +1,4 @@
-"""How a verb fails: one line for people, an exit code for scripts."""
+"""How a command fails: one line on stderr, an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trimtab.cli.view.output import say
 
 
 class Failure(typer.Exit):
-    """Print what was wrong and what to do, and exit with ``code`` (1: the answer is no; 2: wrong usage)."""
+    """Prints what is wrong and what to do, and exits with ``code`` (1: no, or not found; 2: wrong usage)."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         for line in message.splitlines():

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, for machines; or as text, for a person in a terminal."""
+"""Logs as JSON, one object a line, for programs; or as text, for humans in a terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from datetime import UTC, datetime
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if name not in _STANDARD and not name.startswith(("_", "k8s_", "settings"))
+    }
+
+
 class JsonFormatter(logging.Formatter):
-    """``time``, ``level``, ``logger``, ``message``, then whatever was given as ``extra``."""
+    """``time``, ``level``, ``logger``, ``message``, then the fields of ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -19,29 +27,20 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-        }
-        line |= {
-            k: v
-            for k, v in vars(record).items()
-            if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))
-        }
+        } | _extra(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
-    """The same for eyes."""
+    """The same as text."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        fields = " ".join(
-            f"{k}={v}"
-            for k, v in vars(record).items()
-            if k not in _STANDARD and not k.startswith(("_", "k8s_", "settings"))
-        )
+        fields = "".join(f" {name}={value}" for name, value in _extra(record).items())
         text = f"{clock} {record.levelname.lower():7} {record.getMessage()}" + (
-            f"  {fields}" if fields else ""
+            f" {fields}" if fields else ""
         )
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 

@@ -1,82 +1,71 @@
-"""The verbs, put together. `run` and `sandbox` are only imported when they are called: they need much more."""
+"""The program: its commands by name, each imported when it is called."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
 
-from trimtab.cli.commands import adopt, crds, diff, explain, history, render, rollout, status, undo, validate
-from trimtab.cli.view.output import PLUGIN, program
-
-MARKUP: Literal["markdown"] = "markdown"
-_CALL = re.compile(
-    r"(?<![\w./-])trimtab (?=adopt|crds|diff|explain|history|render|rollout|run|sandbox|status|undo|validate)"
-)
+from trimtab.cli.group import MARKUP, Group, flat, program
 
 
-class Heavy(NamedTuple):
-    """A verb that is imported when it is called. ``help`` is what the list of verbs says of it."""
+class Command(NamedTuple):
+    """A command before its module is imported. ``help`` is the first sentence of its own help."""
 
-    module: str
-    attribute: str
     help: str
+    module: str = ""
 
 
-HEAVY: Mapping[str, Heavy] = {
-    "run": Heavy("trimtab.cli.commands.run", "run", "Run the operator in the foreground."),
-    "sandbox": Heavy(
-        "trimtab.sandbox.commands", "app", "A real Kubernetes control plane on this machine, without Docker."
+COMMANDS: Mapping[str, Command] = {
+    "run": Command("Run the operator in the foreground."),
+    "sandbox": Command(
+        "A real Kubernetes control plane on this machine, without Docker.", "trimtab.sandbox.commands"
     ),
+    "render": Command("Print the ConfigMaps and Secrets of templates and preferences in files."),
+    "validate": Command("Validate templates, preferences, policies and actions in files."),
+    "explain": Command("Explain which layer and object set each value of a user."),
+    "status": Command("Show templates, groups, rollouts and refused preferences."),
+    "rollout": Command("Show rollouts of policies and templates, watch them, and act on them."),
+    "history": Command("List the revisions of a template's groups, or a user's previous preferences."),
+    "diff": Command("Compare two revisions of a group, or two preferences of a user."),
+    "undo": Command("Return a group, a rollout or a user to the previous content."),
+    "adopt": Command("Adopt objects that conflict with a template's outputs."),
+    "crds": Command("Print the CRDs of this version as YAML."),
 }
 
 
-class Verbs(TyperGroup):
-    """Puts a heavy verb in its stand-in's place as soon as it is asked for."""
+def load(name: str) -> Any:
+    """The command of that name, with its module imported: a function, or a group's Typer application."""
+    module = importlib.import_module(COMMANDS[name].module or f"trimtab.cli.commands.{name}")
+    found = getattr(module, "app", None)
+    if found is None:
+        found = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+        found.command(name)(flat(getattr(module, name)))
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
+
+class Commands(Group):
+    """Imports a command when it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        heavy = HEAVY.get(args[0]) if args else None
-        if heavy is not None:
-            self.commands[args[0]] = _real(args[0], heavy)
-        found = super().resolve_command(ctx, args)
-        command = found[1]
-        if command is not None and command.help and ctx.find_root().info_name == PLUGIN:
-            command.help = _CALL.sub(f"{PLUGIN} ", command.help)
-        return found
-
-
-def _real(name: str, heavy: Heavy) -> Any:
-    found = getattr(importlib.import_module(heavy.module), heavy.attribute)
-    if not isinstance(found, typer.Typer):
-        verb = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
-        verb.command(name)(found)
-        found = verb
-    made = typer.main.get_command(found)
-    made.name = name
-    return made
-
-
-def _stand_in(name: str, heavy: Heavy) -> None:
-    def never() -> None:
-        raise AssertionError(f"{name} was not replaced")
-
-    never.__doc__ = heavy.help
-    app.command(name)(never)
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
     name="trimtab",
-    cls=Verbs,
+    cls=Commands,
     help="""Typed, layered configuration as Kubernetes resources: validated, rendered, rolled out, rolled back.
 
-`trimtab VERB --help` explains a verb with examples. Exit code of every verb: 0 yes or done, 1 no (violations, not
-ready, not found, the cluster refused), 2 wrong usage or a file that cannot be read, 130 interrupted.""",
+`trimtab COMMAND --help` explains a command with examples. Exit code of every command: 0 yes or done, 1 no (violations,
+not ready, not found, refused by the cluster), 2 wrong usage or an unreadable file, 130 interrupted.""",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -85,9 +74,9 @@ ready, not found, the cluster refused), 2 wrong usage or a file that cannot be r
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
+def _version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version  # slow to import, and rarely needed
 
         typer.echo(f"trimtab {version('trimtab')}")
         raise typer.Exit
@@ -99,25 +88,19 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The options that stand before a verb."""
+    """The options before a command's name."""
 
 
-_stand_in("run", HEAVY["run"])
-_stand_in("sandbox", HEAVY["sandbox"])
-app.command()(render.render)
-app.command()(validate.validate)
-app.command()(explain.explain)
-app.command()(status.status)
-app.add_typer(rollout.assembled(Verbs), name="rollout")
-app.command()(history.history)
-app.command()(diff.diff)
-app.command()(undo.undo)
-app.command()(adopt.adopt)
-app.command()(crds.crds)
+def _not_imported() -> None:
+    raise AssertionError("the command's module was not imported")
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=_command.help)(_not_imported)
 
 
 def main() -> None:
-    """Run the command line; a reader that has gone away (`trimtab ... | head`) and Ctrl-C end it quietly."""
+    """Run the command line. A closed pipe (`trimtab ... | head`) and Ctrl-C end it without a traceback."""
     try:
         try:
             app(prog_name=program())
@@ -126,6 +109,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # What Python flushes at exit must have somewhere to go.
+        # Python flushes stdout at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -41,7 +41,11 @@ def short(value: object, length: int = 60) -> str:
     """A value as JSON, cut short: how messages show it. Never for a sensitive key."""
     if isinstance(value, str) and len(value) > length:
         value = value[: length + 1]  # so that a long text costs no more than what is shown of it
-    text = visible(json.dumps(value, ensure_ascii=False, default=str))
+    return cut(visible(json.dumps(value, ensure_ascii=False, default=str)), length)
+
+
+def cut(text: str, length: int) -> str:
+    """``text`` of at most ``length`` characters; a longer one ends in ``...``."""
     return text if len(text) <= length else text[: length - 3] + "..."
 
 

@@ -1,30 +1,38 @@
-"""RolloutActions: made in the name of whoever asks, refused by the API server or answered by the operator."""
+"""RolloutActions: created on behalf of the requester, then processed or refused by the operator."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import secrets
 import sys
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import typer
 
-from trimtab.cli.cluster.connection import Cluster, Target, with_cluster
-from trimtab.cli.cluster.rollout_reference import Found, resource
+from trimtab.cli.cluster.connection import Cluster, with_cluster
+from trimtab.cli.cluster.objects import Body, StoredObject, ready
+from trimtab.cli.cluster.rollouts import Rollout
 from trimtab.cli.errors import Failure
-from trimtab.cli.view.output import Format, program, say, show
+from trimtab.cli.group import program
+from trimtab.cli.options import ClusterOptions, Output, Timeout, Yes
+from trimtab.cli.view.output import Format, Line, say, show
 from trimtab.kube import errors
 from trimtab.kube.resources import ROLLOUT_ACTIONS
 
-Body = dict[str, Any]
 PATIENCE = 60.0
-"""Seconds that the operator has to answer, unless somebody says otherwise."""
-UNANSWERED = 3
-"""The exit code when it has not."""
+"""Seconds until the operator must have processed an action, unless --timeout is set."""
+NOT_PROCESSED = 3
+"""The exit code otherwise."""
 _PAUSE = 0.5
 _POLICY = "trimtab-rollout-actions"
+NO_STRATEGY = (
+    "no strategy, so changes take effect immediately instead of rolling out; set strategy: {} to act on the next "
+    "change, and see the previous content by `trimtab undo TEMPLATE GROUP`"
+)
 
 
 class Action(enum.StrEnum):
@@ -39,44 +47,59 @@ class Action(enum.StrEnum):
     UNDO = "Undo"
 
 
-DONE = {
+_DONE = {
     Action.APPROVE: "approved",
     Action.PROMOTE: "promoted",
     Action.PAUSE: "paused",
     Action.RESUME: "resumed",
     Action.ABORT: "aborted",
-    Action.RETRY: "to be tried again",
-    Action.UNDO: "being undone",
+    Action.RETRY: "retrying",
+    Action.UNDO: "rolling back",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants done, and to which content."""
+@dataclass(frozen=True, kw_only=True)
+class ActionOptions:
+    """Why to act, whether to prompt, and how long to wait for the operator."""
 
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the rollout's history.")] = None
+    yes: Yes = False
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until the operator has processed it.")
+    ] = False
+    timeout: Timeout = None
+    output: Output = Format.TABLE
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for the operator; 0 for not at all."""
+        return 0 if self.no_wait else self.timeout or PATIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An action on a rollout, bound to one content if that is given."""
+
+    rollout: Rollout
     action: Action
     content_hash: str | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of it; ``accepted`` is None if nobody has answered."""
+class Result:
+    """What the operator did with an action; ``accepted`` is None if it is not processed."""
 
-    action: Body
+    request: Request
+    object: StoredObject
     accepted: bool | None = None
     reason: str = ""
     message: str = ""
 
-    @property
-    def name(self) -> str:
-        return str(self.action["metadata"]["name"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The whole for programs."""
-        spec, meta = self.action["spec"], self.action["metadata"]
+    def content(self) -> dict[str, Any]:
+        spec = self.object.spec
         return {
-            "rolloutAction": {"namespace": meta["namespace"], "name": meta["name"]},
+            "rolloutAction": self.object.reference,
             "rollout": spec["rolloutRef"],
             "action": spec["action"],
             "requester": spec["requester"],
@@ -86,162 +109,137 @@ class Answer:
             "message": self.message,
         }
 
+    def parts(self) -> Iterator[Line]:
+        rollout, place = self.request.rollout, f"RolloutAction {self.object.name}"
+        if self.accepted:
+            message = f": {self.message}" if self.message else ""
+            yield Line(f"{rollout}: {_DONE[self.request.action]} ({place}){message}", "green")
+            yield Line(f"watch it by: {program()} rollout watch {rollout.typed} -n {rollout.namespace}")
+        elif self.accepted is None and not self.reason:
+            yield Line(f"{rollout}: requested ({place})")
 
-async def ask(cluster: Cluster, found: Found, wish: Wish) -> Body:
-    """Make the RolloutAction.
 
-    :raises Failure: the API server refused it, with what would help.
-    :raises trimtab.kube.errors.ApiError: it could not be asked.
+async def create(cluster: Cluster, request: Request) -> Result:
+    """Create the RolloutAction.
+
+    :raises Failure: the API server refused it, with a remedy.
+    :raises trimtab.kube.errors.ApiError: the cluster could not be reached.
     """
-    verb = wish.action.lower()
+    rollout, verb = request.rollout, request.action.lower()
     spec: Body = {
-        "rolloutRef": {"kind": str(found.kind), "name": found.name},
-        "action": str(wish.action),
+        "rolloutRef": {"kind": str(rollout.kind), "name": rollout.name},
+        "action": str(request.action),
         "requester": await cluster.whoami(),
     }
-    spec |= {"contentHash": wish.content_hash} if wish.content_hash else {}
-    spec |= {"reason": wish.reason} if wish.reason else {}
-    # A name of its own, so that an answer that is lost on its way cannot make two of it.
-    meta = {
-        "generateName": f"{verb}-",
-        "name": f"{verb}-{secrets.token_hex(4)}",
-        "namespace": found.namespace,
-    }
-    body = {
-        "apiVersion": ROLLOUT_ACTIONS.api_version,
-        "kind": ROLLOUT_ACTIONS.kind,
-        "metadata": meta,
-        "spec": spec,
-    }
+    spec |= {"contentHash": request.content_hash} if request.content_hash else {}
+    spec |= {"reason": request.reason} if request.reason else {}
+    # A unique name, so that a lost response cannot make two of it.
+    name = f"{verb}-{secrets.token_hex(4)}"
+    meta = {"generateName": f"{verb}-", "name": name, "namespace": rollout.namespace}
+    kind = {"apiVersion": ROLLOUT_ACTIONS.api_version, "kind": ROLLOUT_ACTIONS.kind}
     try:
-        return await cluster.create(ROLLOUT_ACTIONS, body)
+        body = await cluster.create(ROLLOUT_ACTIONS, {**kind, "metadata": meta, "spec": spec})
     except errors.ConflictError as error:
-        there = await cluster.get(ROLLOUT_ACTIONS, found.namespace, meta["name"])
-        if error.reason != "AlreadyExists" or there is None or there.get("spec") != spec:
+        body = await cluster.get(ROLLOUT_ACTIONS, rollout.namespace, name) or {}
+        if error.reason != "AlreadyExists" or body.get("spec") != spec:
             raise
-        return there
     except errors.ForbiddenError as error:
         if error.status == 401:
             raise
-        raise Failure(_remedy(error, found, verb)) from None
+        raise Failure(f"{rollout}: {_remedy(error.message, rollout, verb)}") from None
     except errors.InvalidError as error:
-        raise Failure(f"{found}: {error.message}") from None
+        raise Failure(f"{rollout}: {error.message}") from None
+    return Result(request, StoredObject(body, ROLLOUT_ACTIONS.kind))
 
 
-def _remedy(error: errors.ForbiddenError, found: Found, verb: str) -> str:
-    said = error.message
-    if _POLICY in said:
-        return f"{found}: {said.partition('denied request: ')[2] or said}"
-    plural = resource(found.kind).plural
+def _remedy(message: str, rollout: Rollout, verb: str) -> str:
+    if _POLICY in message:
+        return message.partition("denied request: ")[2] or message
+    plural = f"{rollout.kind.resource.plural}.trimtab.dev"
     return (
-        f"{found}: {said}\n"
-        f"you need the verb create on rolloutactions.trimtab.dev and the verb {verb} on {plural}.trimtab.dev "
-        f"{found.name}, both in namespace {found.namespace}; ask whoever administers it for a Role with them"
+        f"{message}\nyou need the verb create on rolloutactions.trimtab.dev and the verb {verb} on {plural} "
+        f"{rollout.name}, both in namespace {rollout.namespace}; request a Role with them from its administrator"
     )
 
 
-async def wait(cluster: Cluster, action: Body, timeout: float) -> Answer:
-    """The operator's answer, or none within ``timeout`` seconds.
+async def wait(cluster: Cluster, created: Result, timeout: float) -> Result:
+    """The result once the operator has processed the action, at the latest after ``timeout`` seconds.
 
-    :raises Failure: somebody deleted the action before it was answered.
+    :raises Failure: the action was deleted before.
     """
-    place = action["metadata"]["namespace"], action["metadata"]["name"]
     try:
         async with asyncio.timeout(timeout):
             while True:
-                try:
-                    answer = await _look(cluster, *place)
-                except errors.GoneError:
-                    continue
-                except errors.ForbiddenError:
-                    return Answer(action, None, "Forbidden", "you may not read RolloutActions here")
-                except errors.UnavailableError:
-                    answer = None
-                if answer is not None:
-                    return answer
+                with contextlib.suppress(errors.GoneError, errors.UnavailableError):
+                    result = await _observe(cluster, created)
+                    if result is not None:
+                        return result
                 await asyncio.sleep(_PAUSE)
+    except errors.ForbiddenError:
+        return _unprocessed(created, "Forbidden", "you may not read RolloutActions here")
     except TimeoutError:
-        return Answer(action, None, "Unanswered", f"no answer within {timeout:g} s")
+        return _unprocessed(created, "NotProcessed", f"not processed within {timeout:g}s")
 
 
-async def _look(cluster: Cluster, namespace: str, name: str) -> Answer | None:
-    """One reading and one watch; None when the watch has ended, or is not allowed."""
+def _unprocessed(created: Result, reason: str, message: str) -> Result:
+    return replace(created, reason=reason, message=message)
+
+
+async def _observe(cluster: Cluster, created: Result) -> Result | None:
+    """Read the action and watch it; None if the watch has ended, or is forbidden."""
+    namespace, name = created.object.namespace, created.object.name
     body = await cluster.get(ROLLOUT_ACTIONS, namespace, name)
     if body is None:
-        raise Failure(f"RolloutAction {namespace}/{name} was deleted before the operator answered it")
-    answer = _answer(body)
-    if answer is not None:
-        return answer
-    version = body["metadata"]["resourceVersion"]
-    try:
+        raise Failure(f"RolloutAction {namespace}/{name} was deleted before the operator processed it")
+    result = _processed(created, body)
+    if result is not None:
+        return result
+    with contextlib.suppress(errors.ForbiddenError):  # without the verb watch it is read again
+        version = body["metadata"]["resourceVersion"]
         async for event in cluster.watch(ROLLOUT_ACTIONS, namespace, version=version, name=name):
             if event.object["metadata"].get("name") != name:
                 continue  # a bookmark
-            if event.type == "DELETED":
-                return None
-            answer = _answer(event.object)
-            if answer is not None:
-                return answer
-    except errors.ForbiddenError:
-        return None  # who may read it may look again
+            result = _processed(created, event.object)
+            if result is not None or event.type == "DELETED":
+                return result
     return None
 
 
-def _answer(body: Body) -> Answer | None:
-    conditions = (body.get("status") or {}).get("conditions") or ()
-    ready = next((c for c in conditions if c.get("type") == "Ready"), None)
-    if ready is None or ready.get("status") not in ("True", "False"):
+def _processed(created: Result, body: Body) -> Result | None:
+    found = ready(body.get("status") or {})
+    if found.get("status") not in ("True", "False"):
         return None
-    return Answer(body, ready["status"] == "True", ready.get("reason", ""), ready.get("message", ""))
-
-
-def patient(answer: Answer) -> str:
-    """What to tell whoever got no answer."""
-    namespace = answer.action["metadata"]["namespace"]
-    return (
-        f"RolloutAction {namespace}/{answer.name}: {answer.message}; is `{program()} run` running? It stays, and is "
-        f"taken when the operator comes: `kubectl get rolloutaction {answer.name} -n {namespace} -o yaml` "
-        "shows the answer, and deleting it withdraws it"
-    )
+    accepted = found["status"] == "True"
+    made = replace(created.object, body=body)
+    return Result(created.request, made, accepted, found.get("reason", ""), found.get("message", ""))
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, if there is anybody to ask. :raises Failure: they said no."""
+    """Prompt on a terminal. :raises Failure: the user declined."""
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     if not typer.confirm(question, err=True):
-        raise Failure("nothing was done")
+        raise Failure("nothing was changed")
 
 
-def carry_out(target: Target, found: Found, wish: Wish, timeout: float, output: Format) -> None:
-    """Make the action, wait for its answer (not at all with 0), and exit as it was answered."""
-
-    async def make(cluster: Cluster) -> Body:
-        return await ask(cluster, found, wish)
-
-    async def work(cluster: Cluster) -> Answer:
-        return await wait(cluster, action, timeout)
-
-    action = with_cluster(target, make)
-    answer = Answer(action)
+def carry_out(cluster: ClusterOptions, request: Request, options: ActionOptions) -> None:
+    """Create the action, wait for its result, print it and exit by it."""
+    rollout, timeout = request.rollout, options.patience
+    result = with_cluster(cluster, lambda connected: create(connected, request))
     if timeout:
-        answer = with_cluster(target, work, about=f"waiting for the operator to answer {answer.name}")
-
-    def people() -> None:
-        place = f"RolloutAction {answer.name}"
-        if answer.accepted:
-            say(f"{found}: {DONE[wish.action]} ({place}){_said(answer)}", style="green")
-            say(f"watch it by: {program()} rollout watch {found.word} -n {found.namespace}")
-        elif not timeout:
-            say(f"{found}: asked ({place})")
-
-    show(answer.to_dict(), output, people)
-    if answer.accepted is False:
-        raise Failure(f"{found}: {wish.action.lower()} was refused ({answer.reason}): {answer.message}")
-    if answer.accepted is None and timeout:
-        say(f"note: {patient(answer)}", stderr=True, style="yellow")
-        raise typer.Exit(UNANSWERED)
-
-
-def _said(answer: Answer) -> str:
-    return f": {answer.message}" if answer.message else ""
+        about = f"waiting for the operator to process {result.object.name}"
+        created = result
+        result = with_cluster(cluster, lambda connected: wait(connected, created, timeout), about)
+    show(result, options.output)
+    if result.accepted is False:
+        verb = request.action.lower()
+        raise Failure(f"{rollout}: {verb} was refused ({result.reason}): {result.message}")
+    if result.accepted is None and timeout:
+        place = f"{result.object.name} -n {rollout.namespace}"
+        say(
+            f"note: {result.object}: {result.message}; is `{program()} run` running? The operator processes it when "
+            f"it runs: `kubectl get rolloutaction {place} -o yaml` shows the result; delete it to withdraw it",
+            stderr=True,
+            style="yellow",
+        )
+        raise typer.Exit(NOT_PROCESSED)

@@ -1,64 +1,59 @@
-"""A rollout and its groups as they change: one list, then watches that are taken up again whenever they break."""
+"""A rollout and its groups as they change: read once, then watched; a watch that breaks is resumed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trimtab.cli.cluster.rollout_reference import Found, resource
+from trimtab.cli.cluster.connection import Cluster
+from trimtab.cli.cluster.objects import Body
+from trimtab.cli.cluster.progress import Progress
+from trimtab.cli.cluster.rollouts import Rollout
 from trimtab.cli.errors import Failure
-from trimtab.cli.view.output import program
-from trimtab.cli.view.progress import Progress
+from trimtab.cli.group import program
 from trimtab.core import naming
 from trimtab.kube import errors
 from trimtab.kube.resources import RENDERED_GROUPS
 
-if TYPE_CHECKING:
-    from trimtab.cli.cluster.connection import Cluster
-
-Body = dict[str, Any]
 _PAUSE = 1.0
+_CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is seen at one moment. ``groups`` are RenderedGroups of the template, by group."""
+    """A rollout at one moment. ``groups`` are RenderedGroups of its template, by group."""
 
     progress: Progress
     groups: Mapping[str, Body] = field(default_factory=dict)
-    gone: bool = False
+    deleted: bool = False
     trouble: str = ""
-    """Why what is seen may be old, while it may."""
+    """Why the scene may be outdated."""
 
 
-Change = Callable[[Scene], Scene]
-_Put = Callable[[Change], Awaitable[None]]
+async def follow(cluster: Cluster, rollout: Rollout) -> AsyncGenerator[Scene, None]:
+    """The scene now and after each change, until the rollout is deleted.
 
-
-async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
-    """The scene now and after each change, until the rollout is gone.
-
-    :raises Failure: its status was written by hand, or what the cluster tells cannot be understood.
-    :raises trimtab.kube.errors.ForbiddenError: the rollout may not be read, or not any more.
+    :raises Failure: the rollout's status was edited manually, or an event is malformed.
+    :raises trimtab.kube.errors.ForbiddenError: the rollout cannot be read.
     """
-    queue: asyncio.Queue[Change | Exception] = asyncio.Queue()
-    tasks = [asyncio.create_task(_guarded(work, cluster, found, queue)) for work in (_rollout, _groups)]
+    watch = _Watch(cluster, rollout)
+    tasks = [asyncio.create_task(watch.guarded(work())) for work in (watch.rollout, watch.groups)]
     try:
-        scene = Scene(Progress.of(found))
+        scene = watch.scene
         yield scene
-        while not scene.gone:
-            change = await queue.get()
+        while not scene.deleted:
+            change = await watch.changes.get()
             if isinstance(change, errors.ApiError | Failure):
                 raise change
             if isinstance(change, Exception):
                 raise Failure(
-                    f"{found}: what the cluster tells of it cannot be understood ({type(change).__name__}: {change}); "
-                    f"`{program()} rollout status` looks at it once"
+                    f"{rollout}: malformed event ({type(change).__name__}: {change}); "
+                    f"`{program()} rollout status` reads the rollout once"
                 )
-            scene = change(scene)
+            scene = change
             yield scene
     finally:
         for task in tasks:
@@ -68,86 +63,76 @@ async def follow(cluster: Cluster, found: Found) -> AsyncGenerator[Scene, None]:
                 await task
 
 
-async def _guarded(
-    work: Callable[[Cluster, Found, _Put], Awaitable[None]],
-    cluster: Cluster,
-    found: Found,
-    queue: asyncio.Queue[Change | Exception],
-) -> None:
-    """Whatever ends the work is told: nobody waits for a task that is dead."""
-    try:
-        await work(cluster, found, queue.put)
-    except Exception as error:
-        await queue.put(error)
+class _Watch:
+    """The latest scene, and a queue of all that follow, or of the error that ended a watch."""
 
+    def __init__(self, cluster: Cluster, rollout: Rollout) -> None:
+        self.scene = Scene(Progress.of(rollout))
+        self.changes: asyncio.Queue[Scene | Exception] = asyncio.Queue()
+        self._cluster = cluster
+        self._first = rollout
 
-async def _rollout(cluster: Cluster, found: Found, put: _Put) -> None:
-    kind, version = resource(found.kind), str(found.body["metadata"].get("resourceVersion", ""))
-    while True:
+    async def guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Report whatever ends the work, because the scenes are awaited."""
         try:
-            async for event in cluster.watch(kind, found.namespace, version=version, name=found.name):
-                body = event.object
-                version = body["metadata"].get("resourceVersion") or version
-                if body["metadata"].get("name") != found.name or event.type not in _CHANGES:
+            await work
+        except Exception as error:
+            self.changes.put_nowait(error)
+
+    def _change(self, **fields: Any) -> None:
+        self.scene = replace(self.scene, **fields)
+        self.changes.put_nowait(self.scene)
+
+    def _see(self, body: Body, *, deleted: bool) -> None:
+        if deleted:
+            self._change(deleted=True)
+        else:
+            self._change(progress=Progress.of(Rollout(body, self._first.kind)), trouble="")
+
+    async def rollout(self) -> None:
+        first = self._first
+        resource, version = first.kind.resource, str(first.meta.get("resourceVersion", ""))
+        while True:
+            try:
+                events = self._cluster.watch(resource, first.namespace, version=version, name=first.name)
+                async for event in events:
+                    meta = event.object["metadata"]
+                    version = meta.get("resourceVersion") or version
+                    if meta.get("name") == first.name and event.type in _CHANGES:
+                        self._see(event.object, deleted=event.type == "DELETED")
+            except errors.GoneError:
+                pass  # the missed events are not kept: the object is read again
+            except errors.ForbiddenError:
+                await asyncio.sleep(_PAUSE)  # without the verb watch it is read again and again
+            except errors.UnavailableError as error:
+                self._change(trouble=f"the connection was lost, retrying: {error.message}")
+                await asyncio.sleep(_PAUSE)
+            with contextlib.suppress(errors.UnavailableError):
+                body = await self._cluster.get(resource, first.namespace, first.name)
+                if body is None or body["metadata"]["uid"] != first.meta["uid"]:
+                    self._see({}, deleted=True)
                     continue
-                await put(_seen(Found(found.kind, body), gone=event.type == "DELETED"))
-        except errors.GoneError:
-            pass  # what it missed is past: the object is read again
-        except errors.ForbiddenError:
-            await asyncio.sleep(_PAUSE)  # who may read it may look again and again
-        except errors.UnavailableError as error:
-            await put(_troubled(error))
-            await asyncio.sleep(_PAUSE)
-        with contextlib.suppress(errors.UnavailableError):
-            there = await cluster.get(kind, found.namespace, found.name)
-            same = there is not None and there["metadata"]["uid"] == found.body["metadata"]["uid"]
-            now = Found(found.kind, there) if there is not None and same else found
-            version = str(now.body["metadata"].get("resourceVersion", ""))
-            await put(_seen(now, gone=not same))
+                version = str(body["metadata"].get("resourceVersion", ""))
+                self._see(body, deleted=False)
 
-
-_CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
-
-
-def _seen(found: Found, *, gone: bool) -> Change:
-    return lambda scene: (
-        replace(scene, gone=True) if gone else replace(scene, progress=Progress.of(found), trouble="")
-    )
-
-
-def _troubled(error: errors.ApiError) -> Change:
-    return lambda scene: replace(scene, trouble=f"the connection was lost, trying again: {error.message}")
-
-
-async def _groups(cluster: Cluster, found: Found, put: _Put) -> None:
-    """Who may not see RenderedGroups sees the rollout alone."""
-    selector = f"{naming.LABEL_TEMPLATE}={found.template}"
-    while True:
-        try:
-            listed, version = await cluster.listed(RENDERED_GROUPS, found.namespace, selector)
-            await put(_all({_group(body): body for body in listed}))
-            async for event in cluster.watch(
-                RENDERED_GROUPS, found.namespace, version=version, selector=selector
-            ):
-                if event.type in _CHANGES:
-                    await put(_one(event.object, gone=event.type == "DELETED"))
-        except errors.ForbiddenError:
-            return
-        except (errors.GoneError, errors.UnavailableError):
-            await asyncio.sleep(_PAUSE)
+    async def groups(self) -> None:
+        """Without the permission to read RenderedGroups, the scenes have none."""
+        namespace, selector = self._first.namespace, f"{naming.LABEL_TEMPLATE}={self._first.template}"
+        while True:
+            try:
+                listed, version = await self._cluster.listed(RENDERED_GROUPS, namespace, selector)
+                self._change(groups={_group(body): body for body in listed})
+                events = self._cluster.watch(RENDERED_GROUPS, namespace, version=version, selector=selector)
+                async for event in events:
+                    if event.type in _CHANGES:
+                        others = {n: g for n, g in self.scene.groups.items() if n != _group(event.object)}
+                        now = {} if event.type == "DELETED" else {_group(event.object): event.object}
+                        self._change(groups=others | now)
+            except errors.ForbiddenError:
+                return
+            except (errors.GoneError, errors.UnavailableError):
+                await asyncio.sleep(_PAUSE)
 
 
 def _group(body: Body) -> str:
     return str((body.get("spec") or {}).get("group", ""))
-
-
-def _all(groups: Mapping[str, Body]) -> Change:
-    return lambda scene: replace(scene, groups=groups)
-
-
-def _one(body: Body, *, gone: bool) -> Change:
-    def change(scene: Scene) -> Scene:
-        others = {name: group for name, group in scene.groups.items() if name != _group(body)}
-        return replace(scene, groups=others if gone else others | {_group(body): body})
-
-    return change

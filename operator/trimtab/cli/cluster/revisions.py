@@ -1,15 +1,16 @@
-"""A group's revisions as the cluster keeps them: the list on its RenderedGroup, the content in ControllerRevisions.
+"""A group's revisions: listed in its RenderedGroup, their content in ControllerRevisions.
 
-Nobody here can open what is sealed: sensitive values are known by their digests alone
-(:mod:`trimtab.core.resolve.redaction`).
+Encrypted content is not read: sensitive values are compared by digests (:mod:`trimtab.core.resolve.redaction`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from trimtab.cli.cluster.connection import Cluster
+from trimtab.cli.cluster.objects import Body, StoredObject, meant
 from trimtab.cli.errors import Failure
 from trimtab.core import naming
 from trimtab.core.policy.fit import fitted
@@ -17,53 +18,40 @@ from trimtab.core.resolve import redaction
 from trimtab.core.resolve.diff import Contents
 from trimtab.core.resolve.resolve import GroupView, group_view
 from trimtab.core.schema.template import compile_template
-from trimtab.core.suggestion import nearest
 from trimtab.core.violations import RejectedError
 from trimtab.kube import errors
 from trimtab.kube.resources import CONFIG_TEMPLATES, CONTROLLER_REVISIONS, RENDERED_GROUPS
 
-if TYPE_CHECKING:
-    from trimtab.cli.cluster.connection import Cluster
-
-Body = dict[str, Any]
 Entry = dict[str, Any]
-"""One revision as a RenderedGroup lists it."""
+"""One revision in a RenderedGroup's list."""
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A group as its RenderedGroup tells it."""
+class RenderedGroup(StoredObject):
+    """A group as the cluster has it."""
 
-    body: Body
-
-    @property
-    def namespace(self) -> str:
-        return str(self.body["metadata"]["namespace"])
+    kind: str = RENDERED_GROUPS.kind
 
     @property
     def template(self) -> str:
-        return str(self.body["spec"]["templateRef"]["name"])
+        return str((self.spec.get("templateRef") or {}).get("name"))
 
     @property
     def group(self) -> str:
-        return str(self.body["spec"]["group"])
+        return str(self.spec.get("group"))
 
     def is_of(self, template: str) -> bool:
-        """Whether it is what the operator keeps of one of the template's groups; copies have other names."""
-        spec = self.body.get("spec") or {}
-        named = naming.group_object(template, str(spec.get("group")))
-        return (spec.get("templateRef") or {}).get("name") == template and self.body["metadata"][
-            "name"
-        ] == named
-
-    @property
-    def status(self) -> Body:
-        return self.body.get("status") or {}
+        """Whether it is the operator's object for a group of the template; copies have other names."""
+        return self.template == template and self.name == naming.group_object(template, self.group)
 
     @property
     def entries(self) -> list[Entry]:
         """Its revisions, the newest first."""
         return sorted(self.status.get("revisions") or (), key=lambda entry: -int(entry["number"]))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(entry["number"]) for entry in self.entries]
 
     @property
     def current(self) -> int:
@@ -75,24 +63,27 @@ class Served:
 
     @property
     def share(self) -> Body:
-        """The users who are on another revision: revision, percent; or empty."""
+        """The users on another revision: revision, percent; or empty."""
         return self.status.get("share") or {}
 
     def entry(self, number: int) -> Entry:
         """:raises Failure: it has no such revision."""
         found = next((entry for entry in self.entries if int(entry["number"]) == number), None)
         if found is None:
-            known = ", ".join(str(entry["number"]) for entry in self.entries) or "none"
+            known = ", ".join(map(str, self.numbers)) or "none"
             raise Failure(f"{self} has no revision {number}; it has {known}")
         return found
 
     def marks(self, number: int) -> list[str]:
-        """What is special about a revision: current, stable, a share of the users."""
-        made = ["current"] if number == self.current else []
-        made += ["stable"] if number == self.stable else []
-        return made + (
-            [f"{self.share.get('percent')}% of users"] if number == self.share.get("revision") else []
-        )
+        """What a revision is: current, stable, a share of the users."""
+        found = {"current": self.current, "stable": self.stable}
+        found[f"{self.share.get('percent')}% of users"] = self.share.get("revision", -1)
+        return [mark for mark, marked in found.items() if marked == number]
+
+    @property
+    def about(self) -> Body:
+        """Its template and group, for programs."""
+        return {"template": {"namespace": self.namespace, "name": self.template}, "group": self.group}
 
     def __str__(self) -> str:
         return f"group {self.group} of {self.namespace}/{self.template}"
@@ -100,7 +91,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A revision's content as it is stored: the ``data`` of its template's snapshot, and of its policies' by name."""
+    """A revision's content as stored: the ``data`` of its template's snapshot, and of its policies' by name."""
 
     number: int
     template: Mapping[str, Any]
@@ -109,7 +100,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision's content, masked. ``blind``: of some of its sensitive values nothing is known."""
+    """A revision's content, redacted. ``blind``: some of its sensitive values have no digest."""
 
     number: int
     contents: Contents
@@ -117,7 +108,7 @@ class Revision:
 
     @classmethod
     def of(cls, data: Data, *, blind: bool = False) -> Revision:
-        """:raises Failure: it is not as this version of Trimtab writes it."""
+        """:raises Failure: another version of Trimtab wrote it, or another client."""
         try:
             template = redaction.template(data.template, blind=blind)
             policies = {name: redaction.policy(held, blind=blind) for name, held in data.policies.items()}
@@ -127,9 +118,9 @@ class Revision:
         return cls(data.number, contents, template.blind or any(held.blind for held in policies.values()))
 
     def view(self, template: str, group: str) -> GroupView:
-        """The group's values and who set them; each sensitive one stands as its digest.
+        """The group's values and their layers; a sensitive value is its digest.
 
-        :raises Failure: it does not compile, or has no such group.
+        :raises Failure: the content does not compile, or has no such group.
         """
         try:
             schema = compile_template(
@@ -147,73 +138,59 @@ class Revision:
             raise Failure(f"revision {self.number} cannot be read: {type(error).__name__}") from None
 
 
-async def groups(cluster: Cluster, namespace: str, template: str) -> list[Served]:
-    """The template's groups by name. :raises Failure: there is no such template."""
-    selector = f"{naming.LABEL_TEMPLATE}={template}"
-    listed, _ = await cluster.listed(RENDERED_GROUPS, namespace, selector)
-    found = [served for served in map(Served, listed) if served.is_of(template)]
-    if not found:
-        raise Failure(await _no_groups(cluster, namespace, template))
-    return sorted(found, key=lambda served: served.group)
+async def groups(cluster: Cluster, template: str) -> list[RenderedGroup]:
+    """The template's groups by name. :raises Failure: there is no such template, or it has no groups yet."""
+    namespace = cluster.namespace
+    listed, _ = await cluster.listed(RENDERED_GROUPS, namespace, f"{naming.LABEL_TEMPLATE}={template}")
+    found = [group for group in map(RenderedGroup, listed) if group.is_of(template)]
+    if found:
+        return sorted(found, key=lambda group: group.group)
+    if await cluster.get(CONFIG_TEMPLATES, namespace, template) is None:
+        raise await cluster.missing(CONFIG_TEMPLATES, namespace, template)
+    reason = f"`trimtab status {template} -n {namespace}` shows why"
+    raise Failure(f"{namespace}/{template} has no revision yet; {reason}")
 
 
-async def _no_groups(cluster: Cluster, namespace: str, template: str) -> str:
-    if await cluster.get(CONFIG_TEMPLATES, namespace, template) is not None:
-        return (
-            f"{namespace}/{template} has no revision yet; `trimtab status {template} -n {namespace}` says why"
-        )
-    names = [
-        body["metadata"]["name"] async for body in cluster.each(CONFIG_TEMPLATES, dict[str, Any], namespace)
-    ]
-    hint = nearest(template, names) or ", ".join(sorted(names)[:5])
-    more = f"there is {hint}" if hint else "-n names another namespace"
-    return f"there is no ConfigTemplate {template} in namespace {namespace}; {more}"
-
-
-async def group(cluster: Cluster, namespace: str, template: str, name: str) -> Served:
+async def group(cluster: Cluster, template: str, name: str) -> RenderedGroup:
     """One group. :raises Failure: there is none."""
-    body = await cluster.get(RENDERED_GROUPS, namespace, naming.group_object(template, name))
-    spec = (body or {}).get("spec") or {}
-    if body is not None and (spec.get("templateRef", {}).get("name"), spec.get("group")) == (template, name):
-        return Served(body)
-    known = [served.group for served in await groups(cluster, namespace, template)]
-    hint = nearest(name, known)
-    told = f"did you mean {hint}?" if hint else f"it has {', '.join(known)}"
-    raise Failure(f"{namespace}/{template} has no group {name}; {told}")
+    body = await cluster.get(RENDERED_GROUPS, cluster.namespace, naming.group_object(template, name))
+    found = RenderedGroup(body or {})
+    if body is not None and (found.template, found.group) == (template, name):
+        return found
+    known = [group.group for group in await groups(cluster, template)]
+    names = f"it has {', '.join(known)}"
+    raise Failure(f"{cluster.namespace}/{template} has no group {name}; {meant(name, known, names)}")
 
 
 class MissingError(LookupError):
-    """A revision's content is not there any more."""
+    """A revision's content was deleted."""
 
 
-async def content(cluster: Cluster, served: Served, number: int) -> Data:
-    """One revision's content. :raises Failure: the group has none of that number, or it cannot be had."""
+async def content(cluster: Cluster, group: RenderedGroup, number: int) -> Data:
+    """One revision's content. :raises Failure: there is no such revision, or its content cannot be read."""
     try:
-        return await fetched(cluster, served, number)
+        return await stored(cluster, group, number)
     except MissingError as error:
         raise Failure(str(error)) from None
     except errors.ForbiddenError as error:
-        where = f"revisions are kept in ControllerRevisions of namespace {served.namespace}"
-        raise Failure(f"{error.message}; {where}: ask for the verb get on them") from None
+        where = f"revisions are kept in ControllerRevisions of namespace {group.namespace}"
+        raise Failure(f"{error.message}; {where}: request the verb get on them") from None
 
 
-async def fetched(cluster: Cluster, served: Served, number: int) -> Data:
-    """The same for who can do without it.
+async def stored(cluster: Cluster, group: RenderedGroup, number: int) -> Data:
+    """One revision's content.
 
-    :raises MissingError: it is gone.
-    :raises trimtab.kube.errors.ForbiddenError: it may not be read.
+    :raises MissingError: it was deleted.
+    :raises trimtab.kube.errors.ForbiddenError: the requester may not read it.
     """
 
     async def data(name: str) -> Mapping[str, Any]:
-        body = await cluster.get(CONTROLLER_REVISIONS, served.namespace, name)
+        body = await cluster.get(CONTROLLER_REVISIONS, group.namespace, name)
         if body is None:
-            raise MissingError(
-                f"revision {number} of {served}: its content, ControllerRevision {name}, is gone"
-            )
-        held: Mapping[str, Any] = body.get("data") or {}
-        return held
+            raise MissingError(f"revision {number} of {group}: ControllerRevision {name} does not exist")
+        return body.get("data") or {}
 
-    entry = served.entry(number)
+    entry = group.entry(number)
     template = await data(str(entry.get("snapshot")))
     policies = {str(ref["name"]): await data(str(ref["snapshot"])) for ref in entry.get("policies") or ()}
     return Data(number, template, policies)

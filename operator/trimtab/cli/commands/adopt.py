@@ -1,40 +1,42 @@
-"""``trimtab adopt``: let Trimtab take over what stands in a template's places, as after a loss of its keys."""
+"""``trimtab adopt``: let the operator adopt existing objects that conflict with a template's outputs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
+from trimtab.cli.cluster.connection import Cluster, with_cluster
+from trimtab.cli.cluster.objects import Body, StoredObject
+from trimtab.cli.cluster.preferences import StoredPreference
+from trimtab.cli.cluster.revisions import RenderedGroup
 from trimtab.cli.errors import Failure
-from trimtab.cli.options import ClusterNamespace, Context, Kubeconfig, Output
-from trimtab.cli.view.output import Format, plain, print_table, row, say, show, table
-
-if TYPE_CHECKING:
-    from trimtab.cli.cluster.connection import Cluster
-
-Body = dict[str, Any]
-Groups = dict[str, tuple[set[str], set[str]]]
-"""The groups that say Conflict: their target namespaces, and the uids that status records"""
+from trimtab.cli.options import ClusterOptions, Output, Template
+from trimtab.cli.view.output import Format, Line, Part, show, table
+from trimtab.core import naming, reasons
+from trimtab.core.refs import Ref
+from trimtab.core.render.origin import place
+from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, USER_PREFERENCES
 
 
 def adopt(
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The ConfigTemplate's name.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Annotate them. Default: only show them.")] = False,
-    namespace: ClusterNamespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
+    template: Template,
+    cluster: ClusterOptions,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Annotate the objects. Default: only list them.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Let Trimtab take over objects with the template's labels that stand in the places of its outputs.
+    """Adopt objects that conflict with a template's outputs and have its labels.
 
-    It is for objects that Trimtab made and cannot prove to have made: after a loss of its keys, say. Of groups and
-    preferences whose reason is Conflict it shows the objects in their way, and with --yes annotates them
-    `trimtab.dev/adopt: "true"`. Within about 15 s the operator replaces all that is in them. The annotation lasts, and
-    while it stands the RenderedGroup's status says `adopted`: take it off afterwards.
+    It is for objects of which the operator cannot prove that it created them, for example after a loss of its keys. It
+    lists the objects that cause the reason Conflict of groups and preferences, and with --yes annotates them
+    `trimtab.dev/adopt: "true"`. The operator replaces their content within about 15s. The annotation stays, and
+    meanwhile the RenderedGroup's status lists them as `adopted`: remove it afterwards.
 
-    An object without the template's labels is another's: delete or rename it, or annotate it by hand.
+    An object without the template's labels belongs to another client: delete, rename or annotate it manually.
 
     Examples:
 
@@ -44,148 +46,119 @@ def adopt(
 
         kubectl annotate configmap,secret -n music -l trimtab.dev/template=music-agent trimtab.dev/adopt-
 
-    Exit code: 0 shown or done, 1 not found, or the cluster refused, 2 wrong usage.
+    Exit code: 0 listed or annotated, 1 not found, or refused by the cluster, 2 wrong usage.
     """
-    from trimtab.cli.cluster.connection import Target, with_cluster
 
-    async def work(cluster: Cluster) -> tuple[list[Body], list[str]]:
-        conflicts: list[str] = []
-        there = _in_the_way(cluster, namespace or cluster.namespace, template, conflicts)
-        found = [body async for body in there]
-        for body in found if yes else ():
-            await _annotate(cluster, body)
-        return found, conflicts
+    async def work(connected: Cluster) -> Conflicts:
+        found = await _conflicts(connected, template, annotated=yes)
+        for item in found.objects if yes else ():
+            annotations = {**(item.meta.get("annotations") or {}), naming.ANNOTATION_ADOPT: "true"}
+            operation = {"op": "add", "path": "/metadata/annotations", "value": annotations}
+            await connected.patch(OUTPUTS[item.kind], item.body, [operation])
+        return found
 
-    found, conflicts = with_cluster(Target(kubeconfig, context), work)
-    listed = [_reference(body) for body in found]
-    names = [f"{body['kind']} {body['namespace']}/{body['name']} " for body in listed]
-    others = [said for said in conflicts if not any(name in said for name in names)]
-    shown = {"adopted": yes, "objects": listed, "otherConflicts": others}
-    show(shown, output, lambda: _people(listed, others, template, yes=yes))
+    show(with_cluster(cluster, work), output)
 
 
-async def _in_the_way(
-    cluster: Cluster, home: str, template: str, conflicts: list[str]
-) -> AsyncIterator[Body]:
-    """The objects to take over; ``conflicts`` gets what groups and preferences say of what is in their way.
+@dataclass(frozen=True, slots=True)
+class Conflicts:
+    """Objects to adopt, and messages about objects without the template's labels."""
 
-    :raises Failure: there is no such template.
-    """
-    from trimtab.core import naming
-    from trimtab.core.refs import Ref
-    from trimtab.core.render.origin import place
-    from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS
+    template: str
+    annotated: bool
+    objects: list[StoredObject]
+    others: list[str]
 
-    item = await cluster.get(CONFIG_TEMPLATES, home, template)
-    if item is None:
+    def content(self) -> dict[str, Any]:
+        objects = [{"kind": item.kind, **item.reference} for item in self.objects]
+        return {"adopted": self.annotated, "objects": objects, "otherConflicts": self.others}
+
+    def parts(self) -> Iterator[Part]:
+        if self.objects:
+            yield table("NAMESPACE KIND NAME", ((o.namespace, o.kind, o.name) for o in self.objects))
+            done = "annotated; the operator adopts them within about 15s. Remove trimtab.dev/adopt afterwards"
+            todo = "the operator would replace their content; --yes annotates them for that"
+            yield Line(done if self.annotated else todo)
+        elif not self.others:
+            yield Line(f"nothing conflicts with the outputs of {self.template}", "green")
+        if self.others:
+            yield Line(
+                f"conflicts without the labels of {self.template}; rename, delete or annotate manually:"
+            )
+        yield from (Line(f"  {message}", "red") for message in self.others)
+
+
+async def _conflicts(cluster: Cluster, template: str, *, annotated: bool) -> Conflicts:
+    """:raises Failure: there is no such template."""
+    home = cluster.namespace
+    body = await cluster.get(CONFIG_TEMPLATES, home, template)
+    if body is None:
         raise Failure(f"there is no ConfigTemplate {home}/{template}; choose another --namespace")
-    groups = await _groups(cluster, item, conflicts)
-    preferences = {where async for where in _preferences(cluster, home, template, conflicts)}
-    namespaces = {name for targets, _ in groups.values() for name in targets} | {ns for ns, _ in preferences}
+    groups = [
+        g for g in map(RenderedGroup, await cluster.all(RENDERED_GROUPS, home)) if g.template == template
+    ]
+    groups = [group for group in groups if _conflicting(group)]
+    every = map(StoredPreference, await cluster.all(USER_PREFERENCES))
+    preferences = [p for p in every if p.template == (home, template) and _conflicting(p)]
+    messages = [f"group {g.group}: {m}" for g in groups if (m := g.ready.get("message"))]
+    messages += [f"{p}: {m}" for p in preferences if (m := p.ready.get("message"))]
+    places = _Places(StoredObject(body, CONFIG_TEMPLATES.kind), groups, preferences)
     labels = {naming.LABEL_TEMPLATE: template, naming.LABEL_TEMPLATE_NAMESPACE: home}
     selector = ",".join(f"{name}={value}" for name, value in labels.items())
-    for namespace in sorted(namespaces):
+    found, adopted = [], []
+    for namespace in sorted(places.namespaces):
         for kind, resource in OUTPUTS.items():
-            for body in (await cluster.listed(resource, namespace, selector))[0]:
-                meta = body["metadata"]
-                group = (meta.get("labels") or {}).get(naming.LABEL_GROUP, "")
-                found = place(Ref(kind, namespace, meta["name"]), template, group)
-                if found is None:
+            listed, _ = await cluster.listed(resource, namespace, selector)
+            for item in (StoredObject(each, kind) for each in listed):
+                if not places.output(item):
                     continue
-                if (meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true":
-                    taken = f"{kind} {namespace}/{meta['name']} "  # by the operator, before long
-                    conflicts[:] = [said for said in conflicts if taken not in said]
-                    continue
-                targets, recorded = groups.get(group, (set(), set()))
-                stands = namespace in targets and meta["uid"] not in recorded
-                if found.preference is not None:
-                    stands = (namespace, found.preference) in preferences
-                if stands:
-                    yield {**body, "kind": kind}
+                if (item.meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true":
+                    adopted.append(item)  # the operator will adopt it soon
+                elif places.conflict(item):
+                    found.append(item)
+    known = [f"{item} " for item in (*found, *adopted)]
+    others = [message for message in messages if not any(name in message for name in known)]
+    return Conflicts(template, annotated, found, others)
 
 
-async def _groups(cluster: Cluster, template: Body, conflicts: list[str]) -> Groups:
-    from trimtab.kube.resources import RENDERED_GROUPS
-
-    home, name = template["metadata"]["namespace"], template["metadata"]["name"]
-    targets = {g["name"]: g.get("targetNamespace") or home for g in template["spec"].get("groups") or ()}
-    found: Groups = {}
-    async for body in cluster.each(RENDERED_GROUPS, dict[str, Any], home):
-        spec, status = body["spec"], body.get("status") or {}
-        if spec["templateRef"]["name"] == name and _conflicts(body):
-            outputs = status.get("outputs") or ()
-            where = {entry["namespace"] for entry in outputs} | {targets.get(spec["group"], home)}
-            conflicts += _told(f"group {spec['group']}", body)
-            found[spec["group"]] = where, {entry["uid"] for entry in outputs if "uid" in entry}
-    return found
+def _conflicting(item: StoredObject) -> bool:
+    return str(item.ready.get("reason")) == reasons.CONFLICT
 
 
-async def _preferences(
-    cluster: Cluster, home: str, template: str, conflicts: list[str]
-) -> AsyncIterator[tuple[str, str]]:
-    """Preferences of the template whose user's own object cannot be written."""
-    from trimtab.kube.resources import USER_PREFERENCES
+class _Places:
+    """Where the outputs of conflicting groups and preferences belong."""
 
-    async for body in cluster.each(USER_PREFERENCES, dict[str, Any]):
-        meta, reference = body["metadata"], body["spec"].get("templateRef") or {}
-        wanted = (reference.get("namespace") or meta["namespace"], reference.get("name"))
-        if wanted == (home, template) and _conflicts(body):
-            conflicts += _told(f"UserPreference {meta['namespace']}/{meta['name']}", body)
-            yield meta["namespace"], meta["name"]
+    def __init__(
+        self, template: StoredObject, groups: list[RenderedGroup], preferences: list[StoredPreference]
+    ) -> None:
+        self._template = template.name
+        self._preferences = {(p.namespace, p.name) for p in preferences}
+        self._targets: dict[str, set[str]] = {}
+        self._recorded: dict[str, set[str]] = {}
+        spec = {group["name"]: group for group in template.spec.get("groups") or ()}
+        for group in groups:
+            outputs: list[Body] = group.status.get("outputs") or []
+            target = spec.get(group.group, {}).get("targetNamespace") or template.namespace
+            self._targets[group.group] = {entry["namespace"] for entry in outputs} | {target}
+            self._recorded[group.group] = {entry["uid"] for entry in outputs if "uid" in entry}
+        own = {namespace for namespace, _ in self._preferences}
+        self.namespaces = own.union(*self._targets.values())
 
+    def output(self, item: StoredObject) -> bool:
+        """Whether an output of the template has this name."""
+        return self._origin(item) is not None
 
-def _conflicts(body: Body) -> bool:
-    from trimtab.core import reasons
+    def conflict(self, item: StoredObject) -> bool:
+        """Whether it is not recorded as the operator's own, at the place of a conflicting output."""
+        origin = self._origin(item)
+        if origin is not None and origin.preference is not None:
+            return (item.namespace, origin.preference) in self._preferences
+        recorded = item.meta["uid"] in self._recorded.get(_group(item), ())
+        return item.namespace in self._targets.get(_group(item), ()) and not recorded
 
-    return str(_ready(body).get("reason")) == reasons.CONFLICT
-
-
-def _told(of: str, body: Body) -> list[str]:
-    message = _ready(body).get("message")
-    return [f"{of}: {message}"] if message else []
-
-
-def _ready(body: Body) -> Body:
-    conditions: Iterator[Body] = iter((body.get("status") or {}).get("conditions") or ())
-    return next((c for c in conditions if c.get("type") == "Ready"), {})
-
-
-async def _annotate(cluster: Cluster, body: Body) -> None:
-    from trimtab.core import naming
-    from trimtab.kube.resources import OUTPUTS
-
-    notes = {**(body["metadata"].get("annotations") or {}), naming.ANNOTATION_ADOPT: "true"}
-    await cluster.patch(
-        OUTPUTS[body["kind"]], body, [{"op": "add", "path": "/metadata/annotations", "value": notes}]
-    )
+    def _origin(self, item: StoredObject) -> Any:
+        return place(Ref(item.kind, item.namespace, item.name), self._template, _group(item))
 
 
-def _reference(body: Body) -> Body:
-    meta = body["metadata"]
-    return {"kind": body["kind"], "namespace": meta["namespace"], "name": meta["name"]}
-
-
-def _people(listed: list[Body], others: list[str], template: str, *, yes: bool) -> None:
-    if listed:
-        _table(listed, yes=yes)
-    elif not others:
-        say(f"nothing is in the way of the outputs of {template}", style="green")
-    if others:
-        say(
-            f"in the way, and not shown to be of {template} by its labels; rename, delete or annotate it by hand:"
-        )
-    for said in others:
-        say(f"  {said}", style="red")
-
-
-def _table(listed: list[Body], *, yes: bool) -> None:
-    made = table("NAMESPACE", "KIND", "NAME")
-    for entry in listed:
-        row(made, plain(entry["namespace"]), entry["kind"], plain(entry["name"]))
-    print_table(made)
-    if yes:
-        say(
-            "annotated; the operator takes them over within about 15 s. Take trimtab.dev/adopt off afterwards"
-        )
-    else:
-        say("Trimtab would replace all that is in them; --yes annotates them so")
+def _group(item: StoredObject) -> str:
+    return str((item.meta.get("labels") or {}).get(naming.LABEL_GROUP, ""))

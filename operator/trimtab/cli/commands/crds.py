@@ -1,4 +1,4 @@
-"""``trimtab crds``: the CustomResourceDefinitions of this version, and the admission policies beside them."""
+"""``trimtab crds``: the CustomResourceDefinitions of this version, or its admission policies."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from trimtab import admission as policies
+from trimtab import crd
+
 
 def crds(
     admission: Annotated[
         bool,
-        typer.Option(
-            "--admission",
-            help="The admission policies instead: who may act on a rollout, who may join a group.",
-        ),
+        typer.Option("--admission", help="The admission policies: who may act on rollouts and join groups."),
     ] = False,
 ) -> None:
     """Print the CRDs of this version as YAML, or with --admission its ValidatingAdmissionPolicies.
@@ -24,11 +24,4 @@ def crds(
 
         trimtab crds --admission | kubectl apply --server-side -f -
     """
-    if admission:
-        from trimtab import admission as policies
-
-        typer.echo(policies.text(), nl=False)
-        return
-    from trimtab import crd
-
-    typer.echo(crd.text(), nl=False)
+    typer.echo(policies.text() if admission else crd.text(), nl=False)

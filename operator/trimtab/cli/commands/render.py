@@ -5,47 +5,38 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
-from trimtab.cli.options import FileNamespace, Files, Paths, Strict, Verbose, named, tabular
-from trimtab.cli.view.output import Format, as_yaml, notes, plain, print_table, row, say, show, table
-
-if TYPE_CHECKING:
-    from trimtab.cli.simulate.files import Examined
-    from trimtab.core.schema.template import Schema
+from trimtab.cli.commands.validate import too_strict
+from trimtab.cli.options import FileOptions, Output
+from trimtab.cli.simulate.files import Examined, examine
+from trimtab.cli.view.output import Format, Part, as_yaml, notes, say, show, table
+from trimtab.cli.view.report import report
+from trimtab.core import naming
+from trimtab.core.refs import GroupKey
+from trimtab.core.schema.template import Schema
 
 REDACTED = "(redacted; --show-secrets shows it)"
-_ALPHA = re.compile(r"([0-9]+)")
+_DIGITS = re.compile(r"([0-9]+)")
+Body = dict[str, Any]
 
 
 def render(
-    paths: Paths = None,
-    filename: Files = None,
+    files: FileOptions,
     show_secrets: Annotated[
-        bool, typer.Option("--show-secrets", help="Print sensitive values in clear. Mind who reads along.")
+        bool, typer.Option("--show-secrets", help="Print sensitive values in clear text.")
     ] = False,
-    strict: Strict = False,
-    namespace: FileNamespace = "default",
-    output: Annotated[
-        Format,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=tabular,
-            metavar="yaml|json|table",
-            help="yaml, json (one List), or table: names and sizes.",
-        ),
-    ] = Format.YAML,
-    verbose: Verbose = False,
+    output: Output = Format.YAML,
 ) -> None:
-    """Print the ConfigMaps and Secrets that templates and preferences come to, without a cluster.
+    """Print the ConfigMaps and Secrets of templates and preferences in files, without a cluster.
 
-    It is the operator's own code, shards and `_default` entries included, on a cluster that holds nothing yet.
-    Entries of a Secret that carry sensitive values are redacted, unless --show-secrets is given. Secrets are
-    printed with stringData; the annotations trimtab.dev/revision and trimtab.dev/digest, which only a cluster
-    knows, are left out.
+    The operator's own code renders them, with shards and `_default` entries, as for an empty cluster. Entries of a
+    Secret that contain sensitive values are redacted unless --show-secrets is set. Secrets are printed with stringData;
+    the annotations trimtab.dev/revision and trimtab.dev/digest, which depend on the cluster, are omitted. `-o json`
+    prints one List, `-o table` names and sizes.
 
     Examples:
 
@@ -55,62 +46,63 @@ def render(
 
         kubectl get ctmpl,upref -o yaml | trimtab render -f - -o json
 
-    Exit code: 0 all valid, 1 something was refused (the rest is printed all the same), 2 wrong usage or a file that
-    cannot be read.
+    Exit code: 0 all valid, 1 something was refused (the rest is printed), 2 wrong usage or an unreadable file.
     """
-    from trimtab.cli.commands.validate import refused_as_strict
-    from trimtab.cli.simulate.files import examine
-    from trimtab.cli.view.report import report
-
-    done = examine(named(paths, filename), namespace)
+    done = examine(files.named, files.namespace)
     entries = report(done)
-    bodies = list(_bodies(done, show_secrets=show_secrets))
+    objects = Objects(list(_bodies(done, show_secrets=show_secrets)))
     if output is Format.YAML:
-        typer.echo(as_yaml(*bodies) if bodies else "", nl=False)
+        typer.echo(as_yaml(*objects.bodies) if objects.bodies else "", nl=False)
     else:
-        listed = {"apiVersion": "v1", "kind": "List", "items": bodies}
-        show(listed, output, lambda: _people(bodies))
-    notes([*done.notes, *(done.read.ignored if verbose else ())])
+        show(objects, output)
+    notes([*done.notes, *(done.read.ignored if files.verbose else ())])
     for entry in entries:
         for line in entry.lines():
             say(f"refused: {line.replace(': error: ', f': {entry.subject}: ', 1)}", stderr=True, style="red")
-    if refused_as_strict(entries, done.read.skipped, strict=strict) or any(
-        entry.findings for entry in entries
-    ):
+    if too_strict(files, entries, done.read.skipped) or any(entry.findings for entry in entries):
         raise typer.Exit(1)
 
 
-def _bodies(done: Examined, *, show_secrets: bool) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """ConfigMaps and Secrets."""
+
+    bodies: list[Body]
+
+    def content(self) -> Body:
+        return {"apiVersion": "v1", "kind": "List", "items": self.bodies}
+
+    def parts(self) -> Iterator[Part]:
+        yield table("NAMESPACE KIND NAME ENTRIES BYTES", map(_cells, self.bodies))
+
+
+def _cells(body: Body) -> tuple[object, ...]:
+    data, meta = body.get("data") or body.get("stringData") or {}, body["metadata"]
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in data.items())
+    shown = "-" if REDACTED in data.values() else size
+    return meta["namespace"], body["kind"], meta["name"], ", ".join(data), shown
+
+
+def _bodies(done: Examined, *, show_secrets: bool) -> Iterator[Body]:
     for body in sorted(done.simulation.outputs(), key=_place):
-        meta = body["metadata"]
+        meta, kind = body["metadata"], body["kind"]
         kept = {name: text for name, text in meta["annotations"].items() if name == "trimtab.dev/user"}
-        made = {
-            "apiVersion": "v1",
-            "kind": body["kind"],
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "labels": meta["labels"],
-                **({"annotations": kept} if kept else {}),
-            },
-        }
-        if body["kind"] == "ConfigMap":
+        printed = {name: meta[name] for name in ("name", "namespace", "labels")}
+        printed |= {"annotations": kept} if kept else {}
+        made = {"apiVersion": "v1", "kind": kind, "metadata": printed}
+        if kind == "ConfigMap":
             yield {**made, "data": body["data"]}
-        else:
-            schema = _schema(done, meta["labels"])
-            data = {n: base64.b64decode(text).decode() for n, text in body["data"].items()}
-            if not show_secrets:
-                data = {n: text if is_open(schema, n) else REDACTED for n, text in data.items()}
-            yield {**made, "type": "Opaque", "stringData": data}
+            continue
+        schema = _schema(done, meta["labels"])
+        data = {name: base64.b64decode(text).decode() for name, text in body["data"].items()}
+        if not show_secrets:
+            data = {name: text if is_open(schema, name) else REDACTED for name, text in data.items()}
+        yield {**made, "type": "Opaque", "stringData": data}
 
 
 def _schema(done: Examined, labels: dict[str, str]) -> Schema:
-    from trimtab.core import naming
-    from trimtab.core.refs import GroupKey
-
-    key = GroupKey(
-        labels[naming.LABEL_TEMPLATE_NAMESPACE], labels[naming.LABEL_TEMPLATE], labels[naming.LABEL_GROUP]
-    )
+    names = (naming.LABEL_TEMPLATE_NAMESPACE, naming.LABEL_TEMPLATE, naming.LABEL_GROUP)
+    key = GroupKey(*(labels[name] for name in names))
     view = done.simulation.view(key)
     if view is None:
         raise LookupError(f"{key} was rendered, and has no view")
@@ -118,34 +110,21 @@ def _schema(done: Examined, labels: dict[str, str]) -> Schema:
 
 
 def is_open(schema: Schema, entry: str) -> bool:
-    """Whether a Secret's entry can hold no sensitive value: every output that may have made it has none."""
-    makers = []
+    """Whether a Secret's entry has no sensitive value: no output that may have written it has one."""
+    sensitive_writers = []
     for output in schema.outputs:
         if output.kind != "Secret":
             continue
         sensitive = {key for key in output.keys if schema.keys[key].sensitive}
-        if output.file_name:
-            names = {output.file_name: bool(sensitive)}
-        else:
-            names = {name: key in sensitive for key, name in output.names.items()}
-        for name, hidden in names.items():
+        names = {name: key in sensitive for key, name in output.names.items()}
+        for name, hidden in ({output.file_name: bool(sensitive)} if output.file_name else names).items():
             if entry == name or (output.scope == "User" and entry.endswith(f".{name}")):
-                makers.append(hidden)
-    return bool(makers) and not any(makers)
+                sensitive_writers.append(hidden)
+    return bool(sensitive_writers) and not any(sensitive_writers)
 
 
-def _place(body: dict[str, Any]) -> tuple[Any, ...]:
+def _place(body: Body) -> tuple[Any, ...]:
+    """By namespace, name and kind; numbers in names by their value."""
     meta = body["metadata"]
-    number = [(int(part), "") if part.isdigit() else (-1, part) for part in _ALPHA.split(meta["name"])]
-    return meta["namespace"], number, body["kind"]
-
-
-def _people(bodies: list[dict[str, Any]]) -> None:
-    made = table("NAMESPACE", "KIND", "NAME", "ENTRIES", "BYTES")
-    for body in bodies:
-        data = body.get("data") or body.get("stringData") or {}
-        hidden = REDACTED in data.values()
-        size = "-" if hidden else sum(len(name.encode()) + len(text.encode()) for name, text in data.items())
-        meta = body["metadata"]
-        row(made, meta["namespace"], body["kind"], meta["name"], plain(", ".join(data)), size)
-    print_table(made)
+    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(meta["name"])]
+    return meta["namespace"], parts, body["kind"]

@@ -2,89 +2,100 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Optional
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import typer
 
+from trimtab.app import Options
+from trimtab.app import run as run_operator
 from trimtab.cli import logs
 from trimtab.cli.errors import Failure
+from trimtab.cli.options import ClusterOptions
+from trimtab.core.render import sizes
+from trimtab.gates.urls import AllowList
 from trimtab.kube import credentials
 
 
-def run(
-    namespace: Annotated[
-        str | None,
-        typer.Option(help="Namespace of the Lease `trimtab` and of the keys; default: the context's."),
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Default: $KUBECONFIG, the pod, ~/.kube/config.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="The kubeconfig's context to use.")] = None,
-    lease_duration: Annotated[
-        float, typer.Option(min=1, help="Seconds until a standby takes over from a leader that died.")
-    ] = 15.0,
-    host: Annotated[str, typer.Option(help="Address that probes and metrics listen on.")] = "0.0.0.0",  # noqa: S104
+@dataclass(frozen=True, kw_only=True)
+class ListenOptions:
+    """Where probes and metrics are served."""
+
+    host: Annotated[str, typer.Option(help="Address of the probes and metrics.")] = "0.0.0.0"  # noqa: S104
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0: a free one.")
-    ] = 8080,
+        int, typer.Option(min=0, max=65535, help="Port of /healthz, /readyz and /metrics; 0: any free one.")
+    ] = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Timings and limits."""
+
+    lease_duration: Annotated[
+        float, typer.Option(min=1, help="Seconds until a standby replaces a leader that died.")
+    ] = 15.0
     relist: Annotated[
-        float, typer.Option(min=5, help="Seconds between full comparisons of the stores with the cluster.")
-    ] = 600.0,
+        float, typer.Option(min=5, help="Seconds between full comparisons with the cluster.")
+    ] = 600.0
     allow_gate_url: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads it at run time
+        list[str] | None,
         typer.Option(
             metavar="PREFIX",
-            help="Let gates ask URLs of this origin below this path, as http://prometheus.monitoring:9090; "
-            "repeatable. Default: none.",
+            help="Allow gates to query URLs of this origin below this path, for example "
+            "http://prometheus.monitoring:9090; repeatable. Default: none.",
         ),
-    ] = None,
+    ] = None
     max_template_output: Annotated[
         str,
         typer.Option(
             metavar="SIZE",
-            help="Bytes that the files of one template's groups may be together, as 8Mi; users' files apart.",
+            help="The most bytes of all files of one template's groups, without users' files; for example 8Mi.",
         ),
-    ] = "4Mi",
-    log_format: Annotated[Literal["json", "text"], typer.Option(help="How log lines are written.")] = "json",
+    ] = "4Mi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """How to log."""
+
+    log_format: Annotated[Literal["json", "text"], typer.Option(help="The format of log lines.")] = "json"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="The least level that is logged.")
-    ] = "info",
-) -> None:
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The lowest level that is logged.")
+    ] = "info"
+
+
+def run(cluster: ClusterOptions, engine: EngineOptions, listen: ListenOptions, log: LogOptions) -> None:
     """Run the operator in the foreground.
 
-    It needs the CRDs (`trimtab crds | kubectl apply --server-side -f -`). Run two for a warm standby: one leads by
-    the Lease, the other takes over when it stops or dies. SIGTERM stops gracefully and gives the Lease back.
+    It requires the CRDs (`trimtab crds | kubectl apply --server-side -f -`). --namespace is the namespace of the Lease
+    `trimtab` and of the keys. Run two for a warm standby: one holds the Lease, the other acquires it when the first
+    stops or dies. SIGTERM stops it gracefully and releases the Lease.
     """
-    from trimtab.app import Options
-    from trimtab.app import run as run_operator
-    from trimtab.core.render import sizes
-    from trimtab.gates.urls import AllowList
-
     try:
-        allowed = AllowList.parse(allow_gate_url or ())
-        largest = sizes.parse(max_template_output)
+        allowed = AllowList.parse(engine.allow_gate_url or ())
+        largest = sizes.parse(engine.max_template_output)
     except ValueError as error:
         raise Failure(str(error), 2) from None
     try:
-        who = credentials.load(kubeconfig, context)
+        who = credentials.load(cluster.kubeconfig, cluster.context)
         who.tls()
         who.bearer()
     except (credentials.CredentialsError, OSError) as error:
         raise Failure(f"{error}; check the kubeconfig") from None
-    logs.configure(log_format, log_level)
+    logs.configure(log.log_format, log.log_level)
     options = Options(
-        namespace=namespace or who.namespace,
-        host=host,
-        port=port,
-        lease_duration=lease_duration,
-        relist_seconds=relist,
+        namespace=cluster.namespace or who.namespace,
+        host=listen.host,
+        port=listen.port,
+        lease_duration=engine.lease_duration,
+        relist_seconds=engine.relist,
         allow_gates=allowed,
         max_template_output=largest,
     )
     try:
         run_operator(who, options)
     except OSError as error:
+        reason = error.strerror or error
         raise Failure(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+            f"cannot listen on {listen.host}:{listen.port}: {reason}; choose another --port"
         ) from None

@@ -1,71 +1,70 @@
-"""``trimtab undo``: back to what was before, of a group, a rollout or a user."""
+"""``trimtab undo``: return a group, a rollout or a user to the previous content."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from trimtab.cli.commands.diff import TemplateOption
-from trimtab.cli.commands.rollout_actions import NoWait, Reason, Yes, seen
+from trimtab.cli.cluster import preference_undo, preferences
+from trimtab.cli.cluster.actions import Action, ActionOptions, Request, carry_out, confirm
+from trimtab.cli.cluster.connection import Cluster, with_cluster
+from trimtab.cli.cluster.preference_undo import Older
+from trimtab.cli.cluster.preferences import TemplateOption
+from trimtab.cli.cluster.progress import Progress
+from trimtab.cli.cluster.rollouts import Reference, Rollout
+from trimtab.cli.commands.rollout import seen
 from trimtab.cli.errors import Failure
-from trimtab.cli.options import ClusterNamespace, Context, Kubeconfig, TextOutput, Timeout
-from trimtab.cli.view.output import Format, as_yaml, notes, program, say, show
+from trimtab.cli.group import program
+from trimtab.cli.options import ClusterOptions, name
+from trimtab.cli.view import template_undo
+from trimtab.cli.view.output import Format, as_yaml, notes, say, show
+from trimtab.cli.view.template_undo import OlderTemplate
 
-if TYPE_CHECKING:
-    from trimtab.cli.cluster.connection import Cluster, Target
-    from trimtab.cli.cluster.group_undo import Back
-    from trimtab.cli.cluster.rollout_reference import Found, Reference
+
+@dataclass(frozen=True, kw_only=True)
+class UserOptions:
+    """Which user's preference, how far back, and whether to apply it."""
+
+    user: Annotated[
+        str | None, typer.Option(help="Print this user's previous preference, or --apply it.")
+    ] = None
+    to: Annotated[
+        int | None, typer.Option(metavar="GENERATION", help="With --user: which. Default: the previous one.")
+    ] = None
+    of: TemplateOption = None
+    apply: Annotated[bool, typer.Option("--apply", help="With --user: apply it.")] = False
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --apply: also values managed by another client or a GitOps tool."),
+    ] = False
 
 
 def undo(
-    name: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it at run time
-        typer.Argument(
-            metavar="[NAME]", help="A ConfigTemplate, with GROUP; or a rollout: policyrollout/NAME."
-        ),
+    cluster: ClusterOptions,
+    users: UserOptions,
+    options: ActionOptions,
+    what: Annotated[
+        str | None, name("[NAME]", "A ConfigTemplate, with GROUP; or a rollout: policyrollout/NAME.")
     ] = None,
-    group: Annotated[
-        Optional[str], typer.Argument(metavar="[GROUP]", help="The group to take back.")  # noqa: UP045
-    ] = None,
-    user: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Take this user's preference back: print it as it was, or --apply it."),
-    ] = None,
-    to: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--to", metavar="GENERATION", help="With --user: how far. Default: what was before."),
-    ] = None,
-    of: TemplateOption = None,
-    apply: Annotated[bool, typer.Option("--apply", help="With --user: apply it.")] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="With --apply: also take over what others manage, as a GitOps tool."),
-    ] = False,
-    reason: Reason = None,
-    yes: Yes = False,
-    no_wait: NoWait = False,
-    timeout: Timeout = None,
-    namespace: ClusterNamespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    output: TextOutput = Format.TABLE,
+    group: Annotated[str | None, name("[GROUP]", "The group to roll back.")] = None,
 ) -> None:
-    """Go back to what was before, of a group, of a rollout, or of one user.
+    """Return a group, a rollout or a user to the previous content.
 
-    A group: the rollout that made its present revision is undone, in all groups that it reached (a RolloutAction, as by
-    `trimtab rollout undo`). If a change of a template without a strategy made it, the difference is shown instead, and
-    how to bring the older content back: Trimtab never writes a spec.
+    A group: the rollout of its present revision is undone, in all groups that it reached (by a RolloutAction, as in
+    `trimtab rollout undo`). If the revision is a change of a template without a strategy, the difference is shown
+    instead, and how to restore the older content: Trimtab never writes a spec.
 
-    A user: the older preference is printed, ready for kubectl replace (apply would leave keys in place that others have
-    added), or with --apply put in place with the field manager trimtab-cli. If a GitOps tool or a controller manages
-    the values, that is refused: it would put its own back.
+    A user: the previous preference is printed for kubectl replace (apply would keep keys that other clients have
+    added), or with --apply restored with the field manager trimtab-cli. If a GitOps tool or a controller manages the
+    values, --apply is refused: the tool would revert it.
 
     Examples:
 
         trimtab undo music-agent free
 
-        trimtab undo policyrollout/calmer-agents --reason "support asked for it"
+        trimtab undo policyrollout/calmer-agents --reason "requested by support"
 
         trimtab undo music-agent free -o yaml | kubectl replace -f -
 
@@ -73,101 +72,55 @@ def undo(
 
         trimtab undo --user alice --to 7 --apply
 
-    Exit code: 0 done or shown, 1 refused, not found, or the cluster refused, 2 wrong usage, 3 nobody has answered yet.
+    Exit code: 0 done or shown, 1 refused, not found, or refused by the cluster, 2 wrong usage, 3 not processed yet.
     """
-    from trimtab.cli.cluster.connection import Target
-
-    target = Target(kubeconfig, context)
-    if user is not None:
-        if name is not None or group is not None:
-            raise Failure(
-                "name a group or rollout, or --user, not both; --template chooses the user's template", 2
-            )
-        if force and not apply:
-            raise Failure("--force goes with --apply", 2)
-        _of_user(target, namespace, (user, of, to), output, apply=apply, force=force)
+    if users.user is not None:
+        if what is not None or group is not None:
+            reason = "--template chooses the user's template"
+            raise Failure(f"a group or rollout cannot be combined with --user; {reason}", 2)
+        if users.force and not users.apply:
+            raise Failure("--force requires --apply", 2)
+        _of_user(cluster, users, users.user, options.output)
         return
-    if apply or force or to is not None or of is not None:
-        raise Failure("--apply, --force, --to and --template go with --user", 2)
-    if name is None:
-        raise Failure("what is to be undone? name TEMPLATE and GROUP, a rollout, or --user NAME", 2)
-    _of_rollout(target, namespace, (name, group), reason, output, yes=yes, timeout=0 if no_wait else timeout)
+    if users.apply or users.force or users.to is not None or users.of is not None:
+        raise Failure("--apply, --force, --to and --template require --user", 2)
+    if what is None:
+        raise Failure("name TEMPLATE and GROUP, a rollout, or --user NAME", 2)
+    _of_rollout(cluster, Reference.parse(what), group, options)
 
 
-def _of_user(
-    target: Target,
-    namespace: str | None,
-    wanted: tuple[str, str | None, int | None],
-    output: Format,
-    *,
-    apply: bool,
-    force: bool,
-) -> None:
-    from trimtab.cli.cluster import preference_undo, preferences
-    from trimtab.cli.cluster.connection import with_cluster
+def _of_user(cluster: ClusterOptions, users: UserOptions, user: str, output: Format) -> None:
+    async def work(connected: Cluster) -> Older:
+        command = f"{program()} undo --user {user} --template NAME"
+        found = await preferences.find(connected, user, users.of, command)
+        older = Older(found, found.previous(users.to))
+        return await preference_undo.apply(connected, older, force=users.force) if users.apply else older
 
-    user, template, to = wanted
-    how = f"choose one: {program()} undo --user {user} --template NAME"
-
-    async def work(cluster: Cluster) -> preference_undo.Older:
-        found = await preferences.find(cluster, namespace or cluster.namespace, user, template, how)
-        older = preference_undo.Older(found, found.once(to))
-        if apply:
-            older = await preference_undo.apply(cluster, older, force=force)
-        return older
-
-    older = with_cluster(target, work)
-    if not apply:
-        show(older.manifest(), output, lambda: typer.echo(as_yaml(older.manifest()), nl=False))
-        say(
-            f"note: as of generation {older.once.generation}; nothing was changed, --apply or `kubectl replace -f -` "
-            "does",
-            stderr=True,
-            style="dim",
-        )
-        return
-    show(older.to_dict(), output, older.people)
-    notes(older.notes)
+    older = with_cluster(cluster, work)
+    show(older, output)
+    if users.apply:
+        notes(older.notes)
+    else:
+        change = "nothing was changed, use --apply or `kubectl replace -f -`"
+        notes([f"preference of generation {older.previous.generation}; {change}"])
 
 
 def _of_rollout(
-    target: Target,
-    namespace: str | None,
-    names: tuple[str, str | None],
-    reason: str | None,
-    output: Format,
-    *,
-    yes: bool,
-    timeout: float | None,
+    cluster: ClusterOptions, reference: Reference, group: str | None, options: ActionOptions
 ) -> None:
-    from trimtab.cli.cluster import actions, group_undo
-    from trimtab.cli.cluster.connection import with_cluster
-    from trimtab.cli.cluster.rollout_reference import Reference
-    from trimtab.cli.view.progress import Progress
+    async def work(connected: Cluster) -> Rollout | OlderTemplate:
+        return await template_undo.find(connected, reference, group)
 
-    name, group = names
-    reference: Reference = Reference.parse(name)
-
-    async def work(cluster: Cluster) -> Found | Back:
-        where = namespace or cluster.namespace
-        if group is None:
-            return await group_undo.rollout(cluster, where, reference)
-        return await group_undo.maker(cluster, where, reference, group)
-
-    found = with_cluster(target, work)
-    if isinstance(found, group_undo.Back):
-        _shown(found, output)
+    found = with_cluster(cluster, work)
+    if isinstance(found, OlderTemplate):
+        if options.output is Format.YAML:
+            typer.echo(as_yaml(found.manifest()), nl=False)
+        else:
+            show(found, options.output)
         return
     if group is not None:
-        reach = f"{found} made the present revision of group {group}; undoing it takes back every group that it reached"
-        say(reach, stderr=output is not Format.TABLE)
-        actions.confirm(f"undo {found}?", yes=yes)
-    wish = actions.Wish(actions.Action.UNDO, seen(Progress.of(found), actions.Action.UNDO), reason)
-    actions.carry_out(target, found, wish, actions.PATIENCE if timeout is None else timeout, output)
-
-
-def _shown(back: Any, output: Format) -> None:
-    if output is Format.YAML:
-        typer.echo(as_yaml(back.manifest()), nl=False)
-        return
-    show(back.to_dict(), output, back.people)
+        reach = f"{found} rolled out the present revision of group {group}; undo rolls back every group that it reached"
+        say(reach, stderr=options.output is not Format.TABLE)
+        confirm(f"undo {found}?", yes=options.yes)
+    content = seen(Progress.of(found), Action.UNDO)
+    carry_out(cluster, Request(found, Action.UNDO, content, options.reason), options)

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Optional
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import typer
 
+from trimtab.api import ConfigTemplate
+from trimtab.cli.cluster.objects import meant
 from trimtab.cli.errors import Failure
-from trimtab.cli.options import FileNamespace, Files, Output, Paths, Strict, Verbose, named
-from trimtab.cli.view.output import Format, notes, say, show
-
-if TYPE_CHECKING:
-    from trimtab.cli.simulate.files import Examined
-    from trimtab.cli.view.report import Entry
+from trimtab.cli.options import FileOptions, Output
+from trimtab.cli.simulate.files import Examined, examine
+from trimtab.cli.view.output import Format, Line, notes, say, show
+from trimtab.cli.view.report import Entry, report
+from trimtab.core.text import plural
 
 
 def validate(
-    paths: Paths = None,
-    filename: Files = None,
-    key: Annotated[Optional[str], typer.Option(help="Look at this key alone.")] = None,  # noqa: UP045
-    strict: Strict = False,
-    namespace: FileNamespace = "default",
+    files: FileOptions,
+    key: Annotated[str | None, typer.Option(help="Report only this key.")] = None,
     output: Output = Format.TABLE,
-    verbose: Verbose = False,
 ) -> None:
-    """Check templates, preferences, policies and actions in files, without a cluster.
+    """Validate templates, preferences, policies and actions in files, without a cluster.
 
-    Each violation comes with its object, key, problem and remedy. The operator's own code judges, so what is
-    valid here is accepted there: types, limits, groups, outputs, policies and their strategies, who holds a user,
-    how full a group is. An object's fields and metadata are checked first; what they refuse hides what would be said of
-    its content, and a template that is refused what would be said of its preferences and policies.
+    Each violation is reported with its object, key, problem and remedy. The operator's own code validates, so what is
+    valid here is accepted there: types, limits, groups, outputs, policies and their strategies, which preference holds
+    a user, the size of a group. An object's fields and metadata are checked first; while they are not valid its
+    content is not checked, and while a template is not valid neither are its preferences and policies.
 
     Examples:
 
@@ -42,84 +40,78 @@ def validate(
 
         kubectl get ctmpl,upref -A -o yaml | trimtab validate -f - -o json
 
-    Exit code: 0 all valid, 1 violations (with --strict also warnings), 2 wrong usage or a file that cannot be read.
+    Exit code: 0 all valid, 1 violations (with --strict also warnings), 2 wrong usage or an unreadable file.
     """
-    from trimtab.cli.simulate.files import examine
-    from trimtab.cli.view.report import report
-
-    done = examine(named(paths, filename), namespace)
+    done = examine(files.named, files.namespace)
     entries = report(done)
     if key is not None:
         entries = _about(done, entries, key)
-    content = {
-        "valid": not any(entry.findings for entry in entries),
-        "objects": [entry.to_dict() for entry in entries],
-        "notes": done.notes,
-    }
-    show(content, output, lambda: _people(entries))
-    notes([*(done.notes if output is Format.TABLE else ()), *(done.read.ignored if verbose else ())])
-    if not content["valid"] or refused_as_strict(entries, done.read.skipped, strict=strict):
+    found = Validation(entries, done.notes)
+    show(found, output)
+    notes([*(done.notes if output is Format.TABLE else ()), *(done.read.ignored if files.verbose else ())])
+    if not found.valid or too_strict(files, entries, done.read.skipped):
         raise typer.Exit(1)
 
 
-def refused_as_strict(entries: Iterable[Entry], skipped: int, *, strict: bool) -> bool:
-    """Whether warnings and skipped files count as violations and there are some: then it is said."""
-    count = sum(len(entry.warnings) for entry in entries)
-    found = [_some(n, what) for n, what in ((count, "warning"), (skipped, "skipped file")) if n]
-    if strict and found:
-        say(f"error: {' and '.join(found)}, and --strict takes none", stderr=True, style="bold red")
-    return strict and bool(found)
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The objects of the files with what is wrong with them."""
+
+    entries: Sequence[Entry]
+    notes: Sequence[str]
+
+    @property
+    def valid(self) -> bool:
+        return not any(entry.findings for entry in self.entries)
+
+    def content(self) -> dict[str, Any]:
+        objects = [entry.to_dict() for entry in self.entries]
+        return {"valid": self.valid, "objects": objects, "notes": list(self.notes)}
+
+    def parts(self) -> Iterator[Line]:
+        for entry in self.entries:
+            if entry.findings:
+                yield Line(f"{entry.place}: {entry.subject} is not valid", "bold red")
+            elif entry.warnings:
+                yield Line(f"{entry.place}: {entry.subject}", "yellow")
+            yield from (Line(f"  {line}") for line in entry.lines())
+            yield from (Line(f"  warning: {w.get('key', '')}: {w['message']}") for w in entry.warnings)
+        objects = plural(len(self.entries), "object")
+        if self.valid:
+            yield Line(f"{objects} valid", "bold green")
+            return
+        violations = plural(sum(len(entry.findings) for entry in self.entries), "violation")
+        wrong = sum(bool(entry.findings) for entry in self.entries)
+        yield Line(f"{violations} in {wrong} of {objects}", "bold")
 
 
-def _about(done: Examined, entries: list[Entry], key: str) -> list[Entry]:
-    """The entries with what concerns one key, and what keeps the object from being judged at all."""
-    from trimtab.cli.view.report import Entry
-    from trimtab.core.suggestion import nearest
+def too_strict(files: FileOptions, entries: Sequence[Entry], skipped: int) -> bool:
+    """Whether --strict is set and there are warnings or skipped files; prints that."""
+    warnings = sum(len(entry.warnings) for entry in entries)
+    counts = ((warnings, "warning"), (skipped, "skipped file"))
+    found = [plural(count, what) for count, what in counts if count]
+    if files.strict and found:
+        say(f"error: {' and '.join(found)}, which --strict forbids", stderr=True, style="bold red")
+    return files.strict and bool(found)
 
-    known = _known_keys(done)
-    mentioned = {f.key for entry in entries for f in entry.findings}
-    if key not in known and key not in mentioned:
-        hint = nearest(key, sorted(known))
+
+def _about(done: Examined, entries: Sequence[Entry], key: str) -> list[Entry]:
+    """The entries with what concerns one key, and with what prevents the validation of the object."""
+    known = {k.name for _, model in done.models if isinstance(model, ConfigTemplate) for k in model.spec.keys}
+    if key not in known | {finding.key for entry in entries for finding in entry.findings}:
         raise Failure(
-            f"no template in these files has a key {key}" + (f"; did you mean {hint}?" if hint else ""), 2
+            f"no template in these files has a key {key}; {meant(key, sorted(known), 'check its name')}", 2
         )
-    kept = []
-    for entry in entries:
-        findings = [f for f in entry.findings if f.key == key or f.layer == "object" or f.rule in _BARS]
-        warnings = [w for w in entry.warnings if w.get("key") == key]
-        kept.append(Entry(entry.place, entry.subject, findings, warnings))
-    return kept
+    return [
+        replace(
+            entry,
+            findings=[f for f in entry.findings if f.key == key or f.layer == "object" or f.rule in _BARS],
+            warnings=[w for w in entry.warnings if w.get("key") == key],
+        )
+        for entry in entries
+    ]
 
 
 _BARS = frozenset(
     ("TemplateNotFound", "TemplateNotServed", "GroupNotFound", "AheadOfRevision", "BehindSchema", "tooLarge")
 )
-
-
-def _known_keys(done: Examined) -> set[str]:
-    from trimtab.api import ConfigTemplate
-
-    return {k.name for _, model in done.models if isinstance(model, ConfigTemplate) for k in model.spec.keys}
-
-
-def _people(entries: Iterable[Entry]) -> None:
-    listed = list(entries)
-    for entry in listed:
-        if entry.findings:
-            say(f"{entry.place}: {entry.subject} is not valid", style="bold red")
-        elif entry.warnings:
-            say(f"{entry.place}: {entry.subject}", style="yellow")
-        for line in entry.lines():
-            say(f"  {line}")
-        for warning in entry.warnings:
-            say(f"  warning: {warning.get('key', '')}: {warning['message']}")
-    bad = [entry for entry in listed if entry.findings]
-    count = sum(len(entry.findings) for entry in bad)
-    if bad:
-        say(f"{_some(count, 'violation')} in {len(bad)} of {_some(len(listed), 'object')}", style="bold")
-    else:
-        say(f"{_some(len(listed), 'object')} valid", style="bold green")
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.cli.view import ready
+from trimtab.cli.cluster import objects
 from trimtab.core.evaluate.membership import holder
 from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.objects import AnyObject, MetaOnly, template_of
@@ -239,14 +239,14 @@ class Simulation:
         """``ready``, ``reason`` and ``message``: by the cluster's operator, or as it would say them."""
         meta = {"generation": preference.generation if self.live else 0}
         given = self._given[preference.key] if self.live else self.preference_status(*preference.key)
-        return ready.verdict(meta, given)
+        return objects.verdict(meta, given)
 
     def group_verdict(self, key: GroupKey) -> dict[str, str]:
         """The same of a group, by the cluster's operator; empty where that was not looked at."""
         if not (self.live and self.seen):
             return {}
         body = self._groups.get(key, {})
-        return ready.verdict(body.get("metadata") or {}, body.get("status") or {})
+        return objects.verdict(body.get("metadata") or {}, body.get("status") or {})
 
     def accepted(self, preference: Preference) -> Accepted | None:
         """What is in force of the preference while its spec is not."""

@@ -1,74 +1,69 @@
-"""Two revisions of a group, or two preferences of a user, side by side: keys with who sets them, then structure."""
+"""Two revisions of a group, or two preferences of a user: differences in values with layers, then in structure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.text import Text
+
+from trimtab.cli.cluster.preferences import Accepted
 from trimtab.cli.cluster.revisions import Data, Revision
-from trimtab.cli.view.output import colour, say
+from trimtab.cli.view.output import Line, Part, pieces
 from trimtab.core.resolve import diff
 from trimtab.core.resolve.diff import KeyChange, PartChange, Side
 from trimtab.core.resolve.resolve import GroupView, trace
 from trimtab.core.schema.template import USER, check_layer
-
-if TYPE_CHECKING:
-    from trimtab.cli.cluster.preferences import Accepted
+from trimtab.core.text import cut
 
 LONG = 200
-"""Characters of a value that people are shown; -o json has all of it."""
-_MISFIT = "user, not valid any more"
-_NO_PROVENANCE = "the group's revision is not known, so only the user's own values are compared"
-_BLIND = "sensitive values are left out: a snapshot of an older version of Trimtab says nothing of them"
+"""Characters of a value in text; -o json has all of it."""
+_MISFIT = "user, no longer valid"
+_NO_PROVENANCE = "the group's revision cannot be read, so only the user's own values are compared"
+_BLIND = "sensitive values are omitted: a snapshot of an older version of Trimtab has no digests"
 _SIGNS = {diff.ADDED: ("+ ", "green"), diff.REMOVED: ("- ", "red")}
+Piece = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs, and of what: ``subject`` for people, ``about`` for programs."""
+    """What differs between two contents; ``subject`` and ``about`` name them for humans and for programs."""
 
-    subject: str
-    about: Mapping[str, Any]
     keys: Sequence[KeyChange]
-    parts: Sequence[PartChange] = ()
+    structure: Sequence[PartChange] = ()
     notes: Sequence[str] = field(default_factory=list)
+    subject: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def different(self) -> bool:
-        return bool(self.keys or self.parts)
+        return bool(self.keys or self.structure)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The whole for programs."""
+    def content(self) -> dict[str, Any]:
         return {
             **self.about,
             "different": self.different,
             "keys": [_key(change) for change in self.keys],
-            "structure": [_part(change) for change in self.parts],
+            "structure": [_present(change, "path", "change", "old", "new") for change in self.structure],
             "notes": list(self.notes),
         }
 
-    def people(self) -> None:
-        """The whole on stdout."""
-        say(self.subject, style="bold")
+    def parts(self) -> Iterator[Part]:
+        yield Line(self.subject, "bold")
         if not self.different:
-            say("nothing differs", style="green")
-            return
+            yield Line("no difference", "green")
         width = max((len(change.key) for change in self.keys), default=0)
-        for change in self.keys:
-            sign, style = _SIGNS.get(change.change, ("  ", ""))
-            colour((sign, style), (f"{change.key:<{width}}  ", style), *_sides(change))
-        if self.parts:
-            say()
-            say("How it is made", style="bold")
-        for part in self.parts:
-            sign, style = _SIGNS.get(part.change, ("  ", ""))
-            colour((sign, style), (f"{part.path}  ", style), *_values(part))
+        yield from (_line(change.change, f"{change.key:<{width}}", _sides(change)) for change in self.keys)
+        if self.structure:
+            yield Line()
+            yield Line("Structure", "bold")
+        yield from (_line(change.change, change.path, _values(change)) for change in self.structure)
 
 
 def of_revisions(template: str, group: str, old: Data, new: Data) -> Comparison:
-    """A group's document and how it is made, in two of its revisions.
+    """A group's document and structure in two revisions.
 
     :raises Failure: one of them cannot be read.
     """
@@ -78,29 +73,28 @@ def of_revisions(template: str, group: str, old: Data, new: Data) -> Comparison:
         before, after = Revision.of(old, blind=True), Revision.of(new, blind=True)
     views = [revision.view(template, group) for revision in (before, after)]
     keys = diff.documents(*(trace(view, {}) for view in views))
-    told = {change.key for change in keys}
-    parts = diff.structures(before.contents, after.contents, group, told)
-    return Comparison("", {}, keys, parts, [_BLIND] if blind else [])
+    structure = diff.structures(before.contents, after.contents, group, {change.key for change in keys})
+    return Comparison(keys, structure, [_BLIND] if blind else [])
 
 
 def of_values(view: GroupView | None, old: Accepted, new: Accepted) -> Comparison:
-    """A user's document with what they once preferred and with what they prefer, on what their group is served."""
+    """A user's document with previous and present values, on top of the group's revision if that can be read."""
     versions = [entry.schema_version for entry in (old, new)]
-    parts = [PartChange("schemaVersion", diff.CHANGED, *versions)] if versions[0] != versions[1] else []
+    structure = [PartChange("schemaVersion", diff.CHANGED, *versions)] if versions[0] != versions[1] else []
     if view is None:
         keys = _raw(old.values, new.values, {*old.values, *new.values}, USER)
-        return Comparison("", {}, keys, parts, [_NO_PROVENANCE])
+        return Comparison(keys, structure, [_NO_PROVENANCE])
     layers = [
         check_layer(view.schema.keys, USER, e.values, view.schema.coercion)[0].values for e in (old, new)
     ]
     keys = diff.documents(*(trace(view, values) for values in layers))
     fit = layers[0].keys() | layers[1].keys()
     misfit = {key for entry in (old, new) for key in entry.values if key not in fit}
-    return Comparison("", {}, [*keys, *_raw(old.values, new.values, misfit, _MISFIT)], parts)
+    return Comparison([*keys, *_raw(old.values, new.values, misfit, _MISFIT)], structure)
 
 
 def _raw(old: Mapping[str, Any], new: Mapping[str, Any], names: set[str], layer: str) -> list[KeyChange]:
-    """Values as they were written."""
+    """Values as in the specs."""
     made = []
     for name in sorted(names):
         before, after = (Side(values[name], layer) if name in values else None for values in (old, new))
@@ -110,23 +104,27 @@ def _raw(old: Mapping[str, Any], new: Mapping[str, Any], names: set[str], layer:
     return made
 
 
+def _present(item: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(item, name)) is not None}
+
+
 def _key(change: KeyChange) -> dict[str, Any]:
-    made: dict[str, Any] = {"key": change.key, "change": change.change}
-    made |= {"sensitive": True} if change.sensitive else {}
-    for name, side in (("old", change.old), ("new", change.new)):
-        if side is not None:
+    made = _present(change, "key", "change", "old", "new") | ({"sensitive": True} if change.sensitive else {})
+    for name in ("old", "new"):
+        if name in made:
+            side: Side = made[name]
             effect = {"effect": side.effect} if side.effect else {}
             made[name] = {"value": side.value, "layer": side.layer, **effect}
     return made
 
 
-def _part(change: PartChange) -> dict[str, Any]:
-    made: dict[str, Any] = {"path": change.path, "change": change.change}
-    return made | {n: v for n, v in (("old", change.old), ("new", change.new)) if v is not None}
+def _line(change: str, name: str, values: list[Piece]) -> Text:
+    sign, style = _SIGNS.get(change, ("  ", ""))
+    return pieces((sign, style), (f"{name}  ", style), *values)
 
 
-def _sides(change: KeyChange) -> list[tuple[str, str]]:
-    made: list[tuple[str, str]] = []
+def _sides(change: KeyChange) -> list[Piece]:
+    made: list[Piece] = []
     for side, style in ((change.old, "red"), (change.new, "green")):
         if side is None:
             continue
@@ -135,22 +133,21 @@ def _sides(change: KeyChange) -> list[tuple[str, str]]:
         effect = f", {side.effect}" if side.effect else ""
         made += [(short(side.value) + another, style), (f" ({side.layer}{effect})", "dim")]
     if change.change == diff.UNKNOWN:
-        made.append((", whether its value changed is not known", "dim"))
+        made.append((", unknown whether the value changed", "dim"))
     return made
 
 
-def _values(change: PartChange) -> list[tuple[str, str]]:
+def _values(change: PartChange) -> list[Piece]:
     if change.change == diff.REORDERED:
-        return [("in another order", "")]
-    said = ((change.old, "red"), (change.new, "green"))
+        return [("reordered", "")]
+    sides = ((change.old, "red"), (change.new, "green"))
     if change.change in (diff.ADDED, diff.REMOVED):
-        return [(short(value), style) for value, style in said if value is not None]
+        return [(short(value), style) for value, style in sides if value is not None]
     return [(short(change.old), "red"), (" -> ", ""), (short(change.new), "green")]
 
 
 def short(value: Any) -> str:
-    """A value as people are shown it."""
+    """A value in a line of text."""
     if value is None:
         return "(unset)"
-    text = value if value == diff.SENSITIVE else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
+    return cut(value if value == diff.SENSITIVE else json.dumps(value, ensure_ascii=False), LONG)

@@ -1,286 +1,242 @@
-"""A user's values with their provenance: what ``explain`` says, worked out from a trial."""
+"""A user's values with their layers, as tables and for programs. A sensitive value is in neither."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from trimtab.core.policy.notices import CONFLICT
-from trimtab.core.refs import GroupKey, TemplateKey
-from trimtab.core.resolve.in_force import in_force
-from trimtab.core.resolve.preference import Accepted, Preference
-from trimtab.core.resolve.resolve import GroupView, Resolution, Trace, trace
+from trimtab.cli.simulate.explanation import Explained
+from trimtab.cli.view.output import Line, Part, table
+from trimtab.cli.view.report import finding
+from trimtab.core.resolve.resolve import Trace
 from trimtab.core.schema.key import Key
 from trimtab.core.status import violation_fields
-from trimtab.core.violations import Violation
-
-if TYPE_CHECKING:
-    from trimtab.cli.simulate.simulation import Simulation
+from trimtab.core.text import cut
 
 SENSITIVE = "(sensitive)"
-_USER_LAYER = "user"
+LONG = 120
+_TRAITS = ("merge", "setBy", "required", "sensitive", "reload", "deprecated", "replacedBy", "description")
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """One user, or with no ``preference`` one group, of a template."""
+class Explanation:
+    """The keys ``names`` of a user or group; ``detailed``: one key, with a line for each fact."""
 
-    template: TemplateKey
-    group: str
-    view: GroupView
-    preference: Preference | None
-    rivals: tuple[Preference, ...] = ()
-    warnings: tuple[dict[str, str], ...] = ()
-    violations: tuple[Violation, ...] = ()
-    traces: dict[str, Trace] = field(default_factory=dict)
-    ready: dict[str, str] = field(default_factory=dict)
-    """The verdict on the preference: ready, reason, message. In a cluster it is what its operator says."""
-    in_force: str = "group"
-    """Whose values the user's own are: the ``spec``'s, those ``accepted`` before, or none but the ``group``'s."""
-    accepted: Accepted | None = None
-    """What was in force last of the preference."""
-    group_ready: dict[str, str] = field(default_factory=dict)
-    """The operator's verdict on the group: ready, reason, message; empty where it is not known."""
-    waiting: dict[str, Trace] = field(default_factory=dict)
-    """Keys of which the spec, which is not in force, makes something else."""
-    refusal: str = ""
-    """Why the template's present spec is refused, if it is: what was accepted before is served."""
-    sealed: bool = False
-    """Whether sensitive values of the template are not known here."""
+    what: Explained
+    names: list[str]
+    detailed: bool = False
 
-    @property
-    def waits(self) -> bool:
-        """Whether the spec would make something else of some key, and is not in force yet."""
-        return bool(self.waiting)
-
-    def setter(self, layer: str) -> str:
-        """The object that a layer stands for, with the place in it."""
-        home = f"ConfigTemplate {self.template}"
-        if layer == _USER_LAYER and self.preference is not None:
-            return f"UserPreference {self.preference.namespace}/{self.preference.name}"
-        if layer == "default":
-            return f"{home}, default"
-        kind, _, name = layer.partition("/")
-        if kind in ("policy", "enforced"):
-            return f"{self.policy(name)}, {'values' if kind == 'policy' else 'enforced'}"
-        return f"{home}, {kind} {name}" if name else ""
-
-    def policy(self, name: str) -> str:
-        """The object that a policy is; it lives beside its template."""
-        return f"PolicyRollout {self.template.namespace}/{name}"
-
-    def key(self, name: str) -> dict[str, Any]:
-        """One key for programs. A sensitive value is never in it."""
-        found, key = self.traces[name], self.view.schema.keys[name]
-        made: dict[str, Any] = {"key": name, "type": key.type}
-        made |= {"sensitive": True} if key.sensitive else {}
-        if found.layer == "unset" and key.sensitive and self.sealed:
-            made |= {
-                "value": SENSITIVE,
-                "layer": "unknown",
-                "object": f"a sealed revision of {self.template}",
-            }
-        elif found.layer == "unset":
-            made["set"] = False
-        else:
-            made |= {
-                "value": shown(key, found.value),
-                "layer": found.layer,
-                "object": self.setter(found.layer),
-            }
-            made["shadowed"] = self._setters(key, found.shadowed)
-            if found.combined:
-                made["combined"] = True
-        if name in self.waiting:
-            made["waits"] = shown(key, self.waiting[name].value)
-        made |= self._rule(key, found)
-        made |= traits(key)
-        return made
-
-    def _setters(self, key: Key, setters: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {"layer": layer, "object": self.setter(layer), "value": shown(key, value)}
-            for layer, value in setters
-        ]
-
-    def _rule(self, key: Key, found: Trace) -> dict[str, Any]:
-        """What policies did to one key: who locked it, who clamped or dropped what, and why."""
-        made: dict[str, Any] = {}
-        if found.locked_by:
-            made["locked"] = {"object": self.policy(found.locked_by), "reason": found.locked_reason}
-        if found.effect:
-            made["constrained"] = {
-                "effect": found.effect,
-                "object": self.policy(found.effect_by),
-                "reason": found.effect_reason,
-            }
-            if found.before is not None:
-                made["constrained"]["before"] = shown(key, found.before)
-            if found.dropped:
-                made["constrained"]["dropped"] = self._setters(key, found.dropped)
-        return made
-
-
-_OUTSIDE = frozenset(
-    (
-        "UserTaken",
-        "UserReserved",
-        "NamespaceNotAllowed",
-        "GroupFull",
-        "TemplateNotFound",
-        "TemplateNotServed",
-        "GroupNotFound",
-    )
-)
-
-
-_UNWRITTEN = frozenset(
-    ("WriteFailed", "Conflict", "TargetNotAllowed", "ContentUnreadable", "NotObserved", "Stale")
-)
-"""Nothing is written for a user who has just come to the group."""
-
-
-def _conditions(ready: dict[str, str]) -> dict[str, str]:
-    return {field: ready[name] for name, field in _FIELDS.items() if ready.get(name)}
-
-
-_FIELDS = {"ready": "status", "reason": "reason", "message": "message"}
-
-
-def shown(key: Key, value: Any) -> Any:
-    """The value, or what stands for a sensitive one."""
-    return SENSITIVE if key.sensitive else value
-
-
-def traits(key: Key) -> dict[str, Any]:
-    """What a template says of a key beyond the ordinary."""
-    spec = key.spec
-    made: dict[str, Any] = {}
-    if key.merge != "Replace":
-        made["merge"] = key.merge
-    if key.set_by != "User":
-        made["setBy"] = key.set_by
-    if key.required:
-        made["required"] = True
-    if spec.reload and spec.reload != "Restart":
-        made["reload"] = spec.reload
-    if spec.deprecated is not None:
-        made["deprecated"] = spec.deprecated.message or "deprecated"
-        if spec.deprecated.replaced_by:
-            made["replacedBy"] = spec.deprecated.replaced_by
-    if spec.description:
-        made["description"] = spec.description
-    return made
-
-
-def of_user(simulation: Simulation, holder: Preference, rivals: tuple[Preference, ...]) -> Explained | None:
-    """The user whom ``holder`` holds; None if their group is not served."""
-    view = simulation.view(holder.group_key)
-    if view is None:
-        return None
-    refusal = _refusal(simulation, holder.template)
-    return replace(
-        of_preference(view, holder, simulation.verdict(holder), simulation.accepted(holder)),
-        rivals=rivals,
-        warnings=tuple(simulation.preference_status(*holder.key).get("warnings", ())),
-        refusal=refusal,
-        sealed=simulation.sealed and bool(refusal),
-        group_ready=simulation.group_verdict(holder.group_key),
-    )
-
-
-def of_preference(
-    view: GroupView, holder: Preference, ready: dict[str, str], accepted: Accepted | None
-) -> Explained:
-    """The user by the verdict on the preference that holds them, and what was accepted last of it."""
-    wanted = view.resolve(holder.values)
-    wrong = () if holder.problem or holder.oversize else wanted.violations
-    force = _in_force(ready, holder, accepted, wanted)
-    if force == "spec":
-        resolution = wanted
-    elif force == "accepted":
-        resolution = in_force(view, accepted)
-    else:
-        resolution = Resolution(view.values, {})
-    traces = trace(view, resolution.own)
-    settled = wrong or ready["reason"] in _OUTSIDE or (ready["ready"] == "True" and not holder.suspend)
-    return Explained(
-        holder.template,
-        holder.group,
-        view,
-        holder,
-        traces=traces,
-        violations=wrong,
-        ready=ready,
-        in_force=force,
-        accepted=accepted,
-        waiting={} if settled else _differing(traces, trace(view, wanted.own)),
-    )
-
-
-def _in_force(
-    ready: dict[str, str], preference: Preference, accepted: Accepted | None, wanted: Resolution
-) -> str:
-    if ready["reason"] in _OUTSIDE:
-        return "group"
-    if ready["ready"] == "True" and not preference.suspend:
-        return "group" if any(notice.reason == CONFLICT for notice in wanted.notices) else "spec"
-    moved = accepted is not None and accepted.group != preference.group and ready["reason"] in _UNWRITTEN
-    return "accepted" if accepted is not None and not moved else "group"
-
-
-def _differing(now: dict[str, Trace], then: dict[str, Trace]) -> dict[str, Trace]:
-    return {name: found for name, found in then.items() if found.value != now[name].value}
-
-
-def of_group(simulation: Simulation, key: GroupKey) -> Explained | None:
-    """What a user without a preference gets."""
-    view = simulation.view(key)
-    if view is None:
-        return None
-    refusal = _refusal(simulation, key.template_key)
-    return Explained(
-        key.template_key,
-        key.group,
-        view,
-        None,
-        traces=trace(view, {}),
-        refusal=refusal,
-        sealed=simulation.sealed and bool(refusal),
-        group_ready=simulation.group_verdict(key),
-    )
-
-
-def _refusal(simulation: Simulation, template: TemplateKey) -> str:
-    judgement = simulation.judged.get(template)
-    if judgement is None or judgement.accepted is not None:
-        return ""
-    return f"{judgement.verdict.reason}: {judgement.verdict.message}"
-
-
-def to_dict(what: Explained, names: list[str]) -> dict[str, Any]:
-    """The whole for programs."""
-    preference = what.preference
-    made: dict[str, Any] = {
-        "template": {"namespace": what.template.namespace, "name": what.template.name},
-        "group": what.group,
-        **({"templateRefused": what.refusal} if what.refusal else {}),
-        **({"groupReady": _conditions(what.group_ready)} if what.group_ready else {}),
-    }
-    if preference is not None:
-        made |= {
-            "user": preference.user,
-            "preference": {"namespace": preference.namespace, "name": preference.name},
-            "ready": _conditions(what.ready),
-            "inForce": what.in_force,
-            "waits": what.waits,
-            "violations": violation_fields([v for v in what.violations if v.key in names or len(names) != 1]),
-            "warnings": list(what.warnings),
-            "otherClaims": [{"namespace": r.namespace, "name": r.name} for r in what.rivals],
+    def content(self) -> dict[str, Any]:
+        what, preference = self.what, self.what.preference
+        made: dict[str, Any] = {
+            "template": {"namespace": what.template.namespace, "name": what.template.name},
+            "group": what.group,
         }
-        if what.accepted is not None:
-            made["acceptedGeneration"] = what.accepted.generation
-        made["suspended"] = preference.suspend
-    made["keys"] = [what.key(name) for name in names]
+        made |= {"templateRefused": what.refusal} if what.refusal else {}
+        made |= {"groupReady": _condition(what.group_ready)} if what.group_ready else {}
+        if preference is not None:
+            shown = [v for v in what.violations if v.key in self.names or len(self.names) != 1]
+            made |= {
+                "user": preference.user,
+                "preference": {"namespace": preference.namespace, "name": preference.name},
+                "ready": _condition(what.ready),
+                "inForce": what.in_force,
+                "waits": bool(what.waiting),
+                "violations": violation_fields(shown),
+                "warnings": list(what.warnings),
+                "otherClaims": [{"namespace": r.namespace, "name": r.name} for r in what.rivals],
+            }
+            accepted = what.accepted
+            made |= {"acceptedGeneration": accepted.generation} if accepted is not None else {}
+            made["suspended"] = preference.suspend
+        return made | {"keys": [key(what, name) for name in self.names]}
+
+    def parts(self) -> Iterator[Part]:
+        what = self.what
+        yield from _head(what)
+        if self.detailed:
+            yield table(" ", _detail(key(what, self.names[0])))
+        else:
+            rows = (_cells(key(what, name)) for name in self.names)
+            yield table("KEY VALUE SET_BY SHADOWS NOTES", rows)
+        for violation in what.violations:
+            if not self.detailed or violation.key == self.names[0]:
+                yield Line(f"refused: {finding(violation)}", "red")
+        for warning in what.warnings:
+            if not self.detailed or warning.get("key") == self.names[0]:
+                yield Line(f"warning: {warning.get('key', '')}: {warning['message']}", "yellow")
+
+
+def _condition(ready: dict[str, str]) -> dict[str, str]:
+    fields = {"ready": "status", "reason": "reason", "message": "message"}
+    return {field: ready[name] for name, field in fields.items() if ready.get(name)}
+
+
+# One key for programs.
+
+
+def key(what: Explained, name: str) -> dict[str, Any]:
+    """One key: its value, who set it, what it shadows, and what policies did to it."""
+    found, declared = what.traces[name], what.view.schema.keys[name]
+    made: dict[str, Any] = {"key": name, "type": declared.type}
+    made |= {"sensitive": True} if declared.sensitive else {}
+    if found.layer == "unset" and declared.sensitive and what.sealed:
+        made |= {
+            "value": SENSITIVE,
+            "layer": "unknown",
+            "object": f"an encrypted revision of {what.template}",
+        }
+    elif found.layer == "unset":
+        made["set"] = False
+    else:
+        made |= _setter(what, declared, found.layer, found.value)
+        made["shadowed"] = _setters(what, declared, found.shadowed)
+        made |= {"combined": True} if found.combined else {}
+    if name in what.waiting:
+        made["waits"] = _shown(declared, what.waiting[name].value)
+    return made | _rules(what, declared, found) | _traits(declared)
+
+
+def _shown(declared: Key, value: Any) -> Any:
+    return SENSITIVE if declared.sensitive else value
+
+
+def _setter(what: Explained, declared: Key, layer: str, value: Any) -> dict[str, Any]:
+    return {"value": _shown(declared, value), "layer": layer, "object": _object(what, layer)}
+
+
+def _setters(what: Explained, declared: Key, setters: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    return [_setter(what, declared, layer, value) for layer, value in setters]
+
+
+def _object(what: Explained, layer: str) -> str:
+    """The object of a layer, and the place in it."""
+    home = f"ConfigTemplate {what.template}"
+    if layer == "user" and what.preference is not None:
+        return f"UserPreference {what.preference.namespace}/{what.preference.name}"
+    if layer == "default":
+        return f"{home}, default"
+    kind, _, name = layer.partition("/")
+    if kind in ("policy", "enforced"):
+        return f"{_policy(what, name)}, {'values' if kind == 'policy' else 'enforced'}"
+    return f"{home}, {kind} {name}" if name else ""
+
+
+def _policy(what: Explained, name: str) -> str:
+    """A policy of the template, which is in the template's namespace."""
+    return f"PolicyRollout {what.template.namespace}/{name}"
+
+
+def _rules(what: Explained, declared: Key, found: Trace) -> dict[str, Any]:
+    """What policies did to a key: which locked it, clamped or dropped its value, and why."""
+    made: dict[str, Any] = {}
+    if found.locked_by:
+        made["locked"] = {"object": _policy(what, found.locked_by), "reason": found.locked_reason}
+    if found.effect:
+        policy = {"object": _policy(what, found.effect_by), "reason": found.effect_reason}
+        rule: dict[str, Any] = {"effect": found.effect, **policy}
+        rule |= {"before": _shown(declared, found.before)} if found.before is not None else {}
+        rule |= {"dropped": _setters(what, declared, found.dropped)} if found.dropped else {}
+        made["constrained"] = rule
     return made
+
+
+def _traits(declared: Key) -> dict[str, Any]:
+    """What is not the default in a key's declaration."""
+    spec, deprecated = declared.spec, declared.spec.deprecated
+    made = {
+        "merge": declared.merge if declared.merge != "Replace" else None,
+        "setBy": declared.set_by if declared.set_by != "User" else None,
+        "required": declared.required,
+        "reload": spec.reload if spec.reload != "Restart" else None,
+        "deprecated": (deprecated.message or "deprecated") if deprecated is not None else None,
+        "replacedBy": deprecated.replaced_by if deprecated is not None else None,
+        "description": spec.description,
+    }
+    return {name: value for name, value in made.items() if value}
+
+
+# Text, from the same fields.
+
+
+def _head(what: Explained) -> Iterator[Line]:
+    if what.refusal:
+        yield Line(f"{what.template} is refused, its accepted content is explained: {what.refusal}", "red")
+    if what.group_ready.get("ready", "True") != "True":
+        ready = "{ready} ({reason}): {message}".format(**what.group_ready)
+        yield Line(f"group {what.group}: Ready={ready}; its files may be older than these values", "red")
+    where, preference = f"template {what.template}, group {what.group}", what.preference
+    if preference is None:
+        yield Line(f"users without a preference: {where}")
+    else:
+        reference = f"UserPreference {preference.namespace}/{preference.name}"
+        yield Line(f"user {preference.user}: {where}, {reference}")
+        yield Line("Ready={ready} ({reason}): {message}".format(**what.ready))
+        waits = f"; generation {preference.generation} waits, see the notes" if what.waiting else ""
+        if what.in_force == "accepted" and what.accepted is not None:
+            yield Line(f"in force: the accepted generation {what.accepted.generation}{waits}")
+        elif what.in_force == "group":
+            yield Line(f"in force: the group's values{waits}")
+        for rival in what.rivals:
+            reference = f"UserPreference {rival.namespace}/{rival.name}"
+            yield Line(f"also claimed by {reference}, which is younger and has no effect")
+    yield Line()
+
+
+def _cells(shown: dict[str, Any]) -> tuple[str, ...]:
+    shadows = ", ".join(f"{_text(s['value'])} ({s['layer']})" for s in shown.get("shadowed", ()))
+    remarks = ["combined"] if shown.get("combined") else []
+    remarks += _policies(shown)
+    remarks += [f"waits: {cut(_text(shown['waits']), LONG)}"] if "waits" in shown else []
+    remarks += [f"{t}: {shown[t]}" for t in ("merge", "setBy", "deprecated") if shown.get(t)]
+    remarks += [t for t in ("required", "sensitive") if shown.get(t)]
+    value = cut(_text(shown["value"]), LONG) if "value" in shown else "-"
+    return shown["key"], value, shown.get("layer", "unset"), cut(shadows, LONG), ", ".join(remarks)
+
+
+def _policies(shown: dict[str, Any]) -> list[str]:
+    """What policies did to a key, in a few words each."""
+    found = [f"locked {_by(shown['locked'])}"] if "locked" in shown else []
+    rule = shown.get("constrained")
+    if rule is None:
+        return found
+    if rule["effect"] == "Clamped":
+        return [*found, f"clamped from {cut(_text(rule['before']), LONG)} {_by(rule)}"]
+    dropped = ", ".join(_text(setter["value"]) for setter in rule["dropped"])
+    return [*found, f"dropped {cut(dropped, LONG)} {_by(rule)}"]
+
+
+def _detail(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "key", shown["key"]
+    yield "type", shown["type"]
+    yield "value", _text(shown["value"]) if "value" in shown else "unset"
+    if "layer" in shown:
+        yield "set by", f"{shown['layer']}: {shown['object']}"
+    if "waits" in shown:
+        yield "waits", _text(shown["waits"])
+    relation = "combined with" if shown.get("combined") else "shadows"
+    yield from ((relation, _from(shadow)) for shadow in shown.get("shadowed", ()))
+    if "locked" in shown:
+        yield "locked", _by(shown["locked"])
+    rule = shown.get("constrained", {})
+    if rule:
+        yield rule["effect"].lower(), _by(rule)
+    if rule.get("effect") == "Clamped":
+        yield "was", _text(rule["before"])
+    yield from (("was", _from(setter)) for setter in rule.get("dropped", ()))
+    yield from ((trait, _text(shown[trait])) for trait in _TRAITS if shown.get(trait))
+
+
+def _from(setter: dict[str, Any]) -> str:
+    return f"{_text(setter['value'])} from {setter['layer']}: {setter['object']}"
+
+
+def _by(rule: dict[str, str]) -> str:
+    """Which policy, and why."""
+    return f"by {rule['object']}" + (f" ({rule['reason']})" if rule["reason"] else "")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""How verbs speak: tables for people, JSON and YAML for programs, plain where no terminal is."""
+"""Output: lines and tables for humans, JSON and YAML for programs, no colors where there is no terminal."""
 
 from __future__ import annotations
 
@@ -6,96 +6,129 @@ import enum
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from trimtab.core.formats.yaml import document
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 )
-PLUGIN = "kubectl trimtab"
 WIDE = 100_000
-"""Columns of what is no terminal: lines are not broken there, so that `grep` and `cut` work."""
+"""Columns where there is no terminal: lines are not wrapped there, so that `grep` and `cut` work."""
 
 
 class Format(enum.StrEnum):
-    """What ``-o`` takes."""
+    """The values of ``-o``."""
 
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
 
 
-def plain(text: object) -> str:
-    """Text without characters that would move a terminal's cursor or turn its letters around: those are escaped."""
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+class Line(NamedTuple):
+    """A line in one style."""
+
+    text: str = ""
+    style: str = ""
 
 
-def program() -> str:
-    """How whoever reads this calls the program."""
-    return PLUGIN if Path(sys.argv[0]).name.startswith("kubectl-") else "trimtab"
+Part = Line | Text | Table
+"""A part of what a command prints: a line, a line of several styles, or a table."""
+
+
+class View(Protocol):
+    """A command's result."""
+
+    def content(self) -> Any:
+        """The whole result for programs, as plain values."""
+
+    def parts(self) -> Iterable[Part]:
+        """The result for humans."""
+
+
+def show(view: View, output: Format) -> None:
+    """Print a result on stdout."""
+    if output is Format.JSON:
+        typer.echo(as_json(view.content(), indent=2))
+    elif output is Format.YAML:
+        typer.echo(as_yaml(view.content()), nl=False)
+    else:
+        printed(view.parts())
+
+
+def printed(parts: Iterable[Part], *, stderr: bool = False) -> None:
+    """Print parts on stdout or stderr."""
+    for part in parts:
+        if isinstance(part, Line):
+            say(part.text, style=part.style, stderr=stderr)
+        elif isinstance(part, Text):
+            _print(part, stderr=stderr)
+        else:
+            _print_table(part)
+
+
+def drawn(parts: Iterable[Part]) -> RenderableType:
+    """Parts for a live display."""
+    return Group(*(_text(part) if isinstance(part, Line) else part for part in parts))
+
+
+def say(text: str = "", *, style: str = "", stderr: bool = False) -> None:
+    """Print one line on stdout or stderr."""
+    _print(_text(Line(text, style)), stderr=stderr)
+
+
+def notes(lines: Iterable[str]) -> None:
+    """Print remarks on stderr."""
+    for line in lines:
+        say(f"note: {line}", stderr=True, style="dim")
+
+
+def pieces(*texts: tuple[str, str]) -> Text:
+    """One line of texts, each with its style."""
+    return Text.assemble(*((plain(text), style) for text, style in texts))
+
+
+def section(title: str, made: Table) -> Iterable[Part]:
+    """A table below its title, after an empty line."""
+    return (Line(), Line(title, "bold"), made)
+
+
+def table(columns: str, rows: Iterable[Iterable[object]]) -> Table:
+    """A table; ``columns`` are separated by spaces (``_`` is a space), cells are text and never markup."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns.strip()))
+    for number, column in enumerate(columns.split(" ")):
+        made.add_column(column.replace("_", " "), overflow="fold", no_wrap=number == 0)
+    for cells in rows:
+        made.add_row(*(Text(plain(cell)) for cell in cells))
+    return made
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for people. Text is never taken for markup."""
-    from rich.console import Console
-
+    """A console that interprets no markup."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDE
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
-def say(text: str = "", *, style: str = "", stderr: bool = False) -> None:
-    """One line for people, on stdout or stderr."""
-    stream = sys.stderr if stderr else sys.stdout
-    if stream.isatty():
-        console(stderr=stderr).print(plain(text), style=style or None, soft_wrap=True)
+def _text(line: Line) -> Text:
+    return Text(plain(line.text), line.style)
+
+
+def _print(text: Text, *, stderr: bool) -> None:
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        console(stderr=stderr).print(text, soft_wrap=True)
     else:
-        typer.echo(plain(text), err=stderr)
+        typer.echo(text.plain, err=stderr)
 
 
-def colour(*pieces: tuple[str, str]) -> None:
-    """One line for people, on stdout, of pieces of text each with its style."""
-    if not sys.stdout.isatty():
-        typer.echo(plain("".join(text for text, _ in pieces)))
-        return
-    from rich.text import Text
-
-    line = Text.assemble(*((plain(text), style) for text, style in pieces))
-    console().print(line, soft_wrap=True)
-
-
-def notes(lines: Iterable[str]) -> None:
-    """Remarks, on stderr."""
-    for line in lines:
-        say(f"note: {line}", stderr=True, style="dim")
-
-
-def table(*columns: str) -> Table:
-    """An empty table in the house's style."""
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        made.add_column(column, overflow="fold", no_wrap=number == 0)
-    return made
-
-
-def row(target: Table, *cells: object) -> None:
-    """Add a row whose cells are shown as they are."""
-    from rich.text import Text
-
-    target.add_row(*(Text(plain(cell)) for cell in cells))
-
-
-def print_table(made: Table) -> None:
-    """On a terminal as wide as it is; elsewhere a line a row, without blanks at its end."""
+def _print_table(made: Table) -> None:
+    """As wide as the terminal; without one, a line for each row, with trailing spaces removed."""
     out = console()
     if out.is_terminal:
         out.print(made)
@@ -105,29 +138,22 @@ def print_table(made: Table) -> None:
     typer.echo("\n".join(line.rstrip() for line in caught.get().splitlines()))
 
 
-def show(content: Any, output: Format, people: Callable[[], None]) -> None:
-    """``content`` for programs, or what ``people`` prints."""
-    if output is Format.JSON:
-        typer.echo(as_json(content, indent=2))
-    elif output is Format.YAML:
-        typer.echo(as_yaml(content), nl=False)
-    else:
-        people()
+def plain(text: object) -> str:
+    """``text`` with the characters escaped that would move a terminal's cursor or reverse its letters."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
-    """JSON as people read it, but for what would play with their terminal: that is escaped, and so the same text."""
+    """JSON with readable letters; what would affect a terminal is escaped, which JSON reads back as the same text."""
     return _escaped(json.dumps(content, indent=indent, ensure_ascii=False))
 
 
-def _escaped(text: str) -> str:
-    """As JSON and YAML write characters in double quotes."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-
-
 def as_yaml(*documents: Any) -> str:
-    """YAML that every reader takes for the same, kubectl too: by the rules of the format that operators are given."""
-    from trimtab.core.formats.yaml import document
-
+    """YAML that every reader, kubectl too, reads as the same values: by the rules of the output format YAML."""
     mark = "---\n" if len(documents) > 1 else ""
     return _escaped("".join(mark + document(each) for each in documents))
+
+
+def _escaped(text: str) -> str:
+    """Escapes of JSON and of YAML in double quotes."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

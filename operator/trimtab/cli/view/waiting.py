@@ -1,4 +1,4 @@
-"""Whoever waits longer than a moment is told for what: by a spinner on a terminal, else by a line; always on stderr."""
+"""What a command waits for, if it takes long: a spinner on a terminal, else a line; always on stderr."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from collections.abc import AsyncIterator
 from trimtab.cli.view.output import console, plain, say
 
 MOMENT = 2.0
-"""Seconds."""
+"""Seconds until it is shown."""
 
 
 @contextlib.asynccontextmanager
-async def patience(about: str, moment: float = MOMENT) -> AsyncIterator[None]:
-    """Say what is being done if it is not done within a moment. With nothing to say it says nothing."""
-    telling = asyncio.create_task(_tell(about, moment)) if about else None
+async def progress(about: str, moment: float = MOMENT) -> AsyncIterator[None]:
+    """Show ``about`` while the body runs longer than a moment; nothing if it is empty."""
+    showing = asyncio.create_task(_show(about, moment)) if about else None
     try:
         yield
     finally:
-        if telling is not None:
-            telling.cancel()
+        if showing is not None:
+            showing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await telling
+                await showing
 
 
-async def _tell(about: str, moment: float) -> None:
+async def _show(about: str, moment: float) -> None:
     await asyncio.sleep(moment)
     if not sys.stderr.isatty():
         say(f"{about} ...", stderr=True)

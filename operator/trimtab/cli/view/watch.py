@@ -1,129 +1,109 @@
-"""`rollout watch`: a screen that is drawn again on a terminal, lines elsewhere, documents for programs."""
+"""`rollout watch`: a live display on a terminal, lines elsewhere, documents for programs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import typer
+from rich.console import RenderableType
+from rich.live import Live
 
+from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
+from trimtab.cli.cluster.objects import Body, ready
+from trimtab.cli.cluster.progress import Outcome, Progress, clock, span
+from trimtab.cli.cluster.rollouts import Rollout
 from trimtab.cli.errors import Failure
-from trimtab.cli.view.output import Format, as_json, as_yaml, console, row, say, table
-from trimtab.cli.view.progress import Outcome, Progress, clock, span
-from trimtab.cli.view.rollout import Line, drawn, lines, section
+from trimtab.cli.view.output import Format, Line, Part, as_json, as_yaml, console, drawn, say, section, table
+from trimtab.cli.view.rollout import RolloutStatus
 from trimtab.core import times
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
-    from trimtab.cli.cluster.connection import Cluster
-    from trimtab.cli.cluster.rollout_reference import Found
-
-LISTED = 15
-"""Groups that a screen shows; so many are also told one by one in lines."""
-Body = dict[str, Any]
+GROUPS = 15
+"""Groups in the live display; changes of so many are also printed as lines."""
 
 
-class Stage(Protocol):
-    """Where scenes are shown; a context manager that leaves the terminal as it was."""
-
-    def __enter__(self) -> Stage: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> object: ...
+class Display(Protocol):
+    """Where scenes are shown; to be closed."""
 
     def show(self, scene: Scene) -> None: ...
+
+    def close(self) -> None: ...
 
 
 async def watch(
     cluster: Cluster,
-    found: Found,
-    stage: Stage,
-    wanted: frozenset[str] = frozenset(),
+    rollout: Rollout,
+    display: Display,
+    ends: frozenset[str] = frozenset(),
     timeout: float | None = None,
 ) -> int:
-    """Show it until it is final, or in one of the ``wanted`` phases; the exit code.
+    """Show the rollout until it is final, or in one of the phases ``ends``; the exit code.
 
     :raises Failure: it was deleted.
-    :raises trimtab.kube.errors.ApiError: it may not be watched.
+    :raises trimtab.kube.errors.ApiError: it cannot be watched.
     """
-    code = int(Outcome.MOVING)
+    code = int(Outcome.PROGRESSING)
     try:
-        async with asyncio.timeout(timeout), contextlib.aclosing(follow(cluster, found)) as scenes:
-            with stage:
+        async with asyncio.timeout(timeout), contextlib.aclosing(follow(cluster, rollout)) as scenes:
+            with contextlib.closing(display):
                 async for scene in scenes:
-                    if scene.gone:
+                    if scene.deleted:
                         break
-                    stage.show(scene)
+                    display.show(scene)
                     code = int(scene.progress.outcome)
-                    end = ended(scene.progress, wanted)
+                    end = ended(scene.progress, ends)
                     if end is not None:
                         return end
     except TimeoutError:
-        say(f"note: not there within {span(timeout or 0)}", stderr=True, style="dim")
+        say(f"note: not reached within {span(timeout or 0)}", stderr=True, style="dim")
         return code
-    raise Failure(f"{found} was deleted; what it had set is withdrawn")
+    raise Failure(f"{rollout} was deleted; its values are withdrawn")
 
 
-def ended(progress: Progress, wanted: frozenset[str]) -> int | None:
-    """The exit code if there is nothing more to wait for, else None."""
-    if wanted and progress.current and progress.phase in wanted:
-        return int(Outcome.DONE)
+def ended(progress: Progress, ends: frozenset[str]) -> int | None:
+    """The exit code if the wait is over, else None."""
+    if ends and progress.current and progress.phase in ends:
+        return int(Outcome.SUCCEEDED)
     if not progress.final:
         return None
-    return int(Outcome.FAILED) if wanted else int(progress.outcome)
+    return int(Outcome.FAILED) if ends else int(progress.outcome)
 
 
-def stage_for(output: Format) -> Stage:
-    """What suits the output and whoever reads it."""
+def display_for(output: Format) -> Display:
+    """The display for this output, on this stdout."""
     if output is not Format.TABLE:
         return Documents(output)
     return Screen() if sys.stdout.isatty() else Lines()
 
 
 class Documents:
-    """One document a change: JSON a line each, YAML with separators."""
+    """A document for each change: JSON in a line, YAML with separators."""
 
     def __init__(self, output: Format) -> None:
         self._output = output
         self._last: Body = {}
 
-    def __enter__(self) -> Documents:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
     def show(self, scene: Scene) -> None:
-        made = scene.progress.to_dict(clock()) | {"renderedGroups": list(_told(scene))}
-        if made == self._last:
-            return
+        made = scene.progress.content(clock()) | {"renderedGroups": list(_groups(scene))}
+        if made != self._last:
+            json = self._output is Format.JSON
+            typer.echo(as_json(made) if json else "---\n" + as_yaml(made), nl=json)
+            sys.stdout.flush()
         self._last = made
-        if self._output is Format.JSON:
-            typer.echo(as_json(made))
-        else:
-            typer.echo("---\n" + as_yaml(made), nl=False)
-        sys.stdout.flush()
+
+    def close(self) -> None:
+        return None
 
 
 class Lines:
-    """What has changed, appended."""
+    """A line for each change."""
 
     def __init__(self) -> None:
         self._last: Scene | None = None
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def show(self, scene: Scene) -> None:
         for text in changes(self._last, scene, clock()):
@@ -131,111 +111,104 @@ class Lines:
         sys.stdout.flush()
         self._last = scene
 
+    def close(self) -> None:
+        return None
+
 
 class Screen:
-    """The whole, drawn again as it changes, and each second for the clocks in it."""
+    """The whole rollout, refreshed on changes and for the clocks in it."""
 
     def __init__(self) -> None:
-        from rich.live import Live
-
         self._scene: Scene | None = None
         self._live = Live(get_renderable=self._draw, console=console(), refresh_per_second=2)
-
-    def __enter__(self) -> Screen:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._live.start()
 
     def show(self, scene: Scene) -> None:
         self._scene = scene
         self._live.refresh()
 
+    def close(self) -> None:
+        self._live.stop()
+
     def _draw(self) -> RenderableType:
         return drawn(picture(self._scene, clock())) if self._scene is not None else ""
 
 
-def picture(scene: Scene, now: float) -> Iterator[Line | Table]:
+def picture(scene: Scene, now: float) -> Iterator[Part]:
     """The rollout and its groups."""
-    progress = scene.progress
-    yield from lines(progress, now)
-    listed = list(_told(scene))
-    if listed:
-        made = table("GROUP", "WAVE", "REVISION", "SHARE", "READY", "MESSAGE")
-        for told in listed[:LISTED]:
-            row(
-                made,
-                *(
-                    told.get(name) or "-"
-                    for name in ("group", "wave", "revision", "share", "ready", "message")
-                ),
-            )
-        yield from section("Groups", made)
-        if len(listed) > LISTED:
-            yield Line(f"and {len(listed) - LISTED} more")
+    yield from RolloutStatus(scene.progress, now).parts()
+    groups = list(_groups(scene))
+    if groups:
+        fields = ("group", "wave", "revision", "share", "ready", "message")
+        rows = ([group[name] or "-" for name in fields] for group in groups[:GROUPS])
+        yield from section("Groups", table(" ".join(fields).upper(), rows))
+        if len(groups) > GROUPS:
+            yield Line(f"and {len(groups) - GROUPS} more")
     if scene.trouble:
         yield Line(scene.trouble, "yellow")
 
 
 def changes(before: Scene | None, after: Scene, now: float) -> Iterator[str]:
-    """What to tell of a change, a line each, with its time."""
-    old = None if before is None else before.progress
-    new = after.progress
+    """A line for each change, with the time."""
     at = f"{times.text(now)[:19]}Z"
-    if old is None:
-        yield f"{at} {new.found}: {_headline(new, new.message)}"
+    if before is None:
+        yield f"{at} {after.progress.rollout}: {_headline(after.progress, after.progress.message)}"
     else:
-        yield from (f"{at} {text}" for text in _progress(old, new))
-    known = {told["group"]: told for told in _told(before)} if before is not None else None
-    for told in _told(after):
-        if (
-            known is None
-            or known.get(told["group"]) == told
-            or not told["planned"]
-            or len(after.groups) > LISTED
-        ):
-            continue
-        share = f", {told['share']}" if told.get("share") else ""
-        yield f"{at} group {told['group']}: revision {told['revision']}{share}, Ready={told['ready']}"
+        yield from (f"{at} {text}" for text in _progress(before.progress, after.progress))
+        yield from (f"{at} {text}" for text in _changed_groups(before, after))
     if after.trouble and (before is None or before.trouble != after.trouble):
         yield f"{at} {after.trouble}"
 
 
+def _changed_groups(before: Scene, after: Scene) -> Iterator[str]:
+    if len(after.groups) > GROUPS:
+        return
+    known = {group["group"]: group for group in _groups(before)}
+    for group in _groups(after):
+        if group["planned"] and known.get(group["group"]) != group:
+            share = f", {group['share']}" if group["share"] else ""
+            yield f"group {group['group']}: revision {group['revision']}{share}, Ready={group['ready']}"
+
+
 def _headline(progress: Progress, message: str) -> str:
-    made = progress.made
-    wave = f"wave {made.wave}" if made.wave and f"wave {made.wave}" not in message else ""
-    facts = [fact for fact in (wave, f"{made.updated} groups" if made.updated else "") if fact]
+    status = progress.status
+    wave = f"wave {status.wave}" if status.wave and f"wave {status.wave}" not in message else ""
+    facts = [fact for fact in (wave, f"{status.updated} groups" if status.updated else "") if fact]
     where = f" ({', '.join(facts)})" if facts else ""
     return f"{progress.phase}{where}{f': {message}' if message else ''}"
 
 
 def _progress(old: Progress, new: Progress) -> Iterator[str]:
-    told = max((t.number for t in old.made.transitions), default=-1)
-    fresh = sorted((t for t in new.made.transitions if t.number > told), key=lambda t: t.number)
+    last = max((t.number for t in old.status.transitions), default=-1)
+    fresh = sorted((t for t in new.status.transitions if t.number > last), key=lambda t: t.number)
     for transition in fresh:
         by = f" (by {transition.by})" if transition.by else ""
         yield f"{transition.reason}: {transition.message or ''}{by}"
     if _headline(old, old.message) != _headline(new, new.message):
-        said = any(transition.message == new.message for transition in fresh)
-        yield _headline(new, "" if said else new.message)
-    states = [(wave["name"], wave["state"].partition(",")[0]) for wave in old.waves(0)]
-    for name, state in ((w["name"], w["state"].partition(",")[0]) for w in new.waves(0)):
-        if states and not fresh and (name, state) not in states:  # else what happened says it
-            yield f"wave {name}: {state}"
-    gates = {gate.name: gate for gate in old.made.gates}
-    for gate in new.made.gates:
+        repeated = any(transition.message == new.message for transition in fresh)
+        yield _headline(new, "" if repeated else new.message)
+    states = _states(old)
+    if states and not fresh:  # a transition already reports it
+        yield from (f"wave {name}: {state}" for name, state in _states(new) if (name, state) not in states)
+    yield from _changed_gates(old, new)
+
+
+def _states(progress: Progress) -> list[tuple[str, str]]:
+    return [(wave["name"], wave["state"].partition(",")[0]) for wave in progress.waves(0)]
+
+
+def _changed_gates(old: Progress, new: Progress) -> Iterator[str]:
+    gates = {gate.name: gate for gate in old.status.gates}
+    for gate in new.status.gates:
         if gates.get(gate.name) != gate:
             count = f", {gate.failures} failed" if gate.failures else ""
-            count += f", {gate.errors} without an answer" if gate.errors else ""
+            count += f", {gate.errors} without a result" if gate.errors else ""
             yield f"gate {gate.name}: {gate.result}{count}{f': {gate.message}' if gate.message else ''}"
 
 
-def _told(scene: Scene) -> Iterable[Body]:
+def _groups(scene: Scene) -> Iterator[dict[str, Any]]:
     """The groups of the plan, in its order; without a plan all of the template's."""
-    waves = scene.progress.made.waves
+    waves = scene.progress.status.waves
     order = {group: wave.name for wave in reversed(waves) for group in wave.groups}
     planned = list(dict.fromkeys(group for wave in waves for group in wave.groups))
     for name in planned or sorted(scene.groups):
@@ -243,14 +216,13 @@ def _told(scene: Scene) -> Iterable[Body]:
         if body is None:
             continue
         status = body.get("status") or {}
-        ready: Body = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
-        share = status.get("share") or {}
+        condition, share = ready(status), status.get("share") or {}
         yield {
             "group": name,
             "wave": order.get(name),
             "planned": name in order,
             "revision": status.get("currentRevision"),
             "share": f"{share.get('percent')}% on {share.get('revision')}" if share else None,
-            "ready": ready.get("status", "Unknown"),
-            "message": "" if ready.get("status") == "True" else ready.get("message", ""),
+            "ready": condition.get("status", "Unknown"),
+            "message": "" if condition.get("status") == "True" else condition.get("message", ""),
         }

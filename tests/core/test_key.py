@@ -279,7 +279,7 @@ def test_bounds_beyond_64_bits_are_no_mistake(bound: float) -> None:
             "(did you mean openai?)",
         ),
         ("Integer", {}, "x", 'must be of type Integer, got "x"; write a whole number, without quotes'),
-        ("Integer", {}, None, "null is no value; remove the key to leave it unset"),
+        ("Integer", {}, None, "null is not a value; remove the key to leave it unset"),
         (
             "String",
             {},
@@ -298,7 +298,7 @@ def test_bounds_beyond_64_bits_are_no_mistake(bound: float) -> None:
             "StringList",
             {},
             {"a": 1},
-            "must be of type StringList, got a map of 1 entry; write a list, as [one, two]",
+            "must be of type StringList, got a map of 1 entry; write a list, for example [one, two]",
         ),
         (
             "StringList",
@@ -332,7 +332,7 @@ def test_bounds_beyond_64_bits_are_no_mistake(bound: float) -> None:
             "or a String",
         ),
         ("Boolean", {}, "yes", 'must be of type Boolean, got "yes"; write true or false, without quotes'),
-        ("String", {"maxLength": 1}, "a\u200b", 'may have at most 1 characters, got "a\\u200b"; shorten it'),
+        ("String", {"maxLength": 1}, "a\u200b", 'may have at most 1 character, got "a\\u200b"; shorten it'),
     ],
 )
 def test_a_message_says_what_is_wrong_what_was_given_and_what_would_do(

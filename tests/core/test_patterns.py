@@ -14,7 +14,7 @@ from trimtab.core.policy.policy import compile_policy
 from trimtab.core.resolve.resolve import group_view
 from trimtab.core.schema import patterns
 from trimtab.core.schema.key import check, compile_key
-from trimtab.core.schema.matchers import matcher
+from trimtab.core.schema.patterns import matcher
 from trimtab.core.schema.template import Schema, compile_template
 from trimtab.core.violations import RejectedError, Violation
 

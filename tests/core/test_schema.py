@@ -85,7 +85,7 @@ def keys(*names: str) -> list[dict[str, Any]]:
         ),
         ({"outputs": [FILE, FILE]}, "outputs[app]", "two outputs", ""),
         ({"outputs": [{"name": "x", "format": "JSON"}]}, "outputs[x]", "needs a fileName", ""),
-        ({"outputs": [{**FILE, "prefix": "P_"}]}, "outputs[app]", "prefix is for Env only", ""),
+        ({"outputs": [{**FILE, "prefix": "P_"}]}, "outputs[app]", "prefix applies to Env only", ""),
         (
             {"keys": keys("speed"), "outputs": [{**FILE, "include": ["sped"]}]},
             "outputs[app]",
@@ -113,7 +113,7 @@ def keys(*names: str) -> list[dict[str, Any]]:
         (
             {"keys": keys("aB", "a_b"), "outputs": [{"name": "env", "format": "Env"}]},
             "outputs[env]",
-            "keys aB and a_b meet in the name A_B",
+            "keys aB and a_b both have the name A_B",
             "",
         ),
         (

@@ -99,7 +99,7 @@ def is_unbound(digest: str) -> bool:
 def ambiguous_group(group: str) -> str:
     """Why a group may not be called so, or an empty string."""
     if _RESERVED_GROUP.search(group):
-        return f"the group name {group} is ambiguous (users-<n> names shards, u-... one user's objects); rename it"
+        return f"the group name {group} is ambiguous (users-<n> names shards, u-... one user's objects)"
     return ""
 
 

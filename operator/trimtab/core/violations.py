@@ -1,34 +1,36 @@
-"""What can be wrong with what people write: values, never exceptions, so that one reading finds all of it.
+"""What can be wrong with what users write: values, never exceptions, so that one pass finds all of it.
 
-A violation names what is wrong and what to do; it never contains the value of a sensitive key.
+A violation states what is wrong and what to do; it never contains the value of a sensitive key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from trimtab.core.suggestion import Guess
 from trimtab.core.text import visible
 
+TOO_LARGE = "tooLarge"
+"""The rule of all that is rejected only for its size."""
 ENOUGH = 1000
 """Violations or notices of one object that end the search for more: keys times groups may be a million."""
 REPORTED = 20
-"""A status lists this many violations or notices at most; the rest is counted in a last entry."""
+"""A status lists at most this many violations or notices; a last entry counts the others."""
 _OWN_LAYERS = frozenset(("", "user", "template", "policy", "object"))
-"""Layers that an object has one of, so that its messages need not name them."""
+"""Layers of which an object has only one, so that its messages need not name them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One reason why a document is refused.
+    """One reason why a document is rejected.
 
-    ``key`` is a key's dotted name, or a path such as ``outputs[app].include`` for a template; ``layer`` says
-    who wrote it (default, profile/NAME, group/NAME, policy/NAME, user, template); ``rule`` is the broken rule's
-    name. ``problem`` says what is wrong and ``remedy`` what to do. ``suggestion`` is a value or name that would be
-    valid, or a guess that is worked out when it is read, as ``nearest``. ``section`` names the part of a policy that
-    is wrong about the key (enforced, constraints) where that is not its values, and ``entry`` the item or name
-    within the key's value.
+    ``key`` is a key's dotted name, or a path such as ``outputs[app].include`` for a template; ``layer`` is the layer
+    that set it (default, profile/NAME, group/NAME, policy/NAME, user, template); ``rule`` is the broken rule's name.
+    ``problem`` is what is wrong and ``remedy`` what to do, ``message`` both. ``suggestion`` is a valid value or name,
+    or a guess that is computed when it is read, as ``nearest``. ``section`` is the part of a policy that is wrong about
+    the key (enforced, constraints) if that is not its values, and ``entry`` the item or name within the key's value.
     """
 
     key: str
@@ -55,25 +57,36 @@ class Violation:
 
     @property
     def subject(self) -> str:
-        """What is wrong, and where it stands if the object has several such places: ``group/free: temp``."""
+        """What is wrong, with its layer if the object has several of that kind: ``group/free: temp``."""
         where = "" if self.layer in _OWN_LAYERS or self.layer.startswith("policy/") else self.layer
         return ": ".join(filter(None, (where, self.key)))
 
     @property
     def question(self) -> str:
-        """``did you mean agent.temperature?``, unless the remedy or the limit says so already."""
+        """``did you mean agent.temperature?``, unless the remedy or the limit already names it."""
         near = self.nearest
-        said = not near or self.rule in ("minimum", "maximum") or near in self.remedy
-        return "" if said else f"did you mean {near}?"
+        known = not near or self.rule in ("minimum", "maximum") or near in self.remedy
+        return "" if known else f"did you mean {near}?"
 
     def __str__(self) -> str:
         hint = f" ({question})" if (question := self.question) else ""
         return f"{self.subject}: {self.message}{hint}" if self.subject else f"{self.message}{hint}"
 
 
+class Fault(NamedTuple):
+    """What is wrong and what to do, before it is known where it is wrong."""
+
+    problem: str
+    remedy: str
+    suggestion: str | Guess = ""
+
+    def at(self, key: str, layer: str, rule: str) -> Violation:
+        return Violation(key, layer, rule, self.problem, self.suggestion, remedy=self.remedy)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that was accepted, but that its author should know."""
+    """Something that was accepted and that its author should notice."""
 
     key: str
     reason: str
@@ -88,7 +101,7 @@ class Notice:
 
 
 class RejectedError(ValueError):
-    """A template that cannot be served; ``violations`` says why."""
+    """A template or policy that is not valid; ``violations`` are the reasons."""
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(dict.fromkeys(violations))
@@ -96,14 +109,14 @@ class RejectedError(ValueError):
 
 
 def invalid(key: str, layer: str) -> Violation:
-    """All that is ever said of what is wrong with a sensitive key's value or limit: the broken rule, the number of
-    broken rules and the limit would each tell other people something of it."""
-    problem = "is not valid; of a sensitive key no more is said"
-    return Violation(key, layer, "invalid", problem, remedy="compare it with the key's declaration")
+    """The only violation of a sensitive key's value or limit: which rules are broken, how many, and the limits would
+    each reveal something of the value."""
+    fault = Fault("is not valid (no details of a sensitive key)", "compare it with the key's declaration")
+    return fault.at(key, layer, "invalid")
 
 
 def bounded(items: tuple[Violation, ...]) -> tuple[Violation, ...]:
-    """At most :data:`REPORTED` violations, the last one counting what was left out; their guesses worked out."""
+    """At most :data:`REPORTED` violations, the last one counting the others; their guesses computed."""
     shown = items if len(items) <= REPORTED else items[: REPORTED - 1]
     settled = tuple(replace(item, suggestion=item.nearest) for item in shown)
     if shown is items:

@@ -15,7 +15,7 @@ from trimtab.cli.view.output import Line, Part, pieces
 from trimtab.core.resolve import diff
 from trimtab.core.resolve.diff import KeyChange, PartChange, Side
 from trimtab.core.resolve.resolve import GroupView, trace
-from trimtab.core.schema.template import USER, check_layer
+from trimtab.core.schema.layer import USER, check_layer
 from trimtab.core.text import cut
 
 LONG = 200

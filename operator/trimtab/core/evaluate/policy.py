@@ -16,10 +16,10 @@ from trimtab.core.policy.policy import Policy, compile_policy, contradictions
 from trimtab.core.render.render import render_group
 from trimtab.core.render.sizes import Total
 from trimtab.core.resolve.resolve import document_problems, group_view
-from trimtab.core.schema.template import TOO_LARGE, Schema
+from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict, rejected, unsupported
 from trimtab.core.steps import Steps
-from trimtab.core.violations import ENOUGH, RejectedError, Violation
+from trimtab.core.violations import ENOUGH, TOO_LARGE, RejectedError, Violation
 
 POLICIES_OF_A_GROUP = 200
 

@@ -12,11 +12,11 @@ from trimtab.core.render.render import Entries, Rendered, user_files
 from trimtab.core.resolve.in_force import in_force
 from trimtab.core.resolve.preference import VALUES_BYTES, Accepted, Preference
 from trimtab.core.resolve.resolve import GroupView, Resolution, group_view
-from trimtab.core.schema.template import TOO_LARGE, USER
+from trimtab.core.schema.layer import USER
 from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
 from trimtab.core.steps import Steps
 from trimtab.core.suggestion import nearest
-from trimtab.core.violations import Violation, summary
+from trimtab.core.violations import TOO_LARGE, Violation, summary
 
 
 @dataclass(frozen=True, slots=True)

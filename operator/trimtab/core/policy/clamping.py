@@ -1,14 +1,14 @@
-"""All policies' constraints on one key together: which of the layers' values is in force, and what becomes of it.
+"""All policies' constraints on one key together: which layer's value is in effect, clamped or not.
 
-The highest policy whose constraint the value breaks says what happens:
+The highest policy whose constraint the value breaks decides:
 
-- Clamp moves it to the nearest value that the key and *all* constraints allow: the nearest limit, or member of an
-  ``enum``. Of a list or map, each item is moved or else removed, then the first ``maxItems`` stay (a map's in the
-  order of their names). Where there is no such value, as for text, it drops.
-- Drop takes the value away, so that the layer below counts; then it is asked again. Where ``merge`` combines
-  several layers, those go whose own value is forbidden, or else the highest.
+- Clamp changes it to the nearest value that the key and *all* constraints allow: the nearest limit, or member of an
+  ``enum``. Of a list or map, each item is changed or else removed, then the first ``maxItems`` are kept (a map's in the
+  order of their names). If there is no such value, as for text, the value is dropped.
+- Drop removes the value, so that the layer below counts, which is then checked next. If ``merge`` combines several
+  layers, those are removed whose own value is forbidden, or else the highest.
 
-If nothing is left, the key has no value. So whatever is left satisfies every constraint.
+If no layer remains, the key has no value. So a remaining value satisfies every constraint.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ CLAMPED, DROPPED = "Clamped", "Dropped"
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is in force. ``kept`` are the layers that it is made of, lowest first, ``dropped`` those that were taken
-    away, highest first; ``before`` is what the kept ones come to before it was clamped, ``by`` whose doing it is."""
+    """The value in effect. ``kept`` are the layers that it is merged from, lowest first, ``dropped`` those that were
+    removed, highest first; ``before`` is the value of the kept ones before it was clamped, ``by`` the constraint that
+    changed it."""
 
     value: Value | None
     kept: Sequence[Setter]
@@ -54,8 +55,8 @@ def combined(key: Key, setters: Sequence[Setter]) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``constraints`` in their order, the highest policy first; the rest is what they come to together with the
-    key's own limits. ``members`` are sorted, with what they compare by, and only kept for numbers."""
+    """``constraints`` in their order, the highest policy first; the rest is what they allow together with the key's own
+    limits. ``members`` are sorted, with what they compare by, and only kept for numbers."""
 
     key: Key
     constraints: tuple[Constraint, ...]
@@ -64,7 +65,7 @@ class Limits:
     members: tuple[Bound, ...] | None
     max_items: int | None
     states: int = 0
-    """Of all patterns: what a character of a value costs to check."""
+    """Of all patterns: what one character of a value costs to check."""
 
     @classmethod
     def of(cls, key: Key, constraints: Sequence[Constraint]) -> Limits:
@@ -87,8 +88,8 @@ class Limits:
         )
 
     def settle(self, setters: Sequence[Setter], *, replaces: bool = False) -> Settled:
-        """What of these layers' values, lowest first, is in force. ``replaces``: the highest counts, whatever the
-        key's ``merge`` says."""
+        """The one of these layers' values, lowest first, that is in effect. ``replaces``: only the highest counts,
+        whatever the key's ``merge`` is."""
         merges = not replaces and self.key.merge != "Replace"
         kept, by = list(setters), None
         while kept:
@@ -101,26 +102,27 @@ class Limits:
                 by = by or self._binding(value, moved) or broken
                 return Settled(moved, kept, _without(setters, kept), value, by)
             by = by or broken
-            left = [setter for setter in kept if broken.allows(setter[1])] if merges else kept
-            kept = left if len(left) < len(kept) else kept[:-1]
+            kept = _dropped(kept, broken, merges=merges)
         return Settled(None, (), _without(setters, ()), None, by)
 
     def nearest(self, value: Value) -> Value | None:
         """The nearest value that the key and all constraints allow; None if there is none."""
-        made: Value | None
         if any(constraint.is_too_long(value) for constraint in self.constraints):
             return None
+        near = self._near(value)
+        if near is None or self.broken(near) is not None or not self.key.validator.isinstance_python(near):
+            return None
+        return near
+
+    def _near(self, value: Value) -> Value | None:
+        """The value with each item changed or removed, and not too many of them."""
         if isinstance(value, list):
             items = [near for item in value if (near := self._item(item)) is not None]
-            made = items[: self.max_items]  # type: ignore[assignment]
-        elif isinstance(value, dict):
+            return items[: self.max_items]  # type: ignore[return-value]
+        if isinstance(value, dict):
             pairs = [(name, near) for name in sorted(value) if (near := self._item(value[name])) is not None]
-            made = dict(pairs[: self.max_items])  # type: ignore[assignment]
-        else:
-            made = self._item(value)
-        if made is None or self.broken(made) is not None or not self.key.validator.isinstance_python(made):
-            return None
-        return made
+            return dict(pairs[: self.max_items])  # type: ignore[return-value]
+        return self._item(value)
 
     def broken(self, value: Value) -> Constraint | None:
         """The first constraint that forbids the value, if any does."""
@@ -150,13 +152,19 @@ class Limits:
         return next((c for c in broken if Limits.of(self.key, [c]).nearest(value) == moved), None)
 
 
+def _dropped(kept: list[Setter], broken: Constraint, *, merges: bool) -> list[Setter]:
+    """The layers without those whose own value is forbidden if ``merge`` combines them, or else without the highest."""
+    allowed = [setter for setter in kept if broken.allows(setter[1])] if merges else kept
+    return allowed if len(allowed) < len(kept) else kept[:-1]
+
+
 def _without(setters: Sequence[Setter], kept: Sequence[Setter]) -> tuple[Setter, ...]:
     layers = {layer for layer, _ in kept}
     return tuple(setter for setter in reversed(setters) if setter[0] not in layers)
 
 
 def _members(constraints: Sequence[Constraint]) -> tuple[Bound, ...] | None:
-    """Every single number that the key and all constraints allow, if they are that few."""
+    """Every number that the key and all constraints allow, if an ``enum`` lists them."""
     item = constraints[0].element
     if item.type == "String":
         return None

@@ -1,7 +1,7 @@
 """One policy's constraint on one key, compiled: what it allows.
 
-Patterns run on Rust's regex engine, as those of keys do, and cost no more (:mod:`trimtab.core.schema.patterns`): a text
-that is too long to be checked against the constraint's patterns is not allowed.
+Patterns run on Rust's regex engine, as those of keys do, within the same limits (:mod:`trimtab.core.schema.patterns`):
+a text that is too long to be checked against the constraint's patterns is not allowed.
 
 =====================  ==============================================
 type                   fields that apply
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,13 +29,15 @@ from pydantic_core import SchemaError
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.core import durations
 from trimtab.core.schema import patterns
-from trimtab.core.schema.key import INT64, Key, Value, camel, element
+from trimtab.core.schema.declaration import camel, costly, empty_enum, inapplicable, is_number, unusable
+from trimtab.core.schema.key import Key, Value, element
 from trimtab.core.schema.key_messages import uncompiled
-from trimtab.core.schema.matchers import Matcher, matcher
-from trimtab.core.schema.template import check_value
+from trimtab.core.schema.layer import check_value
+from trimtab.core.schema.patterns import Matcher
+from trimtab.core.schema.types import INT64
 from trimtab.core.suggestion import Guess
 from trimtab.core.text import short
-from trimtab.core.violations import Notice, Violation, invalid
+from trimtab.core.violations import Fault, Notice, Violation, invalid
 
 _TEXTS = frozenset({"enum", "pattern", "not_pattern"})
 _NUMBERS = frozenset({"enum", "minimum", "maximum"})
@@ -54,7 +56,7 @@ LIMITS = ("minimum", "maximum", "enum", "pattern", "not_pattern", "max_items")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The least or greatest value that is allowed. ``at`` is what compares: a Duration's is in nanoseconds."""
+    """The least or greatest value that is allowed. ``at`` is for comparisons: nanoseconds of a Duration."""
 
     at: int | float
     value: Value
@@ -76,7 +78,7 @@ class Constraint:
     drops: bool
     reason: str
     states: int = 0
-    """Of its patterns together: what a character of a value costs to check."""
+    """Of its patterns together: what one character of a value costs to check."""
 
     def is_too_long(self, value: Value) -> bool:
         """Whether a text, or all texts of a list or map, are too long for the patterns."""
@@ -106,12 +108,12 @@ class Constraint:
 
 
 def measure(kind: str, value: Any) -> int | float:
-    """What limits of that type compare: nanoseconds of a Duration, else the number itself."""
+    """What limits of the type ``kind`` compare: nanoseconds of a Duration, else the number itself."""
     return durations.nanoseconds(value) if kind == "Duration" else value
 
 
 def own_span(made: Key) -> tuple[int | float, int | float]:
-    """The least and the greatest that a key's own limits allow."""
+    """The least and the greatest value that a key's own limits allow."""
     least: int | float
     most: int | float
     least, most = (-sys.float_info.max, sys.float_info.max) if made.type == "Number" else INT64
@@ -125,29 +127,33 @@ def own_span(made: Key) -> tuple[int | float, int | float]:
 
 
 def own_members(made: Key) -> list[Value] | None:
-    """The only values that a key's own ``enum`` allows, as they are in memory."""
+    """The only values that a key's own ``enum`` allows, as kept in memory."""
     if not made.spec.enum:
         return None
     return [made.validator.validate_python(member) for member in made.spec.enum]
 
 
 def _bound(kind: str, limit: Any, *, least: bool) -> Bound:
-    """:raises ValueError: it is no limit for values of that type."""
+    """:raises ValueError: it is not a limit for values of that type."""
     if kind == "Duration":
         return Bound(durations.nanoseconds(str(limit)), str(limit))
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
+    if not is_number(limit):
         raise ValueError("not a number")
     if isinstance(limit, float) and not math.isfinite(limit):
         raise ValueError("not a finite number")
     if kind == "Integer":
         whole = math.ceil(limit) if least else math.floor(limit)
         return Bound(whole, whole)
+    number = _within(limit, least=least)
+    return Bound(number, number)
+
+
+def _within(limit: float, *, least: bool) -> float:
+    """The nearest float that the limit allows."""
     number = _float(limit)
     if least and number < limit:
-        number = math.nextafter(number, math.inf)
-    elif not least and number > limit:
-        number = math.nextafter(number, -math.inf)
-    return Bound(number, number)
+        return math.nextafter(number, math.inf)
+    return math.nextafter(number, -math.inf) if not least and number > limit else number
 
 
 def _float(number: float) -> float:
@@ -160,169 +166,139 @@ def _float(number: float) -> float:
 def compile_constraint(
     spec: ConstraintSpec, key: Key, policy: str, coercion: str
 ) -> tuple[Constraint | None, list[Violation], list[Notice]]:
-    """A constraint for its key; or what is wrong with it. Nothing said shows a limit of a sensitive key."""
-    draft = _Draft(spec, key, element(key), f"policy/{policy}")
-    found = draft.misplaced()
-    if found:
-        return None, found, []
-    low, high, found = draft.span()
-    members, problems, notices = draft.members(coercion)
-    found += problems
-    matches, problems = draft.regex("pattern")
-    found += problems
-    excludes, problems = draft.regex("not_pattern")
-    found += problems
-    if found:
-        return None, found, []
+    """A constraint for its key, or what is wrong with it. No message shows a limit of a sensitive key."""
+    draft = _Draft(spec, key, f"policy/{policy}")
+    if not draft.fields_apply():
+        return None, draft.found, []
     made = Constraint(
         policy=policy,
         key=key,
         element=draft.element,
-        low=low,
-        high=high,
-        members=members,
-        matches=matches,
-        excludes=excludes,
+        low=draft.bound("minimum"),
+        high=draft.bound("maximum"),
+        members=draft.members(coercion),
+        matches=draft.regex("pattern"),
+        excludes=draft.regex("not_pattern"),
         max_items=spec.max_items,
         drops=spec.on_violation == "Drop",
         reason=spec.reason or "",
         states=sum(patterns.states(p) for p in (spec.pattern, spec.not_pattern) if p is not None),
     )
-    return made, draft.hopeless(made), notices
+    draft.check_order(made)
+    if draft.found:
+        return None, draft.found, []
+    draft.check_possible(made)
+    return made, draft.found, draft.notices
 
 
-@dataclass(frozen=True, slots=True)
 class _Draft:
-    """A constraint that is being judged."""
+    """A constraint while it is compiled, with all that was found."""
 
-    spec: ConstraintSpec
-    key: Key
-    element: Key
-    layer: str
+    def __init__(self, spec: ConstraintSpec, key: Key, layer: str) -> None:
+        self.spec, self.key, self.element, self.layer = spec, key, element(key), layer
+        self.found: list[Violation] = []
+        self.notices: list[Notice] = []
 
-    def wrong(self, rule: str, problem: str, remedy: str, suggestion: str | Guess = "") -> Violation:
-        return Violation(
-            self.key.name,
-            self.layer,
-            camel(rule),
-            f"constraint: {problem}",
-            remedy=remedy,
-            suggestion=suggestion,
-            section="constraints",
-        )
+    def wrong(self, rule: str, problem: str, remedy: str, suggestion: str | Guess = "") -> None:
+        fault = Fault(f"constraint: {problem}", remedy, suggestion)
+        self.found.append(replace(fault.at(self.key.name, self.layer, camel(rule)), section="constraints"))
 
-    def invalid(self) -> Violation:
-        return replace(invalid(self.key.name, self.layer), section="constraints")
-
-    def misplaced(self) -> list[Violation]:
-        """Fields that do not apply to the type, or no field at all."""
+    def fields_apply(self) -> bool:
+        """Whether there is a limit, and all of them apply to the type."""
         given = [name for name in LIMITS if getattr(self.spec, name) is not None]
         if not given:
-            return [self.wrong("constraint", "it limits nothing", "give it a limit or remove it")]
-        applies = _APPLIES[self.key.type]
-        usable = ", ".join(camel(name) for name in sorted(applies))
-        remedy = f"use {usable}" if usable else "enforce a value instead"
-        found = [
-            self.wrong(name, f"{camel(name)} does not apply to {self.key.type}", remedy)
-            for name in given
-            if name not in applies
-        ]
+            self.wrong("constraint", "it has no limit", "set a limit or remove the constraint")
+        usable = _APPLIES[self.key.type]
+        for name in given:
+            if name not in usable:
+                self.wrong(name, *inapplicable(name, self.key.type, usable, "enforce a value instead"))
         if self.spec.enum is not None and not self.spec.enum:
-            found.append(self.wrong("enum", "enum allows nothing at all", "name the values or remove it"))
-        return found
+            self.wrong("enum", *empty_enum())
+        return not self.found
 
-    def span(self) -> tuple[Bound | None, Bound | None, list[Violation]]:
-        bounds: dict[str, Bound] = {}
-        found = []
-        for name in ("minimum", "maximum"):
-            limit = getattr(self.spec, name)
-            try:
-                if limit is not None:
-                    bounds[name] = _bound(self.element.type, limit, least=name == "minimum")
-            except ValueError as error:
-                remedy = "write a number, without quotes"
-                if self.element.type == "Duration":
-                    near = "" if self.key.sensitive else durations.nearest(limit)
-                    remedy = f"write {near}" if near else "write a number and its unit, as 90s or 5m"
-                found.append(self.wrong(name, f"{name} is {error}{self._shown(limit)}", remedy))
-        low, high = bounds.get("minimum"), bounds.get("maximum")
-        if low is not None and high is not None and low.at > high.at:
-            both = "" if self.key.sensitive else f": {self.spec.minimum} and {self.spec.maximum}"
-            problem = f"nothing is between minimum and maximum{both}"
-            found.append(self.wrong("minimum", problem, "lower minimum or raise maximum"))
-        return low, high, found
-
-    def members(self, coercion: str) -> tuple[frozenset[Value] | None, list[Violation], list[Notice]]:
-        if self.spec.enum is None:
-            return None, [], []
-        if self.element.states * patterns.characters(self.spec.enum) > patterns.STEPS:
-            problem = "enum has too much text to check it against the key's own pattern"
-            return None, [self.wrong("enum", problem, "shorten it")], []
-        made, found, notices = [], [], []
-        for member in self.spec.enum:
-            value, problems, notice = check_value(self.element, member, self.layer, coercion)
-            if value is None:
-                if self.key.sensitive:
-                    return None, [self.invalid()], []
-                found.append(self._impossible(member, problems[0]))
-                continue
-            made.append(value)
-            notices += [notice] if notice else []
-        return frozenset(made), found, notices
-
-    def _impossible(self, member: Any, why: Violation) -> Violation:
-        """A member of ``enum`` that is no value of the key."""
-        known = [str(own) for own in self.element.spec.enum or ()]
-        problem = f"the key can never have the member {short(member)} of enum: {why.problem}"
-        return self.wrong("enum", problem, "correct or remove it", Guess(str(member), known))
-
-    def regex(self, name: str) -> tuple[Matcher | None, list[Violation]]:
-        pattern = getattr(self.spec, name)
-        if pattern is None:
-            return None, []
-        costly = patterns.problem(pattern, None)
-        if costly:
-            problem, remedy = costly
-            shown = "" if self.key.sensitive else f": {short(pattern)}"
-            return None, [self.wrong(name, problem + shown, remedy)]
+    def bound(self, name: str) -> Bound | None:
+        limit = getattr(self.spec, name)
         try:
-            return matcher(pattern), []
+            return None if limit is None else _bound(self.element.type, limit, least=name == "minimum")
+        except ValueError as error:
+            self.wrong(name, *unusable(name, self.element.type, limit, str(error), hidden=self.key.sensitive))
+            return None
+
+    def members(self, coercion: str) -> frozenset[Value] | None:
+        if self.spec.enum is None:
+            return None
+        if self.element.states * patterns.characters(self.spec.enum) > patterns.STEPS:
+            self.wrong(
+                "enum", "enum has too much text to check it against the key's own pattern", "shorten it"
+            )
+            return None
+        members: list[Value] = []
+        for member in self.spec.enum:
+            value, problems, notices = check_value(self.element, member, self.layer, coercion)
+            if value is not None:
+                members.append(value)
+                self.notices += notices
+            elif self.key.sensitive:
+                self.found.append(self._invalid())
+                return None
+            else:
+                known = [str(own) for own in self.element.spec.enum or ()]
+                problem = f"the key can never have the member {short(member)} of enum: {problems[0].problem}"
+                self.wrong("enum", problem, "correct or remove it", Guess(str(member), known))
+        return frozenset(members)
+
+    def regex(self, name: str) -> Matcher | None:
+        pattern, hidden = getattr(self.spec, name), self.key.sensitive
+        if pattern is None:
+            return None
+        if fault := costly(pattern, None, hidden=hidden):
+            self.wrong(name, *fault)
+            return None
+        try:
+            return patterns.matcher(pattern)
         except SchemaError as error:
-            return None, [
-                self.wrong(name, *uncompiled(camel(name), pattern, error, hidden=self.key.sensitive))
-            ]
+            self.wrong(name, *uncompiled(camel(name), pattern, error, hidden=hidden))
+            return None
 
-    def hopeless(self, made: Constraint) -> list[Violation]:
-        """Why no value can ever satisfy both the constraint and the key's own limits, where that can be told. Limits of
-        a sensitive key are the template author's: which of them it breaks is not said."""
-        found = self._hopeless(made)
-        return [self.invalid()] if found and self.key.sensitive else found
+    def check_order(self, made: Constraint) -> None:
+        if made.low is not None and made.high is not None and made.low.at > made.high.at:
+            shown = "minimum and maximum"
+            if not self.key.sensitive:
+                shown = f"minimum {self.spec.minimum} and maximum {self.spec.maximum}"
+            self.wrong("minimum", f"no value is between {shown}", "lower minimum or raise maximum")
 
-    def _hopeless(self, made: Constraint) -> list[Violation]:
+    def check_possible(self, made: Constraint) -> None:
+        """Find out whether a value can satisfy both the constraint and the key's own limits, as far as that can be
+        computed. Limits of a sensitive key are the template author's: which of them it breaks is not reported."""
+        conflict = self._conflict(made)
+        if conflict and self.key.sensitive:
+            self.found.append(self._invalid())
+        elif conflict:
+            self.wrong(*conflict)
+
+    def _conflict(self, made: Constraint) -> tuple[str, str, str] | None:
         fewest = self.key.spec.min_items or 0
         if made.max_items is not None and made.max_items < fewest:
-            return [self.wrong("max_items", f"maxItems is below the key's own minItems {fewest}", "raise it")]
-        candidates: Iterable[Value] | None = made.members
+            return "max_items", f"maxItems is below the key's own minItems {fewest}", "raise it"
+        candidates = own_members(self.element) if made.members is None else made.members
         if candidates is None:
-            candidates = own_members(self.element)
-        if candidates is not None:
-            if any(map(made.allows_item, candidates)):
-                return []
-            return [self.wrong("enum", "no value that the key can have satisfies it", "widen it")]
+            return self._conflict_of_range(made)
+        if any(map(made.allows_item, candidates)):
+            return None
+        return "enum", "no value that the key can have satisfies it", "widen it"
+
+    def _conflict_of_range(self, made: Constraint) -> tuple[str, str, str] | None:
         if made.low is None and made.high is None:
-            return []
+            return None
         least, most = own_span(self.element)
+        own = self.element.spec
         if made.low is not None and made.low.at > most:
-            limit = self._own("maximum", most)
-            return [self.wrong("minimum", f"minimum is above the key's own maximum {limit}", "lower it")]
+            limit = most if own.maximum is None else own.maximum
+            return "minimum", f"minimum is above the key's own maximum {limit}", "lower it"
         if made.high is not None and made.high.at < least:
-            limit = self._own("minimum", least)
-            return [self.wrong("maximum", f"maximum is below the key's own minimum {limit}", "raise it")]
-        return []
+            limit = least if own.minimum is None else own.minimum
+            return "maximum", f"maximum is below the key's own minimum {limit}", "raise it"
+        return None
 
-    def _own(self, name: str, otherwise: float) -> Any:
-        limit = getattr(self.element.spec, name)
-        return otherwise if limit is None else limit
-
-    def _shown(self, value: Any) -> str:
-        return "" if self.key.sensitive else f", got {short(value)}"
+    def _invalid(self) -> Violation:
+        return replace(invalid(self.key.name, self.layer), section="constraints")

@@ -1,13 +1,13 @@
-"""What policies do to values, in words: what a user is told, and whoever wrote the policy.
+"""What policies do to values: the notices of users, and the violations of policies' authors.
 
-==============  ==================================================================================
+==============  ===================================================================================
 reason          a user set a key
-==============  ==================================================================================
-Locked          that a policy enforces: its value is in force, and it is another one
-Clamped         to a value that a constraint forbids: the nearest one that it allows is in force
-Dropped         to a value that a constraint forbids: the layer below is in force, or no value
-PolicyConflict  (or none), and their document fails because of policies: the group's is in force
-==============  ==================================================================================
+==============  ===================================================================================
+Locked          that a policy enforces: the policy's value is in effect, and is another one
+Clamped         to a value that a constraint forbids: the nearest one that it allows is in effect
+Dropped         to a value that a constraint forbids: the layer below is in effect, or no value
+PolicyConflict  (or none), and their document fails because of policies: the group's is in effect
+==============  ===================================================================================
 
 Values of sensitive keys are never shown.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from trimtab.core.policy.clamping import CLAMPED, DROPPED, Settled
 from trimtab.core.policy.constraint import Constraint
 from trimtab.core.schema.key import Key, Value
-from trimtab.core.schema.template import USER
+from trimtab.core.schema.layer import USER
 from trimtab.core.text import short
 from trimtab.core.violations import Notice, Violation
 
@@ -38,7 +38,7 @@ class Lock:
 
 
 def locked(key: Key, lock: Lock, given: Value, held: Value | None) -> list[Notice]:
-    """To a user who set a key that is enforced, to anything but the value that is in force."""
+    """For a user who set an enforced key to another value than the one in effect."""
     if given == held:
         return []
     values = "" if key.sensitive else f": {_shown(held)} is in force, not {short(given)}"
@@ -46,7 +46,7 @@ def locked(key: Key, lock: Lock, given: Value, held: Value | None) -> list[Notic
 
 
 def limited(key: Key, settled: Settled) -> list[Notice]:
-    """To a user whose value a constraint has changed."""
+    """For a user whose value a constraint has changed."""
     if settled.by is None:
         return []
     who, why = f"PolicyRollout {settled.by.policy}", _why(settled.by.reason)
@@ -55,33 +55,31 @@ def limited(key: Key, settled: Settled) -> list[Notice]:
         return [Notice(key.name, CLAMPED, f"was clamped{values} by {who}{why}")]
     lost = dict(settled.dropped)
     if USER not in lost and settled.value == settled.before:
-        return []  # others' values were dropped, and the user's stands
+        return []  # only other layers' values were dropped
     given = lost.get(USER, settled.dropped[0][1])
     values = "" if key.sensitive else f": {_shown(settled.value)} is in force, not {short(given)}"
     return [Notice(key.name, DROPPED, f"was dropped by {who}{values}{why}")]
 
 
 def outgrown(violation: Violation, authors: Sequence[str]) -> Notice:
-    """To a user whose value is too much together with what policies set."""
+    """For a user whose value breaks a limit of the key together with what policies set."""
     return _conflict(violation.key, f"together with what {_policies(authors)} sets, it {violation.problem}")
 
 
 def bereft(key: str, by: Constraint | None) -> Notice:
-    """To a user for whom a required key has lost its value."""
+    """For a user who has no value for a required key, as a constraint dropped it."""
     who = f"PolicyRollout {by.policy}" if by is not None else "the policies"
     why = _why(by.reason) if by is not None else ""
     return _conflict(key, f"is required, and {who} leaves no value for it{why}")
 
 
 def of_group(violation: Violation, group: str, authors: Sequence[str]) -> Violation:
-    """To whoever wrote a policy under which a group's own document has this fault."""
-    who = _policies(authors) if authors else "no policy"
+    """For the author of a policy under which a group's own document has this fault."""
+    under = f" under {_policies(authors)}" if authors else ""
     if violation.rule == "required":
-        problem = f"is required, and group {group} is left without a value by {who}"
+        problem = f"is required, and group {group} has no value for it{under}"
         return replace(violation, problem=problem, remedy="allow one or enforce one")
-    return replace(
-        violation, problem=f"in the document of group {group}, with what {who} says, it {violation.problem}"
-    )
+    return replace(violation, problem=f"in the document of group {group}{under}, it {violation.problem}")
 
 
 def _conflict(key: str, message: str) -> Notice:

@@ -1,31 +1,32 @@
 """A PolicyRollout's policy, compiled against the template that it is for: values, locks and constraints.
 
-Which policy wins: the one with the higher ``priority``; of equal ones, the one whose name comes first in the alphabet.
+The policy with the higher ``priority`` takes precedence; of equal ones, the one whose name is first in the alphabet.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trimtab.api.config_template import GroupSpec
 from trimtab.api.policy_rollout import Constraint as ConstraintSpec
 from trimtab.api.policy_rollout import EnforcedValue, PolicyRolloutSpec
 from trimtab.core.policy.constraint import Constraint, compile_constraint
 from trimtab.core.schema import patterns
-from trimtab.core.schema.key import Key
 from trimtab.core.schema.key_messages import unknown_key
-from trimtab.core.schema.template import TOO_LARGE, Layer, Schema, check_layer, in_clear, too_costly
+from trimtab.core.schema.layer import Layer, check_layer, in_clear, too_costly
+from trimtab.core.schema.template import Schema
 from trimtab.core.selector import selects
 from trimtab.core.suggestion import Guess
-from trimtab.core.violations import Notice, RejectedError, Violation
+from trimtab.core.violations import TOO_LARGE, Fault, Notice, RejectedError, Violation
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A compiled policy. ``values`` lies under a user's own, ``enforced`` over it; ``reasons`` say why a key is
-    enforced; ``groups`` are those of the template that are in its scope."""
+    """A compiled policy. ``values`` are below a user's own, ``enforced`` above; ``reasons`` are why a key is enforced;
+    ``groups`` are the template's groups in its scope."""
 
     name: str
     priority: int
@@ -44,245 +45,224 @@ class Policy:
 
 
 def ordered(policies: Iterable[Policy]) -> list[Policy]:
-    """The policies, whichever wins first."""
+    """The policies, the one that takes precedence first."""
     return sorted(policies, key=lambda policy: (-policy.priority, policy.name))
 
 
 def in_scope(spec: PolicyRolloutSpec, group: GroupSpec) -> bool:
-    """Whether the policy is for the group; with neither field it is for all. Nobody may write ``groups: []``, but of
-    content that is served already it is what is left when the template has lost the groups that it names."""
+    """Whether the policy applies to the group; with neither field it applies to all. ``groups: []`` is not valid in a
+    spec; in stored content it is what remains when the template no longer has the groups that it names."""
     if spec.groups is not None:
         return group.name in spec.groups
     return spec.group_selector is None or selects(spec.group_selector, group.labels)
 
 
 def compile_policy(name: str, spec: PolicyRolloutSpec, schema: Schema) -> Policy:
-    """Check what a policy says against the template's keys and groups, and compile it.
+    """Check a policy against the template's keys and groups, and compile it.
 
-    :raises RejectedError: with every violation found; nothing of such a policy may be rolled out.
+    :raises RejectedError: with every violation found; such a policy must not be rolled out.
     """
-    layer = f"policy/{name}"
-    said = spec.policy
-    found = _about_its_place(spec, schema, layer)
-    values, problems, notices = check_layer(schema.keys, layer, said.values, schema.coercion)
-    found += problems
-    enforced, problems, more = _enforced(said.enforced, schema, name)
-    found += problems
-    notices += more
-    constraints, problems, more = _constraints(said.constraints, schema, name)
-    found += problems
-    notices += more
-    costly = _too_costly(constraints, schema, layer, (values, enforced))
-    if costly is not None:
-        raise RejectedError([*found, costly])
-    for key, constraint in constraints.items():
-        if key in enforced.values and not constraint.allows(enforced.values[key]):
-            problem = "the value that it enforces breaks its own constraint"
-            remedy = "change one of the two"
-            found.append(Violation(key, layer, "enforced", problem, remedy=remedy, section="enforced"))
-        elif key in values.values and not constraint.allows(values.values[key]):
-            message = "its own constraint forbids the value that it sets, which is clamped or dropped"
-            notices.append(Notice(key, "OwnConstraint", message))
+    policy = spec.policy
+    draft = _Draft(name, schema)
+    draft.found += _scope_problems(spec, schema, draft.layer_name)
+    values = draft.layer(draft.layer_name, policy.values)
+    enforced = draft.enforced(policy.enforced)
+    constraints = draft.constraints(policy.constraints)
+    draft.check_cost(constraints, (values, enforced))
+    draft.check_own(constraints, values, enforced)
     groups = frozenset(group for group, made in schema.groups.items() if in_scope(spec, made.spec))
     if not groups:
-        notices.append(
-            Notice("groups", "NoGroups", f"no group of ConfigTemplate {schema.name} is in its scope")
-        )
-    if found:
-        raise RejectedError(found)
+        message = f"no group of ConfigTemplate {schema.name} is in its scope"
+        draft.notices.append(Notice("groups", "NoGroups", message))
+    if draft.found:
+        raise RejectedError(draft.found)
     return Policy(
         name=name,
         priority=spec.priority or 0,
         groups=groups,
         values=values,
         enforced=enforced,
-        reasons={entry.key: entry.reason for entry in said.enforced if entry.reason},
+        reasons={entry.key: entry.reason for entry in policy.enforced if entry.reason},
         constraints=constraints,
-        notices=tuple(dict.fromkeys(notices)),
+        notices=tuple(dict.fromkeys(draft.notices)),
         sensitive=schema.sensitive,
     )
 
 
-def _about_its_place(spec: PolicyRolloutSpec, schema: Schema, layer: str) -> list[Violation]:
-    """What is wrong before any key is looked at: schemaVersion, groups, nothing said."""
-    found = []
-    written = spec.schema_version
-    if written is not None and written != schema.version:
-        problem = (
-            f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {schema.version}: "
-            "migrations are not supported in this version"
-        )
-        remedy = (
-            f"rewrite the policy and set schemaVersion: {schema.version}"
-            if written < schema.version
-            else "wait for the template, or write the policy for the schemaVersion that it is on"
-        )
-        found.append(Violation("spec.schemaVersion", layer, "schemaVersion", problem, remedy=remedy))
-    if spec.groups is not None and spec.group_selector is not None:
-        problem = "groups and groupSelector are both set"
-        found.append(Violation("spec.groups", layer, "groups", problem, remedy="remove one of the two"))
-    found += [
-        Violation(
-            f"groups[{group}]",
-            layer,
-            "groups",
-            f"ConfigTemplate {schema.name} has no group {group}",
-            remedy="remove it or correct its name",
-            suggestion=Guess(group, schema.groups),
-        )
-        for group in spec.groups or ()
-        if group not in schema.groups
-    ]
-    said = spec.policy
-    if not (said.values or said.enforced or said.constraints or said.flags):
-        remedy = "give it values, enforced or constraints, or delete the PolicyRollout"
-        found.append(Violation("spec.policy", layer, "policy", "the policy is empty", remedy=remedy))
-    return found
+class _Draft:
+    """A policy while it is compiled, with all that was found."""
 
+    def __init__(self, name: str, schema: Schema) -> None:
+        self.name, self.schema, self.layer_name = name, schema, f"policy/{name}"
+        self.found: list[Violation] = []
+        self.notices: list[Notice] = []
 
-def _enforced(
-    entries: Sequence[EnforcedValue], schema: Schema, name: str
-) -> tuple[Layer, list[Violation], list[Notice]]:
-    given = {entry.key: entry.value for entry in entries if entry.value is not None}
-    made, found, notices = check_layer(schema.keys, f"enforced/{name}", given, schema.coercion)
-    problem, remedy = "is enforced without a value", "give one or remove the entry"
-    found += [
-        Violation(entry.key, made.name, "enforced", problem, remedy=remedy)
-        for entry in entries
-        if entry.value is None
-    ]
-    found += _twice([entry.key for entry in entries], made.name, "enforced")
-    return made, found, notices
+    def layer(self, name: str, values: Mapping[str, Any]) -> Layer:
+        layer, problems, notices = check_layer(self.schema.keys, name, values, self.schema.coercion)
+        self.found += problems
+        self.notices += notices
+        return layer
 
+    def enforced(self, entries: Sequence[EnforcedValue]) -> Layer:
+        name = f"enforced/{self.name}"
+        layer = self.layer(name, {entry.key: entry.value for entry in entries if entry.value is not None})
+        fault = Fault("is enforced without a value", "set one or remove the entry")
+        self.found += [fault.at(entry.key, name, "enforced") for entry in entries if entry.value is None]
+        self.found += _duplicates([entry.key for entry in entries], name, "enforced")
+        return layer
 
-def _constraints(
-    entries: Sequence[ConstraintSpec], schema: Schema, name: str
-) -> tuple[dict[str, Constraint], list[Violation], list[Notice]]:
-    layer = f"policy/{name}"
-    constraints: dict[str, Constraint] = {}
-    found = _twice([entry.key for entry in entries], layer, "constraints")
-    notices: list[Notice] = []
-    budget = patterns.Budget(patterns.POLICY_STATES)
-    for entry in entries:
-        costly = budget.problem(entry.pattern) or budget.problem(entry.not_pattern)
-        if costly:
-            problem, remedy = costly
-            found.append(Violation(entry.key, layer, TOO_LARGE, f"constraint: {problem}", remedy=remedy))
-            break
-        key: Key | None = schema.keys.get(entry.key)
+    def constraints(self, entries: Sequence[ConstraintSpec]) -> dict[str, Constraint]:
+        constraints: dict[str, Constraint] = {}
+        self.found += _duplicates([entry.key for entry in entries], self.layer_name, "constraints")
+        budget = patterns.Budget(patterns.POLICY_STATES)
+        for entry in entries:
+            if fault := budget.problem(entry.pattern, entry.not_pattern):
+                costly = fault._replace(problem=f"constraint: {fault.problem}")
+                self.found.append(costly.at(entry.key, self.layer_name, TOO_LARGE))
+                break
+            made = self._constraint(entry)
+            if made is not None:
+                constraints[entry.key] = made
+        return constraints
+
+    def _constraint(self, entry: ConstraintSpec) -> Constraint | None:
+        key = self.schema.keys.get(entry.key)
         if key is None:
-            unknown = unknown_key(schema.keys, entry.key, layer)
+            unknown = unknown_key(self.schema.keys, entry.key, self.layer_name)
             problem = f"constraint: {unknown.problem}"
-            found.append(replace(unknown, problem=problem, section="constraints"))
-            continue
-        made, problems, said = compile_constraint(entry, key, name, schema.coercion)
-        found += problems
-        notices += said
+            self.found.append(replace(unknown, problem=problem, section="constraints"))
+            return None
+        made, problems, notices = compile_constraint(entry, key, self.name, self.schema.coercion)
+        self.found += problems
+        self.notices += notices
         if key.sensitive and entry.enum:
-            notices.append(in_clear(key.name, layer))
-        if made is not None:
-            constraints[key.name] = made
-    return constraints, found, notices
+            self.notices.append(in_clear(key.name, self.layer_name))
+        return made
+
+    def check_cost(self, constraints: Mapping[str, Constraint], layers: Iterable[Layer]) -> None:
+        """Reject values of groups and policies that take too long to check against the constraints' patterns.
+
+        :raises RejectedError: they do, so that nothing more may be checked.
+        """
+        states = {name: constraint.states for name, constraint in constraints.items() if constraint.states}
+        lengths = {name: self.schema.lengths.get(name, 0) for name in states}
+        for layer in layers:
+            for name in states:
+                lengths[name] += patterns.characters(layer.values.get(name))
+        costly = too_costly(states, self.layer_name, lengths)
+        if costly is not None:
+            raise RejectedError([*self.found, replace(costly, section="constraints")])
+
+    def check_own(self, constraints: Mapping[str, Constraint], values: Layer, enforced: Layer) -> None:
+        """Check the policy's values against its own constraints."""
+        for key, constraint in constraints.items():
+            if key in enforced.values and not constraint.allows(enforced.values[key]):
+                fault = Fault("the value that it enforces breaks its own constraint", "change one of the two")
+                wrong = fault.at(key, self.layer_name, "enforced")
+                self.found.append(replace(wrong, section="enforced"))
+            elif key in values.values and not constraint.allows(values.values[key]):
+                message = "its own constraint forbids the value that it sets, which is clamped or dropped"
+                self.notices.append(Notice(key, "OwnConstraint", message))
 
 
-def _too_costly(
-    constraints: Mapping[str, Constraint], schema: Schema, layer: str, layers: Iterable[Layer]
-) -> Violation | None:
-    """Why the values of groups and policies take too long to check against the constraints' patterns, if they do."""
-    lengths = {}
-    for name, constraint in constraints.items():
-        if constraint.states:
-            own = sum(patterns.characters(said.values.get(name)) for said in layers)
-            lengths[name] = own + schema.lengths.get(name, 0)
-    found = too_costly({name: constraints[name].states for name in lengths}, layer, lengths)
-    return replace(found, section="constraints") if found is not None else None
+def _scope_problems(spec: PolicyRolloutSpec, schema: Schema, layer: str) -> Iterator[Violation]:
+    """What is wrong apart from keys: schemaVersion, groups, an empty policy."""
+    yield from _version_problems(spec.schema_version, schema, layer)
+    if spec.groups is not None and spec.group_selector is not None:
+        fault = Fault("groups and groupSelector are both set", "remove one of the two")
+        yield fault.at("spec.groups", layer, "groups")
+    for group in spec.groups or ():
+        if group not in schema.groups:
+            problem = f"ConfigTemplate {schema.name} has no group {group}"
+            fault = Fault(problem, "remove it or correct its name", Guess(group, schema.groups))
+            yield fault.at(f"groups[{group}]", layer, "groups")
+    policy = spec.policy
+    if not (policy.values or policy.enforced or policy.constraints or policy.flags):
+        remedy = "set values, enforced or constraints, or delete the PolicyRollout"
+        yield Fault("the policy is empty", remedy).at("spec.policy", layer, "policy")
 
 
-def _twice(names: Sequence[str], layer: str, section: str) -> list[Violation]:
-    return [
-        Violation(
-            name,
-            layer,
-            section,
-            f"stands {count} times in {section}",
-            remedy="leave one of them",
-            section=section,
-        )
-        for name, count in Counter(names).items()
-        if count > 1
-    ]
+def _version_problems(written: int | None, schema: Schema, layer: str) -> Iterator[Violation]:
+    current = schema.version
+    if written is None or written == current:
+        return
+    problem = (
+        f"is written for schemaVersion {written}, and ConfigTemplate {schema.name} is on {current}: migrations "
+        "are not built in this version"
+    )
+    remedy = f"rewrite the policy and set schemaVersion: {current}"
+    if written > current:
+        remedy = "wait for the template, or write the policy for the schemaVersion that it is on"
+    yield Fault(problem, remedy).at("spec.schemaVersion", layer, "schemaVersion")
 
 
-def contradictions(judged: Policy, others: Iterable[Policy]) -> list[Violation]:
-    """Why ``judged`` cannot be in force together with ``others`` whose scopes share a group with its own.
-
-    The violations are ``judged``'s: a caller passes the newer policy as that and the ones that came before it as
-    ``others``, so that the newer one is refused.
-    """
-    found = []
-    for other in sorted(others, key=lambda policy: policy.name):
-        if other.name == judged.name or judged.groups.isdisjoint(other.groups):
-            continue
-        found += _two_values(judged, other)
-        found += _sensitive(judged, other)
-        found += [
-            _violation(
-                judged, key, "enforces a value that this constraint forbids", _EITHER, other, "constraints"
-            )
-            for key, constraint in judged.constraints.items()
-            if key not in judged.sensitive
-            and key in other.enforced.values
-            and not constraint.allows(other.enforced.values[key])
-        ]
-        found += [
-            _violation(judged, key, "has a constraint that forbids the value enforced here", _EITHER, other)
-            for key, constraint in other.constraints.items()
-            if key not in judged.sensitive
-            and key in judged.enforced.values
-            and not constraint.allows(judged.enforced.values[key])
-        ]
-    return found
+def _duplicates(names: Sequence[str], layer: str, section: str) -> Iterator[Violation]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            fault = Fault(f"is {count} times in {section}", "remove the duplicates")
+            yield replace(fault.at(name, layer, section), section=section)
 
 
 _EITHER = "change the value or widen the constraint"
 
 
-def _two_values(judged: Policy, other: Policy) -> list[Violation]:
-    if judged.priority != other.priority:
-        return []
-    problem = f"enforces another value with the same priority {other.priority}"
-    remedy = "give one a higher priority or make the values equal"
-    return [
-        _violation(judged, key, problem, remedy, other)
-        for key, value in judged.enforced.values.items()
-        if key not in judged.sensitive
-        and key in other.enforced.values
-        and other.enforced.values[key] != value
-    ]
+def contradictions(policy: Policy, others: Iterable[Policy]) -> list[Violation]:
+    """Why ``policy`` cannot be in effect together with ``others`` whose scopes share a group with its own.
 
-
-def _sensitive(judged: Policy, other: Policy) -> list[Violation]:
-    """Sensitive keys that both decide: refused whatever the values are, as to be refused for one value and not for
-    another would tell what the other policy enforces."""
-    found = []
-    for key in sorted(judged.sensitive):
-        enforced = key in judged.enforced.values, key in other.enforced.values
-        limited = key in judged.constraints, key in other.constraints
-        if all(enforced) and judged.priority == other.priority:
-            problem = f"enforces this sensitive key with the same priority {other.priority}"
-            remedy = "give one a higher priority"
-        elif (enforced[0] and limited[1]) or (enforced[1] and limited[0]):
-            problem = "enforces or constrains this sensitive key as well"
-            remedy = "let one policy do both, or only one of them"
-        else:
-            continue
-        section = "enforced" if enforced[0] else "constraints"
-        found.append(_violation(judged, key, problem, remedy, other, section))
+    The violations are ``policy``'s: a caller passes the newer policy and, as ``others``, the ones that were there
+    before, so that the newer one is rejected.
+    """
+    found: list[Violation] = []
+    for other in sorted(others, key=lambda other: other.name):
+        if other.name != policy.name and not policy.groups.isdisjoint(other.groups):
+            found += _two_values(policy, other)
+            found += _sensitive(policy, other)
+            for key in _forbidden(policy.constraints, other.enforced, policy.sensitive):
+                problem = "enforces a value that this constraint forbids"
+                found.append(_violation(policy, other, key, Fault(problem, _EITHER), "constraints"))
+            for key in _forbidden(other.constraints, policy.enforced, policy.sensitive):
+                problem = "has a constraint that forbids the value enforced here"
+                found.append(_violation(policy, other, key, Fault(problem, _EITHER)))
     return found
 
 
-def _violation(
-    judged: Policy, key: str, problem: str, remedy: str, other: Policy, section: str = "enforced"
-) -> Violation:
-    layer, problem = f"policy/{judged.name}", f"PolicyRollout {other.name} {problem}"
-    return Violation(key, layer, "contradiction", problem, remedy=remedy, section=section)
+def _forbidden(
+    constraints: Mapping[str, Constraint], enforced: Layer, sensitive: Container[str]
+) -> Iterator[str]:
+    """The keys that are not sensitive and whose enforced value a constraint forbids."""
+    for key, constraint in constraints.items():
+        if key not in sensitive and key in enforced.values and not constraint.allows(enforced.values[key]):
+            yield key
+
+
+def _two_values(policy: Policy, other: Policy) -> Iterator[Violation]:
+    if policy.priority != other.priority:
+        return
+    problem = f"enforces another value with the same priority {other.priority}"
+    fault = Fault(problem, "give one a higher priority or make the values equal")
+    theirs = other.enforced.values
+    for key, value in policy.enforced.values.items():
+        if key not in policy.sensitive and key in theirs and theirs[key] != value:
+            yield _violation(policy, other, key, fault)
+
+
+def _sensitive(policy: Policy, other: Policy) -> Iterator[Violation]:
+    """Sensitive keys that both decide: rejected whatever the values are, as a rejection that depended on the value
+    would reveal what the other policy enforces."""
+    for key in sorted(policy.sensitive):
+        enforced = key in policy.enforced.values, key in other.enforced.values
+        limited = key in policy.constraints, key in other.constraints
+        if all(enforced) and policy.priority == other.priority:
+            problem = f"enforces this sensitive key with the same priority {other.priority}"
+            fault = Fault(problem, "give one a higher priority")
+        elif (enforced[0] and limited[1]) or (enforced[1] and limited[0]):
+            problem = "enforces or constrains this sensitive key as well"
+            fault = Fault(problem, "do both in one policy, or only one of them")
+        else:
+            continue
+        yield _violation(policy, other, key, fault, "enforced" if enforced[0] else "constraints")
+
+
+def _violation(policy: Policy, other: Policy, key: str, fault: Fault, section: str = "enforced") -> Violation:
+    fault = fault._replace(problem=f"PolicyRollout {other.name} {fault.problem}")
+    return replace(fault.at(key, f"policy/{policy.name}", "contradiction"), section=section)

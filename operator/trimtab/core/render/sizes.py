@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from trimtab.core.render.render import Entries
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.schema.patterns import characters
-from trimtab.core.schema.template import TOO_LARGE, Schema
-from trimtab.core.violations import Violation
+from trimtab.core.schema.template import Schema
+from trimtab.core.violations import TOO_LARGE, Violation
 
 DEFAULT_OUTPUT = 4 * 1024 * 1024
 FLAG = "--max-template-output"

@@ -1,17 +1,17 @@
 """Layers to values: default < profile < group < policy < user < enforced, then constraints clamp or drop.
 
-A :class:`GroupView` is made once for each group of a schema and the policies over it; each user then costs one
-validation in Rust and one dict merge, as long as they set no key that a policy enforces or constrains. Provenance is
-worked out only when somebody asks (:func:`trace`).
+A :class:`GroupView` is computed once for each group of a schema and the policies over it; each user then costs one
+validation in Rust and one dict merge, unless they set a key that a policy enforces or constrains. Provenance is
+computed on request (:func:`trace`).
 
-A user is judged as if there were no policies, but that a policy may give what is ``required``. So a policy never
-makes a user invalid. What it does to a user's values they are told in notices (:mod:`trimtab.core.policy.notices`); a
-user whose document fails because of policies alone gets the group's.
+A user's values are validated as if there were no policies, except that a policy may set what is ``required``. So a
+policy never makes a user invalid. Notices inform a user of what a policy does to their values
+(:mod:`trimtab.core.policy.notices`); a user whose document fails only because of policies gets the group's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,20 +20,22 @@ from pydantic_core import ValidationError
 
 from trimtab.core.policy import notices as policy_notices
 from trimtab.core.policy.clamping import Limits, Setter, Settled, combined
+from trimtab.core.policy.constraint import Constraint
 from trimtab.core.policy.notices import Lock
 from trimtab.core.policy.policy import Policy, ordered
+from trimtab.core.schema import layer as layers
 from trimtab.core.schema import patterns
-from trimtab.core.schema import template as schemas
 from trimtab.core.schema.key import Key, Value, check
-from trimtab.core.schema.template import USER, Group, Layer, Schema, check_combined, check_layer, overlay
-from trimtab.core.violations import Notice, Violation
+from trimtab.core.schema.layer import USER, Layer, check_combined, check_layer, overlay, too_costly
+from trimtab.core.schema.template import Group, Schema
+from trimtab.core.violations import TOO_LARGE, Fault, Notice, Violation
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What one user's inputs come to: ``values`` is the whole document, ``own`` only what the user set.
+    """The result of one user's inputs: ``values`` is the whole document, ``own`` only what the user set.
 
-    With ``violations`` the inputs are refused, and ``values`` is the group's document.
+    With ``violations`` the inputs are rejected, and ``values`` is the group's document.
     """
 
     values: Mapping[str, Value]
@@ -49,9 +51,9 @@ class GroupView:
     schema: Schema
     group: Group
     policies: tuple[Policy, ...]
-    """Whichever wins first."""
+    """The one that takes precedence first."""
     layers: tuple[Layer, ...]
-    """Those under the user's, lowest first."""
+    """Those below the user's, lowest first."""
     values: Mapping[str, Value]
     """The group's own document."""
     bare: Mapping[str, Value]
@@ -65,7 +67,7 @@ class GroupView:
     locks: Mapping[str, Lock]
     limits: Mapping[str, Limits]
     unbound: bool = False
-    """Whether digests of it are as in versions before they were bound to their place."""
+    """Whether its digests have the form of versions before digests were bound to their object."""
 
     def resolve(self, given: bytes | Mapping[str, Any]) -> Resolution:
         """Resolve one user's values, given as JSON text or as a mapping."""
@@ -81,7 +83,7 @@ class GroupView:
         except ValidationError:
             return self._slowly(given)
         if not self.special.isdisjoint(own) or not self.owed <= own.keys():
-            return self._combined(own, (), ())
+            return self._combined(own)
         return Resolution({**self.values, **own}, own)
 
     def _is_costly(self, given: bytes | Mapping[str, Any]) -> bool:
@@ -92,90 +94,113 @@ class GroupView:
         )
 
     def _slowly(self, given: bytes | Mapping[str, Any]) -> Resolution:
-        """Key by key, to coerce what can be and to name everything that is wrong."""
+        """Key by key, to coerce what can be coerced and to report everything that is wrong."""
         mapping = msgspec.json.decode(given) if isinstance(given, bytes) else given
-        hidden = [name for name in self.schema.keys if name in mapping and name in self.schema.sensitive]
-        if hidden:  # refused whatever their values are
+        hidden = self.schema.sensitive & mapping.keys()
+        if hidden:  # rejected whatever their values are
             mapping = {name: value for name, value in mapping.items() if name not in hidden}
         layer, violations, notices = check_layer(self.schema.keys, USER, mapping, self.schema.coercion)
-        if any(violation.rule == schemas.TOO_LARGE for violation in violations):
+        if any(violation.rule == TOO_LARGE for violation in violations):
             return Resolution(self.values, {}, tuple(violations), tuple(notices))
-        own = {name: layer.values[name] for name in self.schema.keys if name in layer.values}
-        violations += [_in_clear(name) for name in hidden]
-        return self._combined(own, tuple(violations), tuple(notices))
+        violations += [_in_clear(name) for name in _in_order(hidden, self.schema)]
+        own = {name: layer.values[name] for name in _in_order(layer.values, self.schema)}
+        return self._combined(own, violations, notices)
 
     def _combined(
-        self, own: dict[str, Value], violations: tuple[Violation, ...], notices: tuple[Notice, ...]
+        self, own: dict[str, Value], violations: Sequence[Violation] = (), notices: Sequence[Notice] = ()
     ) -> Resolution:
-        """The rules beyond types: who may set a key, what is required, merged values within their limits."""
-        keys = self.schema.keys
-        found, said = list(violations), list(notices)
+        """Values of the right types under the rules beyond types."""
         failed = {violation.key for violation in violations}
-        for name, value in own.items():
-            key = keys[name]
-            if key.sensitive:
-                found.append(_in_clear(name))
-            elif key.set_by == "Group":
-                problem = "is set by the group, not by users"
-                found.append(Violation(name, USER, "setBy", problem, remedy="remove it"))
-            elif key.merge != "Replace" and name in self.bare:
-                layers = (*self.group.layers, Layer(USER, own))
-                found += check_combined(key, key.combine(self.bare[name], value), USER, layers)
-            if key.spec.deprecated:
-                said.append(Notice(name, "Deprecated", f"is deprecated: {key.spec.deprecated.message}"))
-        for name in keys if self.owed else ():
-            if name in self.owed and name not in self.bare and name not in own and name not in failed:
-                problem = "is required and has no value"
-                found.append(Violation(name, USER, "required", problem, remedy="set it"))
+        found = [*violations, *self._broken_rules(own), *self._missing(own.keys() | failed)]
+        said = [*notices, *_deprecated(self.schema, own)]
         if found:
             return Resolution(self.values, {}, tuple(found), tuple(said))
         return self._under_policies(own, said)
 
+    def _broken_rules(self, own: dict[str, Value]) -> Iterator[Violation]:
+        """Who may set a key, and merged values within their limits."""
+        for name, value in own.items():
+            key = self.schema.keys[name]
+            if key.sensitive:
+                yield _in_clear(name)
+            elif key.set_by == "Group":
+                yield Fault("is set by the group, not by users", "remove it").at(name, USER, "setBy")
+            elif key.merge != "Replace" and name in self.bare:
+                layers = (*self.group.layers, Layer(USER, own))
+                yield from check_combined(key, key.combine(self.bare[name], value), USER, layers)
+
+    def _missing(self, given: Container[str]) -> Iterator[Violation]:
+        for name in _in_order(self.owed, self.schema):
+            if name not in self.bare and name not in given:
+                yield Fault("is required and has no value", "set it").at(name, USER, "required")
+
     def _under_policies(self, own: dict[str, Value], said: list[Notice]) -> Resolution:
-        """Valid values of a user, as far as the policies let them be."""
-        values, done, conflicts = dict(self.values), [], []
+        """Valid values of a user, as far as the policies allow them."""
         states = {name: limits.states for name, limits in self.limits.items() if limits.states}
         lengths = {name: patterns.characters(own[name]) for name in states if name in own}
-        costly = schemas.too_costly(states, USER, lengths)
+        costly = too_costly(states, USER, lengths)
         if costly is not None:
             notice = policy_notices.outgrown(costly, self.authors(costly.key))
             return Resolution(self.values, {}, (), (*said, notice))
+        values, changes, conflicts = dict(self.values), [], []
         for name, value in own.items():
             if name not in self.special:
                 values[name] = value
                 continue
             key = self.schema.keys[name]
-            lock = self.locks.get(name)
-            if lock is not None:
-                done += policy_notices.locked(key, lock, value, values.get(name))
-                continue
-            limits = self.limits.get(name)
-            if limits is None or (key.merge == "Replace" and limits.broken(value) is None):
-                values[name] = key.combine(values.get(name), value)
-            else:
-                settled = limits.settle([*setters(self.layers, name), (USER, value)])
-                done += policy_notices.limited(key, settled)
-                values.pop(name, None)
-                if settled.value is not None:
-                    values[name] = settled.value
-            if self.policies and key.merge != "Replace" and name in values:
-                grown = check(key, values[name], USER)[1]
-                conflicts += [policy_notices.outgrown(violation, self.authors(name)) for violation in grown]
-        for name in self.schema.keys if not self.required <= values.keys() else ():
-            if name in self.required and name not in values:
-                conflicts.append(policy_notices.bereft(name, _settled(self, name, own).by))
+            decided, notices = self._decide(key, value, values.pop(name, None))
+            changes += notices
+            if decided is not None:
+                values[name] = decided
+                conflicts += self._outgrown(key, decided)
+        conflicts += self._bereft(own, values)
         if conflicts:
             return Resolution(self.values, {}, (), (*said, *conflicts))
-        return Resolution(values, own, (), (*said, *done))
+        return Resolution(values, own, (), (*said, *changes))
+
+    def _decide(self, key: Key, value: Value, below: Value | None) -> tuple[Value | None, list[Notice]]:
+        """The value of a special key that the user set, and the notices about it. ``below`` is the group's value."""
+        lock = self.locks.get(key.name)
+        if lock is not None:
+            return below, policy_notices.locked(key, lock, value, below)
+        limits = self.limits.get(key.name)
+        if limits is None or (key.merge == "Replace" and limits.broken(value) is None):
+            return key.combine(below, value), []
+        settled = limits.settle([*setters(self.layers, key.name), (USER, value)])
+        return settled.value, policy_notices.limited(key, settled)
+
+    def _outgrown(self, key: Key, value: Value) -> list[Notice]:
+        """Why a value that was merged with those of policies breaks the key's own limits, if it does."""
+        if not self.policies or key.merge == "Replace" or key.name in self.locks:
+            return []
+        return [policy_notices.outgrown(each, self.authors(key.name)) for each in check(key, value, USER)[1]]
+
+    def _bereft(self, own: dict[str, Value], values: dict[str, Value]) -> list[Notice]:
+        """Required keys that constraints left without a value."""
+        if self.required <= values.keys():
+            return []
+        lost = _in_order(self.required - values.keys(), self.schema)
+        return [policy_notices.bereft(name, _settled(self, name, own).by) for name in lost]
 
     def authors(self, name: str) -> list[str]:
-        """The policies that set or constrain a key under its user, whichever wins first."""
+        """The policies that set or constrain a key below its user, the one that takes precedence first."""
         return [p.name for p in self.policies if name in p.values.values or name in p.constraints]
 
 
+def _in_order(names: Container[str], schema: Schema) -> list[str]:
+    """Keys in the template's order."""
+    return [name for name in schema.keys if name in names] if names else []
+
+
 def _in_clear(name: str) -> Violation:
-    problem = "is sensitive and may not be written in clear"
-    return Violation(name, USER, "sensitive", problem, remedy="remove it from values")
+    fault = Fault("is sensitive and may not be written in clear", "remove it from values")
+    return fault.at(name, USER, "sensitive")
+
+
+def _deprecated(schema: Schema, own: Iterable[str]) -> Iterator[Notice]:
+    for name in own:
+        if deprecated := schema.keys[name].spec.deprecated:
+            yield Notice(name, "Deprecated", f"is deprecated: {deprecated.message}")
 
 
 def setters(layers: Iterable[Layer], name: str) -> list[Setter]:
@@ -190,15 +215,8 @@ def group_view(
 
     :raises KeyError: no such group.
     """
-    group = schema.groups[name]
-    order = ordered(policies)
-    constrained: dict[str, list[Any]] = {}
-    locks: dict[str, Lock] = {}
-    for policy in order:
-        for key, constraint in policy.constraints.items():
-            constrained.setdefault(key, []).append(constraint)
-        for key in policy.enforced.values:
-            locks.setdefault(key, Lock(policy.name, policy.reasons.get(key, "")))
+    group, order = schema.groups[name], ordered(policies)
+    locks, limits = _locks(order), _limits(schema, order)
     bare = overlay(schema.keys, group.layers)
     required = frozenset(n for n, k in schema.keys.items() if k.required and k.set_by == "User")
     view = GroupView(
@@ -210,15 +228,15 @@ def group_view(
         bare=bare,
         owed=required - bare.keys(),
         required=required,
-        special=schema.special | locks.keys() | constrained.keys(),
+        special=schema.special | locks.keys() | limits.keys(),
         locks=locks,
-        limits={key: Limits.of(schema.keys[key], found) for key, found in constrained.items()},
+        limits=limits,
         unbound=unbound,
     )
     if not order:
         return view
     values = overlay(schema.keys, view.layers)
-    for key in locks.keys() | constrained.keys():
+    for key in locks.keys() | limits.keys():
         value = _settled(view, key, {}).value
         values.pop(key, None)
         if value is not None:
@@ -227,8 +245,24 @@ def group_view(
     return replace(view, values=values, owed=required - values.keys())
 
 
+def _locks(order: Iterable[Policy]) -> dict[str, Lock]:
+    locks: dict[str, Lock] = {}
+    for policy in order:
+        for key in policy.enforced.values:
+            locks.setdefault(key, Lock(policy.name, policy.reasons.get(key, "")))
+    return locks
+
+
+def _limits(schema: Schema, order: Iterable[Policy]) -> dict[str, Limits]:
+    constraints: dict[str, list[Constraint]] = {}
+    for policy in order:
+        for key, constraint in policy.constraints.items():
+            constraints.setdefault(key, []).append(constraint)
+    return {key: Limits.of(schema.keys[key], found) for key, found in constraints.items()}
+
+
 def _settled(view: GroupView, name: str, own: Mapping[str, Value]) -> Settled:
-    """What becomes of one key, with the layers that a lock leaves to be chosen from."""
+    """The value of one key in effect: of the enforced ones if it is locked, else of all layers."""
     locked = name in view.locks
     layers = [p.enforced for p in reversed(view.policies)] if locked else [*view.layers, Layer(USER, own)]
     stack, limits = setters(layers, name), view.limits.get(name)
@@ -240,8 +274,8 @@ def _settled(view: GroupView, name: str, own: Mapping[str, Value]) -> Settled:
 
 def document_problems(view: GroupView) -> list[Violation]:
     """What is wrong with the group's own document under its policies: required keys without a value, merged values
-    beyond their limits. Whoever brought in the last policy should refuse it."""
-    found = schemas.document_problems(view.schema.keys, view.group.name, view.values, view.layers)
+    beyond their limits. They are a reason to reject the policy that was added last."""
+    found = layers.document_problems(view.schema.keys, view.group.name, view.values, view.layers)
     group = view.group.name
     return [policy_notices.of_group(violation, group, view.authors(violation.key)) for violation in found]
 
@@ -250,10 +284,10 @@ def document_problems(view: GroupView) -> list[Violation]:
 class Trace:
     """One key's provenance. ``layer`` is the highest that set it; ``shadowed`` the lower ones, highest first.
 
-    ``combined`` says that ``merge`` made the value of all of them together. ``locked_by`` is the policy that enforces
-    it. ``effect`` is what constraints did to it (``Clamped``, ``Dropped`` or nothing), ``effect_by`` the policy.
-    ``before`` is what ``layer`` and ``shadowed`` come to, unless clamped the value; ``dropped`` are the layers whose
-    values were taken away, highest first.
+    ``combined``: ``merge`` combined the values of all of them. ``locked_by`` is the policy that enforces the value.
+    ``effect`` is what constraints did to it (``Clamped``, ``Dropped`` or nothing), ``effect_by`` the policy. ``before``
+    is the value of ``layer`` and ``shadowed`` before it was clamped; ``dropped`` are the layers whose values were
+    dropped, highest first.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""What a regular expression may cost, told before it is compiled.
+"""Regular expressions: what matching one costs at most, estimated before it is compiled; and compiled ones, shared.
 
 Rust's regex engine holds the interpreter's lock while it matches, and its worst case is the number of the pattern's
 states times the length of the text (https://docs.rs/regex/latest/regex/#untrusted-input). Nested bounded repeats
@@ -9,9 +9,15 @@ them the longest text that a pattern is applied to.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from weakref import WeakValueDictionary
+
+from pydantic_core import SchemaValidator
+from pydantic_core import core_schema as cs
+
+from trimtab.core.violations import Fault
 
 MAX_STATES = 6_000
 """Compiling that many takes about 25 ms at worst (Unicode classes), a value of 250 characters can still be matched."""
@@ -24,14 +30,19 @@ TEMPLATE_STATES = 60_000
 POLICY_STATES = 12_000
 """The same of a policy, which is compiled in one go."""
 EACH = 100
-"""States that each pattern counts beside its own: what matching it keeps in memory is 400 KiB at worst."""
+"""States that each pattern counts in addition to its own: what matching it keeps in memory is 400 KiB at worst."""
 
 _REPEAT = re.compile(r"\{\s*(\d+)\s*(,\s*(\d+)?\s*)?\}")
 _FLAGS = re.compile(r"\?([A-Za-z-]*)([:)])")
 _NAME = re.compile(r"\?P?<[^>]*>")
 _ESCAPE = re.compile(r"\\(?:[xuU]\{[^}]*\}|[pP](?:\{[^}]*\}|.)|.)", re.DOTALL)
 _LARGE = re.compile(r"(.)-([^\x00-\x7f]|\\)|\\[DSWpP]", re.DOTALL)
-_POSIX = re.compile(r"\[:\^?[a-z]+:\]")
+_IN_CLASS = re.compile(
+    r"(?P<posix>\[:\^?[a-z]+:\])|(?P<open>\[\^?\]?)|(?P<close>\])"  # a ] that comes first is a member
+    r"|(?P<escape>\\(?:[xuU]\{[^}]*\}|[pP](?:\{[^}]*\}|.)|.))|(?P<char>.)",
+    re.DOTALL,
+)
+_DEPTH, _RANGES = {"open": 1, "close": -1}, {"escape": 1, "char": 1}
 _ENOUGH = MAX_STATES * 1_000
 _ANY, _SOME_OF_UNICODE, _MUCH_OF_UNICODE = 6, 20, 50
 _CASELESS = 3
@@ -41,7 +52,7 @@ characters in it takes about 2 ms."""
 
 
 class _Sequence:
-    """An alternation that is being read: what is before, and its last atom, which a repeat may follow."""
+    """An alternation while it is read: the states so far, and those of its last atom, which a repeat may follow."""
 
     def __init__(self, around: int = 0) -> None:
         self.around, self.before, self.last = around, 0, 0
@@ -56,86 +67,110 @@ class _Sequence:
         return min(_ENOUGH, self.around + self.before + self.last)
 
 
-@lru_cache(maxsize=2048)
-def states(pattern: str) -> int:
-    """About how many states the pattern has, never far too few. What does not parse may have any number."""
-    stack = [_Sequence(1)]
-    at, caseless, folded = 0, False, 0
-    while at < len(pattern):
-        char, top = pattern[at], stack[-1]
-        if char == "(":
-            at, caseless = _opened(pattern, at + 1, stack, caseless)
-            continue
-        if char == "[":
-            size, end = _class(pattern, at)
-            folded += _folded(pattern[at:end]) if caseless else 0
-            top.add(size)
-            at = end
-            continue
-        if char == "{" and (bounds := _REPEAT.match(pattern, at)):
+class _Reader:
+    """Reads a pattern from left to right. Each method reads one part that starts with a known character."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern, self.at = pattern, 0
+        self.groups = [_Sequence(1)]
+        self.caseless, self.folded = False, 0
+
+    def states(self) -> int:
+        parts: Mapping[str, Callable[[], None]] = {
+            "(": self.open_group,
+            ")": self.close_group,
+            "[": self.read_class,
+            "{": self.read_bounds,
+            "\\": self.read_escape,
+            **dict.fromkeys("*+?", self.read_quantifier),
+        }
+        while self.at < len(self.pattern):
+            parts.get(self.pattern[self.at], self.read_literal)()
+        whole = sum(group.total() for group in self.groups)  # more than one group if one is never closed
+        return min(_ENOUGH, whole * _CASELESS + self.folded * _FOLDED if self.caseless else whole)
+
+    def open_group(self) -> None:
+        flags = _FLAGS.match(self.pattern, self.at + 1)
+        if flags is None:
+            self.groups.append(_Sequence(2))
+            name = _NAME.match(self.pattern, self.at + 1)
+            self.at = name.end() if name else self.at + 1
+            return
+        if flags[2] == ":":
+            self.groups.append(_Sequence())
+        self.at, self.caseless = flags.end(), self.caseless or "i" in flags[1]
+
+    def close_group(self) -> None:
+        if len(self.groups) == 1:
+            self.read_literal()
+        else:
+            total = self.groups.pop().total()
+            self.groups[-1].add(total)
+            self.at += 1
+
+    def read_class(self) -> None:
+        size, end = _class(self.pattern, self.at)
+        self._add(size, end)
+
+    def read_bounds(self) -> None:
+        bounds = _REPEAT.match(self.pattern, self.at)
+        if bounds is None:
+            self.read_literal()
+        else:
             least = int(bounds[1])
             most = int(bounds[3]) if bounds[3] else least
-            top.repeat(max(least, most), most if bounds[2] else 0)
-            at = bounds.end()
-            continue
-        if char == "\\":
-            escape = _ESCAPE.match(pattern, at)
-            text = escape[0] if escape else char
-            top.add(_escaped(text))
-            folded += _folded(text) if caseless else 0
-            at += len(text)
-            continue
-        if char == ")" and len(stack) > 1:
-            stack.pop()
-            stack[-1].add(top.total())
-        elif char in "*+?":
-            top.repeat(1, 1)
-        else:
-            top.add(_ANY if char == "." else len(char.encode(errors="surrogatepass")))
-        at += 1
-    whole = sum(part.total() for part in stack)  # more than one part if a group is never closed
-    return min(_ENOUGH, whole * _CASELESS + folded * _FOLDED if caseless else whole)
+            self.groups[-1].repeat(max(least, most), most if bounds[2] else 0)
+            self.at = bounds.end()
+
+    def read_escape(self) -> None:
+        escape = _ESCAPE.match(self.pattern, self.at)
+        end = escape.end() if escape else self.at + 1
+        self._add(_escaped(self.pattern[self.at : end]), end)
+
+    def read_quantifier(self) -> None:
+        self.groups[-1].repeat(1, 1)
+        self.at += 1
+
+    def read_literal(self) -> None:
+        char = self.pattern[self.at]
+        self.groups[-1].add(_ANY if char == "." else len(char.encode(errors="surrogatepass")))
+        self.at += 1
+
+    def _add(self, states: int, end: int) -> None:
+        """Add a class or an escape, which ends at ``end``."""
+        self.groups[-1].add(states)
+        self.folded += _folded(self.pattern[self.at : end]) if self.caseless else 0
+        self.at = end
 
 
-def _opened(pattern: str, at: int, stack: list[_Sequence], caseless: bool) -> tuple[int, bool]:
-    """After an opening parenthesis: where to go on, and whether letters match in either case somewhere."""
-    flags = _FLAGS.match(pattern, at)
-    if flags is None:
-        stack.append(_Sequence(2))
-        name = _NAME.match(pattern, at)
-        return (name.end() if name else at), caseless
-    if flags[2] == ":":
-        stack.append(_Sequence())
-    return flags.end(), caseless or "i" in flags[1]
+@lru_cache(maxsize=2048)
+def states(pattern: str) -> int:
+    """About how many states the pattern has, never far too few. A pattern that does not parse may have any number."""
+    return _Reader(pattern).states()
 
 
 def _class(pattern: str, at: int) -> tuple[int, int]:
-    """The states of a bracketed class, and where it ends."""
-    depth, size, ranges = 0, 1, 0
-    while at < len(pattern):
-        char = pattern[at]
-        posix = _POSIX.match(pattern, at) if depth else None
-        if posix:
-            step = len(posix[0])
-        elif char == "[":
-            depth, step = depth + 1, 1
-            if pattern[at + 1 : at + 2] == "^":
-                step, size = 2, size + _ANY
-            if pattern[at + step : at + step + 1] == "]":
-                step += 1  # the first one is itself
-        elif char == "]":
-            depth, step = depth - 1, 1
-            if depth == 0:
-                return size + max(0, ranges) // 8, at + 1
-        elif char == "\\":
-            escape = _ESCAPE.match(pattern, at)
-            text = escape[0] if escape else char
-            step, size, ranges = len(text), size + _escaped(text) - 1, ranges + 1
-        else:
-            step, ranges = 1, ranges + (-1 if char == "-" else 1)  # a-z is one
-            size += 0 if char.isascii() else _ANY
-        at += step
-    return size + max(0, ranges) // 8, at
+    """The states of a bracketed class that starts at ``at``, and where it ends."""
+    opened = pattern[at : at + 2]
+    depth, size, ranges = 1, 1 + _class_member("open", opened), 0
+    end = at + (2 if opened == "[^" else 1)
+    end += pattern[end : end + 1] == "]"
+    for token in _IN_CLASS.finditer(pattern, end):
+        kind, end = token.lastgroup or "", token.end()
+        depth += _DEPTH.get(kind, 0)
+        if depth == 0:
+            break
+        size += _class_member(kind, token[0])
+        ranges += -1 if token[0] == "-" else _RANGES.get(kind, 0)  # a-z is one
+    return size + max(0, ranges) // 8, end
+
+
+def _class_member(kind: str, text: str) -> int:
+    if kind == "escape":
+        return _escaped(text) - 1
+    if kind == "open":
+        return _ANY if "^" in text else 0
+    return _ANY if kind == "char" and not text.isascii() else 0
 
 
 def _folded(text: str) -> int:
@@ -161,59 +196,88 @@ def longest(pattern: str) -> int:
     return STEPS // max(1, states(pattern))
 
 
-def problem(pattern: str, max_length: int | None) -> tuple[str, str] | None:
-    """Why the pattern costs too much, and what to do; None if it does not."""
+def problem(pattern: str, max_length: int | None) -> Fault | None:
+    """Why the pattern costs too much, if it does."""
     if any("x" in flags[1] for flags in _FLAGS.finditer(pattern)):
-        return (
-            "pattern uses the flag x, with which its cost cannot be told",
-            "write it without spaces and comments",
-        )
+        problem = "pattern uses the flag x, with which its cost cannot be estimated"
+        return Fault(problem, "write it without spaces and comments")
     size = states(pattern)
     if size > MAX_STATES:
         about = f"more than {_ENOUGH:,}" if size == _ENOUGH else f"about {size:,}"
-        return (
-            f"pattern is too large: {about} states, the limit is {MAX_STATES:,} (nested repeats multiply, and \\w "
-            "or \\p{..} counts 50)",
-            "simplify it",
+        problem = (
+            f"pattern is too large: {about} states, the limit is {MAX_STATES:,} (nested repeats multiply, and \\w or "
+            "\\p{..} counts 50)"
         )
-    most = STEPS // max(1, size)
-    if max_length is not None and max_length > most:
-        return (
-            f"pattern has about {size:,} states, so it can check texts of at most {most:,} characters, and maxLength "
-            f"is {max_length:,}",
-            "lower maxLength or simplify the pattern",
-        )
-    return None
+        return Fault(problem, "simplify it")
+    most = longest(pattern)
+    if max_length is None or max_length <= most:
+        return None
+    problem = (
+        f"pattern has about {size:,} states, so it can check texts of at most {most:,} characters, and maxLength is "
+        f"{max_length:,}"
+    )
+    return Fault(problem, "lower maxLength or simplify the pattern")
 
 
 @dataclass(slots=True)
 class Budget:
-    """The states of all patterns of one object together; of equal ones the first alone counts."""
+    """The states of all patterns of one object together; equal patterns count once."""
 
     limit: int
     known: dict[str, int] = field(default_factory=dict)
 
-    def problem(self, pattern: str | None) -> tuple[str, str] | None:
-        """Why there is no room for one more pattern, and what to do; None if there is, and then it has been counted.
-        One that is too large by itself is never compiled and does not count."""
-        if pattern is None or pattern in self.known or states(pattern) > MAX_STATES:
-            return None
-        self.known[pattern] = states(pattern) + EACH
-        total = sum(self.known.values())
-        if total <= self.limit:
-            return None
-        return (
-            f"the patterns up to this one have {total:,} states together ({EACH} more for each of the "
-            f"{len(self.known)} different ones), the limit is {self.limit:,}",
-            "simplify patterns, or use the same one for several keys",
-        )
+    def problem(self, *more: str | None) -> Fault | None:
+        """Counts patterns, and returns why there is no room for one of them, if there is none. A pattern that is too
+        large on its own is never compiled and does not count."""
+        for pattern in more:
+            if pattern is None or pattern in self.known or states(pattern) > MAX_STATES:
+                continue
+            self.known[pattern] = states(pattern) + EACH
+            total = sum(self.known.values())
+            if total > self.limit:
+                problem = (
+                    f"the patterns up to this one have {total:,} states together ({EACH} more for each of the "
+                    f"{len(self.known)} different ones), the limit is {self.limit:,}"
+                )
+                return Fault(problem, "simplify patterns, or use the same one for several keys")
+        return None
 
 
 def characters(value: object) -> int:
-    """Of a text, or of all items of a list or map together."""
+    """The characters of a text, or of all items of a list or map together."""
     if isinstance(value, str):
         return len(value)
     items: Iterable[object] = ()
     if isinstance(value, list | dict):
         items = value if isinstance(value, list) else value.values()
     return sum(len(item) for item in items if isinstance(item, str))
+
+
+class Matcher:
+    """A compiled pattern, as a function that returns a text if it matches."""
+
+    __slots__ = ("__weakref__", "validator")
+
+    def __init__(self, pattern: str) -> None:
+        """:raises pydantic_core.SchemaError: the pattern is not valid."""
+        self.validator = SchemaValidator(cs.str_schema(pattern=pattern, regex_engine="rust-regex"))
+
+    def __call__(self, text: str) -> str:
+        """:raises pydantic_core.ValidationError: it does not match."""
+        matched: str = self.validator.validate_python(text)
+        return matched
+
+
+_matchers: WeakValueDictionary[str, Matcher] = WeakValueDictionary()
+
+
+def matcher(pattern: str) -> Matcher:
+    """One compiled pattern for each text, however many keys, constraints and templates use it: a large one takes 25 ms
+    to compile and some megabytes.
+
+    :raises pydantic_core.SchemaError: the pattern is not valid.
+    """
+    known = _matchers.get(pattern)
+    if known is None:
+        known = _matchers[pattern] = Matcher(pattern)
+    return known

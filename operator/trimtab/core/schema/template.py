@@ -1,48 +1,33 @@
-"""A ConfigTemplate compiled once: everything that can be known before any user is looked at.
+"""A ConfigTemplate compiled once: everything that depends on no user.
 
-Compiling either gives a :class:`Schema` that is safe to serve, or raises with every reason why not.
+Compiling either returns a :class:`Schema` that is safe to render, or raises with every reason why not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import SchemaValidator
 from pydantic_core import core_schema as cs
 
-from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
+from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec, KeySpec
 from trimtab.core import naming
-from trimtab.core.schema import coerce, patterns
-from trimtab.core.schema.key import Key, Value, check, compile_key
-from trimtab.core.schema.key_messages import coerced, counted, unknown_key
+from trimtab.core.refs import WorkloadKey
+from trimtab.core.schema import patterns
+from trimtab.core.schema.key import Key, compile_key
+from trimtab.core.schema.layer import LOSSLESS, Layer, check_layer, document_problems, overlay
 from trimtab.core.schema.outputs import Output, compile_outputs
 from trimtab.core.steps import Steps, finished
 from trimtab.core.suggestion import Guess
-from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
-
-LOSSLESS = "Lossless"
-USER = "user"
-TOO_LARGE = "tooLarge"
-"""The rule of whatever is refused for its size alone."""
-
-Workload = tuple[str, str, str]
-"""Kind, namespace and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Checked values that one author set; ``name`` is how provenance and violations call it."""
-
-    name: str
-    values: Mapping[str, Value]
+from trimtab.core.violations import ENOUGH, TOO_LARGE, Fault, Notice, RejectedError, Violation
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A compiled group: its layers from lowest to highest, its users' layer left out."""
+    """A compiled group: its layers from lowest to highest, without its users'."""
 
     name: str
     spec: GroupSpec
@@ -53,8 +38,7 @@ class Group:
 class Schema:
     """A compiled template.
 
-    ``user_values`` checks a whole mapping of a user's values in one call; ``notices`` are what the author of
-    the template should know.
+    ``user_values`` checks a whole mapping of a user's values in one call; ``notices`` are for the template's author.
     """
 
     name: str
@@ -70,10 +54,10 @@ class Schema:
     sensitive: frozenset[str] = frozenset()
     special: frozenset[str] = field(default_factory=frozenset)
     """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
-    shared: frozenset[Workload] = field(default_factory=frozenset)
+    shared: frozenset[WorkloadKey] = field(default_factory=frozenset)
     """Workloads that more than one group lists."""
     heaviest: int = 0
-    """States of the largest pattern: what a character of a user's values costs at most."""
+    """States of the largest pattern: the highest cost of one character of a user's values."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """The most characters that the layers below users' set for a key."""
     namespace: str = ""
@@ -96,42 +80,22 @@ class Schema:
 def compile_template(name: str, spec: ConfigTemplateSpec, home: str = "") -> Schema:
     """Check a template's declarations against one another and compile them. ``home`` is the template's namespace.
 
-    :raises RejectedError: with every violation found; nothing of such a template may be served.
+    :raises RejectedError: with every violation found; such a template must not be rendered.
     """
     return finished(compiling(name, spec, home))
 
 
 def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Schema]:
     """:func:`compile_template`, in steps."""
-    keys, found = yield from _keys(spec)
-    unusable = {key.name for key in spec.keys or []} - keys.keys()
-    outputs: tuple[Output, ...] = ()
-    if not unusable and not any(_above(name, keys) for name in keys):  # else no file can nest them
-        outputs, broken = yield from compile_outputs(spec.outputs or [], keys)
-        found += broken
-    coercion = spec.coercion or LOSSLESS
-    notices: list[Notice] = []
-
-    def checked(name: str, values: Mapping[str, Any]) -> Layer:
-        if len(found) > ENOUGH:
-            return Layer(name, {})
-        given = {key: value for key, value in values.items() if key not in unusable}
-        layer, problems, said = check_layer(keys, name, given, coercion)
-        found.extend(problems)
-        notices.extend(said[: max(0, ENOUGH - len(notices))])
-        return layer
-
-    profiles: dict[str, Layer] = {}
-    for profile in spec.profiles or []:
-        yield
-        if profile.name in profiles:
-            found.append(_twice("profiles", profile.name))
-        profiles[profile.name] = checked(f"profile/{profile.name}", profile.values or {})
-    defaults = checked("default", {k.name: k.default for k in spec.keys or [] if k.default is not None})
-    groups, problems = yield from _groups(spec, keys, profiles, defaults, checked)
-    found += problems
-    if found:
-        raise RejectedError(found)
+    draft = _Draft(spec)
+    yield from draft.compile_keys()
+    outputs = yield from draft.compile_outputs()
+    profiles = yield from draft.compile_profiles()
+    defaults = draft.layer("default", _defaults(spec))
+    groups = yield from draft.compile_groups(profiles, defaults)
+    if draft.found:
+        raise RejectedError(draft.found)
+    keys, users = draft.keys, spec.users
     return Schema(
         name=name,
         spec=spec,
@@ -139,29 +103,113 @@ def compiling(name: str, spec: ConfigTemplateSpec, home: str = "") -> Steps[Sche
         groups=groups,
         outputs=outputs,
         user_values=_user_validator(keys),
-        coercion=coercion,
+        coercion=draft.coercion,
         version=spec.schema_version or 1,
-        delivery=(spec.users.delivery if spec.users and spec.users.delivery else "Sharded"),
-        notices=(*notices, *_empty(spec)),
+        delivery=(users and users.delivery) or "Sharded",
+        notices=(*draft.notices, *_empty(spec)),
         sensitive=frozenset(name for name, key in keys.items() if key.sensitive),
-        special=frozenset(
-            n
-            for n, k in keys.items()
-            if k.merge != "Replace" or k.set_by != "User" or k.sensitive or k.spec.deprecated
-        ),
+        special=_special(keys),
         shared=_shared_workloads(spec, home),
-        lengths=(
-            _lengths([defaults])
-            + _lengths(profiles.values())
-            + _lengths(group.layers[-1] for group in groups.values())
-        ),
+        lengths=_lengths([defaults], profiles.values(), [group.layers[-1] for group in groups.values()]),
         heaviest=max((key.states for key in keys.values()), default=0),
         namespace=home,
     )
 
 
+class _Draft:
+    """A template while it is compiled: its keys, and all that was found."""
+
+    def __init__(self, spec: ConfigTemplateSpec) -> None:
+        self.spec = spec
+        self.coercion = spec.coercion or LOSSLESS
+        self.keys: dict[str, Key] = {}
+        self.unusable: frozenset[str] = frozenset()
+        """Declared keys that do not compile: their values are not checked."""
+        self.found: list[Violation] = []
+        self.notices: list[Notice] = []
+
+    def compile_keys(self) -> Steps[None]:
+        declared = {key.name: None for key in self.spec.keys or []}
+        seen: set[str] = set()
+        budget = patterns.Budget(patterns.TEMPLATE_STATES)
+        for spec in self.spec.keys or []:
+            yield
+            if costly := budget.problem(spec.pattern, spec.items.pattern if spec.items else None):
+                self.found.append(costly.at(spec.name, "template", TOO_LARGE))
+                break
+            if spec.name in seen:
+                fault = Fault("this key is declared twice", "remove one")
+                self.found.append(fault.at(spec.name, "template", "name"))
+                continue
+            seen.add(spec.name)
+            key, problems = compile_key(spec)
+            self.found += [
+                *_name_problems(spec.name, declared),
+                *_replacement_problems(spec, declared),
+                *problems,
+            ]
+            if key is not None:
+                self.keys[spec.name] = key
+        self.unusable = frozenset(declared) - self.keys.keys()
+
+    def compile_outputs(self) -> Steps[tuple[Output, ...]]:
+        if self.unusable or any(_above(name, self.keys) for name in self.keys):  # no file can nest them
+            return ()
+        outputs, problems = yield from compile_outputs(self.spec.outputs or [], self.keys)
+        self.found += problems
+        return outputs
+
+    def compile_profiles(self) -> Steps[dict[str, Layer]]:
+        profiles: dict[str, Layer] = {}
+        for profile in self.spec.profiles or []:
+            yield
+            if profile.name in profiles:
+                self.found.append(_twice("profiles", profile.name))
+            profiles[profile.name] = self.layer(f"profile/{profile.name}", profile.values or {})
+        return profiles
+
+    def compile_groups(self, profiles: Mapping[str, Layer], defaults: Layer) -> Steps[dict[str, Group]]:
+        groups: dict[str, Group] = {}
+        for group in self.spec.groups or []:
+            yield
+            if group.name in groups:
+                self.found.append(_twice("groups", group.name))
+                continue
+            self.found += _group_problems(group, profiles)
+            profile = profiles.get(group.profile or "")
+            own = self.layer(f"group/{group.name}", group.values or {})
+            layers = (defaults, own) if profile is None else (defaults, profile, own)
+            groups[group.name] = Group(group.name, group, layers)
+            self.found += document_problems(self.keys, group.name, overlay(self.keys, layers), layers)
+            if len(self.found) > ENOUGH:
+                break
+        return groups
+
+    def layer(self, name: str, values: Mapping[str, Any]) -> Layer:
+        if len(self.found) > ENOUGH:
+            return Layer(name, {})
+        given = {key: value for key, value in values.items() if key not in self.unusable}
+        layer, problems, notices = check_layer(self.keys, name, given, self.coercion)
+        self.found += problems
+        self.notices += notices[: max(0, ENOUGH - len(self.notices))]
+        return layer
+
+
+def _defaults(spec: ConfigTemplateSpec) -> dict[str, Any]:
+    return {key.name: key.default for key in spec.keys or [] if key.default is not None}
+
+
+def _special(keys: Mapping[str, Key]) -> frozenset[str]:
+    """The keys for :attr:`Schema.special`."""
+    return frozenset(
+        name
+        for name, key in keys.items()
+        if key.merge != "Replace" or key.set_by != "User" or key.sensitive or key.spec.deprecated
+    )
+
+
 def _empty(spec: ConfigTemplateSpec) -> Iterator[Notice]:
-    """Said of a template that renders nothing, as it may be on its way to be written."""
+    """For a template that renders nothing, which may be unfinished."""
     if not spec.groups:
         yield Notice("groups", "NoGroups", "the template has no groups, so it renders nothing; add a group")
     if not spec.outputs:
@@ -171,145 +219,49 @@ def _empty(spec: ConfigTemplateSpec) -> Iterator[Notice]:
 
 
 def _twice(section: str, name: str) -> Violation:
-    problem = f"two {section} have this name"
-    return Violation(f"{section}[{name}]", "template", "name", problem, remedy="rename one")
-
-
-def _keys(spec: ConfigTemplateSpec) -> Steps[tuple[dict[str, Key], list[Violation]]]:
-    keys: dict[str, Key] = {}
-    found: list[Violation] = []
-    declared = {key.name: None for key in spec.keys or []}
-    seen: set[str] = set()
-    budget = patterns.Budget(patterns.TEMPLATE_STATES)
-    for declaration in spec.keys or []:
-        yield
-        items = declaration.items.pattern if declaration.items else None
-        costly = budget.problem(declaration.pattern) or budget.problem(items)
-        if costly:
-            problem, remedy = costly
-            found.append(Violation(declaration.name, "template", TOO_LARGE, problem, remedy=remedy))
-            break
-        name = declaration.name
-        if name in seen:
-            problem = "this key is declared twice"
-            found.append(Violation(name, "template", "name", problem, remedy="remove one"))
-            continue
-        seen.add(name)
-        found += _name_problems(name, declared)
-        replaced_by = declaration.deprecated.replaced_by if declaration.deprecated else None
-        if replaced_by and replaced_by not in declared:
-            problem, guess = f"replacedBy names the unknown key {replaced_by}", Guess(replaced_by, declared)
-            found.append(
-                Violation(name, "template", "deprecated", problem, remedy="correct it", suggestion=guess)
-            )
-        key, problems = compile_key(declaration)
-        found += problems
-        if key is not None:
-            keys[name] = key
-    return keys, found
+    return Fault(f"two {section} have this name", "rename one").at(f"{section}[{name}]", "template", "name")
 
 
 def _above(name: str, names: Container[str]) -> list[str]:
-    """Those of ``names`` that ``name`` stands under: ``a`` and ``a.b`` for ``a.b.c``."""
+    """Those of ``names`` that are sections of ``name``: ``a`` and ``a.b`` for ``a.b.c``."""
     segments = name.split(".")
     parents = (".".join(segments[:depth]) for depth in range(1, len(segments)))
     return [parent for parent in parents if parent in names]
 
 
-def _name_problems(name: str, declared: Container[str]) -> list[Violation]:
-    found = [
-        Violation(
-            name,
-            "template",
-            "name",
-            f"{parent} is a key as well, so it cannot also be a section",
-            remedy="rename one",
-        )
-        for parent in _above(name, declared)
-    ]
+def _name_problems(name: str, declared: Container[str]) -> Iterator[Violation]:
+    for parent in _above(name, declared):
+        fault = Fault(f"{parent} is a key as well, so it cannot also be a section", "rename one")
+        yield fault.at(name, "template", "name")
     if name.split(".")[0] == "flags":
-        problem = "flags is reserved for feature flags"
-        found.append(Violation(name, "template", "name", problem, remedy="use another first segment"))
-    return found
+        fault = Fault("flags is reserved for feature flags", "use another first segment")
+        yield fault.at(name, "template", "name")
 
 
-def _groups(
-    spec: ConfigTemplateSpec,
-    keys: Mapping[str, Key],
-    profiles: Mapping[str, Layer],
-    defaults: Layer,
-    checked: Callable[[str, Mapping[str, Any]], Layer],
-) -> Steps[tuple[dict[str, Group], list[Violation]]]:
-    groups: dict[str, Group] = {}
-    found: list[Violation] = []
-    for group in spec.groups or []:
-        yield
-        path = f"groups[{group.name}]"
-        if group.name in groups:
-            found.append(_twice("groups", group.name))
-            continue
-        ambiguous = naming.ambiguous_group(group.name)
-        if ambiguous:
-            found.append(Violation(path, "template", "name", ambiguous))
-        layers = [defaults]
-        if group.profile and group.profile in profiles:
-            layers.append(profiles[group.profile])
-        elif group.profile:
-            problem, guess = f"unknown profile {group.profile}", Guess(group.profile, profiles)
-            found.append(
-                Violation(path, "template", "profile", problem, remedy="correct it", suggestion=guess)
-            )
-        layers.append(checked(f"group/{group.name}", group.values or {}))
-        groups[group.name] = Group(group.name, group, tuple(layers))
-        found += document_problems(keys, group.name, overlay(keys, layers), layers)
-        if len(found) > ENOUGH:
-            break
-    return groups, found
+def _replacement_problems(spec: KeySpec, declared: Collection[str]) -> Iterator[Violation]:
+    name = spec.deprecated.replaced_by if spec.deprecated else None
+    if name and name not in declared:
+        fault = Fault(f"replacedBy names the unknown key {name}", "correct it", Guess(name, declared))
+        yield fault.at(spec.name, "template", "deprecated")
 
 
-def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[Workload]:
+def _group_problems(group: GroupSpec, profiles: Collection[str]) -> Iterator[Violation]:
+    path = f"groups[{group.name}]"
+    if ambiguous := naming.ambiguous_group(group.name):
+        yield Fault(ambiguous, "rename it").at(path, "template", "name")
+    if group.profile and group.profile not in profiles:
+        fault = Fault(f"unknown profile {group.profile}", "correct it", Guess(group.profile, profiles))
+        yield fault.at(path, "template", "profile")
+
+
+def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[WorkloadKey]:
     """The workloads that several groups list."""
     listed = Counter(
-        (workload.kind, group.target_namespace or home, workload.name)
+        WorkloadKey(workload.kind, group.target_namespace or home, workload.name)
         for group in spec.groups or ()
         for workload in {(w.kind, w.name): w for w in group.workloads or ()}.values()
     )
     return frozenset(workload for workload, groups in listed.items() if groups > 1)
-
-
-def document_problems(
-    keys: Mapping[str, Key], group: str, values: Mapping[str, Value], layers: Sequence[Layer]
-) -> list[Violation]:
-    """What is wrong with a group's own document: merged values beyond limits, required keys without a value.
-
-    ``values`` is that document, and ``layers`` are what it is made of.
-    """
-    found = []
-    layer = f"group/{group}"
-    for name, key in keys.items():
-        if key.required and key.set_by == "Group" and name not in values:
-            problem = f"is required and group {group} has no value for it"
-            remedy = "set one in the group, its profile or as default"
-            found.append(Violation(name, layer, "required", problem, remedy=remedy))
-        if key.merge != "Replace" and name in values:
-            found += check_combined(key, values[name], layer, layers)
-    return found
-
-
-def check_combined(key: Key, value: Value, layer: str, layers: Iterable[Layer]) -> list[Violation]:
-    """A value that ``merge`` made of several layers' values, the highest last, against the key's own limits."""
-    found = check(key, value, layer)[1]
-    parts = [(part.name, part.values[key.name]) for part in layers if key.name in part.values]
-    return [counted(key, violation, value, parts) for violation in found]
-
-
-def overlay(keys: Mapping[str, Key], layers: Iterable[Layer]) -> dict[str, Value]:
-    """Layers from lowest to highest as one mapping, in the template's key order."""
-    values: dict[str, Value] = {}
-    for layer in layers:
-        for name, value in layer.values.items():
-            values[name] = keys[name].combine(values.get(name), value)
-    return {name: values[name] for name in keys if name in values}
 
 
 def _user_validator(keys: Mapping[str, Key]) -> SchemaValidator:
@@ -317,75 +269,12 @@ def _user_validator(keys: Mapping[str, Key]) -> SchemaValidator:
     return SchemaValidator(cs.typed_dict_schema(fields, extra_behavior="forbid"))
 
 
-def check_layer(
-    keys: Mapping[str, Key], layer: str, given: Mapping[str, Any], coercion: str
-) -> tuple[Layer, list[Violation], list[Notice]]:
-    """Check one author's values key by key: unknown keys, types and limits, lossless coercion."""
-    values: dict[str, Value] = {}
-    states = {name: keys[name].states for name in given if name in keys and keys[name].states}
-    costly = too_costly(states, layer, {name: patterns.characters(given[name]) for name in states})
-    if costly is not None:
-        return Layer(layer, values), [costly], []
-    found: list[Violation] = []
-    notices: list[Notice] = []
-    for name, raw in given.items():
-        key = keys.get(name)
-        if key is None:
-            found.append(unknown_key(keys, name, layer, raw))
-            continue
-        value, problems, notice = check_value(key, raw, layer, coercion)
-        found += problems
-        if notice:
-            notices.append(notice)
-        if key.sensitive and layer != USER:
-            notices.append(in_clear(name, layer))
-        if value is not None:
-            values[name] = value
-    return Layer(layer, values), found, notices
-
-
-def too_costly(states: Mapping[str, int], layer: str, lengths: Mapping[str, int]) -> Violation | None:
-    """Why values take too long to check against patterns, if they do: ``states`` are those of each key's patterns,
-    ``lengths`` the characters of its value."""
-    costs = {name: count * lengths[name] for name, count in states.items() if name in lengths}
-    total = sum(costs.values())
-    if total <= patterns.TOTAL_STEPS:
-        return None
-    worst = max(costs, key=lambda name: costs[name])
-    problem = (
-        f"checking all values against their patterns would take {total:,} steps (states times characters), the limit "
-        f"is {patterns.TOTAL_STEPS:,}, and this key takes most of them"
-    )
-    return Violation(worst, layer, TOO_LARGE, problem, remedy="shorten its value, or simplify its pattern")
-
-
-def _lengths(layers: Iterable[Layer]) -> Counter[str]:
-    """The most characters that any of the layers sets for a key."""
-    most: Counter[str] = Counter()
-    for layer in layers:
-        most |= Counter({name: patterns.characters(value) for name, value in layer.values.items()})
-    return most
-
-
-def in_clear(name: str, layer: str) -> Notice:
-    """Said to the author of a sensitive value that stands in an object's spec."""
-    of_policy = layer.startswith(("policy/", "enforced/"))
-    where = "PolicyRollout" if of_policy else "template"
-    message = f"this sensitive value ({layer}) is readable by whoever may read the {where}"
-    return Notice(name, "SensitiveInPolicy" if of_policy else "SensitiveInTemplate", message)
-
-
-def check_value(
-    key: Key, raw: Any, layer: str, coercion: str
-) -> tuple[Value | None, list[Violation], Notice | None]:
-    """One value: as given if it fits, else coerced where nothing is lost, else its violations."""
-    value, problems = check(key, raw, layer)
-    if not problems or coercion != LOSSLESS:
-        return value, problems, None
-    taken = coerce.lossless(key.type, raw)
-    if taken is None:
-        return None, problems, None
-    value, beyond = check(key, taken, layer)
-    if beyond or key.sensitive:  # how a sensitive value was written is nobody else's business
-        return value, beyond, None
-    return value, [], coerced(key, raw, taken)
+def _lengths(*kinds: Iterable[Layer]) -> Counter[str]:
+    """The most characters that any layer of a kind sets for a key, over all kinds together."""
+    total: Counter[str] = Counter()
+    for layers in kinds:
+        most: Counter[str] = Counter()
+        for layer in layers:
+            most |= Counter({name: patterns.characters(value) for name, value in layer.values.items()})
+        total += most
+    return total

@@ -15,10 +15,10 @@ from support.cli_manifests import Call
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
-        ("prometheus:9090", "is no http:// or https:// URL"),
+        ("prometheus:9090", "is not an http:// or https:// URL"),
         ("http://good@evil/", "has user info"),
         ("http://b/?x=1", "has a query"),
-        ("http://*.example.com", "no DNS name"),
+        ("http://*.example.com", "not a valid DNS name"),
     ],
 )
 def test_a_prefix_for_gates_that_is_none_stops_it_with_exit_code_2(

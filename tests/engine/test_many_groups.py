@@ -13,8 +13,7 @@ from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.rollout.strategy import Gate
 from trimtab.engine.engine import Engine
 from trimtab.engine.store.cluster_state import Work
-from trimtab.gates import Measurement
-from trimtab.gates.runner import Subject
+from trimtab.gates import Measurement, Subject
 from trimtab.kube.resources import POLICY_ROLLOUTS
 
 GROUPS = 200

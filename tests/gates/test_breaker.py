@@ -161,4 +161,4 @@ def test_nothing_is_remembered_of_hosts_that_answer() -> None:
     host.answers()
     host.is_cancelled()
 
-    assert host.breaker._hosts == {}
+    assert host.breaker._circuits == {}

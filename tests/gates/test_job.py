@@ -138,7 +138,7 @@ async def test_a_cronjob_that_is_not_suspended_is_not_run(spec: dict[str, Any]) 
 async def test_a_cronjob_that_is_missing_is_an_error() -> None:
     found = await measure(cluster(), "other", RUN, digest)
 
-    assert (found.result, found.message) == ("Error", "there is no CronJob other in namespace music")
+    assert (found.result, found.message) == ("Error", "CronJob other not found in namespace music")
 
 
 FORGED: list[Any] = [
@@ -160,7 +160,7 @@ async def test_a_job_that_trimtab_did_not_create_is_an_error_and_left_alone(meta
 
     assert (found.result, found.message) == (
         "Error",
-        f"Job {NAME} exists and Trimtab did not create it, so it is no evidence; delete it",
+        f"Job {NAME} was not created by Trimtab, so it is not evidence; delete it",
     )
     assert api.writes == []
 
@@ -222,10 +222,10 @@ async def test_a_job_that_appears_meanwhile_is_taken() -> None:
     [
         (
             errors.of(403, "Forbidden", "secret"),
-            "Trimtab may not get CronJobs, or get and create Jobs; see docs/gates.md",
+            "Trimtab may not get CronJobs or get and create Jobs; see docs/gates.md",
         ),
-        (errors.of(503, "Unavailable", "secret"), "the API server does not answer"),
-        (errors.of(422, "Invalid", "secret"), f"the API server refuses Job {NAME} (422 Invalid)"),
+        (errors.of(503, "Unavailable", "secret"), "the API server sent no response"),
+        (errors.of(422, "Invalid", "secret"), f"the API server rejected Job {NAME} (422 Invalid)"),
     ],
 )
 async def test_what_the_api_server_refuses_is_an_error_in_our_words(
@@ -256,4 +256,4 @@ def test_a_rollouts_label_is_its_name_or_as_much_as_fits() -> None:
     assert rollout_label("calmer-agents") == "calmer-agents"
     assert len(rollout_label(long)) == 63
     assert rollout_label(long) != rollout_label(other)
-    assert not job.is_ours({"metadata": {"uid": "x"}}, RUN, "x")
+    assert not job.is_trimtabs({"metadata": {"uid": "x"}}, RUN, "x")

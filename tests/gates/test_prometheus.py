@@ -10,13 +10,13 @@ import pytest
 from support.http_servers import always, reply, serving
 from trimtab.api.strategy import PrometheusGate
 from trimtab.gates import Measurement, prometheus
-from trimtab.gates.answers import UnansweredError
-from trimtab.gates.asker import HttpAsker
+from trimtab.gates.aiohttp_client import AiohttpClient
+from trimtab.gates.http_client import NoResponseError
 from trimtab.gates.urls import AllowList, RefusedUrlError
 
-STRANGE = "HOST does not answer as Prometheus does"
-NO_NUMBER = "HOST gives a {}; the query has to give a number or an instant vector"
-HISTOGRAM = "HOST gives a histogram; the query has to give a number, as by histogram_quantile"
+STRANGE = "HOST did not respond as Prometheus does"
+NO_NUMBER = "HOST returned a {}; the query must return a number or an instant vector"
+HISTOGRAM = "HOST returned a histogram; the query must return a number, for example by histogram_quantile"
 DEEP = b'{"status":"success","data":{"resultType":"vector","result":' + b"[" * 500_000
 
 
@@ -41,11 +41,11 @@ async def measured(
         spec = PrometheusGate(
             address=server.url, query="sum(up)", success_condition=succeeds, failure_condition=fails
         )
-        asker = HttpAsker()
+        client = AiohttpClient()
         try:
-            found = await prometheus.measure(spec, AllowList.parse([server.url]), asker, 10)
+            found = await prometheus.measure(spec, AllowList.parse([server.url]), client, 10)
         finally:
-            await asker.close()
+            await client.close()
         assert server.requests[0].startswith("POST /api/v1/query HTTP/1.1\r\n")
         assert server.requests[0].endswith("query=sum%28up%29&timeout=10.000")
     return Measurement(found.result, found.message.replace(f"127.0.0.1:{server.port}", "HOST"))
@@ -60,12 +60,12 @@ async def measured(
         (success("scalar", [1.5, "0.25"]), "Successful", "0.25: result < 0.5 holds"),
         (vector("+Inf"), "Failed", "inf: result < 0.5 does not hold"),
         (vector("-Inf"), "Successful", "-inf: result < 0.5 holds"),
-        (vector("NaN"), "NoData", "the query gives NaN"),
-        (success("scalar", [1.5, "NaN"]), "NoData", "the query gives NaN"),
-        (vector(), "NoData", "the query gives no series"),
+        (vector("NaN"), "NoData", "the query returned NaN"),
+        (success("scalar", [1.5, "NaN"]), "NoData", "the query returned NaN"),
+        (vector(), "NoData", "the query returned no series"),
         (success("matrix", []), "Error", NO_NUMBER.format("matrix")),
         (success("string", [1.5, "x"]), "Error", NO_NUMBER.format("string")),
-        (success("secret", []), "Error", NO_NUMBER.format("something else")),
+        (success("secret", []), "Error", NO_NUMBER.format("result of an unknown type")),
         (vector("secret"), "Error", STRANGE),
         (success("scalar", "secret"), "Error", STRANGE),
         (success("vector", [{"histogram": [1, {}]}]), "Error", HISTOGRAM),
@@ -84,20 +84,24 @@ async def test_the_first_sample_decides(body: bytes, result: str, message: str) 
 @pytest.mark.parametrize(
     ("status", "body", "message"),
     [
-        ("400 Bad Request", failure("bad_data"), "HOST cannot answer the query (400, bad_data)"),
-        ("422 Unprocessable", failure("execution"), "HOST cannot answer the query (422, execution)"),
-        ("503 Unavailable", failure("timeout"), "HOST cannot answer the query (503, timeout)"),
-        ("200 OK", failure("internal"), "HOST cannot answer the query (200, internal)"),
-        ("400 Bad Request", failure("secret"), "HOST answers 400"),
-        ("500 Broken", b"secret", "HOST answers 500"),
-        ("401 Unauthorized", b"secret", "HOST wants credentials (401); gates send none"),
-        ("403 Forbidden", b"", "HOST wants credentials (403); gates send none"),
+        ("400 Bad Request", failure("bad_data"), "HOST could not run the query (400, bad_data)"),
+        ("422 Unprocessable", failure("execution"), "HOST could not run the query (422, execution)"),
+        ("503 Unavailable", failure("timeout"), "HOST could not run the query (503, timeout)"),
+        ("200 OK", failure("internal"), "HOST could not run the query (200, internal)"),
+        ("400 Bad Request", failure("secret"), "HOST returned 400"),
+        ("500 Broken", b"secret", "HOST returned 500"),
+        ("401 Unauthorized", b"secret", "HOST requires credentials (401); gates send none"),
+        ("403 Forbidden", b"", "HOST requires credentials (403); gates send none"),
         (
             "404 Not Found",
             b"",
-            "HOST answers 404 at /api/v1/query; is this the address of a Prometheus server?",
+            "HOST returned 404 at /api/v1/query; specify the address of a Prometheus server",
         ),
-        ("302 Found", b"", "HOST answers 302; redirects are not followed: give the address that it leads to"),
+        (
+            "302 Found",
+            b"",
+            "HOST returned 302; redirects are not followed: specify the address that it redirects to",
+        ),
     ],
 )
 async def test_a_query_that_cannot_be_answered_is_an_error(status: str, body: bytes, message: str) -> None:
@@ -128,24 +132,24 @@ async def test_a_condition_that_cannot_be_evaluated_is_an_error() -> None:
 async def test_a_condition_that_is_none_is_an_error_and_nobody_is_asked() -> None:
     spec = PrometheusGate(address="http://p:9090", query="up", success_condition="result <")
 
-    found = await prometheus.measure(spec, AllowList.parse([]), HttpAsker(), 10)
+    found = await prometheus.measure(spec, AllowList.parse([]), AiohttpClient(), 10)
 
-    assert found == Measurement("Error", "a condition is no CEL: column 9: it ends too early")
+    assert found == Measurement("Error", "a condition is not valid CEL: column 9: it ends too early")
 
 
 async def test_an_address_that_is_not_allowed_is_not_asked() -> None:
     async with serving(always(reply(vector("1")))) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
         with pytest.raises(RefusedUrlError, match="--allow-gate-url"):
-            await prometheus.measure(spec, AllowList.parse(["http://127.0.0.1:1"]), HttpAsker(), 10)
+            await prometheus.measure(spec, AllowList.parse(["http://127.0.0.1:1"]), AiohttpClient(), 10)
 
     assert server.requests == []
 
 
-async def test_no_answer_is_the_askers_to_say() -> None:
+async def test_no_answer_is_the_clients_to_say() -> None:
     async with serving(always(b"")) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
-        asker = HttpAsker()
-        with pytest.raises(UnansweredError):
-            await prometheus.measure(spec, AllowList.parse([server.url]), asker, 10)
-        await asker.close()
+        client = AiohttpClient()
+        with pytest.raises(NoResponseError):
+            await prometheus.measure(spec, AllowList.parse([server.url]), client, 10)
+        await client.close()

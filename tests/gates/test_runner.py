@@ -16,9 +16,10 @@ from cryptography.fernet import Fernet
 from support import virtual_time
 from trimtab.api.strategy import GateSpec, HttpGate, JobGate, PrometheusGate
 from trimtab.crypto import Keys
-from trimtab.gates import Measurement
+from trimtab.gates import Gate, Measurement, Subject
+from trimtab.gates.measurer import GateMeasurer
 from trimtab.gates.metrics import GATE_MEASUREMENTS
-from trimtab.gates.runner import JOB_SECONDS, LONGEST_SPREAD, Gate, Runner, Subject
+from trimtab.gates.runner import JOB_SECONDS, LONGEST_SPREAD, Runner
 from trimtab.gates.urls import AllowList
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES
@@ -55,7 +56,7 @@ class Scene:
     """How far the wave's start is behind the start of the scene, in seconds."""
 
     def __post_init__(self) -> None:
-        self.runner = Runner(Memory(), AllowList(), self.report, self.now, digest, measure=self.measure)
+        self.runner = Runner(self, self.report, self.now)
 
     def now(self) -> float:
         return STARTED + self.ahead + asyncio.get_running_loop().time()
@@ -67,6 +68,9 @@ class Scene:
     async def measure(self, subject: Subject, gate: Gate) -> Measurement:
         self.made.append((self.now() - STARTED, gate.name))
         return GOOD if self.answer is None else await self.answer(subject, gate)
+
+    async def close(self) -> None:
+        pass
 
     @property
     def times(self) -> list[float]:
@@ -253,7 +257,7 @@ def test_a_defect_is_an_error_and_ends_no_gate(caplog: pytest.LogCaptureFixture)
         assert [(m.result, "hunter2" in m.message) for *_, m in s.told] == [("Error", False)] * 2
 
     virtual_time.run(scene())
-    assert "could not be measured" in caplog.text
+    assert "Could not measure a gate" in caplog.text
 
 
 def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) -> None:
@@ -263,7 +267,7 @@ def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) ->
         def report(subject: Subject, gate: str, measurement: Measurement) -> None:
             raise RuntimeError
 
-        runner = Runner(Memory(), AllowList(), report, s.now, digest, measure=s.measure)
+        runner = Runner(s, report, s.now)
         runner.want(SUBJECT, [Check()])
         await asyncio.sleep(45)
         await runner.stop()
@@ -271,7 +275,7 @@ def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) ->
         assert len(s.made) == 2
 
     virtual_time.run(scene())
-    assert "could not be taken" in caplog.text
+    assert "Could not report a measurement" in caplog.text
 
 
 def test_a_job_is_looked_at_soon_while_it_runs_and_only_told_again_when_it_has_ended() -> None:
@@ -327,7 +331,7 @@ def test_what_is_not_allowed_is_an_error_that_says_so(spec: HttpGate | Prometheu
     async def scene() -> None:
         s = Scene()
         kind = {"http": spec} if isinstance(spec, HttpGate) else {"prometheus": spec}
-        runner = Runner(Memory(), AllowList(), s.report, s.now, digest)
+        runner = Runner(GateMeasurer(Memory(), AllowList(), digest), s.report, s.now)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="errors", **kind))])
         await asyncio.sleep(10)
         await runner.stop()
@@ -348,7 +352,7 @@ def test_a_job_gate_runs_a_job_for_its_wave() -> None:
             CRON_JOBS,
             {"metadata": {"name": "e2e", "namespace": "music"}, "spec": {"suspend": True, "jobTemplate": {}}},
         )
-        runner = Runner(api, AllowList(), s.report, s.now, digest)
+        runner = Runner(GateMeasurer(api, AllowList(), digest), s.report, s.now)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="e2e", job=JobGate(cron_job="e2e")))])
         await asyncio.sleep(10)
         made = api.objects(JOBS)[0]
@@ -372,11 +376,11 @@ def test_a_gate_of_the_api_servers_that_hangs_ends_with_its_timeout() -> None:
                 await asyncio.Event().wait()
 
         s = Scene()
-        runner = Runner(Hanging(), AllowList(), s.report, s.now, digest)
+        runner = Runner(GateMeasurer(Hanging(), AllowList(), digest), s.report, s.now)
         runner.want(SUBJECT, [Check(spec=GateSpec(name="e2e", job=JobGate(cron_job="e2e")))])
         await asyncio.sleep(15)
         await runner.stop()
 
-        assert [m.message for *_, m in s.told] == ["the API server gave no answer within 10s"]
+        assert [m.message for *_, m in s.told] == ["the API server sent no response within 10s"]
 
     virtual_time.run(scene())

@@ -49,8 +49,9 @@ from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.templates.reconcile import TemplatePass
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads, restart_digest
-from trimtab.gates import Measurement
-from trimtab.gates.runner import Gate, Runner, Subject
+from trimtab.gates import Gate, Measurement, Subject
+from trimtab.gates.measurer import GateMeasurer
+from trimtab.gates.runner import Runner
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.port import Api
@@ -130,7 +131,8 @@ class Engine:
             origins=self.origins,
             slices=slices,
         )
-        self.gates = Runner(api, settings.allow_gates, self._measured, clock, self._job_digest)
+        measurer = GateMeasurer(api, settings.allow_gates, self._job_digest)
+        self.gates = Runner(measurer, self._measured, clock)
         self.watching = Watching(self.cluster, workloads, self.health, self.gates)
         self.specs = RolloutSpecs(
             self.cluster, self.templates, self.policies, self.sources, revisions, slices

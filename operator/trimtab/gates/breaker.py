@@ -1,13 +1,13 @@
-"""A circuit breaker a host: what does not answer is left alone for a while, and costs neither time nor connections.
+"""A circuit breaker for each host: requests to a host that fails repeatedly are rejected for some time.
 
 ::
 
-    closed --3 errors in a row--> open --its time is over--> one probe --answered--> closed
-                                   ^                             |
-                                   +----- error: twice as long --+
+    closed --3 failures in a row--> open --its time is over--> one probe --response--> closed
+                                     ^                             |
+                                     +---- failure: twice as long -+
 
-One request alone never keeps a host from the others: as long as it is all that has failed since the last answer or
-probe, others are asked still, and the first of them that is answered closes it for everybody.
+A single request that keeps failing does not open the circuit for other requests: while it is the only one that has
+failed since the last response or probe, other requests are sent, and the first response to them closes the circuit.
 """
 
 from __future__ import annotations
@@ -16,85 +16,88 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from trimtab.gates.metrics import GATE_HOSTS_OPEN
+from trimtab.gates.metrics import GATE_OPEN_CIRCUITS
 
 ERRORS = 3
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
 
 
 class OpenError(Exception):
-    """Not asked: it failed too often. ``seconds`` until it is asked again."""
+    """The circuit is open. ``seconds`` is the time until the next request is sent."""
 
     def __init__(self, failures: int, seconds: float) -> None:
-        super().__init__(f"not asked: it failed {failures} times in a row")
+        super().__init__(f"not sent: the host failed {failures} times in a row")
         self.failures, self.seconds = failures, seconds
 
 
 @dataclass(slots=True)
-class _Host:
+class _Circuit:
     failures: int = 0
     until: float = 0.0
     probing: bool = False
     failed: frozenset[str] = field(default_factory=frozenset)
-    """What was asked in vain since the last answer or probe."""
+    """The requests that failed since the last response or probe."""
 
-    def left_alone(self, what: str) -> bool:
-        """By this request, for its time."""
-        return self.failures >= ERRORS and (len(self.failed) > 1 or what in self.failed)
+    def is_open(self, request: str) -> bool:
+        return self.failures >= ERRORS and (len(self.failed) > 1 or request in self.failed)
+
+    def fail(self, request: str, now: float, *, probe: bool) -> None:
+        self.failed = frozenset((request,)) if probe else self.failed | {request}
+        if not probe and self.failures >= ERRORS:
+            return  # the request started before the circuit opened
+        self.failures += 1
+        excess = self.failures - ERRORS
+        if excess >= 0:
+            self.until = now + min(FIRST_SECONDS * 2 ** min(excess, 10), LONGEST_SECONDS)
 
 
 class Call:
-    """One call that may be made. It counts only if it says how it went: what was cancelled says nothing."""
+    """One request. It counts only if its outcome is reported: a cancelled one has none."""
 
     def __init__(self) -> None:
-        self.answered: bool | None = None
+        self.outcome: bool | None = None
 
     def succeeded(self) -> None:
-        """The host answered, whatever it said."""
-        self.answered = True
+        """The host responded, with whatever status."""
+        self.outcome = True
 
     def failed(self) -> None:
-        """The host did not answer, or is broken."""
-        self.answered = False
+        """The host did not respond, or not with valid HTTP."""
+        self.outcome = False
 
 
 class Breaker:
-    """``clock`` gives seconds that never go back. Hosts are few: those that the cluster admin allows."""
+    """``clock`` returns monotonic seconds. There are few hosts: those that the cluster admin allows."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._hosts: dict[str, _Host] = {}
+        self._circuits: dict[str, _Circuit] = {}
 
     @contextlib.contextmanager
-    def call(self, name: str, what: str = "") -> Iterator[Call]:
-        """``what`` is the request: it tells one that fails by itself from others to the same host.
+    def call(self, host: str, request: str = "") -> Iterator[Call]:
+        """``request`` distinguishes requests to the same host.
 
-        :raises OpenError: the host is left alone, or being probed.
+        :raises OpenError: the circuit is open, or a probe is in progress.
         """
-        host = self._hosts.get(name)
-        probe = host is not None and host.left_alone(what)
-        if host is not None and probe:
-            wait = host.until - self._clock()
-            if wait > 0 or host.probing:
-                raise OpenError(host.failures, max(wait, 0.0))
-            host.probing = True
+        circuit = self._circuits.get(host)
+        probe = circuit is not None and circuit.is_open(request)
+        if circuit is not None and probe:
+            wait = circuit.until - self._clock()
+            if wait > 0 or circuit.probing:
+                raise OpenError(circuit.failures, max(wait, 0.0))
+            circuit.probing = True
         call = Call()
         try:
             yield call
         finally:
-            self._learn(name, what, call.answered, probe)
+            self._record(host, request, call.outcome, probe=probe)
 
-    def _learn(self, name: str, what: str, answered: bool | None, probe: bool) -> None:
-        host = self._hosts.setdefault(name, _Host())
+    def _record(self, host: str, request: str, succeeded: bool | None, *, probe: bool) -> None:
+        circuit = self._circuits.setdefault(host, _Circuit())
         if probe:
-            host.probing = False
-        if answered is False:
-            host.failed = frozenset((what,)) if probe else host.failed | {what}
-        if answered is False and (probe or host.failures < ERRORS):
-            host.failures += 1
-            over = host.failures - ERRORS
-            if over >= 0:
-                host.until = self._clock() + min(FIRST_SECONDS * 2 ** min(over, 10), LONGEST_SECONDS)
-        elif answered or not host.failures:
-            del self._hosts[name]
-        GATE_HOSTS_OPEN.set(sum(host.failures >= ERRORS for host in self._hosts.values()))
+            circuit.probing = False
+        if succeeded is False:
+            circuit.fail(request, self._clock(), probe=probe)
+        elif succeeded or not circuit.failures:
+            del self._circuits[host]
+        GATE_OPEN_CIRCUITS.set(sum(circuit.failures >= ERRORS for circuit in self._circuits.values()))

@@ -1,10 +1,10 @@
-"""Job gates: a suspended CronJob of the namespace is a template, and a Job is made of it once a wave.
+"""Job gates: a suspended CronJob of the namespace is the template of a Job, which Trimtab creates once a wave.
 
-The Job's name follows from the rollout, its epoch, its wave and the gate, so whoever looks twice, restarts or takes
-over finds the same one. It is the CronJob's as by `kubectl create job --from`.
+The Job's name is derived from the rollout, its epoch, its wave and the gate, so that the operator finds the same Job
+after a restart or a change of leadership. The CronJob owns it, as with `kubectl create job --from`.
 
-Only a Job that Trimtab created is evidence (decision 025): its name and its mark are keyed, and its uid is remembered,
-in status for the next leader, so that a copy in its place does not count.
+Only a Job that Trimtab created is evidence (decision 025): its name and its mark are HMACs, and the status stores its
+uid for the next leader, so that a copy with the same name does not count.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import CRON_JOBS, JOBS
 
 KEPT_SECONDS = 86_400
-"""How long a finished Job is kept at least: while it is there, no other one is made for its wave."""
+"""How long a finished Job is kept at least. While it exists, no other one is created for its wave."""
 INSTANTIATE = "cronjob.kubernetes.io/instantiate"
 Digest = Callable[[tuple[str, ...], str], str]
-"""A keyed digest of a text in a place."""
-_LONGEST = 63  # of a Job's name: its pods carry it as a label
+"""The HMAC of a text, for a place."""
+_LONGEST = 63  # of a Job's name, which is a label of its pods
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One gate in one wave of one attempt of a rollout: what a Job is made for. ``rollout`` is the value of the label;
-    ``round`` rises when a Job has failed and another one is asked for. ``known`` is the uid of the Job that was made
-    for it, where one is remembered."""
+    """One gate in one wave of one attempt of a rollout, for which a Job is created. ``rollout`` is the value of the
+    label. ``round`` increases when a Job has failed and another one is required. ``known`` is the stored uid of its
+    Job, if there is one."""
 
     namespace: str
     rollout: str
@@ -56,18 +56,18 @@ def rollout_label(name: str) -> str:
 
 
 def job_name(cron_job: str, run: Run, digest: Digest) -> str:
-    """``<cronjob>-<10 hex digits>``, which nobody can work out beforehand."""
-    keyed = digest(run.place, f"name/{cron_job}")[:10]
-    return f"{cron_job[: _LONGEST - 11].rstrip('.-')}-{keyed}"
+    """``<cronjob>-<10 hex digits>``, which another client cannot predict."""
+    suffix = digest(run.place, f"name/{cron_job}")[:10]
+    return f"{cron_job[: _LONGEST - 11].rstrip('.-')}-{suffix}"
 
 
 def mark(name: str, run: Run, digest: Digest) -> str:
-    """What a Job of that name carries to prove that Trimtab created it."""
+    """The annotation that proves that Trimtab created the Job of that name."""
     return digest(run.place, f"mark/{name}")
 
 
 async def measure(api: Api, cron_job: str, run: Run, digest: Digest) -> Measurement:
-    """Find the wave's Job, or make it, and say how far it is."""
+    """Find or create the wave's Job, and measure its state."""
     name = job_name(cron_job, run, digest)
     marked = mark(name, run, digest)
     try:
@@ -77,53 +77,53 @@ async def measure(api: Api, cron_job: str, run: Run, digest: Digest) -> Measurem
             if template.get("spec", {}).get("suspend") is not True:
                 return Measurement(
                     "Error",
-                    f"CronJob {cron_job} is not suspended; set spec.suspend: true, as gates run it themselves",
+                    f"CronJob {cron_job} is not suspended; set spec.suspend: true, because the gate runs it",
                 )
             found, created = await _create(api, job_of(template, name, run, marked), run, name)
             if created:
-                return judge(found, name)
+                return evaluate(found, name)
     except errors.ForbiddenError:
-        return Measurement("Error", "Trimtab may not get CronJobs, or get and create Jobs; see docs/gates.md")
+        return Measurement("Error", "Trimtab may not get CronJobs or get and create Jobs; see docs/gates.md")
     except errors.NotFoundError:
-        return Measurement("Error", f"there is no CronJob {cron_job} in namespace {run.namespace}")
+        return Measurement("Error", f"CronJob {cron_job} not found in namespace {run.namespace}")
     except errors.UnavailableError:
-        return Measurement("Error", "the API server does not answer")
+        return Measurement("Error", "the API server sent no response")
     except errors.ApiError as error:
-        return Measurement("Error", f"the API server refuses Job {name} ({error.status} {error.reason})")
-    if not is_ours(found, run, marked):
+        return Measurement("Error", f"the API server rejected Job {name} ({error.status} {error.reason})")
+    if not is_trimtabs(found, run, marked):
         return Measurement(
-            "Error", f"Job {name} exists and Trimtab did not create it, so it is no evidence; delete it"
+            "Error", f"Job {name} was not created by Trimtab, so it is not evidence; delete it"
         )
-    return judge(found, name)
+    return evaluate(found, name)
 
 
-def is_ours(found: Body, run: Run, marked: str) -> bool:
-    """Whether Trimtab created the Job: it carries the mark, and is the very one that is remembered, if one is."""
+def is_trimtabs(found: Body, run: Run, marked: str) -> bool:
+    """Whether Trimtab created the Job: it has the mark, and the stored uid if there is one."""
     meta = found["metadata"]
     carried = str((meta.get("annotations") or {}).get(naming.ANNOTATION_MARK))
     return carried == marked and run.known in ("", meta["uid"])
 
 
-def judge(found: Body, name: str) -> Measurement:
-    """What the conditions of a Job that Trimtab created say."""
-    result, message = _judged(found, name)
+def evaluate(found: Body, name: str) -> Measurement:
+    """The measurement from the conditions of a Job that Trimtab created."""
+    result, message = _state(found, name)
     return Measurement(result, message, found["metadata"]["uid"])
 
 
-def _judged(found: Body, name: str) -> tuple[Result, str]:
-    holding = {
+def _state(found: Body, name: str) -> tuple[Result, str]:
+    conditions = {
         c.get("type"): c for c in found.get("status", {}).get("conditions") or () if c.get("status") == "True"
     }
-    if "Failed" in holding:
-        reason = str(holding["Failed"].get("reason") or "")
+    if "Failed" in conditions:
+        reason = str(conditions["Failed"].get("reason") or "")
         return "Failed", f"Job {name} failed{f' ({reason[:80]})' if reason.isalnum() else ''}"
-    if "Complete" in holding:
+    if "Complete" in conditions:
         return "Successful", f"Job {name} completed"
-    return "Pending", f"Job {name} is {'suspended' if 'Suspended' in holding else 'running'}"
+    return "Pending", f"Job {name} is {'suspended' if 'Suspended' in conditions else 'running'}"
 
 
 def job_of(cron_job: Body, name: str, run: Run, marked: str) -> Body:
-    """The Job that the CronJob describes: its owner is the CronJob, its pods are as the CronJob's."""
+    """The Job from the CronJob's template, owned by the CronJob."""
     template = cron_job["spec"].get("jobTemplate") or {}
     meta = template.get("metadata") or {}
     spec: dict[str, Any] = dict(template.get("spec") or {})
@@ -165,8 +165,8 @@ async def _get(api: Api, run: Run, name: str) -> Body | None:
 
 
 async def _create(api: Api, body: Body, run: Run, name: str) -> tuple[Body, bool]:
-    """The Job that stands there, and whether this call made it."""
+    """The Job, and whether this call created it."""
     try:
         return await api.create(JOBS, body), True
-    except errors.ConflictError:  # another client was faster, perhaps this operator before a restart
+    except errors.ConflictError:  # created meanwhile, perhaps by this operator before a restart
         return await api.get(JOBS, run.namespace, name), False

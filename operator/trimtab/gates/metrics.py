@@ -1,4 +1,4 @@
-"""What gates expose on /metrics. No label carries an address or a name that somebody chose."""
+"""The metrics of gates. No label contains an address or a name that a user chose."""
 
 from __future__ import annotations
 
@@ -7,6 +7,4 @@ from prometheus_client import Counter, Gauge
 GATE_MEASUREMENTS = Counter(
     "trimtab_gate_measurements_total", "Measurements of gates, by their type and result.", ["type", "result"]
 )
-GATE_HOSTS_OPEN = Gauge(
-    "trimtab_gate_hosts_left_alone", "Hosts that gates do not ask for a while, as they failed too often."
-)
+GATE_OPEN_CIRCUITS = Gauge("trimtab_gate_open_circuits", "Gate hosts with an open circuit breaker.")

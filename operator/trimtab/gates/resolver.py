@@ -1,4 +1,4 @@
-"""Names are resolved and checked where the connection is made: the address that was looked at is the one dialled."""
+"""Resolves and checks names for the HTTP client, which connects to the addresses that were checked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from trimtab.gates.addresses import Address, RefusedAddressError, danger, unmapp
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 LOOKUPS = 16
-"""Names that are looked up at once; each holds a thread, for as long as the system's resolver takes."""
+"""Concurrent lookups. Each occupies a thread until the system's resolver returns."""
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves for aiohttp, which connects to what is returned here and asks nobody else.
+    """Resolves names for aiohttp, which connects only to addresses that this class returns.
 
-    aiohttp does not resolve an IP address: that is in the URL, so the allow-list names it.
+    aiohttp does not resolve IP addresses. They are part of the URL, so the allow-list covers them.
     """
 
     def __init__(self, lookup: Lookup | None = None) -> None:
@@ -32,20 +32,23 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """:raises RefusedAddressError: any of its addresses is one that gates may not ask.
-        :raises OSError: it cannot be resolved."""
+        """Its addresses.
+
+        :raises RefusedAddressError: gates may not connect to one of its addresses.
+        :raises OSError: the name cannot be resolved.
+        """
         found = []
         for text in await self._lookup(host, port):
             address = unmapped(ipaddress.ip_address(text))
-            if why := danger(address):
-                raise RefusedAddressError(f"resolves to {why}")
+            if problem := danger(address):
+                raise RefusedAddressError(f"resolves to {problem}")
             found.append(_result(host, port, address))
         if not found:
             raise OSError("no address")
         return found
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _result(host: str, port: int, address: Address) -> ResolveResult:
@@ -58,21 +61,21 @@ _lookups = threading.BoundedSemaphore(LOOKUPS)
 
 
 async def system_lookup(host: str, port: int) -> list[str]:
-    """The system's resolver, once, in a thread of its own: the loop's threads are for work that ends, and
-    a name server that is silent keeps a thread for as long as it likes.
+    """One lookup by the system's resolver, in a thread of its own: a name server that does not respond would occupy the
+    threads of the event loop.
 
-    :raises OSError: it cannot be resolved, or too many names are being looked up.
+    :raises OSError: the name cannot be resolved, or there are too many lookups.
     """
     if not _lookups.acquire(blocking=False):
-        raise OSError("too many names are being looked up")
+        raise OSError("too many concurrent lookups")
     loop = asyncio.get_running_loop()
     done: asyncio.Future[list[Any]] = loop.create_future()
 
-    def tell(setter: Callable[[Any], None], value: Any) -> None:
+    def finish(setter: Callable[[Any], None], value: Any) -> None:
         if not done.done():
             setter(value)
 
-    def look() -> None:
+    def look_up() -> None:
         try:
             infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
             outcome: tuple[Callable[[Any], None], Any] = (done.set_result, infos)
@@ -80,8 +83,8 @@ async def system_lookup(host: str, port: int) -> list[str]:
             outcome = (done.set_exception, error if isinstance(error, OSError) else OSError(str(error)))
         finally:
             _lookups.release()
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(tell, *outcome)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(finish, *outcome)
 
-    threading.Thread(target=look, name="gate-lookup", daemon=True).start()
+    threading.Thread(target=look_up, name="gate-lookup", daemon=True).start()
     return [str(info[4][0]) for info in await done]

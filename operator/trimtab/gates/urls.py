@@ -1,8 +1,8 @@
-"""Which addresses gates may ask: those below a prefix of the cluster admin's, compared part by part, never as text.
+"""Which URLs gates may request: those below a prefix of the cluster admin, compared part by part, never as text.
 
-Gates are written by whoever may write rollouts, and asked from inside the cluster with the operator's network: without
-this list they would be a tool to reach what their author cannot (server-side request forgery). What different programs
-may read differently is refused rather than interpreted.
+The authors of rollouts write gates, and the operator sends their requests from inside the cluster. Without this list,
+authors could reach servers that they have no access to (server-side request forgery). A URL that programs interpret
+differently is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from trimtab.gates.addresses import Address, unmapped
 
 OPTION = "--allow-gate-url"
-LONGEST = 2048
+MAX_LENGTH = 2048
 _PORTS = {"http": 80, "https": 443}
 
 _PARTS = re.compile(
@@ -33,7 +33,7 @@ _QUERY = re.compile(r"\??(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _END = re.compile(r"[?#]")
 _AT = re.compile("[@\ufe6b\uff20]")
-"""The character, and what some programs take for it."""
+"""The character, and characters that some programs treat as it."""
 _SHOWN = tuple(f"{scheme}://" for scheme in _PORTS)
 _AMBIGUOUS = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _MISREAD = re.compile("\ufffd|%u[0-9A-Fa-f]{4}")
@@ -41,12 +41,12 @@ _MISREAD = re.compile("\ufffd|%u[0-9A-Fa-f]{4}")
 
 
 class RefusedUrlError(ValueError):
-    """A gate may not ask there. The message names the URL without its query, and what to change."""
+    """A gate may not request the URL. The message contains the URL without its query, and what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL in its one spelling: host in lower case ASCII or an IP address, the port always given, no dot segments."""
+    """A URL in canonical form: host in lower case ASCII or an IP address, with a port, without dot segments."""
 
     scheme: str
     host: str
@@ -54,22 +54,22 @@ class Target:
     segments: tuple[str, ...]
     query: str = ""
     address: Address | None = None
-    """Where the host is an IP address."""
+    """If the host is an IP address."""
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, a default port left out."""
+        """Scheme, host and port, without a default port."""
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self._bracketed}{port}"
 
     @property
     def url(self) -> str:
-        """What is requested, to the letter."""
+        """The URL exactly as requested."""
         return f"{self.origin}/{'/'.join(self.segments)}{self.query}"
 
     @property
-    def place(self) -> str:
-        """``host:port``: whom to blame, without a path or query."""
+    def authority(self) -> str:
+        """``host:port``, without a path or query."""
         return f"{self._bracketed}:{self.port}"
 
     @property
@@ -85,56 +85,46 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """The prefixes that the cluster admin gave; without any, nothing is allowed."""
+    """The prefixes that the cluster admin allows. Without any, nothing is allowed."""
 
     prefixes: tuple[Target, ...] = ()
 
     @classmethod
     def parse(cls, prefixes: Sequence[str]) -> AllowList:
-        """:raises ValueError: naming the prefix that is none, and what is wrong with it."""
-        made = []
+        """:raises ValueError: with the invalid prefix and the problem."""
+        targets = []
         for prefix in prefixes:
             try:
                 target = parse(prefix)
             except RefusedUrlError as error:
                 raise ValueError(f"{OPTION} {error}") from None
             if target.query:
-                raise ValueError(f"{OPTION} {_shown(prefix)} has a query; a prefix ends with its path")
-            made.append(target)
-        return cls(tuple(made))
+                raise ValueError(f"{OPTION} {_shown(prefix)} has a query; end the prefix with its path")
+            targets.append(target)
+        return cls(tuple(targets))
 
     def check(self, url: str, below: tuple[str, ...] = ()) -> Target:
-        """The URL, with ``below`` added to its path, if it is allowed.
+        """The URL with ``below`` added to its path.
 
-        :raises RefusedUrlError: it is not, or may be read in more than one way.
+        :raises RefusedUrlError: it is not allowed, or programs may interpret it differently.
         """
         target = parse(url)
         if below:
             if target.query:
-                raise RefusedUrlError(f"{_shown(url)} has a query; an address ends with its path")
+                raise RefusedUrlError(f"{_shown(url)} has a query; end the address with its path")
             base = target.segments[:-1] if target.segments and not target.segments[-1] else target.segments
             target = Target(target.scheme, target.host, target.port, base + below, "", target.address)
         if not any(prefix.covers(target) for prefix in self.prefixes):
             origin = "PREFIX" if _AT.search(url) else target.origin
             raise RefusedUrlError(
-                f"{_shown(url)} is not allowed; the cluster admin can allow it: `trimtab run {OPTION} {origin}`"
+                f"{_shown(url)} is not allowed; the cluster admin can allow it with `trimtab run {OPTION} {origin}`"
             )
         return target
 
 
 def parse(url: str) -> Target:
-    """:raises RefusedUrlError: not a plain http or https URL, or one that programs read differently."""
-    parts = _PARTS.fullmatch(url)
-    if len(url) > LONGEST:
-        raise _refused(url, f"is longer than {LONGEST} characters")
-    if any(char <= " " or char in "\\\x7f" for char in url):
-        raise _refused(url, "has a space, a backslash or a control character")
-    if parts is None or parts["scheme"].lower() not in _PORTS:
-        raise _refused(url, "is no http:// or https:// URL")
-    if "@" in parts["authority"]:
-        raise _refused(url, "has user info; credentials in a URL would be readable in the object")
-    if parts["fragment"] is not None:
-        raise _refused(url, "has a fragment (#); leave it out")
+    """:raises RefusedUrlError: not an http or https URL, or one that programs interpret differently."""
+    parts = _split(url)
     scheme = parts["scheme"].lower()
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None or not authority["host"]:
@@ -145,63 +135,87 @@ def parse(url: str) -> Target:
     host, address = _host(url, authority["host"])
     query = parts["query"] or ""
     if not _QUERY.fullmatch(query):
-        raise _refused(url, "has characters in its query that have to be written percent-encoded")
-    return Target(
-        scheme, host, port, _segments(url, parts["path"] or "/"), query if query != "?" else "", address
-    )
+        raise _refused(url, "has characters in its query that must be percent-encoded")
+    segments = _segments(url, parts["path"] or "/")
+    return Target(scheme, host, port, segments, "" if query == "?" else query, address)
+
+
+def _split(url: str) -> re.Match[str]:
+    parts = _PARTS.fullmatch(url)
+    if len(url) > MAX_LENGTH:
+        raise _refused(url, f"is longer than {MAX_LENGTH} characters")
+    if any(char <= " " or char in "\\\x7f" for char in url):
+        raise _refused(url, "has a space, a backslash or a control character")
+    if parts is None or parts["scheme"].lower() not in _PORTS:
+        raise _refused(url, "is not an http:// or https:// URL")
+    if "@" in parts["authority"]:
+        raise _refused(url, "has user info; credentials in a URL would be readable in the object")
+    if parts["fragment"] is not None:
+        raise _refused(url, "has a fragment (#); remove it")
+    return parts
 
 
 def _host(url: str, written: str) -> tuple[str, Address | None]:
-    if written.startswith("["):
-        try:
-            address = unmapped(ipaddress.IPv6Address(written[1:-1]))
-        except ValueError:
-            raise _refused(url, "has no valid IPv6 address in its brackets") from None
+    address = _ipv6_address(url, written)
+    if address is not None:
         return str(address), address
-    host = written.lower()
-    if not host.isascii():
-        import yarl  # part of aiohttp, which offline verbs do without
-
-        try:
-            host = (yarl.URL.build(scheme="http", host=host).raw_host or "").lower()
-        except ValueError:  # UnicodeError is one
-            raise _refused(url, "has a host that is no internationalised name") from None
+    host = _ascii(url, written.lower())
     labels = host.split(".")
     if _NUMBER.fullmatch(labels[-1]):  # some programs read 0x7f.1 and 2130706433 as 127.0.0.1
         try:
-            four = ipaddress.IPv4Address(host)
+            address = ipaddress.IPv4Address(host)
         except ValueError:
-            raise _refused(
-                url, "has a number for a host; write an IPv4 address as four decimal numbers"
-            ) from None
-        return str(four), four
+            problem = "has a number as its host; write an IPv4 address as four decimal numbers"
+            raise _refused(url, problem) from None
+        return str(address), address
     if host.endswith("."):
-        raise _refused(url, "has a host that ends with a dot; leave the dot out")
+        raise _refused(url, "has a host that ends with a dot; remove the dot")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _refused(url, "has a host that is no DNS name")
+        raise _refused(url, "has a host that is not a valid DNS name")
     return host, None
+
+
+def _ipv6_address(url: str, written: str) -> Address | None:
+    """The IPv6 address in brackets, None if there are no brackets."""
+    if not written.startswith("["):
+        return None
+    try:
+        return unmapped(ipaddress.IPv6Address(written[1:-1]))
+    except ValueError:
+        raise _refused(url, "has no valid IPv6 address in its brackets") from None
+
+
+def _ascii(url: str, host: str) -> str:
+    if host.isascii():
+        return host
+    import yarl  # part of aiohttp, which offline verbs do not import
+
+    try:
+        return (yarl.URL.build(scheme="http", host=host).raw_host or "").lower()
+    except ValueError:  # UnicodeError is one
+        raise _refused(url, "has a host that is not a valid internationalized name") from None
 
 
 def _segments(url: str, path: str) -> tuple[str, ...]:
     if not _PATH.fullmatch(path):
-        raise _refused(url, "has characters in its path that have to be written percent-encoded")
+        raise _refused(url, "has characters in its path that must be percent-encoded")
     segments = tuple(_ESCAPE.sub(_plain, segment) for segment in path.split("/")[1:])
     for segment in segments:
         for read in _readings(segment):
             if _AMBIGUOUS.search(read):
                 raise _refused(url, "has an encoded slash, backslash or control character in its path")
             if _MISREAD.search(read):
-                raise _refused(url, "has an escape in its path that is no UTF-8 text")
+                raise _refused(url, "has an escape in its path that is not valid UTF-8")
             if read.split(";")[0].strip() in (
                 ".",
                 "..",
-            ):  # some servers drop what follows the semicolon first
-                raise _refused(url, "has a dot segment (. or ..) in its path; write the path that is meant")
+            ):  # some servers first drop the rest after a semicolon
+                raise _refused(url, "has a dot segment (. or ..) in its path; remove it")
     return segments
 
 
 def _readings(segment: str) -> Iterator[str]:
-    """What servers may make of it, which decode it any number of times and take letters for their wide forms."""
+    """What servers may decode it to, any number of times, and with letters instead of their wide forms."""
     while True:
         plain = unquote(segment, errors="replace")
         yield unicodedata.normalize("NFKC", plain)
@@ -211,7 +225,7 @@ def _readings(segment: str) -> Iterator[str]:
 
 
 def _plain(escape: re.Match[str]) -> str:
-    """An escape of a character that needs none is that character; of others, in capitals."""
+    """The character if it needs no escape, otherwise the escape in capitals."""
     char = chr(int(escape[0][1:], 16))
     return char if char.isascii() and (char.isalnum() or char in "-._~") else escape[0].upper()
 
@@ -221,11 +235,11 @@ def _refused(url: str, why: str) -> RefusedUrlError:
 
 
 def _shown(url: str) -> str:
-    """The URL for people: without query and whatever may be user info, unprintable characters escaped, not too long."""
+    """The URL for messages: without query and possible user info, unprintable characters escaped, shortened."""
     head = _END.split(url, maxsplit=1)[0]
     tail = url[len(head) :]
     scheme = next((known for known in _SHOWN if head.lower().startswith(known)), "")
-    if _AT.search(tail):  # user info with an unescaped ? or #, or a query with an @: nobody can tell
+    if _AT.search(tail):  # user info with an unescaped ? or #, or a query with an @
         text = f"{scheme}…"
     elif _AT.search(head):
         text = scheme + _AT.split(head)[-1]

@@ -17,8 +17,8 @@ from trimtab.engine.groups.state import GroupState
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads
-from trimtab.gates import Measurement
-from trimtab.gates.runner import Gate, Runner, Subject
+from trimtab.gates import Gate, Measurement, Subject
+from trimtab.gates.runner import Runner
 
 EVIDENCE_SECONDS = 180.0
 """How old evidence of a workload's health may be: longer than a watch says nothing."""

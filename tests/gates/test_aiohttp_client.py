@@ -17,31 +17,31 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.http_servers import always, never, reply, serving
-from trimtab.gates.answers import UnansweredError
-from trimtab.gates.asker import LARGEST, HttpAsker
+from trimtab.gates.aiohttp_client import MAX_BYTES, AiohttpClient
+from trimtab.gates.http_client import NoResponseError
 from trimtab.gates.urls import Target, parse
 
 FORM = {"query": "up"}
 
 
 @contextlib.asynccontextmanager
-async def asking(asker: HttpAsker | None = None) -> AsyncIterator[HttpAsker]:
-    asker = asker or HttpAsker()
+async def asking(client: AiohttpClient | None = None) -> AsyncIterator[AiohttpClient]:
+    client = client or AiohttpClient()
     try:
-        yield asker
+        yield client
     finally:
-        await asker.close()
+        await client.close()
 
 
-async def refusal(asker: HttpAsker, target: Target, timeout: float = 10.0) -> str:
-    with pytest.raises(UnansweredError) as error:
-        await asker.post(target, FORM, timeout)
+async def refusal(client: AiohttpClient, target: Target, timeout: float = 10.0) -> str:
+    with pytest.raises(NoResponseError) as error:
+        await client.post(target, FORM, timeout)
     return str(error.value)
 
 
 async def test_a_form_is_posted_and_the_body_comes_back() -> None:
-    async with asking() as asker, serving(always(reply(b"{}"))) as server:
-        answer = await asker.post(parse(f"{server.url}/p"), {"query": "a & b"}, 10)
+    async with asking() as client, serving(always(reply(b"{}"))) as server:
+        answer = await client.post(parse(f"{server.url}/p"), {"query": "a & b"}, 10)
 
     assert (answer.status, answer.body) == (200, b"{}")
     assert server.requests[0].startswith("POST /p HTTP/1.1\r\n")
@@ -50,8 +50,8 @@ async def test_a_form_is_posted_and_the_body_comes_back() -> None:
 
 async def test_a_status_is_got_without_reading_the_body() -> None:
     endless = b"HTTP/1.1 503 Broken\r\nContent-Length: 99999999999\r\n\r\nsecret"
-    async with asking() as asker, serving(always(endless)) as server:
-        answer = await asker.status(parse(f"{server.url}/x?a=%20b"), 10)
+    async with asking() as client, serving(always(endless)) as server:
+        answer = await client.status(parse(f"{server.url}/x?a=%20b"), 10)
 
     assert (answer.status, answer.body) == (503, b"")
     assert server.requests[0].startswith("GET /x?a=%20b HTTP/1.1\r\n")
@@ -59,21 +59,21 @@ async def test_a_status_is_got_without_reading_the_body() -> None:
 
 async def test_what_is_requested_is_to_the_letter_what_was_checked() -> None:
     path = "/x//y/%25/%2525;a=b/a.b..c/.../%C3%A9?q=%2F..%2F&r=/../[]".replace("[]", "%5B%5D")
-    async with asking() as asker, serving(always(reply())) as server:
+    async with asking() as client, serving(always(reply())) as server:
         target = parse(server.url + path)
-        await asker.status(target, 10)
+        await client.status(target, 10)
 
     assert target.url == server.url + path
     assert server.requests[0].split("\r\n")[0] == f"GET {path} HTTP/1.1"
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
-    async with asking() as asker, serving(always(reply(b"{}"))) as secret:
+    async with asking() as client, serving(always(reply(b"{}"))) as secret:
         where = f"Location: {secret.url}/admin\r\n"
         for status in ("301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"):
             async with serving(always(reply(status=status, headers=where))) as server:
-                got = await asker.status(parse(server.url), 10)
-                posted = await asker.post(parse(server.url), FORM, 10)
+                got = await client.status(parse(server.url), 10)
+                posted = await client.post(parse(server.url), FORM, 10)
             assert got.status == posted.status == int(status[:3])
 
     assert secret.requests == []
@@ -87,10 +87,10 @@ async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked(
         looked.append(host)
         return [answers[min(len(looked), len(answers)) - 1]]
 
-    async with asking(HttpAsker(lookup=rebinding)) as asker, serving(always(reply(b"{}"))) as server:
+    async with asking(AiohttpClient(lookup=rebinding)) as client, serving(always(reply(b"{}"))) as server:
         target = parse(f"http://rebinding.example:{server.port}/")
-        first = await asker.post(target, FORM, 10)
-        second = await refusal(asker, target)
+        first = await client.post(target, FORM, 10)
+        second = await refusal(client, target)
 
     assert first.status == 200
     assert second == f"rebinding.example:{server.port} resolves to a link-local address"
@@ -102,25 +102,25 @@ async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked(
 @pytest.mark.parametrize(
     ("response", "said"),
     [
-        (reply(b"x" * (LARGEST + 1)), "answers with more than 1 MiB"),
-        (reply(b"x", headers="X: " + "y" * 100_000 + "\r\n"), "gives an answer that is no valid HTTP"),
+        (reply(b"x" * (MAX_BYTES + 1)), "sent a response of more than 1 MiB"),
+        (reply(b"x", headers="X: " + "y" * 100_000 + "\r\n"), "sent a response that is not valid HTTP"),
         (
             reply(b"x", headers="".join(f"X{n}: y\r\n" for n in range(5000))),
-            "gives an answer that is no valid HTTP",
+            "sent a response that is not valid HTTP",
         ),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "gives an answer that is no valid HTTP"),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", "gives an answer that is no valid HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "gives an answer that is no valid HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "sent a response that is not valid HTTP"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", "sent a response that is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "sent a response that is not valid HTTP"),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-            "gives an answer that is no valid HTTP",
+            "sent a response that is not valid HTTP",
         ),
-        (b"", "closed the connection without an answer"),
+        (b"", "closed the connection without a response"),
     ],
 )
 async def test_a_hostile_answer_is_no_answer(response: bytes, said: str) -> None:
-    async with asking() as asker, serving(always(response)) as server:
-        assert await refusal(asker, parse(server.url)) == f"127.0.0.1:{server.port} {said}"
+    async with asking() as client, serving(always(response)) as server:
+        assert await refusal(client, parse(server.url)) == f"127.0.0.1:{server.port} {said}"
 
 
 async def test_a_body_without_an_end_is_cut_off() -> None:
@@ -130,17 +130,17 @@ async def test_a_body_without_an_end_is_cut_off() -> None:
             writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
             await writer.drain()
 
-    async with asking() as asker, serving(endless) as server:
-        assert "answers with more than 1 MiB" in await refusal(asker, parse(server.url), 60)
+    async with asking() as client, serving(endless) as server:
+        assert "sent a response of more than 1 MiB" in await refusal(client, parse(server.url), 60)
 
 
 async def test_a_compressed_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"x" * 10_000_000)
     async with (
-        asking() as asker,
+        asking() as client,
         serving(always(reply(bomb, headers="Content-Encoding: gzip\r\n"))) as server,
     ):
-        answer = await asker.post(parse(server.url), FORM, 10)
+        answer = await client.post(parse(server.url), FORM, 10)
 
     assert answer.body == bomb
     assert "Accept-Encoding: identity" in server.requests[0]
@@ -168,10 +168,10 @@ async def half(writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("slow", [never, dripping, going_on, half], ids=lambda slow: slow.__name__)
 async def test_a_server_that_takes_its_time_gets_no_more_than_the_gates(slow: object) -> None:
-    async with asking() as asker, serving(slow) as server:  # type: ignore[arg-type]
-        said = await refusal(asker, parse(server.url), timeout=0.2)
+    async with asking() as client, serving(slow) as server:  # type: ignore[arg-type]
+        said = await refusal(client, parse(server.url), timeout=0.2)
 
-    assert said == f"127.0.0.1:{server.port} gave no answer within 0.2s"
+    assert said == f"127.0.0.1:{server.port} sent no response within 0.2s"
 
 
 async def test_a_name_server_that_is_silent_gets_no_more_time_either() -> None:
@@ -179,8 +179,8 @@ async def test_a_name_server_that_is_silent_gets_no_more_time_either() -> None:
         await asyncio.Event().wait()
         return []
 
-    async with asking(HttpAsker(lookup=silent)) as asker:
-        assert "gave no answer within 0.1s" in await refusal(asker, parse("http://slow.example/"), 0.1)
+    async with asking(AiohttpClient(lookup=silent)) as client:
+        assert "sent no response within 0.1s" in await refusal(client, parse("http://slow.example/"), 0.1)
 
 
 async def test_what_cannot_be_reached_is_said_without_addresses() -> None:
@@ -191,11 +191,11 @@ async def test_what_cannot_be_reached_is_said_without_addresses() -> None:
 
     async with serving(never) as closed:
         pass
-    async with asking(HttpAsker(lookup=inside)) as asker:
-        refused = await refusal(asker, parse(f"http://service.example:{closed.port}/"))
-        unknown = await refusal(asker, parse("http://unknown.example/"))
+    async with asking(AiohttpClient(lookup=inside)) as client:
+        refused = await refusal(client, parse(f"http://service.example:{closed.port}/"))
+        unknown = await refusal(client, parse("http://unknown.example/"))
 
-    assert refused == f"service.example:{closed.port} cannot be connected to"
+    assert refused == f"service.example:{closed.port} refused the connection or is unreachable"
     assert unknown == "unknown.example:80 cannot be resolved"
 
 
@@ -204,17 +204,17 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
-        async with asking() as asker:
-            answer = await asker.post(parse(server.url), FORM, 10)
+        async with asking() as client:
+            answer = await client.post(parse(server.url), FORM, 10)
 
     assert answer.body == b"{}"
     assert proxy.requests == []
 
 
 async def test_no_cookie_is_kept() -> None:
-    async with asking() as asker, serving(always(reply(headers="Set-Cookie: a=b; Path=/\r\n"))) as server:
-        await asker.status(parse(server.url), 10)
-        await asker.status(parse(server.url), 10)
+    async with asking() as client, serving(always(reply(headers="Set-Cookie: a=b; Path=/\r\n"))) as server:
+        await client.status(parse(server.url), 10)
+        await client.status(parse(server.url), 10)
 
     assert len(server.requests) == 2
     assert "cookie" not in "".join(server.requests).lower()
@@ -223,18 +223,18 @@ async def test_no_cookie_is_kept() -> None:
 async def test_no_credentials_are_taken_from_a_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    async with asking() as asker, serving(always(reply())) as server:
-        await asker.status(parse(server.url), 10)
+    async with asking() as client, serving(always(reply())) as server:
+        await client.status(parse(server.url), 10)
 
     assert "authorization" not in server.requests[0].lower()
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     tls = self_signed(tmp_path)
-    async with asking() as asker, serving(always(reply()), tls) as server:
-        said = await refusal(asker, parse(f"https://127.0.0.1:{server.port}/"))
+    async with asking() as client, serving(always(reply()), tls) as server:
+        said = await refusal(client, parse(f"https://127.0.0.1:{server.port}/"))
 
-    assert said == f"127.0.0.1:{server.port} has no certificate that is valid for its name here"
+    assert said == f"127.0.0.1:{server.port} has no certificate that is trusted and valid for its name"
     assert server.requests == []
 
 
@@ -246,17 +246,17 @@ async def test_after_errors_in_a_row_a_host_is_not_asked_until_a_probe_is_answer
         if not broken:
             writer.write(reply())
 
-    async with asking(HttpAsker(lambda: now)) as asker, serving(answer) as server:
+    async with asking(AiohttpClient(lambda: now)) as client, serving(answer) as server:
         target = parse(server.url)
         for _ in range(3):
-            await refusal(asker, target)
+            await refusal(client, target)
         asked = len(server.requests)
-        said = await refusal(asker, target)
-        other = [await refusal(asker, parse(f"{server.url}/other/{n}")) for n in range(3)]
+        said = await refusal(client, target)
+        other = [await refusal(client, parse(f"{server.url}/other/{n}")) for n in range(3)]
         broken, now = False, 5.0
-        probe = await asker.status(target, 10)
+        probe = await client.status(target, 10)
 
-    assert said == f"127.0.0.1:{server.port} failed 3 times in a row; it is asked again in 5s"
+    assert said == f"127.0.0.1:{server.port} failed 3 times in a row; next request in 5s"
     assert other[1:] == [said, said], "the first of them is asked, as one request may fail by itself"
     assert asked == 3
     assert probe.status == 200
@@ -266,24 +266,24 @@ async def test_what_is_a_gates_own_doing_is_not_held_against_its_host() -> None:
     silent = True
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        await (never(writer) if silent else always(reply(b"x" * (LARGEST + 1)))(writer))
+        await (never(writer) if silent else always(reply(b"x" * (MAX_BYTES + 1)))(writer))
 
-    async with asking() as asker, serving(answer) as server:
+    async with asking() as client, serving(answer) as server:
         target = parse(server.url)
-        hasty = [await refusal(asker, target, timeout=0.01) for _ in range(9)]
+        hasty = [await refusal(client, target, timeout=0.01) for _ in range(9)]
         silent = False
-        large = [await refusal(asker, target) for _ in range(9)]
+        large = [await refusal(client, target) for _ in range(9)]
 
-    assert {said.partition(" ")[2] for said in hasty} == {"gave no answer within 0.01s"}
-    assert {said.partition(" ")[2] for said in large} == {"answers with more than 1 MiB"}
+    assert {said.partition(" ")[2] for said in hasty} == {"sent no response within 0.01s"}
+    assert {said.partition(" ")[2] for said in large} == {"sent a response of more than 1 MiB"}
 
 
 async def test_a_host_that_hangs_keeps_nobody_from_asking_others() -> None:
-    async with asking() as asker, serving(never) as tarpit, serving(always(reply())) as good:
-        stuck = [asyncio.create_task(asker.status(parse(tarpit.url), 60)) for _ in range(40)]
+    async with asking() as client, serving(never) as tarpit, serving(always(reply())) as good:
+        stuck = [asyncio.create_task(client.status(parse(tarpit.url), 60)) for _ in range(40)]
         await asyncio.sleep(0)
 
-        answer = await asker.status(parse(good.url), 10)
+        answer = await client.status(parse(good.url), 10)
 
         for task in stuck:
             task.cancel()

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from trimtab.api.rollout_status import HANDLED, Failure, PlannedWave
 from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import Run
-from trimtab.core.rollout.phase import phase_of, tell_phase
+from trimtab.core.rollout.phase import phase_of, record_phase
 from trimtab.core.rollout.planning import plan
 from trimtab.core.rollout.types import Answer, Request
 from trimtab.core.text import capitalized
@@ -47,8 +47,8 @@ class _RefusedError(Exception):
 
 def take_requests(run: Run) -> None:
     """Process the requests. If status has no room for more results, the rest waits until some are delivered."""
-    open_requests = {request.uid for request in run.seen.requests}
-    for request in run.seen.requests:
+    open_requests = {request.uid for request in run.observed.requests}
+    for request in run.observed.requests:
         answer = _remembered(run.progress.handled, request.uid)
         if answer is None:
             kept = _room(run.progress.handled, open_requests)
@@ -69,7 +69,7 @@ def _answer(run: Run, request: Request) -> Answer:
         message = verb(run, request)
     except _RefusedError as refusal:
         return Answer(request.uid, False, capitalized(str(refusal)))
-    tell_phase(run)
+    record_phase(run)
     return Answer(request.uid, True, capitalized(message))
 
 
@@ -103,20 +103,20 @@ def _approve(run: Run, request: Request) -> str:
     if not request.content_hash:
         raise _RefusedError("Approve requires contentHash; set it to status.preview.hash")
     run.change(approved=[*run.progress.approved, wave.name])
-    run.tell("RolloutApproved", _said(f"wave {wave.name} is approved", request), request.requester)
+    run.record("RolloutApproved", _with_reason(f"wave {wave.name} is approved", request), request.requester)
     return f"wave {wave.name} is approved"
 
 
 def _promote(run: Run, request: Request) -> str:
-    wave, strategy = run.wave, run.seen.strategy
+    wave, strategy = run.wave, run.observed.strategy
     if phase_of(run) not in ("Progressing", "Soaking", "Waiting", "Paused") or wave is None:
         raise _refuse(run, "there is no wave to promote")
     if strategy is not None and strategy.paused:
         raise _RefusedError("spec.strategy.paused is true; set it to false first")
     if queries.measuring(run.progress):
         _promote_started(run, wave)
-    elif run.seen.busy:
-        raise _RefusedError(f"{run.seen.busy}; wait for it")
+    elif run.observed.busy:
+        raise _RefusedError(f"{run.observed.busy}; wait for it")
     elif run.needs_approval:
         raise _RefusedError(
             f"wave {wave.name} requires an approval; {'Resume, then ' if run.progress.halt else ''}Approve"
@@ -125,8 +125,8 @@ def _promote(run: Run, request: Request) -> str:
         run.ignore_freeze = True  # only of this wave: a freeze may block the next one
     if run.progress.halt is not None:
         run.change(halt=None, failure=None)
-        gates.again(run)
-    run.tell("WavePromoted", _said(f"wave {wave.name} is promoted", request), request.requester)
+        gates.measure_again(run)
+    run.record("WavePromoted", _with_reason(f"wave {wave.name} is promoted", request), request.requester)
     return f"wave {wave.name} is promoted"
 
 
@@ -164,25 +164,28 @@ def _resume(run: Run, request: Request) -> str:
     run.change(halt=None)
     if run.progress.underway == "Forward":
         run.change(failure=None)
-        gates.again(run)
-    run.tell("RolloutResumed", _said("resumed", request), request.requester)
-    also = run.seen.strategy is not None and run.seen.strategy.paused
+        gates.measure_again(run)
+    run.record("RolloutResumed", _with_reason("resumed", request), request.requester)
+    also = run.observed.strategy is not None and run.observed.strategy.paused
     return "resumed; spec.strategy.paused is true as well, set it to false" if also else "resumed"
 
 
 def _abort(run: Run, request: Request) -> str:
-    said = _said(f"aborted{' by ' if request.requester else ''}{request.requester}", request)
+    message = _with_reason(f"aborted{' by ' if request.requester else ''}{request.requester}", request)
     if run.progress.underway == "Forward":
-        run.tell("RolloutAborted", said, request.requester, warning=True, back=True)
-        run.roll_back("Aborted", said, request.requester)
+        run.record("RolloutAborted", message, request.requester, warning=True, back=True)
+        run.roll_back("Aborted", message, request.requester)
         return "aborted; all groups roll back to the stable content"
     if not run.coming:
         raise _refuse(run, "there is no rollout to abort")
-    run.tell("RolloutAborted", said, request.requester, warning=True, back=True)
+    run.record("RolloutAborted", message, request.requester, warning=True, back=True)
     run.change(
-        failure=Failure(reason="Aborted", message=said, at=run.text), halt=None, wave_state=None, approved=[]
+        failure=Failure(reason="Aborted", message=message, at=run.text),
+        halt=None,
+        wave_state=None,
+        approved=[],
     )
-    run.quarantine(said)
+    run.quarantine(message)
     return "aborted before it started"
 
 
@@ -197,12 +200,12 @@ def _retry(run: Run, request: Request) -> str:
         halt=None,
     )
     plan(run)
-    run.tell("RolloutRetried", _said("retried", request), request.requester)
+    run.record("RolloutRetried", _with_reason("retried", request), request.requester)
     return "no longer quarantined; a new attempt starts"
 
 
 def _undo(run: Run, request: Request) -> str:
-    progress, strategy = run.progress, run.seen.strategy
+    progress, strategy = run.progress, run.observed.strategy
     previous = progress.previous
     if phase_of(run) != "Succeeded" or strategy is None:
         raise _refuse(run, "only a succeeded rollout can be undone")
@@ -212,7 +215,7 @@ def _undo(run: Run, request: Request) -> str:
         raise _RefusedError(
             f"the previous content, {queries.short(previous)}, is quarantined; roll out new content"
         )
-    said = _said(f"undone{' by ' if request.requester else ''}{request.requester}", request)
+    message = _with_reason(f"undone{' by ' if request.requester else ''}{request.requester}", request)
     run.change(
         stable=previous,
         previous=None,
@@ -223,9 +226,9 @@ def _undo(run: Run, request: Request) -> str:
         approved=[],
         promoted=[],
     )
-    run.tell("RolloutUndone", said, request.requester, back=True)
-    run.roll_back("Undone", said, request.requester)
-    return f"all groups roll back to {queries.called(previous)}"
+    run.record("RolloutUndone", message, request.requester, back=True)
+    run.roll_back("Undone", message, request.requester)
+    return f"all groups roll back to {queries.described(previous)}"
 
 
 _VERBS: dict[str, Callable[[Run, Request], str]] = {
@@ -239,7 +242,7 @@ _VERBS: dict[str, Callable[[Run, Request], str]] = {
 }
 
 
-def _said(what: str, request: Request) -> str:
+def _with_reason(what: str, request: Request) -> str:
     return f"{what}: {request.reason}" if request.reason else what
 
 

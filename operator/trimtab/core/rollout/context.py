@@ -43,10 +43,10 @@ class Run:
     """``progress`` changes during the step; ``before`` is the given one. ``now`` is in seconds, to the millisecond that
     status records: decisions and records use the same time."""
 
-    def __init__(self, progress: RolloutProgress, seen: Observation, now: float) -> None:
+    def __init__(self, progress: RolloutProgress, observed: Observation, now: float) -> None:
         self.before = progress
         self.progress = progress
-        self.seen = seen
+        self.observed = observed
         self.now = times.rounded(now)
         self.transitions: list[Transition] = []
         self.answers: list[Answer] = []
@@ -63,21 +63,21 @@ class Run:
     def paused(self) -> bool:
         """Whether the spec or a halt pauses it."""
         return self.progress.halt is not None or (
-            self.seen.strategy is not None and self.seen.strategy.paused
+            self.observed.strategy is not None and self.observed.strategy.paused
         )
 
     @property
     def held(self) -> bool:
-        return self.paused or self.seen.target is None
+        return self.paused or self.observed.target is None
 
     @property
     def coming(self) -> bool:
         """Whether there is accepted content that is neither stable nor quarantined, and has not started yet."""
-        progress, target = self.progress, self.seen.target
+        progress, target = self.progress, self.observed.target
         return (
             progress.underway is None
             and target is not None
-            and self.seen.strategy is not None
+            and self.observed.strategy is not None
             and queries.same(target, progress.target)
             and not queries.same(target, progress.stable)
             and not self.quarantined(target)
@@ -86,20 +86,20 @@ class Run:
     @property
     def freeze(self) -> Freeze | None:
         """The active freeze."""
-        if self.ignore_freeze or self.seen.strategy is None:
+        if self.ignore_freeze or self.observed.strategy is None:
             return None
         if self._freeze is None:
-            self._freeze = (frozen(self.seen.strategy.freezes, self.now),)
+            self._freeze = (frozen(self.observed.strategy.freezes, self.now),)
         return self._freeze[0]
 
     @property
     def deadline(self) -> float:
-        return self.seen.strategy.progress_deadline if self.seen.strategy else PROGRESS_DEADLINE
+        return self.observed.strategy.progress_deadline if self.observed.strategy else PROGRESS_DEADLINE
 
     @property
     def rolls_back(self) -> bool:
         """Whether a failure rolls back instead of pausing."""
-        strategy = self.seen.strategy
+        strategy = self.observed.strategy
         return (strategy.on_failure if strategy else self.progress.on_failure) != "Pause"
 
     @property
@@ -130,10 +130,10 @@ class Run:
             id(progress.waves),
         )
         if self._settled is None or self._settled[0] != basis:
-            wanted, groups = queries.wanted(progress, hold=hold), self.seen.groups
+            intents, groups = queries.intents_with(progress, hold=hold), self.observed.groups
             settled = frozenset(
                 name
-                for name, intent in wanted.items()
+                for name, intent in intents.items()
                 if (found := groups.get(name)) is not None
                 and found.exists
                 and found.settled
@@ -148,12 +148,12 @@ class Run:
 
     def gate(self, name: str) -> Gate | None:
         """The strategy's gate of that name."""
-        gates = self.seen.strategy.gates if self.seen.strategy else ()
+        gates = self.observed.strategy.gates if self.observed.strategy else ()
         return next((gate for gate in gates if gate.name == name), None)
 
     def group(self, name: str) -> GroupObservation | None:
         """The group as observed; without an observation it exists and is not settled. None: it does not exist."""
-        found = self.seen.groups.get(name, NOT_OBSERVED)
+        found = self.observed.groups.get(name, NOT_OBSERVED)
         return found if found.exists else None
 
     def settled(self, name: str) -> bool:
@@ -178,11 +178,11 @@ class Run:
     def change(self, **fields: Any) -> None:
         self.progress = self.progress.model_copy(update=fields)
 
-    def tell(
+    def record(
         self, reason: str, message: str, by: str = "", *, warning: bool = False, back: bool = False
     ) -> None:
         """Add a transition; ``back`` if it leads away from the target."""
-        ends = (self.progress.stable, self.progress.target or self.seen.target)
+        ends = (self.progress.stable, self.progress.target or self.observed.target)
         before, after = reversed(ends) if back else ends
         self.pending.append(
             Transition(
@@ -197,11 +197,11 @@ class Run:
             )
         )
 
-    def told(self, phase: Phase) -> list[Transition]:
+    def flush(self, phase: Phase) -> list[Transition]:
         """Record the added transitions with their phases: the first one led to the new phase."""
         made = []
-        for told in self.pending:
-            made.append(replace(told, from_phase=self.phase or "", to_phase=phase, at=self.text))
+        for each in self.pending:
+            made.append(replace(each, from_phase=self.phase or "", to_phase=phase, at=self.text))
             self.phase = phase
         self.pending = []
         self.transitions += made
@@ -211,7 +211,7 @@ class Run:
         """Pause the rollout. ``by``: the requester; ``gate``: the one without evidence."""
         self.change(halt=Halt(reason=reason, message=message or None, by=gate or by or None, since=self.text))
         text = ": ".join(filter(None, ("paused", message))) if reason == "Action" else message
-        self.tell("RolloutPaused", text, f"gate/{gate}" if gate else by, warning=reason != "Action")
+        self.record("RolloutPaused", text, f"gate/{gate}" if gate else by, warning=reason != "Action")
 
     def quarantine(self, message: str) -> None:
         """Quarantine the target: it does not restart automatically."""
@@ -219,7 +219,7 @@ class Run:
         kept = [q for q in self.progress.quarantine if q.hash != target.hash]
         fresh = Quarantined(hash=target.hash, reason=message, at=self.text)
         self.change(quarantine=[*kept, fresh][-QUARANTINED:])
-        self.tell(
+        self.record(
             "RevisionQuarantined",
             f"content {queries.short(target)} is quarantined: {message}",
             warning=True,
@@ -238,6 +238,6 @@ class Run:
             halt=halt if superseded and halt is not None and halt.reason == "Action" else None,
         )
         self.change(moving_since=self.text, checked_at=self.text)
-        self.tell("RollbackStarted", message, by, warning=not superseded, back=True)
+        self.record("RollbackStarted", message, by, warning=not superseded, back=True)
         if not superseded:
             self.quarantine(message)

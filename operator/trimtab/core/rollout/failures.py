@@ -23,7 +23,7 @@ def detect_failure(run: Run) -> bool:
 def _roll_back_after_pause(run: Run) -> bool:
     """``onFailure`` was Pause when it failed, and is Rollback now."""
     failure = run.progress.failure
-    if run.seen.strategy is None or not run.rolls_back or failure is None:
+    if run.observed.strategy is None or not run.rolls_back or failure is None:
         return False
     run.roll_back(failure.reason, failure.message or failure.reason)
     return True
@@ -66,7 +66,7 @@ def moved(run: Run, name: str) -> bool:
 
 
 def fail(run: Run, reason: FailureReason, message: str, by: str = "") -> None:
-    run.tell(reason, message, by, warning=True)
+    run.record(reason, message, by, warning=True)
     if run.rolls_back:
         run.roll_back(reason, message, by)
     else:
@@ -80,7 +80,7 @@ def unsettled(run: Run) -> list[str]:
     return [name for name in run.existing(names) if name not in settled]
 
 
-def ill(run: Run) -> list[str]:
+def unhealthy(run: Run) -> list[str]:
     """Groups of the present wave whose workloads are not healthy."""
     names = run.wave.groups if run.wave and not run.promoted else []
     return [name for name in names if (group := run.group(name)) is not None and group.health != "Healthy"]

@@ -26,7 +26,7 @@ RESULTS = {
 
 def follow_strategy(run: Run) -> bool:
     """An edit of the gates takes effect immediately."""
-    strategy = run.seen.strategy
+    strategy = run.observed.strategy
     if strategy is None or not queries.measuring(run.progress):
         return False
     known = {(status.name, status.rule or ""): status for status in run.progress.gates}
@@ -59,7 +59,7 @@ def _limited(status: GateStatus, gate: Gate) -> GateStatus:
 def take_evidence(run: Run) -> None:
     """Count the measurements of this epoch and wave, each one once; others are ignored. Once a gate has failed, later
     measurements do not change that."""
-    for evidence in run.seen.evidence:
+    for evidence in run.observed.evidence:
         if not queries.measuring(run.progress) or failed(run):
             return
         if (evidence.epoch, evidence.wave) == (run.progress.epoch, run.progress.current_wave):
@@ -133,7 +133,7 @@ def _series(status: GateStatus, result: Result) -> tuple[int, int]:
     return min(failures, status.failure_limit + 1), min(errors, status.error_limit + 1)
 
 
-def anew(run: Run, status: GateStatus) -> GateStatus:
+def unmeasured(run: Run, status: GateStatus) -> GateStatus:
     """The gate without measurements; those that have started already no longer count."""
     blank = GateStatus(name=status.name, rule=status.rule, passed=status.passed, counted_until=run.text)
     kept = {
@@ -142,24 +142,24 @@ def anew(run: Run, status: GateStatus) -> GateStatus:
     return blank.model_copy(update=kept)
 
 
-def again(run: Run) -> None:
+def measure_again(run: Run) -> None:
     """Measure the current wave again: counts restart, all gates are measured immediately, and a new Job replaces one
     that failed."""
     if not queries.measuring(run.progress):
         return
-    run.change(gates=[_again(run, status) for status in run.progress.gates], settled_at=None)
+    run.change(gates=[_measured_again(run, status) for status in run.progress.gates], settled_at=None)
     restart(run)
 
 
-def _again(run: Run, status: GateStatus) -> GateStatus:
+def _measured_again(run: Run, status: GateStatus) -> GateStatus:
     gate = run.gate(status.name)
     if gate is None or not gate.once:
-        return anew(run, status)
+        return unmeasured(run, status)
     if status.result == "Successful":
         return status
     failed = status.result == "Failed"
     another = {"round": status.round + 1, "job": None} if failed else {}
-    return anew(run, status).model_copy(update=another)
+    return unmeasured(run, status).model_copy(update=another)
 
 
 def deciding(run: Run) -> list[GateStatus]:
@@ -204,7 +204,7 @@ def halt(run: Run) -> bool:
             run.change(halt=halted.model_copy(update={"message": message}))
         return False
     run.change(halt=None)
-    run.tell("RolloutResumed", f"gate {halted.by} no longer blocks the rollout", f"gate/{halted.by}")
+    run.record("RolloutResumed", f"gate {halted.by} no longer blocks the rollout", f"gate/{halted.by}")
     restart(run)
     return True
 

@@ -73,7 +73,7 @@ def _unhealthy(run: Run, names: Sequence[str]) -> str:
     return f"waiting for workloads of {listed([name for name, _ in ill])}{why}" if ill else ""
 
 
-def late(run: Run) -> str:
+def overdue(run: Run) -> str:
     """What has not completed within progressDeadline."""
     seconds = f"{run.deadline:g}s"
     if run.progress.underway == "Back":
@@ -98,12 +98,12 @@ def _pending(run: Run) -> str:
 
 def _waiting(run: Run) -> str:
     freeze = run.freeze
-    why = run.seen.busy or (freeze.message if freeze else "")
+    why = run.observed.busy or (freeze.message if freeze else "")
     return f"{_where(run)} is waiting: {why}{_noted(run)}"
 
 
 def _rejected(run: Run) -> str:
-    refusal = run.seen.refusal or "the spec is not valid"
+    refusal = run.observed.refusal or "the spec is not valid"
     if run.progress.underway == "Forward":
         return f"{_where(run)} is paused because the spec is rejected: {refusal}{_noted(run)}"
     return f"spec rejected: {refusal}"
@@ -122,8 +122,8 @@ def _done(run: Run) -> str:
 
 def _progressing(run: Run) -> str:
     parts = [f"{_where(run)}: {_done(run)}", *lacking(run)]
-    if run.seen.busy:
-        parts.append(f"waiting: {run.seen.busy}")
+    if run.observed.busy:
+        parts.append(f"waiting: {run.observed.busy}")
     waited = gates.open_gates(run)
     if waited and queries.measuring(run.progress):
         names = listed([status.name for status in waited])
@@ -153,7 +153,11 @@ def _paused(run: Run) -> str:
         halt.reason, "continues when the gate succeeds; Promote to continue without it, or Abort to roll back"
     )
     noted = _noted(run) if halt.reason != "ChangedBack" else ""
-    also = " (spec.strategy.paused is true as well)" if run.seen.strategy and run.seen.strategy.paused else ""
+    also = (
+        " (spec.strategy.paused is true as well)"
+        if run.observed.strategy and run.observed.strategy.paused
+        else ""
+    )
     return f"{_where(run)} is paused{by}{why}; {remedy}{also}{noted}"
 
 
@@ -175,7 +179,7 @@ def _noted(run: Run, verb: str = "Abort") -> str:
 def _back(run: Run) -> str:
     progress = run.progress
     names = run.existing(queries.planned(progress))
-    parts = [f"{_settled(run, names)} rolled back to {queries.called(progress.stable)}"]
+    parts = [f"{_settled(run, names)} rolled back to {queries.described(progress.stable)}"]
     if progress.failure is not None:
         parts.append(progress.failure.message or progress.failure.reason)
     return "; ".join(parts)
@@ -186,7 +190,7 @@ def _rolled_back(run: Run) -> str:
     quarantined = next((q for q in run.progress.quarantine if target and q.hash == target.hash), None)
     why = f": {quarantined.reason}" if quarantined is not None and quarantined.reason else ""
     result = (
-        f"rolled back to {queries.called(stable)}"
+        f"rolled back to {queries.described(stable)}"
         if stable and stable.hash
         else "rolled back; policy not applied"
     )

@@ -16,7 +16,7 @@ def phase_of(run: Run) -> Phase:
     progress = run.progress
     if progress.underway == "Back":
         return "RollbackFailed" if progress.phase == "RollbackFailed" else "RollingBack"
-    if run.seen.target is None or run.seen.strategy is None:
+    if run.observed.target is None or run.observed.strategy is None:
         return "Rejected"
     return _forward(run) if progress.underway == "Forward" else _idle(run)
 
@@ -51,33 +51,33 @@ def _held(run: Run) -> Phase | None:
     """The phase of a rollout whose next wave is blocked."""
     if run.needs_approval:
         return "AwaitingApproval"
-    return "Waiting" if run.seen.busy or run.freeze is not None else None
+    return "Waiting" if run.observed.busy or run.freeze is not None else None
 
 
-def tell_phase(run: Run) -> None:
+def record_phase(run: Run) -> None:
     """Record the pending transitions with their phases."""
     if not run.pending:
         return
     phase, before = phase_of(run), run.phase
-    told = run.told(phase)
-    if phase != before and phase in _HOLDS and all(t.reason != _HOLDS[phase] for t in told):
-        run.tell(_HOLDS[phase], message(run, phase))
-        run.told(phase)
+    recorded = run.flush(phase)
+    if phase != before and phase in _HOLDS and all(t.reason != _HOLDS[phase] for t in recorded):
+        run.record(_HOLDS[phase], message(run, phase))
+        run.flush(phase)
     run.change(phase=phase)
 
 
-def tell_the_end(run: Run) -> None:
-    """As :func:`tell_phase`, and record a phase that changed without another transition."""
-    tell_phase(run)
+def record_final_phase(run: Run) -> None:
+    """As :func:`record_phase`, and record a phase that changed without another transition."""
+    record_phase(run)
     phase = phase_of(run)
     if phase != run.phase:
-        run.tell(_silently(run.phase, phase), message(run, phase), warning=phase == "Rejected")
-        run.told(phase)
+        run.record(_event_of(run.phase, phase), message(run, phase), warning=phase == "Rejected")
+        run.flush(phase)
     if phase != run.progress.phase:
         run.change(phase=phase)
 
 
-def _silently(before: str | None, phase: Phase) -> str:
+def _event_of(before: str | None, phase: Phase) -> str:
     """The event of a phase that changed because the observation did."""
     if phase == "Rejected":
         return "RolloutRejected"

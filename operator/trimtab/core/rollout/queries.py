@@ -15,16 +15,16 @@ HELD = ("Paused", "Rejected")
 
 def intents(progress: RolloutProgress) -> Mapping[str, Intent]:
     """What the rollout requires of each group, by name; of none before its first wave."""
-    return wanted(progress, hold=progress.phase in HELD)
+    return intents_with(progress, hold=progress.phase in HELD)
 
 
-def stance(progress: RolloutProgress) -> tuple[object, ...]:
+def intents_basis(progress: RolloutProgress) -> tuple[object, ...]:
     """What :func:`intents` depends on."""
     hold = progress.phase in HELD
     return progress.underway, progress.epoch, len(started(progress)), hold
 
 
-def wanted(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
+def intents_with(progress: RolloutProgress, *, hold: bool) -> dict[str, Intent]:
     """As :func:`intents`, for progress whose phase is not recorded yet."""
     if progress.underway is None:
         return {}
@@ -82,7 +82,7 @@ def short(content: Content | None) -> str:
     return (content.hash[:12] if content else "") or "none"
 
 
-def called(content: Content | None) -> str:
+def described(content: Content | None) -> str:
     """Content in a sentence; a policy's first content has no previous one."""
     return f"content {short(content)}" if content and content.hash else "the values without this policy"
 

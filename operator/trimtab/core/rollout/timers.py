@@ -9,7 +9,7 @@ from trimtab.api.rollout_status import GateStatus
 from trimtab.core import times
 from trimtab.core.rollout import gates, messages, queries, workload_notes
 from trimtab.core.rollout.context import FailureReason, Run
-from trimtab.core.rollout.failures import fail, ill, unsettled
+from trimtab.core.rollout.failures import fail, unhealthy, unsettled
 
 GAP, SHORTEST_GAP = 120.0, 10.0
 """After so many seconds without an observation, or after half of a soak if that is less, soaks and deadlines restart;
@@ -38,8 +38,8 @@ def watch(run: Run) -> bool:
             return False
         run.change(checked_at=run.text)
     elif progress.wave_state == "Soaking" and forward:
-        run.tell("SoakInterrupted", "the operator was not observing; soak restarted")
-        gates.again(run)
+        run.record("SoakInterrupted", "the operator was not observing; soak restarted")
+        gates.measure_again(run)
     else:
         run.change(moving_since=run.text, checked_at=run.text)
     return True
@@ -63,7 +63,7 @@ def settle(run: Run) -> bool:
             return False
         run.change(settled_at=None)
         return True
-    if unsettled(run) or ill(run):
+    if unsettled(run) or unhealthy(run):
         return False
     run.change(settled_at=run.text, gates=[_unproved(run, status) for status in progress.gates])
     return True
@@ -72,20 +72,20 @@ def settle(run: Run) -> bool:
 def _disturbed(run: Run) -> bool:
     """Whether a group of the wave is known not to be updated, or not healthy. One that was observed while the rollout
     was paused, or before a restart, is only not known to be updated."""
-    wanted = queries.wanted(run.progress, hold=False)
+    intents = queries.intents_with(run.progress, hold=False)
     for name in run.existing(run.wave.groups if run.wave else []):
         found = run.group(name)
         if found is None or found.intent is None or found.settled:
             continue
-        if replace(found.intent, hold=False) == wanted.get(name):
+        if replace(found.intent, hold=False) == intents.get(name):
             return True
-    return bool(ill(run))
+    return bool(unhealthy(run))
 
 
 def _unproved(run: Run, status: GateStatus) -> GateStatus:
     """A success was of the previous content, as is any measurement in progress; failures and errors still count."""
     if status.result in ("Successful", "Pending"):
-        return gates.anew(run, status)
+        return gates.unmeasured(run, status)
     return status.model_copy(update={"counted_until": run.text})
 
 
@@ -99,7 +99,7 @@ def soak(run: Run) -> bool:
         if soaking:
             run.change(wave_state="Moving", soak_started_at=None)
         return soaking
-    healthy = not unsettled(run) and not ill(run) and not gates.open_gates(run)
+    healthy = not unsettled(run) and not unhealthy(run) and not gates.open_gates(run)
     if healthy == soaking:
         return False
     if healthy:
@@ -117,26 +117,26 @@ def deadline(run: Run) -> bool:
     if run.since(progress.moving_since) < run.deadline:
         return False
     if progress.underway == "Back" and progress.phase != "RollbackFailed":
-        run.tell("RollbackFailed", messages.late(run), warning=True, back=True)
+        run.record("RollbackFailed", messages.overdue(run), warning=True, back=True)
         run.change(phase="RollbackFailed")
         return True
     if not queries.measuring(progress) or progress.wave_state != "Moving" or run.held:
         return False
-    _exceeded(run, unsettled(run), ill(run))
+    _exceeded(run, unsettled(run), unhealthy(run))
     return True
 
 
 def _exceeded(run: Run, open_groups: list[str], unhealthy: list[str]) -> None:
     """The current wave exceeds its deadline."""
     lacking = [*open_groups, *unhealthy]
-    if run.seen.busy or (_only_wait(run, open_groups) and not unhealthy):
+    if run.observed.busy or (_only_wait(run, open_groups) and not unhealthy):
         run.change(moving_since=run.text)  # the rollout itself is not the cause
     elif lacking and all(workload_notes.by_others(run, name) for name in lacking):
-        run.halt("ChangedBack", messages.late(run))
+        run.halt("ChangedBack", messages.overdue(run))
     elif not lacking and (silent := _silent_gate(run)) is not None:
         gates.halt_by(run, silent)
     else:
-        fail(run, _deadline_reason(run, open_groups), messages.late(run))
+        fail(run, _deadline_reason(run, open_groups), messages.overdue(run))
 
 
 def _deadline_reason(run: Run, open_groups: list[str]) -> FailureReason:
@@ -160,7 +160,7 @@ def _only_wait(run: Run, names: list[str]) -> bool:
 def wake_at(run: Run) -> float | None:
     """When the same observation leads to another result."""
     progress = run.progress
-    if progress.underway and queries.stance(progress) != queries.stance(run.before):
+    if progress.underway and queries.intents_basis(progress) != queries.intents_basis(run.before):
         return run.now  # the groups were observed under other intents
     return min((moment for moment in _moments(run) if moment is not None), default=None)
 

@@ -20,7 +20,7 @@ def finish(run: Run) -> bool:
         return True
     if run.held or wave is None or not _is_complete(run, wave):
         return False
-    run.tell("WaveCompleted", f"wave {wave.name} is complete")
+    run.record("WaveCompleted", f"wave {wave.name} is complete")
     if len(queries.started(progress)) == len(progress.waves):
         _succeed(run)
     else:
@@ -41,7 +41,7 @@ def _is_complete(run: Run, wave: PlannedWave) -> bool:
 def _succeed(run: Run) -> None:
     progress, target = run.progress, run.progress.target or queries.NOTHING
     groups = len(run.existing(queries.planned(progress)))
-    run.tell("RolloutCompleted", f"all {groups} groups are on content {queries.short(target)}")
+    run.record("RolloutCompleted", f"all {groups} groups are on content {queries.short(target)}")
     run.change(
         **QUIET,
         underway=None,
@@ -60,8 +60,8 @@ def _succeed(run: Run) -> None:
 def _back(run: Run) -> None:
     """All groups are rolled back; new content may start."""
     progress = run.progress
-    run.tell(
-        "RollbackCompleted", f"all groups are rolled back to {queries.called(progress.stable)}", back=True
+    run.record(
+        "RollbackCompleted", f"all groups are rolled back to {queries.described(progress.stable)}", back=True
     )
     groups = len(run.existing(queries.planned(progress)))
     run.change(**QUIET, underway=None, wave_state=None, approved=[], promoted=[], updated=f"0/{groups}")
@@ -92,11 +92,11 @@ def start(run: Run) -> bool:
 
 
 def _is_blocked(run: Run) -> bool:
-    return run.held or run.needs_approval or bool(run.seen.busy) or run.freeze is not None
+    return run.held or run.needs_approval or bool(run.observed.busy) or run.freeze is not None
 
 
 def _begin(run: Run, number: int) -> None:
-    strategy = run.seen.strategy
+    strategy = run.observed.strategy
     run.change(
         current_wave=number,
         wave_state="Moving",
@@ -108,6 +108,6 @@ def _begin(run: Run, number: int) -> None:
         gates=[gates.fresh(gate) for gate in (strategy.gates if strategy else ())],
     )
     wave = run.wave
-    run.tell(
+    run.record(
         "WaveStarted", f"wave {wave.name if wave else number} started: {number} of {len(run.progress.waves)}"
     )

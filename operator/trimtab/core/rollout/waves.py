@@ -121,8 +121,8 @@ def _named(
     wrong += [_missing(name, path, groups, template_groups) for name in unknown]
     if not names:
         wrong.append(_bad(path, "empty", "names no group", "name groups, or remove the field for the rest"))
-    wanted = set(names)
-    return [name for name in groups if name in wanted]
+    named = set(names)
+    return [name for name in groups if name in named]
 
 
 def _grow(names: list[str], percent: int, path: str, moved: dict[str, int], wrong: list[Violation]) -> None:

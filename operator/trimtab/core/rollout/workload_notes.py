@@ -21,7 +21,7 @@ def take_notes(run: Run) -> bool:
     kept = _newest(before, _observed_notes(run))
     for key, note in kept.items():
         if key not in before or (_is_change(note) and note != before[key]):
-            run.tell(_EVENTS[note.reason], note.message, warning=_is_change(note))
+            run.record(_EVENTS[note.reason], note.message, warning=_is_change(note))
     if kept == before:
         return False
     run.change(workload_notes=list(kept.values()))
@@ -53,10 +53,10 @@ def halt(run: Run) -> bool:
     """Pause if other clients keep changing a workload back: its health is no evidence about the content."""
     if not queries.measuring(run.progress) or run.progress.halt is not None:
         return False
-    wanted = queries.wanted(run.progress, hold=False)
+    intents = queries.intents_with(run.progress, hold=False)
     for name in observed_groups(run):
         group = run.group(name)
-        if group is not None and group.contested and group.intent == wanted.get(name):
+        if group is not None and group.contested and group.intent == intents.get(name):
             run.halt("ChangedBack", group.contested)
             return True
     return False

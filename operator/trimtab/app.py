@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from trimtab import handlers
 from trimtab.core.render.sizes import DEFAULT_OUTPUT
 from trimtab.crypto import UnreadableError
-from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.engine import Engine
 from trimtab.engine.leadership.lease import Leader, LeaseSettings
 from trimtab.engine.metrics import LAST_EVENT_AGE, LOOP_LAG, QUEUE, STATUS_QUEUE
+from trimtab.engine.term import Settings
 from trimtab.gates.urls import AllowList
 from trimtab.kube import errors
 from trimtab.kube.client import Client
@@ -97,7 +98,9 @@ class Operator:
                 "starting",
                 extra={"identity": self.identity, "port": self.port, "server": self.credentials.server},
             )
-            watcher = handlers.Watcher(engine.cluster, self.credentials, missed=engine.relist)
+            watcher = handlers.Watcher(
+                engine.cluster, self.credentials, missed=engine.reflectors.relist_unwatched
+            )
             watcher.start()
             tasks = [
                 asyncio.create_task(engine.run(), name="engine"),
@@ -120,8 +123,8 @@ class Operator:
 
     async def _settle(self, engine: Engine) -> None:
         """Finish the work in progress, up to the timeout. A stop at any time is safe."""
-        if engine.leading.is_set():
-            engine.verdicts.flush()
+        if engine.term is not None:
+            engine.term.verdicts.flush()
             try:
                 async with asyncio.timeout(self.options.settle):
                     await engine.idle()
@@ -130,7 +133,7 @@ class Operator:
 
     async def _lead(self, engine: Engine, leader: Leader, moves: asyncio.Queue[bool]) -> None:
         """Follow the Lease. A standby fills its stores before it acquires the Lease."""
-        await engine.wait_synced()
+        await engine.reflectors.wait_synced()
         gc.freeze()  # the objects in the stores stay: exclude them from garbage collection
         gc.enable()
         log.info("stores are complete", extra={"preferences": len(engine.cluster.preferences)})
@@ -168,7 +171,8 @@ class Operator:
     def _collect(self, engine: Engine) -> None:
         LAST_EVENT_AGE.set(self._silence(engine))
         QUEUE.set(len(engine.cluster.queue))
-        STATUS_QUEUE.set(len(engine.statuses) + engine.verdicts.waiting)
+        term = engine.term
+        STATUS_QUEUE.set(len(term.statuses) + term.verdicts.waiting if term is not None else 0)
 
 
 def _now() -> str:

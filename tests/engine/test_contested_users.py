@@ -208,7 +208,7 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
         cluster.preference(f"p{number}", user="ann")
     async with Operator(cluster) as operator:
         await operator.quiet()
-        groups = operator.engine.groups
+        groups = operator.term.groups
         state = groups.states[GroupKey("music", "app", "free")]
         ends = 0
         over = TimeSlice.over

@@ -44,7 +44,7 @@ async def test_keys_whose_secret_is_deleted_are_written_back() -> None:
 
 async def test_a_deleted_secret_keeps_rotated_keys_too() -> None:
     cluster = Cluster()
-    keyring = Keyring(cluster.memory, SYSTEM, lambda _keys: None)
+    keyring = Keyring(cluster.memory, SYSTEM)
     await keyring.load()
     body = cluster.find(SECRETS, KEYS_SECRET, SYSTEM) or {}
     body["metadata"]["annotations"] = {"trimtab.dev/rotate-keys": "now"}
@@ -70,7 +70,7 @@ async def test_keys_that_somebody_has_put_there_are_never_overwritten(meanwhile:
     armed = False
     memory = Busy()
     memory.put(NAMESPACES, {"metadata": {"name": SYSTEM}})
-    keyring = Keyring(memory, SYSTEM, lambda _keys: None)
+    keyring = Keyring(memory, SYSTEM)
     await keyring.load()
     memory.remove(SECRETS, SYSTEM, KEYS_SECRET)
     if meanwhile:
@@ -85,7 +85,7 @@ async def test_keys_that_somebody_has_put_there_are_never_overwritten(meanwhile:
 
 async def test_a_process_that_knows_no_keys_makes_fresh_ones() -> None:
     memory = Cluster().memory
-    one = await Keyring(memory, SYSTEM, lambda _keys: None).load()
+    one = await Keyring(memory, SYSTEM).load()
     memory.remove(SECRETS, SYSTEM, KEYS_SECRET)
 
-    assert await Keyring(memory, SYSTEM, lambda _keys: None).load() != one
+    assert await Keyring(memory, SYSTEM).load() != one

@@ -733,7 +733,7 @@ async def test_a_store_that_is_behind_sweeps_nothing(cluster: Cluster) -> None:
     cluster.template(spec(groups=[{"name": "free"}]))
     operator = Operator(cluster)
     operator.start(templates=False)
-    await operator.engine.wait_synced()
+    await operator.engine.reflectors.wait_synced()
     cluster.template()
     async with Operator(cluster) as other:
         await other.quiet()

@@ -9,10 +9,10 @@ from support.in_memory import HOME, Cluster, Operator, spec
 from support.wave_rollouts import progress, until
 from trimtab.api.strategy import GateSpec
 from trimtab.core import times
-from trimtab.core.refs import GroupKey, TemplateKey
+from trimtab.core.refs import GroupKey
 from trimtab.core.rollout.strategy import Gate
-from trimtab.engine.engine import Engine
-from trimtab.engine.store.cluster_state import Work
+from trimtab.engine.scheduling.queue import Work
+from trimtab.engine.term import Term
 from trimtab.gates import Measurement, Subject
 from trimtab.kube.resources import POLICY_ROLLOUTS
 
@@ -26,14 +26,14 @@ class Passes:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._do = Engine._do
+        self._reconcile = Term.reconcile
 
     def __enter__(self) -> Passes:
-        async def counted(engine: Engine, work: Work) -> None:
+        async def counted(term: Term, work: Work) -> None:
             self.counts[work.what] += 1
-            await self._do(engine, work)
+            await self._reconcile(term, work)
 
-        self._patch = mock.patch.object(Engine, "_do", counted)
+        self._patch = mock.patch.object(Term, "reconcile", counted)
         self._patch.start()
         return self
 
@@ -92,15 +92,14 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
     strategy = {"waves": [{"name": "all", "soak": "1h"}], "gates": gates}
     cluster.policy("lock", {"values": {"session.minutes": 5}}, strategy=strategy)
     async with Operator(cluster) as operator:
-        watching = operator.engine.watching
+        memories = operator.term.memories
         await until(cluster, "Progressing")
         await operator.engine.idle()
         status, source = progress(cluster), cluster.find(POLICY_ROLLOUTS, "lock")
         assert source is not None
-        place = TemplateKey(HOME, "app")
 
         def measured(result: str) -> None:
-            begun = operator.engine.rollouts.clock()
+            begun = operator.term.rollouts.clock()
             subject = Subject(
                 "PolicyRollout",
                 HOME,
@@ -112,7 +111,7 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
                 status["settledAt"],
             )
             gate = Gate("alive", GateSpec.model_validate(gates[0]), rule=status["gates"][0]["rule"])
-            watching.measured(subject, gate, Measurement(result), begun)  # type: ignore[arg-type]
+            memories.measured(subject, gate, Measurement(result), begun)  # type: ignore[arg-type]
 
         measured("Successful")
         await until(cluster, "Soaking")
@@ -123,5 +122,5 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
         measured("Failed")
         measured("Successful")  # it ends a row of failures: that is news
         assert queue.busy
-        assert len(watching.evidence(operator.engine.sources.of(place)[0])) == 2
-    assert GroupKey(HOME, "app", "g0") in operator.engine.groups.states
+        assert len(memories.of(source["metadata"]["uid"]).evidence) == 2
+    assert GroupKey(HOME, "app", "g0") in operator.term.groups.states

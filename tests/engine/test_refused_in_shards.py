@@ -192,6 +192,7 @@ async def test_an_api_server_that_answers_nothing_blames_no_user(
         raise SILENT
 
     async with Operator(cluster, api) as operator:
+        await operator.engine.idle()
         monkeypatch.setattr(api, "get", silence)
         cluster.users(8, {"session.minutes": 9})
         await asyncio.sleep(120)

@@ -36,7 +36,7 @@ async def test_memory_holds_no_content_that_was_deleted() -> None:
             cluster.template(calm(groups=twice, revisionHistoryLimit=1))
             cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": f"v{number}"}]})
             await asyncio.sleep(100)
-        engine = operator.engine
+        engine = operator.term
         assert len(engine.groups.assignments._compiled) <= 8
         assert len(engine.policies._specs) <= 4
         cluster.remove(POLICY_ROLLOUTS, "lock")
@@ -47,9 +47,7 @@ async def test_memory_holds_no_content_that_was_deleted() -> None:
             engine.templates._schemas,
             engine.policies._specs,
             engine.policies._compiled,
-            engine.specs._evaluated,
-            engine.rollouts.writer._written,
-            engine.rollouts.audit._told,
+            engine.memories._all,
         )
         assert [len(part) for part in kept] == [0] * len(kept)
 
@@ -62,8 +60,8 @@ async def test_nothing_is_measured_for_a_rollout_that_is_deleted() -> None:
         await until(cluster, "Soaking")
         cluster.remove(POLICY_ROLLOUTS, "lock")
         await asyncio.sleep(REST)
-        assert not operator.engine.gates._running
-        assert not operator.engine.watching._evidence
+        assert not operator.term.gates._running
+        assert not any(memory.evidence for memory in operator.term.memories._all.values())
 
 
 async def test_a_slow_preview_is_not_repeated_for_writes_of_other_clients(

@@ -26,9 +26,9 @@ from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.snapshot import Part
 from trimtab.crypto import Keys, UnreadableError
+from trimtab.engine import term
 from trimtab.engine.content.sealing import LIMIT, Content, Vault
 from trimtab.engine.content.snapshots import Snapshots
-from trimtab.engine.engine import Engine
 from trimtab.engine.workloads import restarts as engine_workloads
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -331,9 +331,9 @@ async def test_an_upgrade_from_unbound_digests_moves_and_restarts_nothing(
             Vault, "_digest", lambda self, place, part, path, value: self.keys.unbound([path, value])
         )
         earlier.setattr(
-            Engine,
-            "_restart_digest",
-            lambda self, view: self._keys().unbound(engine_workloads.restarting(view)),
+            term,
+            "restart_digest",
+            lambda keys, view: keys.unbound(engine_workloads.restarting(view)),
         )
         cluster.template(pins("free", "paid"))
         cluster.template(calm(strategy=waves(soak="1s"), keys=[*calm()["keys"], *PIN]), name="second")

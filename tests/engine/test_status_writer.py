@@ -9,6 +9,7 @@ import pytest
 
 from support.in_memory import HOME, LONGEST_WAIT, Cluster
 from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.scheduling.retry import LASTING_SECONDS
 from trimtab.engine.status.writer import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target
 from trimtab.kube import errors
@@ -24,8 +25,8 @@ class Case(Fence):
         super().__init__(self.cluster.memory, lambda: True)
         self.errors: list[Exception] = []
         self.tries = self.running = self.most = 0
-        self.busy = False
-        self.statuses = Statuses(self, lambda: self.busy)
+        self.queue = Queue()
+        self.statuses = Statuses(self, self.queue)
 
     async def replace_status(self, *args: Any, **options: Any) -> Body:
         self.tries += 1
@@ -94,7 +95,7 @@ async def test_while_rendering_has_work_one_write_is_under_way() -> None:
     for name in names:
         case.template(name)
         case.offer(name, 1)
-    case.busy = True
+    case.queue.add("work", HOME)
 
     await case.settle()
 
@@ -243,11 +244,3 @@ async def test_a_mistake_in_one_write_harms_no_other() -> None:
     await case.settle()
 
     assert case.said("a") == {"said": 1}
-
-
-async def test_what_is_forgotten_is_not_waited_for() -> None:
-    case = Case()
-    case.offer("a", 1)
-    case.statuses.clear()
-
-    await asyncio.wait_for(case.statuses.idle(), 1)

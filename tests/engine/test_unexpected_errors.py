@@ -80,10 +80,10 @@ async def test_a_pass_that_fails_says_where_and_never_with_which_values(
     async with Operator(cluster) as operator:
         await operator.quiet()
 
-        async def failing(_: object) -> None:
+        async def failing(*_: object) -> None:
             raise ValueError("-".join(EVIL.values()))
 
-        monkeypatch.setattr(operator.engine, "_do", failing)
+        monkeypatch.setattr(type(operator.term.groups), "reconcile", failing)
         cluster.preference("bob", {"session.minutes": 7})
         await asyncio.sleep(5)
     assert "ValueError" in caplog.text

@@ -96,7 +96,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.workloads.reset()
+        self.workloads.stop()
         if self.health is not None:
             await self.health.stop()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject
-from trimtab.engine.engine import Engine, Settings
+from trimtab.engine.engine import Engine
+from trimtab.engine.term import Settings, Term
 from trimtab.kube import errors
 from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body
@@ -189,6 +190,12 @@ class Operator:
         )
         self._tasks: list[asyncio.Task[Any]] = []
 
+    @property
+    def term(self) -> Term:
+        """What it leads with."""
+        assert self.engine.term is not None, "it does not lead"
+        return self.engine.term
+
     def start(self, *, templates: bool = True) -> None:
         """Fill the stores; it does not lead yet. Without ``templates``, kopf's watch of them never says a thing."""
         cluster_state = self.engine.cluster
@@ -246,7 +253,7 @@ class Operator:
             await asyncio.sleep(LONGEST_WAIT)
             for task in self._tasks:
                 assert not task.done(), f"the engine ended: {task}"
-            busy = self.engine.cluster.queue.busy or len(self.engine.statuses)
+            busy = self.engine.cluster.queue.busy or (self.engine.term and len(self.engine.term.statuses))
             if self.memory.version == version and not busy:
                 return
         raise AssertionError("it never comes to rest")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -29,9 +29,12 @@ from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
 from trimtab.engine.content.templates import Judgement
-from trimtab.engine.engine import Engine, Settings
 from trimtab.engine.groups.assignments import Assignments
+from trimtab.engine.leadership.encryption_keys import Keyring
+from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.status.writer import Make, Statuses, Target
+from trimtab.engine.store.cluster_state import ClusterState
+from trimtab.engine.term import Clock, Settings, Term
 from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -53,7 +56,7 @@ class _Said(Statuses):
     """Keeps what the engine says of each object instead of writing it."""
 
     def __init__(self) -> None:
-        super().__init__(Memory(), lambda: False)
+        super().__init__(Memory(), Queue())
         self.said: dict[tuple[str, str, str], Body] = {}
 
     def offer(self, target: Target, make: Make) -> None:
@@ -88,7 +91,7 @@ class Simulation:
     """What groups serve is known without its sensitive values."""
     live: bool = False
     """The objects are a cluster's: what its operator says of them counts, and this only says what is to be expected."""
-    _engine: Engine = field(init=False)
+    _engine: Term = field(init=False)
     _said: _Said = field(default_factory=_Said)
     seen: bool = False
     """Every RenderedGroup of the template was shown."""
@@ -99,9 +102,10 @@ class Simulation:
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self._engine = Engine(self.memory, Settings("default"), lambda: True, lambda: "1970-01-01T00:00:00Z")
+        keyring = Keyring(self.memory, "default", Keys.fresh())
+        clock = Clock(lambda: "1970-01-01T00:00:00Z", lambda: 0.0)
+        self._engine = Term(self.memory, ClusterState(), keyring, Settings("default"), clock)
         self._engine.verdicts.statuses = self._said
-        self._engine.snapshots.keys = Keys.fresh()
         self._engine.snapshots.trusting = True
 
     def put(self, resource: Resource, body: Body) -> None:
@@ -159,10 +163,11 @@ class Simulation:
             if judgement is not None:
                 self.judged[item.key] = judgement
         if self.pinned:
-            known = self._engine.groups.assignments
-            self._engine.groups.follow(
-                _Pinned(known.templates, known.policies, known.sources, known.revisions)
-            )
+            groups = self._engine.groups
+            known = groups.assignments
+            pinned = _Pinned(known.templates, known.policies, known.sources, known.revisions)
+            groups.assignments = pinned
+            groups.switcher = replace(groups.switcher, assignments=pinned)
         for item in sorted(cluster.templates, key=_age):
             self._rolled_out(TEMPLATE, item, self.judged.get(item.key))
         for item in sorted(cluster.rollouts, key=_age):
@@ -207,7 +212,7 @@ class Simulation:
             if judgement.accepted is not None
             for name in judgement.accepted.schema.groups
         }
-        named = sorted(self._engine.cluster.known_groups())
+        named = sorted(self._engine.ownership.known_groups())
         return list(accepted | dict.fromkeys(named))
 
     # What it came to.

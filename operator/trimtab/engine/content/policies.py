@@ -19,6 +19,7 @@ from trimtab.core.resolve import snapshot
 from trimtab.core.resolve.snapshot import Part
 from trimtab.core.schema.template import Schema
 from trimtab.engine.content.snapshots import Snapshots
+from trimtab.engine.store.rollout_sources import RolloutSources
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Policies:
     """Stores and loads; only the leader calls it."""
 
     snapshots: Snapshots
+    sources: RolloutSources
     _specs: dict[TemplateKey, PolicyRolloutSpec] = field(default_factory=dict)
     _compiled: dict[tuple[str, TemplateKey], list[tuple[Schema, Policy | None]]] = field(default_factory=dict)
 
@@ -80,6 +82,17 @@ class Policies:
             return None
         self._specs[place] = spec
         return spec
+
+    async def in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
+        """The stable policies of a template, by name: a new version of the template has to be valid under them."""
+        found = []
+        for source in self.sources.policies(key):
+            stable = source.progress.stable
+            if stable is not None and stable.snapshot:
+                spec = await self.spec(TemplateKey(key.namespace, stable.snapshot))
+                if spec is not None and spec.template_ref.name == key.name:
+                    found.append((source.name, spec))
+        return found
 
     async def compiled(self, name: str, place: TemplateKey, schema: Schema) -> Policy | None:
         """A stored policy compiled for a template, without the keys that are not valid in it (of an older version, for

@@ -20,8 +20,9 @@ from trimtab.core import naming
 from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import TemplateKey
 from trimtab.core.resolve.snapshot import Part, Spec, Taken
-from trimtab.crypto import Keys, UnreadableError
+from trimtab.crypto import UnreadableError
 from trimtab.engine.content.sealing import Content, NotStoredError, TooLargeError, Vault
+from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.scheduling.retry import LASTING_SECONDS, doubled
@@ -54,11 +55,11 @@ class _Refused:
 
 @dataclass(slots=True)
 class Snapshots:
-    """``keys`` is set once this process leads; nothing here is called before. ``trusting`` as of :class:`Vault`."""
+    """``keyring`` has its keys loaded. ``trusting`` as of :class:`Vault`."""
 
     api: Api
     cluster: ClusterState
-    keys: Keys | None = None
+    keyring: Keyring
     trusting: bool = False
     _in_use: Counter[str] = field(default_factory=Counter)
     _fresh: dict[str, float] = field(default_factory=dict)
@@ -356,9 +357,7 @@ class Snapshots:
                 self._seen.pop(place, None)
 
     def _vault(self) -> Vault:
-        if self.keys is None:
-            raise RuntimeError("only the leader stores content, and it has loaded its keys")
-        return Vault(self.keys, self.trusting)
+        return Vault(self.keyring.keys, self.trusting)
 
 
 def hashes_in(status: Mapping[str, Any]) -> set[str]:

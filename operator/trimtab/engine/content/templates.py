@@ -40,6 +40,7 @@ from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.ownership import Ownership
 from trimtab.kube.resources import OUTPUTS
 
 PART: Part = "spec"
@@ -69,21 +70,18 @@ class Judgement:
     until: float = NEVER
 
 
-async def _no_policies(_: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
-    return []
-
-
 @dataclass(slots=True)
 class Templates:
     """Evaluates and compiles; only the leader calls it."""
 
     cluster: ClusterState
     snapshots: Snapshots
-    slices: TimeSlices = field(default_factory=TimeSlices)
+    ownership: Ownership
+    in_force: Callable[[TemplateKey], Awaitable[list[tuple[str, PolicyRolloutSpec]]]]
+    """The policies under which a new version of a template has to be valid"""
+    slices: TimeSlices
     max_output: int = DEFAULT_OUTPUT
-    """Bytes that the files of one template's groups may be together"""
-    in_force: Callable[[TemplateKey], Awaitable[list[tuple[str, PolicyRolloutSpec]]]] = _no_policies
-    """The policies that lie over a template, which a new version of it has to go together with."""
+    """Limits the bytes of all files of one template's groups together"""
     judged: dict[TemplateKey, Judgement] = field(default_factory=dict)
     _schemas: dict[tuple[TemplateKey, str], Schema] = field(default_factory=dict)
     _turns: dict[TemplateKey, asyncio.Lock] = field(default_factory=dict)
@@ -185,7 +183,7 @@ class Templates:
         return {
             group.template_key
             for have in found
-            if have is not None and (group := group_of(have.labels)) and have in self.cluster.proved(group)
+            if have is not None and (group := group_of(have.labels)) and have in self.ownership.proved(group)
         }
 
     def _contender(self, item: AnyObject) -> Contender:

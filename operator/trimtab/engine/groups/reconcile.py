@@ -45,11 +45,12 @@ from trimtab.engine.groups.user_limit import update_limit
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.scheduling.failures import fault
+from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER, PASSING_SECONDS, doubled
 from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
 from trimtab.engine.status.preference import accept, forget_sensitive
 from trimtab.engine.status.verdicts import Verdicts
-from trimtab.engine.store.cluster_state import ClusterState, Dirt, Work
+from trimtab.engine.store.cluster_state import ClusterState, Dirt
 from trimtab.engine.store.objects import group_of
 from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.workload_listings import told
@@ -94,29 +95,17 @@ class Groups:
     switcher: RevisionSwitcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.follow(self.assignments)
-
-    def follow(self, assignments: Assignments) -> None:
-        """Let all groups follow these assignments from now on."""
-        self.assignments = assignments
         self.switcher = RevisionSwitcher(
             self.cluster,
             self.templates,
             self.revisions,
-            assignments,
+            self.assignments,
             self.slices,
             self.states,
             self.outcomes,
             self.origins,
             self.writer,
         )
-
-    def reset(self) -> None:
-        """Forget everything that was worked out: another process has led meanwhile."""
-        self.states.clear()
-        self.outcomes.clear()
-        self.unmoved.clear()
-        self.said.clear()
 
     async def reconcile(self, key: GroupKey) -> None:
         """One pass.
@@ -377,6 +366,8 @@ class Groups:
     async def _restart_workloads(self, state: GroupState) -> None:
         """Once what they read is written; a failure is only theirs."""
         now = asyncio.get_running_loop().time()
+        if self.workloads.may_retry(state.key):
+            state.restart_at = 0.0
         if now < state.restart_at:
             if (
                 state.restart_at != NEVER
@@ -437,7 +428,7 @@ class Groups:
         return self.cluster.listings.listing(workload, counts)
 
     def restart_now(self, key: GroupKey) -> None:
-        """It is the turn of the group's workloads."""
+        """Restart the group's workloads in its next pass, if they need it."""
         state = self.states.get(key)
         if state is not None:
             state.restart_at = 0.0
@@ -546,7 +537,7 @@ class Groups:
         never_valid = refused and not self.cluster.rendered(key.template_key)
         dirt = self.cluster.dirt.pop(key, Dirt())
         served_till_now = self.states.pop(key, None) is not None
-        self.workloads.stamps.keep(key, ())
+        self.workloads.forget(key)
         self.outcomes.pop(key, None)
         self.unmoved.pop(key, None)
         schema = judgement.accepted.schema if judgement and judgement.accepted else None

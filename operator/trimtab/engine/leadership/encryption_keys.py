@@ -1,20 +1,18 @@
-"""The operator's keys: a Secret beside its Lease, made once, looked at every minute, rotated when somebody asks. If it
-is deleted while a process knows them, that process writes them back: what it seals must be readable after it.
+"""The operator's keys: a Secret in the namespace of its Lease, created once, checked every minute, rotated on request.
+If it is deleted while a leader knows the keys, the leader restores it: what is sealed must stay readable.
 
-To rotate is to put a fresh Fernet key first: what is sealed from then on is under it, and the older keys still open
-what was sealed before (a ControllerRevision's data cannot be changed). The digest key stays, as every name made with it
-does.
+A rotation puts a fresh Fernet key first: it seals from then on, and the older keys still open what was sealed with them
+(a ControllerRevision's data cannot be changed). The digest key stays, as do the names that depend on it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from trimtab.core import naming
-from trimtab.crypto import Keys, UnreadableError
+from trimtab.crypto import Keys, Purpose, UnreadableError
 from trimtab.kube import errors
 from trimtab.kube.errors import NotLeaderError
 from trimtab.kube.port import Api, Body
@@ -28,16 +26,26 @@ LOOK_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Keyring:
-    """``changed`` is told of keys that were rotated."""
+    """The leader's keys, loaded when its term begins."""
 
     api: Api
     namespace: str
-    changed: Callable[[Keys], None]
     _known: Keys | None = None
 
+    @property
+    def keys(self) -> Keys:
+        """:raises NotLeaderError: they are not loaded."""
+        if self._known is None:
+            raise NotLeaderError
+        return self._known
+
+    def digest(self, purpose: Purpose, place: tuple[str, ...], value: object) -> str:
+        """An HMAC of the value."""
+        return self.keys.digest(purpose, place, value)
+
     async def load(self) -> Keys:
-        """The keys as they are, rotated where the Secret asks for it. Where there is no Secret it is made, of the keys
-        that are known or else of fresh ones; one that somebody else has made meanwhile is taken as it is.
+        """Read the keys, and rotate them if the Secret's annotation requests it. A Secret that does not exist is
+        created, from the known keys or else from fresh ones, unless another client creates it first.
 
         :raises trimtab.kube.errors.ApiError: the Secret could not be read or written.
         :raises UnreadableError: it is malformed.
@@ -49,24 +57,19 @@ class Keyring:
         self._known = keys
         return keys
 
-    async def run(self, leading: asyncio.Event) -> None:
-        """Look now and then while ``leading``, until cancelled."""
+    async def run(self) -> None:
+        """Read the Secret every :data:`LOOK_SECONDS`, until cancelled."""
         while True:
-            await leading.wait()
             await asyncio.sleep(LOOK_SECONDS)
-            before = self._known
-            if not leading.is_set() or before is None:
-                continue
+            before = self.keys
             try:
                 keys = await self.load()
             except (errors.ApiError, UnreadableError, NotLeaderError) as error:
-                log.warning("the keys cannot be looked at now: %s", error)
+                log.warning("Could not read the keys: %s", error)
                 continue
             if keys.digest_key != before.digest_key:
                 self._known = before
-                log.error("the digest key of Secret %s has changed; put the old one back", self._place)
-            elif keys != before:
-                self.changed(keys)
+                log.error("The digest key of Secret %s has changed; restore the previous one", self._place)
 
     @property
     def _place(self) -> str:
@@ -86,7 +89,7 @@ class Keyring:
         try:
             body = await self.api.create(SECRETS, made)
             if self._known is not None:
-                log.warning("Secret %s was gone; the keys are written back", self._place)
+                log.warning("Secret %s was deleted; restored it from memory", self._place)
             return body
         except errors.ConflictError:
             return await self.api.get(SECRETS, self.namespace, KEYS_SECRET)
@@ -107,5 +110,5 @@ class Keyring:
             "data": rotated.to_secret(),
         }
         await self.api.merge_patch(SECRETS, self.namespace, KEYS_SECRET, patch)
-        log.info("keys rotated", extra={"secret": self._place, "keys": len(rotated.fernet)})
+        log.info("Rotated the keys", extra={"secret": self._place, "keys": len(rotated.fernet)})
         return rotated

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trimtab.api.rollout_status import Transition
 from trimtab.core import times
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.engine.metrics import TRANSITIONS
+from trimtab.engine.rollouts.memory import RolloutMemories
 from trimtab.engine.store.rollout_sources import resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import FIELD_MANAGER, Api
@@ -26,18 +27,18 @@ RECENT = 600.0
 """Seconds after which a transition that nobody told is not told any more: Events of older ones may have expired."""
 
 
-@dataclass(slots=True)
-class Audit:
+@dataclass(frozen=True, slots=True)
+class RolloutEvents:
     api: Api
-    _told: dict[str, int] = field(default_factory=dict)
-    """uid -> the number of the last transition that was told"""
+    memories: RolloutMemories
 
-    async def tell(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> None:
+    async def record(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> None:
         """Tell what has not been told yet, the oldest first.
 
         :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
         """
-        last = self._told.get(source.uid, 0)
+        memory = self.memories.of(source.uid)
+        last = memory.last_event
         if last > max((t.number for t in transitions), default=0):
             last = 0  # somebody wiped the status, and they are counted anew
         if not last:
@@ -47,11 +48,7 @@ class Audit:
                 continue
             if _recent(transition, now) and await self._post(source, transition):
                 self._record(source, transition)
-            self._told[source.uid] = transition.number
-
-    def forget(self, uids: Container[str]) -> None:
-        """Only these rollouts are left."""
-        self._told = {uid: number for uid, number in self._told.items() if uid in uids}
+            memory.last_event = transition.number
 
     async def _found(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> int:
         """The number of the last one that whoever led before has told: they are told in their order."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core import times
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
-from trimtab.core.rollout import Evidence, planned
+from trimtab.core.rollout import planned
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.workload.health import Health, State
 from trimtab.engine.groups.state import GroupState
+from trimtab.engine.rollouts.memory import Measuring, RolloutMemories
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads
-from trimtab.gates import Gate, Measurement, Subject
+from trimtab.gates import Subject
 from trimtab.gates.runner import Runner
 
 EVIDENCE_SECONDS = 180.0
@@ -32,15 +33,10 @@ class Watching:
     workloads: Workloads
     health_watch: HealthWatch
     runner: Runner
-    _evidence: dict[str, list[Evidence]] = field(default_factory=dict)
-    """uid -> what has been measured and not been looked at yet"""
+    memories: RolloutMemories
     _wanted: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
     _back: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
     _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
-    _measured: dict[str, TemplateKey] = field(default_factory=dict)
-    """uid -> the template whose rollouts have to look at its evidence"""
-    _passed: dict[str, tuple[Subject, frozenset[tuple[str, str]]]] = field(default_factory=dict)
-    """uid -> what is judged, and (name, rule) of the gates that status says are successful"""
 
     # Health.
 
@@ -92,8 +88,8 @@ class Watching:
     def keep(
         self, key: TemplateKey, sources: Sequence[RolloutSource], states: dict[GroupKey, GroupState]
     ) -> None:
-        """Watch the workloads of the groups that are under way, and of those that came back until they are well;
-        measure nothing for rollouts that are gone."""
+        """Watch the workloads of the groups that are under way, and of those that came back until they are healthy;
+        measure nothing for deleted rollouts."""
         wanted: set[WorkloadKey] = set()
         back: set[WorkloadKey] = set()
         for source in sources:
@@ -112,8 +108,9 @@ class Watching:
                 wanted |= mine
                 back |= mine if going_back else set()
         present = {source.uid for source in sources}
-        for uid in [uid for uid, owner in self._measured.items() if owner == key and uid not in present]:
-            self.forget(uid)
+        for uid in self.memories.measured_for(key):
+            if uid not in present:
+                self.stop_measuring(uid)
         if (wanted, back) == (self._wanted.get(key, set()), self._back.get(key, set())):
             return
         self._wanted[key], self._back[key] = wanted, back
@@ -130,23 +127,13 @@ class Watching:
 
     # Gates.
 
-    def evidence(self, source: RolloutSource) -> tuple[Evidence, ...]:
-        """What was measured since the last look."""
-        return tuple(self._evidence.get(source.uid, ()))
-
-    def consumed(self, source: RolloutSource, seen: Sequence[Evidence]) -> None:
-        """That evidence is in status now."""
-        rest = self._evidence.pop(source.uid, [])[len(seen) :]  # what came meanwhile is behind it
-        if rest:
-            self._evidence[source.uid] = rest
-
     def follow(self, key: TemplateKey, source: RolloutSource, spec: EvaluatedSpec, *, measure: bool) -> None:
         """Measure the rollout's gates in its present wave, or none."""
         progress = source.progress
         gates = spec.strategy.gates if spec.strategy is not None else ()
         if not measure or not gates or progress.wave_started_at is None:
             if spec.strategy is not None or not measure:
-                self.forget(source.uid)
+                self.stop_measuring(source.uid)
             return
         subject = Subject(
             kind=source.kind,
@@ -159,45 +146,13 @@ class Watching:
             settled_at=progress.settled_at,
         )
         successful = {(s.name, s.rule or "") for s in progress.gates if s.result == "Successful"}
-        self._measured[source.uid] = key
-        self._passed[source.uid] = subject, frozenset(successful)
+        self.memories.of(source.uid).measuring = Measuring(key, subject, frozenset(successful))
         known = {status.name: (status.round, status.job or "") for status in progress.gates}
         due = [gate for gate in gates if progress.settled_at is not None or not gate.once]
         jobs = ((gate, *known.get(gate.name, (0, ""))) for gate in due)
         self.runner.want(subject, [replace(gate, round=number, job=uid) for gate, number, uid in jobs])
 
-    def measured(self, subject: Subject, gate: Gate, measurement: Measurement, begun: float) -> None:
-        """A gate has been measured; it was begun then."""
-        owner, waiting = self._measured.get(subject.uid), self._evidence.get(subject.uid)
-        judged, passed = self._passed.get(subject.uid, (None, frozenset[tuple[str, str]]()))
-        known = judged == subject and (gate.name, gate.rule) in passed
-        if owner is None or (known and not waiting and measurement.result == "Successful"):
-            return  # one more success is no news
-        evidence = Evidence(
-            gate.name,
-            subject.epoch,
-            subject.wave,
-            measurement.result,
-            measurement.message,
-            gate.rule,
-            begun,
-            measurement.job,
-        )
-        self._evidence.setdefault(subject.uid, []).append(evidence)
-        self.cluster.enqueue_rollouts(owner)
-
-    def forget(self, uid: str) -> None:
-        """Nothing of that rollout is to be measured any more."""
-        if self._measured.pop(uid, None) is not None:
-            self.runner.forget(uid)
-        self._evidence.pop(uid, None)
-        self._passed.pop(uid, None)
-
-    def clear(self) -> None:
-        """Another process leads now."""
-        for uid in list(self._measured):
-            self.forget(uid)
-        self._wanted.clear()
-        self._back.clear()
-        self._owners = {}
-        self.health_watch.want((), back=())
+    def stop_measuring(self, uid: str) -> None:
+        """Measure nothing of that rollout any longer."""
+        self.runner.forget(uid)
+        self.memories.of(uid).stop_measuring()

@@ -1,75 +1,59 @@
-"""Previews in the making: nobody waits long for one, as another rollout of the template may have to go back."""
+"""Previews that are computed in tasks: no pass waits long for one, as another rollout may have to roll back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from trimtab.api.rollout_status import Content, Preview
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout.source import RolloutSource
+from trimtab.engine.rollouts.memory import PreviewTask, RolloutMemories
 from trimtab.engine.rollouts.preview import Previews
 
 PATIENCE_SECONDS = 0.2
-"""How long a look waits for a preview before it goes on without."""
+"""How long a pass waits for a preview before it continues without."""
 
 
-class _Draft(NamedTuple):
-    """``about`` is the content's hash, what its effects follow from, and the groups."""
-
-    about: tuple[str, str, tuple[str, ...]]
-    task: asyncio.Task[Preview]
-
-
-@dataclass(slots=True)
-class Drafts:
-    """``again(template)`` is called when a preview that somebody did not wait for is done. ``now`` gives RFC 3339
-    text."""
+@dataclass(frozen=True, slots=True)
+class PreviewTasks:
+    """A preview for which a pass did not wait queues the template's rollouts when it is finished. ``now`` gives
+    RFC 3339 text."""
 
     previews: Previews
-    again: Callable[[TemplateKey], None]
+    memories: RolloutMemories
     now: Callable[[], str]
-    _drafts: dict[str, _Draft] = field(default_factory=dict)
-    """By the rollout's uid."""
 
     async def of(
         self, key: TemplateKey, source: RolloutSource, target: Content, groups: Sequence[str], basis: str
     ) -> Preview | None:
-        """What it would change in these groups, or None while that is worked out. It is kept until forgotten, or until
-        ``basis`` changes: what its effects follow from besides.
+        """What it would change in these groups; None while that is being computed. ``basis`` is a hash of what else
+        its effects depend on; when it changes, the preview is computed anew.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
         """
-        about = target.hash, basis, tuple(groups)
-        draft = self._drafts.get(source.uid)
-        if draft is None or draft.about != about:
-            self.forget(source.uid)
-            task = asyncio.create_task(self._made(source, target, groups, basis))
-            draft = self._drafts[source.uid] = _Draft(about, task)
-        if not draft.task.done():
-            done, _ = await asyncio.wait({draft.task}, timeout=PATIENCE_SECONDS)
+        about, memory = (target.hash, basis, tuple(groups)), self.memories.of(source.uid)
+        if memory.preview is None or memory.preview.about != about:
+            memory.drop_preview()
+            memory.preview = PreviewTask(
+                about, asyncio.create_task(self._preview(source, target, groups, basis))
+            )
+        task = memory.preview.task
+        if not task.done():
+            done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
             if not done:
-                draft.task.add_done_callback(lambda task: None if task.cancelled() else self.again(key))
+                task.add_done_callback(lambda task: None if task.cancelled() else self._finished(key))
                 return None
-        if draft.task.exception() is not None:
-            self._drafts.pop(source.uid, None)
-        return draft.task.result()
+        if task.exception() is not None:
+            memory.preview = None
+        return task.result()
 
-    async def _made(
+    def _finished(self, key: TemplateKey) -> None:
+        self.memories.cluster.enqueue_rollouts(key)
+
+    async def _preview(
         self, source: RolloutSource, target: Content, groups: Sequence[str], basis: str
     ) -> Preview:
         made = await self.previews.of(source, target, groups)
         return made.model_copy(update={"basis": basis, "at": self.now()})
-
-    def forget(self, uid: str) -> None:
-        """Nobody wants it any more."""
-        draft = self._drafts.pop(uid, None)
-        if draft is not None:
-            draft.task.cancel()
-
-    def keep(self, uids: Container[str]) -> None:
-        """Only these rollouts are left."""
-        for uid in [uid for uid in self._drafts if uid not in uids]:
-            self.forget(uid)

@@ -7,39 +7,29 @@ same group.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from trimtab.api.rollout_status import Content
 from trimtab.core.refs import GroupKey, TemplateKey
-from trimtab.core.rollout import Intent, Observation, step
+from trimtab.core.rollout import Observation, step
 from trimtab.core.rollout.source import STATUS_FIELDS, TEMPLATE, RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.actions import Answers
-from trimtab.engine.rollouts.events import Audit
+from trimtab.engine.rollouts.events import RolloutEvents
 from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.rollouts.memory import RolloutMemories, Sent
 from trimtab.engine.rollouts.observation import Sightings
-from trimtab.engine.rollouts.preview_tasks import Drafts
+from trimtab.engine.rollouts.preview_tasks import PreviewTasks
 from trimtab.engine.rollouts.spec import RolloutSpecs
 from trimtab.engine.rollouts.status import ProgressWriter, numbered
 from trimtab.engine.scheduling.failures import apart
-from trimtab.engine.store.cluster_state import ClusterState, Work
+from trimtab.engine.scheduling.queue import Work
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
 
 WARM_SECONDS = 30.0
 """How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What of a rollout groups and others were told to look at."""
-
-    wanted: Mapping[str, Intent] = field(default_factory=dict)
-    stable: Content | None = None
-    target: Content | None = None
-    phase: str | None = None
-    underway: str | None = None
 
 
 @dataclass(slots=True)
@@ -50,25 +40,19 @@ class Rollouts:
     sources: RolloutSources
     specs: RolloutSpecs
     sightings: Sightings
-    drafts: Drafts
+    previews: PreviewTasks
     watching: Watching
-    audit: Audit
+    events: RolloutEvents
     answers: Answers
     writer: ProgressWriter
     clock: Callable[[], float]
     states: dict[GroupKey, GroupState]
-    _sent: dict[str, _Sent] = field(default_factory=dict)
-    """uid -> what its groups were sent to work for"""
-    _warm_at: float = 0.0
-    looked: set[TemplateKey] = field(default_factory=set)
-    """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
+    memories: RolloutMemories
+    _warm_at: float = field(init=False)
+    """Until then every group is observed before anything is concluded: another process has led before"""
 
-    def reset(self) -> None:
-        """Another process has led meanwhile: look at every group before anything is concluded."""
+    def __post_init__(self) -> None:
         self._warm_at = self.clock() + WARM_SECONDS
-        self._sent.clear()
-        self.looked.clear()
-        self.drafts.keep(())
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -80,8 +64,8 @@ class Rollouts:
         for uid in [source.uid for source in self.sources.of(key)]:
             with apart(failures):
                 wake += await self._advance(key, uid, untold)
-        if not failures and key not in self.looked:
-            self.looked.add(key)
+        if not failures and key not in self.memories.reconciled:
+            self.memories.reconciled.add(key)
             self.cluster.enqueue_template(key)
         with apart(failures):
             await self._forget_progress(key)
@@ -99,11 +83,8 @@ class Rollouts:
         """Keep nothing of rollouts that are gone."""
         present = self.sources.present()
         self.sources.keep(present)
-        self.audit.forget(present)
-        self.specs.forget()
-        self.drafts.keep(present)
-        self.writer.keep(present)
-        self._sent = {uid: sent for uid, sent in self._sent.items() if uid in present}
+        for uid in self.memories.keep(present):
+            self.watching.runner.forget(uid)
 
     async def _forget_progress(self, key: TemplateKey) -> None:
         """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
@@ -111,7 +92,7 @@ class Rollouts:
         if item is None or item.spec.get("strategy") is not None or not STATUS_FIELDS & item.status.keys():
             return
         status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
-        self.watching.forget(item.metadata.uid)
+        self.watching.stop_measuring(item.metadata.uid)
         await self.writer.put(TEMPLATE, item, status)
         for group in self.cluster.groups_of(key):
             self.cluster.enqueue_group(group)
@@ -135,12 +116,12 @@ class Rollouts:
         if delayed is None:
             source = await self.writer.write(source, spec, made.progress)
         self._moved(key, source)
-        self.watching.consumed(source, seen.evidence)
+        self.memories.of(uid).consumed(seen.evidence)
         self.watching.follow(key, source, spec, measure=made.measure)
         with apart(untold):
             await self.answers.tell(made.answers)
         with apart(untold):
-            await self.audit.tell(source, source.progress.transitions, self.clock())
+            await self.events.record(source, source.progress.transitions, self.clock())
         again = self.clock() + spec.retry_seconds if spec.retry_seconds is not None else None
         return [at for at in (made.wake_at, delayed, again) if at is not None]
 
@@ -150,9 +131,9 @@ class Rollouts:
         source = spec.source
         preview = source.progress.preview
         if spec.target is not None and self._wants_preview(spec):
-            preview = await self.drafts.of(key, source, spec.target, spec.scope, spec.basis) or preview
+            preview = await self.previews.of(key, source, spec.target, spec.scope, spec.basis) or preview
         else:
-            self.drafts.forget(source.uid)
+            self.memories.of(source.uid).drop_preview()
         return Observation(
             target=spec.target,
             refusal=spec.refusal.message if spec.refusal else "",
@@ -160,7 +141,7 @@ class Rollouts:
             groups=await self.sightings.of(key, source, spec.scope),
             busy=self._busy(key, spec),
             preview=preview,
-            evidence=self.watching.evidence(source),
+            evidence=tuple(self.memories.of(source.uid).evidence),
             requests=tuple(self.answers.requests(source)),
             unprotected=spec.unprotected,
         )
@@ -187,7 +168,7 @@ class Rollouts:
             else set(spec.scope)
         )
         for other in self.sources.of(key):
-            claimed = other.intents.keys() | self.writer.unsure.get(other.uid, ())
+            claimed = other.intents.keys() | self.memories.of(other.uid).uncertain
             shared = mine & claimed if other.uid != spec.source.uid else set()
             if shared:
                 return f"{other.label} is in progress in group {min(shared)}"
@@ -202,9 +183,10 @@ class Rollouts:
         """
         self._resumed(key, source)
         progress = source.progress
-        before = self._sent.get(source.uid, _Sent())
-        after = _Sent(source.intents, progress.stable, progress.target, progress.phase, progress.underway)
-        self._sent[source.uid] = after
+        memory = self.memories.of(source.uid)
+        before = memory.sent
+        after = Sent(source.intents, progress.stable, progress.target, progress.phase, progress.underway)
+        memory.sent = after
         names = {*before.wanted, *after.wanted}
         changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
         if before.phase is None or (before.stable, before.target) != (after.stable, after.target):
@@ -219,7 +201,7 @@ class Rollouts:
     def _resumed(self, key: TemplateKey, source: RolloutSource) -> None:
         """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
         anew, and what was given up of their restarts is tried anew."""
-        for name, before in self._sent.get(source.uid, _Sent()).wanted.items():
+        for name, before in self.memories.of(source.uid).sent.wanted.items():
             intent = source.intents.get(name)
             if intent is None or (before.hold and not intent.hold):
                 self.watching.workloads.stamps.forgive(GroupKey(*key, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.strategy import StrategySpec
@@ -33,31 +33,13 @@ from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.sealing import NotStoredError, TooLargeError
 from trimtab.engine.content.templates import Judgement, Templates
 from trimtab.engine.groups.revisions import Revisions
+from trimtab.engine.rollouts.memory import EvaluatedPolicy, EvaluatedStrategy, RolloutMemories
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
 
 Labels = Mapping[str, Mapping[str, str]]
 """Groups' labels by their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class _EvaluatedPolicy:
-    """A policy's outcome, and what it was evaluated with."""
-
-    spec: Mapping[str, object]
-    schema: Schema
-    others: tuple[Policy, ...]
-    outcome: Policy | Verdict
-
-    def is_with(self, spec: Mapping[str, object], schema: Schema, others: Sequence[Policy]) -> bool:
-        """Whether it was evaluated with exactly these."""
-        return (
-            self.spec == spec
-            and self.schema is schema
-            and len(self.others) == len(others)
-            and all(one is other for one, other in zip(self.others, others, strict=True))
-        )
 
 
 @dataclass(slots=True)
@@ -68,10 +50,7 @@ class RolloutSpecs:
     sources: RolloutSources
     revisions: Revisions
     slices: TimeSlices
-    _evaluated: dict[str, _EvaluatedPolicy] = field(default_factory=dict)
-    """By uid"""
-    _strategies: dict[str, tuple[object, Strategy | Verdict]] = field(default_factory=dict)
-    """uid -> (what it depends on, the outcome)"""
+    memories: RolloutMemories
 
     async def of(self, key: TemplateKey, source: RolloutSource) -> EvaluatedSpec:
         """The rollout's present spec, evaluated. ``key`` is its template's.
@@ -139,17 +118,17 @@ class RolloutSpecs:
         self, source: RolloutSource, spec: StrategySpec | None, groups: Labels, schema: Schema
     ) -> Strategy | Verdict:
         """The compiled strategy, or why it is refused; the same object while nothing that it depends on changes."""
-        uid = source.item.metadata.uid
+        memory = self.memories.of(source.uid)
         basis = (spec, groups, tuple(schema.groups))
-        known = self._strategies.get(uid)
-        if known is None or known[0] != basis:
+        known = memory.strategy
+        if known is None or known.basis != basis:
             outcome: Strategy | Verdict
             try:
                 outcome = await self.slices.run(compiling_strategy(spec, groups, schema.groups))
             except RejectedError as error:
                 outcome = rejected(error.violations)
-            known = self._strategies[uid] = (basis, outcome)
-        return known[1]
+            known = memory.strategy = EvaluatedStrategy(basis, outcome)
+        return known.outcome
 
     # Policies.
 
@@ -174,7 +153,7 @@ class RolloutSpecs:
         strategy = await self._strategy(source, spec.strategy, groups, schema)
         if isinstance(strategy, Verdict):
             return strategy
-        self.sources.latest[source.uid] = target
+        self.memories.of(source.uid).latest = target
         refusal = await self._keep(source, schema)
         if refusal is not None:
             return refusal
@@ -238,7 +217,8 @@ class RolloutSpecs:
         self, source: RolloutSource, spec: Mapping[str, object], schema: Schema, others: Sequence[Policy]
     ) -> Policy | Verdict:
         """The policy, if it is valid by itself, in each group's document, and with the others."""
-        known = self._evaluated.get(source.uid)
+        memory = self.memories.of(source.uid)
+        known = memory.policy
         if known is None or not known.is_with(spec, schema, others):
             outcome = read_policy(source.name, spec, schema)
             if isinstance(outcome, Policy):
@@ -246,7 +226,7 @@ class RolloutSpecs:
                 is_new = source.progress.stable is None
                 steps = evaluating(outcome, others, total, is_new=is_new)
                 outcome = await self.slices.run(steps) or outcome
-            known = self._evaluated[source.uid] = _EvaluatedPolicy(spec, schema, tuple(others), outcome)
+            known = memory.policy = EvaluatedPolicy(spec, schema, tuple(others), outcome)
         return known.outcome
 
     async def _others(self, key: TemplateKey, source: RolloutSource, schema: Schema) -> list[Policy]:
@@ -268,17 +248,6 @@ class RolloutSpecs:
 
     async def _stored(self, key: TemplateKey, snapshot: str) -> PolicyRolloutSpec | None:
         return await self.policies.spec(TemplateKey(key.namespace, snapshot))
-
-    def forget(self) -> None:
-        """Drop what was evaluated of rollouts that were deleted."""
-        present = self.sources.present()
-        self._evaluated = {uid: known for uid, known in self._evaluated.items() if uid in present}
-        self._strategies = {uid: known for uid, known in self._strategies.items() if uid in present}
-
-    def reset(self) -> None:
-        """Drop everything that was evaluated: another process has led meanwhile."""
-        self._evaluated.clear()
-        self._strategies.clear()
 
 
 def _gone(source: RolloutSource, schema: Schema) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from trimtab.core.rollout.phase import rollout_verdict
 from trimtab.core.rollout.source import POLICY, STATUS_FIELDS, RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
 from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
+from trimtab.engine.rollouts.memory import RolloutMemories
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
 from trimtab.kube.port import Api
@@ -31,14 +32,7 @@ class ProgressWriter:
     sources: RolloutSources
     clock: Callable[[], float]
     now: Callable[[], str]
-    unsure: dict[str, frozenset[str]] = field(default_factory=dict)
-    """uid -> the groups that it holds if a write went well of which nobody knows"""
-    _written: dict[str, float] = field(default_factory=dict)
-
-    def keep(self, present: Container[str]) -> None:
-        """Forget all rollouts but these."""
-        self._written = {uid: at for uid, at in self._written.items() if uid in present}
-        self.unsure = {uid: names for uid, names in self.unsure.items() if uid in present}
+    memories: RolloutMemories
 
     def may_wait(self, source: RolloutSource, made: Step) -> float | None:
         """When to write it, if only its counters moved and they were written a moment ago."""
@@ -48,7 +42,7 @@ class ProgressWriter:
         meta, said = source.item.metadata, source.item.status.get("observedGeneration")
         if made.progress == source.progress or (source.kind == POLICY and said != meta.generation):
             return None
-        at = self._written.get(source.uid, 0.0)
+        at = self.memories.of(source.uid).written_at
         return at + SETTLE_SECONDS if 0 <= self.clock() - at < SETTLE_SECONDS else None
 
     async def write(
@@ -58,7 +52,7 @@ class ProgressWriter:
 
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
         """
-        item = self._newest(source)
+        item, memory = self._newest(source), self.memories.of(source.uid)
         status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
         status |= progress.to_dict()
         if source.kind == POLICY:
@@ -81,18 +75,17 @@ class ProgressWriter:
         status = {name: value for name, value in status.items() if value not in (None, [])}
         wanted = intents(progress)
         if without_times(status) == without_times(item.status):
-            self.unsure.pop(source.uid, None)
+            memory.uncertain = frozenset()
             return source
         try:
             item = await self.put(source.kind, item, status)
         except errors.UnavailableError:
-            self.unsure[source.uid] = frozenset(wanted)
+            memory.uncertain = frozenset(wanted)
             raise
         except errors.ApiError:
-            self.unsure.pop(source.uid, None)
+            memory.uncertain = frozenset()
             raise
-        self.unsure.pop(source.uid, None)
-        self._written[source.uid] = self.clock()
+        memory.uncertain, memory.written_at = frozenset(), self.clock()
         return RolloutSource(source.kind, item, progress, wanted)
 
     def _newest(self, source: RolloutSource) -> AnyObject:

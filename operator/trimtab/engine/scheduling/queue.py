@@ -1,7 +1,7 @@
-"""The queue of what must be looked at: level-triggered, fair between namespaces, without a fixed debounce.
+"""The queue of what needs a pass: level-triggered, round-robin over namespaces, without a fixed debounce.
 
-A key that is added while it waits is one entry; one that is added while it runs runs once more afterwards, so
-whatever arrives meanwhile is one batch. Namespaces take turns, so one that floods delays others by one entry.
+A key that is added while it waits is one entry. One that is added while it runs runs once more afterwards, so all that
+arrives meanwhile is one batch. A namespace that floods the queue delays others by one entry.
 """
 
 from __future__ import annotations
@@ -9,14 +9,30 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
+from typing import Literal, NamedTuple
+
+from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 
 SHARE = 4
-"""Entries of one namespace that run at a time."""
+"""Entries of one namespace that run concurrently."""
+
+
+class Work(NamedTuple):
+    """One entry of the queue: a template, all rollouts of a template, a group, a namespace, a workload whose health may
+    have changed, or everything."""
+
+    what: Literal["template", "rollout", "group", "namespace", "workload", "cluster"]
+    key: TemplateKey | GroupKey | WorkloadKey
+
+    @property
+    def namespace(self) -> str:
+        """Whose next slot the entry waits for."""
+        return self.key.namespace
 
 
 class Queue:
-    """Keys are any hashable; ``namespace`` decides whose turn an entry waits for. At most ``share`` entries of one
-    namespace run at a time, so that slow writes of one never take all workers."""
+    """A key is any hashable value. At most ``share`` entries of one ``namespace`` run concurrently, so that slow writes
+    of one namespace never occupy all workers."""
 
     def __init__(self, share: int = SHARE) -> None:
         self._share = share
@@ -31,7 +47,7 @@ class Queue:
         self._idle.set()
 
     def __len__(self) -> int:
-        """Entries that wait, timers apart."""
+        """Entries that wait, without those that wait for a delay."""
         return len(self._queued) + len(self._again)
 
     @property
@@ -50,7 +66,7 @@ class Queue:
             self._wakeup.set()
 
     def add_after(self, key: Hashable, namespace: str, seconds: float) -> None:
-        """Add later, unless it is added before: of several delays the shortest counts."""
+        """Add later, unless it is added earlier: of several delays the shortest counts."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         sooner = timer is not None and timer.when() <= loop.time() + seconds
@@ -61,19 +77,19 @@ class Queue:
 
     async def get(self) -> Hashable:
         """The next entry, which now runs until :meth:`done`."""
-        while (namespace := self._whose_turn()) is None:
+        while (namespace := self._next_namespace()) is None:
             self._wakeup.clear()
             await self._wakeup.wait()
         keys = self._waiting.pop(namespace)
         key = keys.popleft()
         if keys:
-            self._waiting[namespace] = keys  # to the back: the next namespace's turn
+            self._waiting[namespace] = keys  # to the back: the next namespace follows
         del self._queued[key]
         self._running[key] = namespace
         self._at_work[namespace] += 1
         return key
 
-    def _whose_turn(self) -> str | None:
+    def _next_namespace(self) -> str | None:
         return next((name for name in self._waiting if self._at_work[name] < self._share), None)
 
     def done(self, key: Hashable) -> None:
@@ -90,8 +106,17 @@ class Queue:
         elif not self.busy:
             self._idle.set()
 
+    def clear(self) -> None:
+        """Drop what waits; what runs continues."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for entries in (self._timers, self._queued, self._waiting, self._again):
+            entries.clear()
+        if not self.busy:
+            self._idle.set()
+
     async def idle(self) -> None:
-        """Wait until nothing waits or runs; timers do not count."""
+        """Wait until nothing waits or runs; delays do not count."""
         await self._idle.wait()
 
     def _cancel(self, key: Hashable) -> None:

@@ -195,13 +195,10 @@ class Verdicts:
         for target in list(self._latest):
             self._offer_latest(target)
 
-    def clear(self) -> None:
-        """Forget what waits: another process leads now."""
+    def stop(self) -> None:
+        """The term ends."""
         for timer in self._timers.values():
             timer.cancel()
-        self._timers.clear()
-        self._latest.clear()
-        self.statuses.clear()
 
 
 def _reference(ref: Ref) -> dict[str, Any]:

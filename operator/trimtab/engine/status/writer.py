@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trimtab.engine.metrics import STATUS_FAILURES, WRITES
+from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.scheduling.retry import Backoff
 from trimtab.kube import errors
 from trimtab.kube.errors import NotLeaderError
@@ -49,10 +50,10 @@ Make = Callable[[], StatusWrite | None]
 
 
 class Statuses:
-    """``rendering`` says whether rendering has work."""
+    """While ``queue`` has work, few writes run concurrently."""
 
-    def __init__(self, api: Api, rendering: Callable[[], bool]) -> None:
-        self._api, self._rendering = api, rendering
+    def __init__(self, api: Api, queue: Queue) -> None:
+        self._api, self._queue = api, queue
         self._waiting: dict[Target, Make] = {}
         self._turns: OrderedDict[str, dict[Target, None]] = OrderedDict()
         """What waits, by namespace; the first one's turn is next"""
@@ -105,25 +106,19 @@ class Statuses:
         if not self._waiting and not self._running:
             self._idle.set()
 
-    def clear(self) -> None:
-        """Forget what waits: another process leads now."""
-        for _, timer in self._delayed.values():
-            timer.cancel()
-        self._delayed.clear()
-        self._waiting.clear()
-        self._turns.clear()
-        self._backoff = Backoff()
-        self._rest()
-
     async def idle(self) -> None:
         """Wait until nothing waits or runs."""
         await self._idle.wait()
 
     async def run(self) -> None:
         """Run until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            for _, timer in self._delayed.values():
+                timer.cancel()
 
     async def _work(self) -> None:
         while True:
@@ -131,7 +126,7 @@ class Statuses:
             make = self._take(target)
             self._running.add(target)
             try:
-                if self._rendering():
+                if self._queue.busy:
                     async with self._yielding:
                         await self._write(target, make)
                 else:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject, MetaOnly, rendered_group_key, template_of
-from trimtab.core.refs import GroupKey, Ref, TemplateKey
-from trimtab.core.render.plan import Observed
+from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.engine.metrics import EVENTS
-from trimtab.engine.scheduling.queue import Queue
+from trimtab.engine.scheduling.queue import Queue, Work
 from trimtab.engine.store.objects import Objects, Outputs
 from trimtab.engine.store.preferences import Preferences
 from trimtab.engine.store.retained import Kept
@@ -23,13 +21,6 @@ _PREFERENCE_EVENTS = EVENTS.labels("UserPreference")
 REPORT_SECONDS = 0.0005
 """What groups report reaches their template's pass after this much for each group that it has: as the pass looks at all
 of them, reports of many groups are taken together, and the pass costs a bounded share of a core."""
-
-
-class Work(NamedTuple):
-    """One entry of the queue: a template, a group, or all rollouts of a template."""
-
-    what: Literal["template", "group", "rollout"]
-    key: TemplateKey | GroupKey
 
 
 @dataclass(slots=True)
@@ -101,9 +92,6 @@ class ClusterState:
         self.synced = False
         self.admission = 0
         """Another one whenever what decides which preferences a group takes may have changed"""
-        self.namespace_changed: Callable[[str], None] = lambda _name: None
-        self.proved: Callable[[GroupKey], Collection[Observed]] = lambda key: self.outputs.of(key).values()
-        """Those of the objects with a group's labels that are the group's own"""
 
     def dirty(self, key: GroupKey) -> Dirt:
         return self.dirt.setdefault(key, Dirt())
@@ -131,32 +119,26 @@ class ClusterState:
         self.dirty(key).everything = True
         self.enqueue_group(key)
 
+    def enqueue_workload(self, key: WorkloadKey) -> None:
+        """The health of a workload may have changed."""
+        if self.synced:
+            self.queue.add(Work("workload", key), key.namespace)
+
+    def enqueue_everything(self) -> None:
+        """What to keep may have changed for all objects."""
+        if self.synced:
+            self.queue.add(Work("cluster", TemplateKey("", "")), "")
+
     def start(self) -> None:
-        """All stores are complete: from now on changes are worked on."""
+        """All stores are complete: from now on changes are queued."""
         self.dirt.clear()
         self.synced = True
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Work on everything."""
-        for template in self.known_templates():
-            self.enqueue_template(template)
-        for key in {template_of(rollout) for rollout in self.rollouts} | {t.key for t in self.templates}:
-            self.enqueue_rollouts(key)
-        for action in self.open_actions.values():
-            self._asked(action.item)
-        for group in self.known_groups():
-            self.everything(group)
 
     def stop(self) -> None:
-        """Another process acts now: changes only fill the stores."""
+        """Another process leads: changes only fill the stores."""
         self.synced = False
         self.dirt.clear()
-
-    def known_templates(self) -> set[TemplateKey]:
-        """Templates that are, that were, or that somebody names."""
-        named = {g.template_key for g in self.known_groups()}
-        return named | {t.key for t in self.templates}
+        self.queue.clear()
 
     def rendered(self, key: TemplateKey) -> Collection[AnyObject]:
         """The RenderedGroups of a template."""
@@ -169,11 +151,6 @@ class ClusterState:
     def groups_of(self, key: TemplateKey) -> set[GroupKey]:
         """The groups of a template that are rendered."""
         return {rendered_group_key(item) for item in self.rendered(key)}
-
-    def known_groups(self) -> set[GroupKey]:
-        rendered = {rendered_group_key(g) for g in self.groups}
-        known = rendered | set(self.preferences.all_groups())
-        return known | {key for key in self.outputs.groups() if key not in known and self.proved(key)}
 
     def known_groups_of(self, key: TemplateKey) -> set[GroupKey]:
         """The groups of a template that are, that were, or that somebody names."""
@@ -263,9 +240,10 @@ class ClusterState:
             same = known is not None and known.item.metadata.uid == new.metadata.uid
             self.open_actions[key] = OpenAction(new, known.version if known and same else new.version)
         if known is not None or key in self.open_actions:
-            self._asked(new)
+            self.enqueue_target(new)
 
-    def _asked(self, action: AnyObject) -> None:
+    def enqueue_target(self, action: AnyObject) -> None:
+        """Queue the rollouts that a RolloutAction is about."""
         reference = action.spec.get("rolloutRef") or {}
         key = TemplateKey(action.metadata.namespace, str(reference.get("name") or ""))
         if reference.get("kind") == "PolicyRollout":
@@ -279,7 +257,8 @@ class ClusterState:
             return
         self.admission += 1
         if self.synced:
-            self.namespace_changed((new or old).metadata.name)  # type: ignore[union-attr]
+            name = (new or old).metadata.name  # type: ignore[union-attr]
+            self.queue.add(Work("namespace", TemplateKey(name, name)), name)
 
     def namespace(self, name: str) -> MetaOnly | None:
         return self.namespaces.get(TemplateKey("", name))

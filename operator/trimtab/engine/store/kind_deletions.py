@@ -28,6 +28,7 @@ from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.engine.metrics import DELETIONS_HELD
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.deletions import Gone
+from trimtab.engine.store.reflectors import Reflectors
 from trimtab.engine.store.retained import Kept
 from trimtab.kube import errors
 from trimtab.kube.port import Api
@@ -88,10 +89,10 @@ class _Kind:
 
 
 class Kinds:
-    """``back`` is called when a kind is there again: its objects should be listed."""
+    """When a kind exists again, its objects are listed."""
 
-    def __init__(self, api: Api, cluster: ClusterState, back: Callable[[Resource], None]) -> None:
-        self._api, self._world, self._back = api, cluster, back
+    def __init__(self, api: Api, cluster: ClusterState, reflectors: Reflectors) -> None:
+        self._api, self._world, self._reflectors = api, cluster, reflectors
         self._wake = asyncio.Event()
         stores: Iterable[tuple[Resource, Store]] = (
             (CONFIG_TEMPLATES, cluster.templates),
@@ -138,7 +139,7 @@ class Kinds:
             await self._take(kind, waiting)
             self._say(kind)
             if before.away and not kind.standing.away:
-                self._back(kind.resource)
+                self._reflectors.relist(kind.resource)
             if before != kind.standing:
                 self._reconsider()
         self._measure()
@@ -208,8 +209,8 @@ class Kinds:
 
     def _reconsider(self) -> None:
         """Of what the start has kept, some may be meant to go by now."""
-        if self._world.kept.narrow(self._find()) and self._world.synced:
-            self._world.look_again()
+        if self._world.kept.narrow(self._find()):
+            self._world.enqueue_everything()
 
     def _say(self, kind: _Kind) -> None:
         """One line for each state of a kind whose deletions are held."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
 from trimtab.core.evaluate.membership import may_render_into
+from trimtab.core.objects import rendered_group_key
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.render.origin import Claims, is_proved, place
 from trimtab.core.render.plan import Observed
-from trimtab.crypto import Keys
+from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import UNPROVED
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import group_of
@@ -24,16 +25,14 @@ REPORTED = 10_000
 
 @dataclass(slots=True)
 class Ownership:
-    """``keys`` gives the keys of the process that leads."""
-
     cluster: ClusterState
-    keys: Callable[[], Keys]
+    keyring: Keyring
     _reported: set[str] = field(default_factory=set)
     """Their uids"""
 
     def mark(self, template: TemplateKey, ref: Ref) -> str:
         """The mark of an object that Trimtab writes for a template in this place."""
-        return self.keys().digest("mark", (*ref, *template), None)
+        return self.keyring.digest("mark", (*ref, *template), None)
 
     def is_anothers(self, template: TemplateKey, have: Observed) -> bool:
         """Whether the object is the output of another template that may write there, and would do so again at once."""
@@ -92,6 +91,12 @@ class Ownership:
             proved = {have.ref for have in ours}
             self.report(have for ref, have in self.cluster.outputs.of(key).items() if ref not in proved)
         return ours
+
+    def known_groups(self) -> set[GroupKey]:
+        """The groups that have a RenderedGroup, a preference or an output of their own."""
+        cluster = self.cluster
+        known = {rendered_group_key(item) for item in cluster.groups} | set(cluster.preferences.all_groups())
+        return known | {key for key in cluster.outputs.groups() if key not in known and self.proved(key)}
 
     def report(self, foreign: Iterable[Observed]) -> None:
         """Say once of each of these objects that it is left alone."""

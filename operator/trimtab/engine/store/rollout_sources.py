@@ -38,8 +38,6 @@ def read_progress(status: dict[str, Any], of: str) -> RolloutProgress:
 @dataclass(slots=True)
 class RolloutSources:
     cluster: ClusterState
-    latest: dict[str, Content] = field(default_factory=dict)
-    """uid -> the content of a policy's present spec: its status may name it much later"""
     _known: dict[str, tuple[str, RolloutSource]] = field(default_factory=dict)
     """uid -> (resourceVersion, source)"""
     _by_template: dict[TemplateKey, list[RolloutSource]] = field(default_factory=dict)
@@ -58,8 +56,6 @@ class RolloutSources:
         for item in self.cluster.rollouts:
             if item.metadata.namespace == namespace:
                 yield from self._source(POLICY, item).contents()
-                if item.metadata.uid in self.latest:
-                    yield self.latest[item.metadata.uid]
 
     def template(self, key: TemplateKey) -> RolloutSource | None:
         """The template itself, if it has a strategy."""
@@ -82,7 +78,6 @@ class RolloutSources:
     def keep(self, present: Container[str]) -> None:
         """Forget all but these."""
         self._known = {uid: known for uid, known in self._known.items() if uid in present}
-        self.latest = {uid: content for uid, content in self.latest.items() if uid in present}
 
     def store(self, kind: str) -> Objects[AnyObject]:
         """The store of the objects of that kind."""

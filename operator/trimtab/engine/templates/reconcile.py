@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout.phase import rollout_verdict
@@ -16,10 +15,12 @@ from trimtab.engine.content.snapshots import FRESH_SECONDS, Snapshots
 from trimtab.engine.content.templates import Judgement, Templates
 from trimtab.engine.groups.reconcile import Groups
 from trimtab.engine.groups.revisions import ListedSnapshots
+from trimtab.engine.rollouts.memory import RolloutMemories
 from trimtab.engine.scheduling.failures import apart
+from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.status.verdicts import Verdicts
-from trimtab.engine.store.cluster_state import ClusterState, Work
+from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.store.workload_listings import told
 
@@ -35,19 +36,13 @@ class TemplatePass:
     snapshots: Snapshots
     groups: Groups
     verdicts: Verdicts
-    looked: set[TemplateKey]
-    """Templates whose rollouts this leader has looked at: until then nobody knows what their content needs."""
+    memories: RolloutMemories
     _seen: dict[TemplateKey, object] = field(default_factory=dict)
     """The content that each one's last pass was about: whoever else may have judged it since"""
     _listed: ListedSnapshots = field(default_factory=ListedSnapshots)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
     _shared: dict[TemplateKey, dict[WorkloadKey, list[TemplateKey]]] = field(default_factory=dict)
     """Who lists the workloads of each template that others list as well, as its last pass found it"""
-
-    def reset(self) -> None:
-        """Forget what passes were about: another process has led meanwhile."""
-        self._seen.clear()
-        self._shared.clear()
 
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
@@ -109,7 +104,7 @@ class TemplatePass:
     async def _prune(self, key: TemplateKey, *, gone: bool) -> None:
         """Delete the snapshots that nobody needs, and forget what was made of them."""
         sources = self.sources.of(key)
-        unknown = bool(sources) and key not in self.looked
+        unknown = bool(sources) and key not in self.memories.reconciled
         # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
         forsaken = gone and not sources
         if key in self.cluster.kept.templates:
@@ -120,7 +115,7 @@ class TemplatePass:
         finally:
             self._tidy(key, gone=gone)
         if forsaken and not self.sources.of(key):
-            self.looked.discard(key)
+            self.memories.reconciled.discard(key)
 
     async def _unserved(self, key: TemplateKey) -> set[GroupKey]:
         """Of a template that is refused: the groups of what is stable, which may not have been made when it still was
@@ -146,23 +141,16 @@ class TemplatePass:
     def _needed(self, key: TemplateKey) -> set[str]:
         """The snapshots that somebody may still serve."""
         source = self.sources.template(key)
-        contents = [*(source.contents() if source else ()), *self.sources.contents(key.namespace)]
+        contents = [
+            *(source.contents() if source else ()),
+            *self.sources.contents(key.namespace),
+            *self.memories.latest(key.namespace),
+        ]
         needed = {content.snapshot or "" for content in contents}
         judgement = self.templates.judged.get(key)
         if judgement is not None and judgement.accepted is not None:
             needed.add(judgement.accepted.snapshot)
         return needed | self._listed.of(key, self.cluster.rendered(key))
-
-    async def in_force(self, key: TemplateKey) -> list[tuple[str, PolicyRolloutSpec]]:
-        """The policies that a new version of the template has to go together with."""
-        found = []
-        for source in self.sources.policies(key):
-            stable = source.progress.stable
-            if stable is not None and stable.snapshot:
-                spec = await self.policies.spec(TemplateKey(key.namespace, stable.snapshot))
-                if spec is not None and spec.template_ref.name == key.name:
-                    found.append((source.name, spec))
-        return found
 
     def _collisions_again(self, key: TemplateKey) -> None:
         """A template changed or went: another one may have waited for its names."""

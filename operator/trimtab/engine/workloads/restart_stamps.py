@@ -69,10 +69,6 @@ class Stamps:
         if known:
             self._of[group] = known
 
-    def clear(self) -> None:
-        self._of.clear()
-        self._by.clear()
-
     def others(self, group: GroupKey, key: WorkloadKey) -> list[str]:
         """What the other groups of its template ask of the workload that serve a revision which lists it."""
         found = self._by.get(key, set()) - {group}

@@ -82,19 +82,21 @@ class Workloads:
     """``digest`` is keyed: of the values that a group's workloads need a restart for. Without ``health`` nothing is
     waited for.
 
-    ``again(group)`` is called when it is a waiting group's turn: :meth:`restart` is to be called once more.
+    ``enqueue(group)`` is called when a waiting group may restart its workloads; :meth:`may_retry` is true then.
     """
 
     api: Api
     digest: Callable[[GroupView], str]
     health: HealthWatch | None = None
-    again: Callable[[GroupKey], None] = lambda _group: None
+    enqueue: Callable[[GroupKey], None] = lambda _group: None
     at_once: int = AT_ONCE
     stamps: Stamps = field(default_factory=Stamps)
     _lanes: Lanes = field(default_factory=lambda: Lanes(PARALLEL))
     _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
     _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
     """The groups that wait, and for what"""
+    _called: set[GroupKey] = field(default_factory=set)
+    """The groups that waited and may restart their workloads now"""
     _timer: asyncio.TimerHandle | None = None
 
     def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
@@ -114,7 +116,7 @@ class Workloads:
         """Stamp the group's workloads but those that are restarted ``elsewhere``; what could not be done, for people.
         ``back``: as they return to what was before.
 
-        Where too many are restarting already, :meth:`waits` says so, and ``again`` calls the group when its turn comes.
+        Where too many restart already, :meth:`waits` says why, and ``enqueue`` queues the group when a slot is free.
 
         :raises trimtab.kube.errors.UnavailableError: try again later.
         """
@@ -152,11 +154,20 @@ class Workloads:
             del self._restarting[key]
             self._call_next()
 
-    def reset(self) -> None:
-        """Forget everything: another process acts."""
-        self._restarting.clear()
+    def may_retry(self, group: GroupKey) -> bool:
+        """Whether the group has waited and need not any longer. True once."""
+        called = group in self._called
+        self._called.discard(group)
+        return called
+
+    def forget(self, group: GroupKey) -> None:
+        """The group no longer exists."""
+        self._called.discard(group)
+        self.stamps.keep(group, ())
+
+    def stop(self) -> None:
+        """The term ends."""
         self._waiting.clear()
-        self.stamps.clear()
         self._watch()
 
     # One workload.
@@ -272,7 +283,8 @@ class Workloads:
             group = next(iter(self._waiting[claim]))
             self._forget_waiting(group)
             taken.append(RestartSlot(claim))
-            self.again(group)
+            self._called.add(group)
+            self.enqueue(group)
         self._watch()
 
     def _watch(self) -> None:

@@ -143,5 +143,5 @@ def test_the_lines_of_a_room_include_the_rooms_below_it() -> None:
 def test_a_walk_passes_from_the_watch_to_the_status() -> None:
     files = virtual_time.run(walks.preference_edit()).files
 
-    assert {"kube/reflector.py", "engine/engine.py", "engine/groups/reconcile.py"} <= set(files)
+    assert {"kube/reflector.py", "engine/term.py", "engine/groups/reconcile.py"} <= set(files)
     assert "kube/memory.py" not in files

@@ -8,6 +8,7 @@ import pytest
 
 from support.cli_manifests import Call
 from support.fake_cluster import FakeCluster, template
+from support.manifests import group_spec, preference_spec
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES
@@ -42,12 +43,12 @@ def lost(cluster: FakeCluster) -> FakeCluster:
         "name": "app-free",
         "uid": recorded["metadata"]["uid"],
     }
-    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    spec = group_spec()
     place = {"name": "app-free", "namespace": "music"}
     cluster.put(
         RENDERED_GROUPS, {"metadata": place, "spec": spec, "status": {**CONFLICT, "outputs": [entry]}}
     )
-    of = {"templateRef": {"name": "app", "namespace": "music"}, "group": "free"}
+    of = preference_spec(home="music")
     cluster.put(
         USER_PREFERENCES, {"metadata": {"name": "ann", "namespace": "other"}, "spec": of, "status": CONFLICT}
     )
@@ -97,7 +98,7 @@ def test_an_object_without_the_labels_is_in_the_way_and_left_alone(
     put(cluster, "app-free", labels={})
     said = "ConfigMap music/app-free exists and was not made by Trimtab; it was left alone"
     conflict = {"conditions": [{**CONFLICT["conditions"][0], "message": said}]}
-    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    spec = group_spec()
     place = {"name": "app-free", "namespace": "music"}
     cluster.put(RENDERED_GROUPS, {"metadata": place, "spec": spec, "status": conflict})
 

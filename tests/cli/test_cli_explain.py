@@ -9,6 +9,7 @@ import yaml
 
 from support.cli_manifests import TEMPLATE, Answer, Call, Write, preference
 from support.fake_cluster import FakeCluster
+from support.manifests import group_spec
 from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, RENDERED_GROUPS, USER_PREFERENCES
 
 
@@ -204,7 +205,7 @@ def test_who_has_come_from_another_group_and_is_not_written_yet_has_the_group_s_
 def test_a_group_that_is_not_ready_says_so_beside_its_values(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
     meta = {"name": "app-free", "namespace": "team", "generation": 1}
-    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    spec = group_spec()
     cluster.put(RENDERED_GROUPS, {"metadata": meta, "spec": spec, "status": _said("False", "WriteFailed", 1)})
     answer = _live(cluster, trimtab, "-o", "json", status=_said("True", "Accepted"))
     failed = {"status": "False", "reason": "WriteFailed", "message": "it is WriteFailed"}

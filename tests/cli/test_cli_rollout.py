@@ -21,6 +21,7 @@ from support.fake_cluster import (
     refused,
     template,
 )
+from support.manifests import group_spec
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
 from trimtab.cli.cluster.progress import Outcome, Progress, span
@@ -618,7 +619,7 @@ def _rendered(group: str, revision: int, ready: str = "True", **status: Any) -> 
     conditions = [{"type": "Ready", "status": ready, "message": "being written"}]
     return {
         "metadata": {"name": f"app-{group}", "namespace": "music", "labels": {"trimtab.dev/template": "app"}},
-        "spec": {"templateRef": {"name": "app"}, "group": group},
+        "spec": group_spec(group),
         "status": {"currentRevision": revision, "conditions": conditions, **status},
     }
 

@@ -9,6 +9,7 @@ import typer
 
 from support.cli_manifests import Call
 from support.fake_cluster import FakeCluster
+from support.manifests import group_spec, preference_spec
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.view.status import Scope, Status, read
 from trimtab.kube.memory import Memory
@@ -43,13 +44,13 @@ def _template(condition: Body | None = READY, invalid: int = 0, name: str = "app
 def _preference(
     name: str, condition: Body, namespace: str = "team", of: str = "app"
 ) -> tuple[Resource, Body]:
-    spec = {"templateRef": {"name": of, "namespace": "team"}, "group": "free"}
+    spec = preference_spec(of=of, home="team")
     meta = {"name": name, "namespace": namespace}
     return USER_PREFERENCES, {"metadata": meta, "spec": spec, "status": {"conditions": [condition]}}
 
 
 def _group(condition: Body = READY) -> tuple[Resource, Body]:
-    spec = {"templateRef": {"name": "app"}, "group": "free"}
+    spec = group_spec()
     meta = {"name": "app-free", "namespace": "team"}
     return RENDERED_GROUPS, {
         "metadata": meta,

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from support.live_objects import KINDS, wait_for
-from support.manifests import SOURCES, VERBS, action, preference, template
+from support.manifests import SOURCES, VERBS, action, group_spec, manifest, preference, template
 from support.namespace import Namespace
 from support.operator_cluster import OperatorCluster
 from support.service_accounts import EDITS, Hire, may, refused
@@ -67,12 +67,7 @@ def test_a_status_is_written_by_nobody_who_may_only_edit(ns: Namespace, hire: Hi
     for kind in ("RolloutAction", "UserPreference", "PolicyRollout", "ConfigTemplate"):
         ann.grant(may(KINDS[kind].plural, "*"))
     ann.grant(may("renderedgroups", "join", "get"))
-    policy = {
-        "apiVersion": "trimtab.dev/v1alpha1",
-        "kind": "PolicyRollout",
-        "metadata": {"name": "calmer", "namespace": ns.name},
-        "spec": {"templateRef": {"name": "app"}},
-    }
+    policy = manifest("PolicyRollout", ns.name, "calmer", {"templateRef": {"name": "app"}})
     forged = {"observedGeneration": 1, "phase": "Succeeded", "approved": ["canary"], "conditions": []}
 
     # then: neither a create nor an update carries a status, and the subresource is closed
@@ -90,12 +85,7 @@ def test_a_status_is_written_by_nobody_who_may_only_edit(ns: Namespace, hire: Hi
             lambda kind=kind, name=name: ann.api.patch(kind, ns.name, name, {"status": forged}, "status")
         )
         assert f"{KINDS[kind].plural}/status" in said
-    group = {
-        "apiVersion": "trimtab.dev/v1alpha1",
-        "kind": "RenderedGroup",
-        "metadata": {"name": "app-free", "namespace": ns.name},
-        "spec": {"templateRef": {"name": "app"}, "group": "free"},
-    }
+    group = manifest("RenderedGroup", ns.name, "app-free", group_spec())
     assert "cannot create resource" in refused(lambda: ann.api.create(group))
 
 

@@ -122,11 +122,7 @@ def test_a_templates_whole_life_under_the_installed_roles(
     ns.rendered()
 
     # a policy rolls out, and is withdrawn
-    policy = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}}
-    meta = {"name": "calmer", "namespace": ns.name}
-    ns.api.apply(
-        {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PolicyRollout", "metadata": meta, "spec": policy}
-    )
+    ns.policy(content={"values": {"session.minutes": 25}})
     ns.wait_verdict("PolicyRollout", "calmer", "True", "Succeeded")
     ns.drop("PolicyRollout", "calmer")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.live_objects import Body, RefusedError
-from support.manifests import API_VERSION, APP, KEYS, PREFS, preference
+from support.manifests import APP, KEYS, PREFS, preference
 from support.namespace import Namespace
 from support.operator_process import Operator
 
@@ -190,20 +190,7 @@ def test_a_policys_flags_are_not_built_and_the_policy_changes_nothing(
     ns.template()
     ns.rendered()
     before = ns.outputs()
-    ns.api.apply(
-        {
-            "apiVersion": API_VERSION,
-            "kind": "PolicyRollout",
-            "metadata": {"name": "calmer", "namespace": ns.name},
-            "spec": {
-                "templateRef": {"name": "app"},
-                "policy": {
-                    "values": {"session.minutes": 1},
-                    "flags": [{"name": "f", "rollout": {"on": 5}}],
-                },
-            },
-        }
-    )
+    ns.policy(content={"values": {"session.minutes": 1}, "flags": [{"name": "f", "rollout": {"on": 5}}]})
     ready = ns.wait_verdict("PolicyRollout", "calmer", "False", "NotSupported")
     assert "spec.policy.flags" in ready["message"]
     operator.quiet()

@@ -73,7 +73,7 @@ def test_a_value_that_admission_refuses_is_its_user_s_failure(
     for name in ("evil", "good"):
         ns.preference(name, {"session.minutes": 7})
         ns.wait_user(name, {"session.minutes": 7})
-    ns.policy(says=enforce("agent.temperature", 0.1), strategy=waves())
+    ns.policy(content=enforce("agent.temperature", 0.1), strategy=waves())
     ns.reach("Soaking")
     ns.wait_user("good", {"agent.temperature": 0.1})
 
@@ -112,7 +112,7 @@ def test_a_quota_that_refuses_a_new_shard_stops_newcomers_alone(operator: Operat
     for name in ("ann", "bob"):
         ns.preference(name, large)
         ns.wait_user(name, large)
-    ns.policy(says=minutes(25), strategy=waves())
+    ns.policy(content=minutes(25), strategy=waves())
     ns.reach("Soaking")
     ns.wait_user("ann", {"session.minutes": 25})
     used = str(len(ns.api.list("ConfigMap", ns.name)))

@@ -32,7 +32,7 @@ def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(
     assert "set it to status.preview.hash" in said
 
     # and one of content that it has moved on from
-    ns.policy(says=minutes(26), strategy=strategy)
+    ns.policy(content=minutes(26), strategy=strategy)
     newer = ns.reach("AwaitingApproval")["preview"]["hash"]
     assert newer != previewed
     said = ns.wait_verdict("RolloutAction", approve(ann, previewed), "False", "Refused")["message"]
@@ -99,7 +99,7 @@ def test_an_abort_brings_back_what_was_and_only_a_retry_or_new_content_starts_ag
     ns.act("abort")
     ns.reach("RolledBack")
     # new content starts by itself, and what was quarantined stays so
-    ns.policy(says=minutes(26), strategy=waves(wave("canary", "free")))
+    ns.policy(content=minutes(26), strategy=waves(wave("canary", "free")))
     ns.reach("Succeeded")
     ns.serves({"session.minutes": 26}, "free", "pro")
     ns.policy(strategy=waves(wave("canary", "free")))
@@ -112,12 +112,12 @@ def test_an_undo_brings_back_the_content_before_and_holds_it(operator: Operator,
     given(ns)
     ns.policy()
     ns.reach("Succeeded")
-    ns.policy(says=minutes(26))
+    ns.policy(content=minutes(26))
     ns.reach("Succeeded")
     ns.serves({"session.minutes": 26}, "free", "pro")
     ns.act("undo", reason="too long")
     ns.reach("RolledBack")
     ns.serves(NEW, "free", "pro")
-    ns.policy(says=minutes(25))
+    ns.policy(content=minutes(25))
     ns.reach("Succeeded")
     assert "No previous content is known" in ns.refused("undo")

@@ -55,7 +55,7 @@ def test_a_standby_finishes_what_a_leader_that_was_killed_began(
     told_once(ns)
     # and a way back, killed when it has just begun
     third = operators.operator("first", *SHORT).start().standing_by()
-    ns.policy(says=minutes(26), strategy=waves())
+    ns.policy(content=minutes(26), strategy=waves())
     ns.reach("Soaking")
     ns.ask("abort")
     wait_for(lambda: ns.progress()["underway"] == "Back" or "RollbackStarted" in ns.told(), "it goes back")
@@ -172,7 +172,7 @@ def test_a_rollout_and_a_rollback_end_right_under(faulty: Faulty, ns: Namespace,
 
     # and on the way back
     back = Fault(when, effect, times)
-    ns.policy(says=minutes(26), strategy=waves())
+    ns.policy(content=minutes(26), strategy=waves())
     ns.reach("Soaking")
     with faulty.proxy.failing(back):
         faulty.proxy.cut_watches()
@@ -208,7 +208,7 @@ def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
         assert "group pro:" in status["failure"]["message"]
         ns.serves(OLD_FREE, "free")
     # a way back that cannot be written goes on, says so, and arrives
-    ns.policy(says=minutes(26), strategy=waves(progressDeadline="2s"))
+    ns.policy(content=minutes(26), strategy=waves(progressDeadline="2s"))
     ns.reach("Soaking")
     with faulty.proxy.failing(Fault(of("free"), Refuse(403, "Forbidden"))):
         ns.act("abort")

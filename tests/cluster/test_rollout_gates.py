@@ -108,7 +108,7 @@ def test_a_gate_is_measured_anew_in_each_wave_and_one_that_fails_at_once_stops_t
     ns.policy(strategy=strategy)
     ns.reach("Succeeded")
     ns.serves(NEW, "free", "pro")
-    ns.policy(says=minutes(26), strategy={**strategy, "gates": [monitoring.gate("errors + 1")]})
+    ns.policy(content=minutes(26), strategy={**strategy, "gates": [monitoring.gate("errors + 1")]})
     status = ns.reach("RolledBack")
     assert status["wave"] == "1/2"
     ns.serves(NEW, "free", "pro")
@@ -135,7 +135,7 @@ def test_no_data_pauses_and_is_no_failure(monitoring: Monitoring, ns: Namespace)
     ns.serves(NEW, "free", "pro")
     # and where that is to be a failure, it is
     failing = monitoring.gate("no_such_metric", onNoData="Fail")
-    ns.policy(says=minutes(26), strategy=gated(failing))
+    ns.policy(content=minutes(26), strategy=gated(failing))
     assert "no data" in ns.reach("RolledBack")["failure"]["message"]
     ns.serves(NEW, "free", "pro")
 
@@ -177,7 +177,7 @@ def test_a_gate_asks_only_where_the_admin_allows(monitoring: Monitoring, ns: Nam
     ns.act("promote")
     ns.reach("Succeeded")
     refusing = gate("smoke", http={"url": f"{here}/health", "expectStatus": [204]})
-    ns.policy(says=minutes(26), strategy=gated(refusing))
+    ns.policy(content=minutes(26), strategy=gated(refusing))
     assert "200" in ns.reach("RolledBack")["failure"]["message"]
     ns.serves(NEW, "free", "pro")
 
@@ -243,7 +243,7 @@ def test_a_job_is_run_once_a_wave_of_a_suspended_cronjob(monitoring: Monitoring,
     assert {job["metadata"]["labels"]["trimtab.dev/rollout"] for job in jobs()} == {"calmer"}
     # one that fails goes back
     cron_job(ns, fails=True)
-    ns.policy(says=minutes(26), strategy=strategy)
+    ns.policy(content=minutes(26), strategy=strategy)
     status = ns.reach("RolledBack")
     assert status["failure"]["reason"] == "GateFailed"
     assert "gate e2e failed: Job e2e-" in status["failure"]["message"]

@@ -195,7 +195,7 @@ def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(
             *minutes(25)["enforced"],
         ]
     }
-    ns.policy(says=both, strategy=waves(wave("canary", "free", soak="1h", approval=True)))
+    ns.policy(content=both, strategy=waves(wave("canary", "free", soak="1h", approval=True)))
 
     # when: it goes through all that a rollout may go through
     status = ns.reach("AwaitingApproval")

@@ -199,7 +199,7 @@ def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Oper
     ns.policy(strategy=waves())
     content = ns.reach("Soaking")["target"]["hash"]
     assert "allowed actions: Promote, Pause or Abort" in ns.refused("retry")
-    ns.policy(says=minutes(26), strategy=waves())
+    ns.policy(content=minutes(26), strategy=waves())
     ns.reach("Soaking", attempt=2)
     for verb in ("promote", "abort", "pause"):
         assert "the content has changed" in ns.refused(verb, contentHash=content)
@@ -215,7 +215,7 @@ def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
     ns.policy(strategy=waves())
     ns.reach("Soaking")
     ns.serves(NEW, "free")
-    ns.policy(says=minutes(0), strategy=waves())
+    ns.policy(content=minutes(0), strategy=waves())
     assert "is paused because the spec is rejected" in ns.reach("Rejected")["message"]
     operator.quiet()
     ns.serves(NEW, "free")

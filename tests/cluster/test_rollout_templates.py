@@ -188,7 +188,7 @@ def test_a_template_and_a_policy_over_it_go_one_after_the_other(operator: Operat
     given(ns, strategy=CANARY)
     ns.template(keys=greeting("hi"), strategy=CANARY)
     reach(ns, "Soaking")
-    ns.policy(says=minutes(25))
+    ns.policy(content=minutes(25))
     assert "ConfigTemplate app is in progress" in ns.reach("Waiting")["message"]
     ns.act("abort", "app", TEMPLATE)
     reach(ns, "RolledBack")

@@ -20,7 +20,17 @@ import yaml
 
 from support.cli_process import Shell
 from support.live_objects import Body, wait_for
-from support.manifests import API_VERSION, APP, KEYS, PREFS, SECRET_KEY, preference
+from support.manifests import (
+    APP,
+    KEYS,
+    PREFS,
+    SECRET_KEY,
+    group_spec,
+    manifest,
+    preference,
+    wave,
+    waves,
+)
 from support.namespace import Namespace
 from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
@@ -61,9 +71,7 @@ class FakeOperator:
 
     def __init__(self, ns: Namespace) -> None:
         self.ns, self.api, self.namespace = ns, ns.api, ns.name
-        spec = {"templateRef": {"name": "app"}, "policy": {"values": {"session.minutes": 25}}, "strategy": {}}
-        meta = {"name": "calmer", "namespace": ns.name}
-        self.api.create({"apiVersion": API_VERSION, "kind": "PolicyRollout", "metadata": meta, "spec": spec})
+        ns.policy(content={"values": {"session.minutes": 25}}, strategy={})
 
     def says(self, phase: str, **status: Any) -> None:
         made = {"observedGeneration": 1, "phase": phase, "message": f"it is {phase}", **status}
@@ -157,10 +165,8 @@ def test_watch_follows_the_object_to_its_end(fake_operator: FakeOperator, trimta
 
 def test_watch_sees_the_groups_move(fake_operator: FakeOperator, trimtab: Shell) -> None:
     labels = {"trimtab.dev/template": "app"}
-    meta = {"name": "app-free", "namespace": fake_operator.namespace, "labels": labels}
-    spec = {"templateRef": {"name": "app"}, "group": "free"}
     fake_operator.api.create(
-        {"apiVersion": API_VERSION, "kind": "RenderedGroup", "metadata": meta, "spec": spec}
+        manifest("RenderedGroup", fake_operator.namespace, "app-free", group_spec(), labels=labels)
     )
     fake_operator.says("Progressing", **UNDERWAY)
     with _running(
@@ -273,18 +279,8 @@ def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
     ns.preference("ann", {"agent.temperature": 1.5})
     ns.accepted("ann")
     constraint = {"key": "agent.temperature", "maximum": 1.0, "reason": "COST-7"}
-    ns.api.create(
-        {
-            "apiVersion": API_VERSION,
-            "kind": "PolicyRollout",
-            "metadata": {"name": "calmer", "namespace": ns.name},
-            "spec": {
-                "templateRef": {"name": "app"},
-                "policy": {"values": {"session.minutes": 25}, "constraints": [constraint]},
-                "strategy": {"waves": [{"name": "all", "approval": True}]},
-            },
-        }
-    )
+    content = {"values": {"session.minutes": 25}, "constraints": [constraint]}
+    ns.policy(content=content, strategy=waves(wave("all", approval=True)))
 
     def call(*args: str) -> subprocess.CompletedProcess[str]:
         return trimtab("rollout", *args, "-n", ns.name)

@@ -184,7 +184,7 @@ def test_keys_that_need_no_restart_restart_nothing(operator: Operator, ns: Names
     shop = Shop(ns, "Deployment", keys=QUIET_KEYS)
     before, told = shop.generations(), restarts(operator, ns)
     preview = waves(wave("canary", "free", soak="1s", approval=True))
-    ns.policy(says=enforce("session.greeting", "welcome"), strategy=preview)
+    ns.policy(content=enforce("session.greeting", "welcome"), strategy=preview)
     status = ns.reach("AwaitingApproval")
     assert not status["preview"].get("restarts")
     ns.act("approve", contentHash=status["preview"]["hash"])
@@ -194,7 +194,7 @@ def test_keys_that_need_no_restart_restart_nothing(operator: Operator, ns: Names
     assert shop.generations() == before
     assert restarts(operator, ns) == told
     # and those that do are named before they do
-    ns.policy(says=minutes(25), strategy=preview)
+    ns.policy(content=minutes(25), strategy=preview)
     status = ns.reach("AwaitingApproval")
     assert status["preview"]["restarts"] == [f"Deployment {ns.name}/{g}" for g in ("free", "pro")]
 

@@ -9,7 +9,7 @@ import datetime
 import json
 
 from support.live_objects import Body, wait_for
-from support.manifests import API_VERSION, enforce, minutes, policy, template, wave, waves
+from support.manifests import action, enforce, minutes, policy, template, wave, waves
 from support.namespace import Namespace
 from support.operator_cluster import OperatorCluster
 from support.operator_process import Operator
@@ -44,18 +44,7 @@ def test_kubectl_alone_drives_a_whole_rollout(
     # when: somebody approves what the preview is of
     previewed = kubectl("get", "prollout/calmer", "-o", "jsonpath={.status.preview.hash}")
     whoami = operator_cluster.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").stdout
-    approval = {
-        "apiVersion": API_VERSION,
-        "kind": "RolloutAction",
-        "metadata": {"generateName": "approve-"},
-        "spec": {
-            "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
-            "action": "Approve",
-            "contentHash": previewed,
-            "requester": whoami,
-            "reason": "looked at it",
-        },
-    }
+    approval = action(ns.name, "approve", whoami, contentHash=previewed, reason="looked at it")
     approved = kubectl("create", "-f", "-", "-o", "name", body=approval)
     kubectl("wait", approved, "--for=condition=Ready", "--timeout=90s")
     kubectl("wait", "prollout/calmer", "--for=condition=Ready", "--timeout=90s")
@@ -185,7 +174,7 @@ def test_new_content_in_mid_flight_starts_again_from_what_is_stable(
     ns.policy(strategy=waves())
     ns.reach("Soaking")
     ns.serves(NEW, "free")
-    ns.policy(says=enforce("session.greeting", "welcome"), strategy=waves())
+    ns.policy(content=enforce("session.greeting", "welcome"), strategy=waves())
     status = ns.reach("Soaking", attempt=2, wave="1/2")
     ns.serves({**OLD_FREE, "session.greeting": "welcome"}, "free")
     ns.serves({**OLD_PRO, "session.greeting": "hello"}, "pro")
@@ -194,9 +183,9 @@ def test_new_content_in_mid_flight_starts_again_from_what_is_stable(
     ns.act("promote")
     ns.reach("Succeeded")
     # and back to what is stable is a fast way back
-    ns.policy(says=minutes(26), strategy=waves())
+    ns.policy(content=minutes(26), strategy=waves())
     ns.reach("Soaking")
-    ns.policy(says=enforce("session.greeting", "welcome"), strategy=waves())
+    ns.policy(content=enforce("session.greeting", "welcome"), strategy=waves())
     ns.reach("Succeeded")
     ns.serves({**OLD_FREE, "session.greeting": "welcome"}, "free")
 

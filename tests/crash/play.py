@@ -162,8 +162,8 @@ class Play:
     def preference(self, name: str, values: Body, **spec: Any) -> Body:
         return self.api.apply(preference(self.namespace, name, values, **spec))
 
-    def policy(self, says: Body, strategy: Any = None) -> Body:
-        return self.api.apply(policy(self.namespace, says=says, strategy=strategy))
+    def policy(self, content: Body, strategy: Any = None) -> Body:
+        return self.api.apply(policy(self.namespace, content=content, strategy=strategy))
 
     def create(self, body: Body) -> Body:
         return self.api.create(body)

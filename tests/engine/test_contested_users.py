@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from support.in_memory import Cluster, Operator, spec
+from support.manifests import preference_spec
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec
 from trimtab.core.evaluate import membership
 from trimtab.core.refs import GroupKey, TemplateKey
@@ -61,7 +62,7 @@ def claim(
         "generation": version,
         "creationTimestamp": f"2026-01-01T00:00:{born:02}Z",
     }
-    body = {"templateRef": {"name": "app"}, "group": group, "user": user, "values": {"n": version}}
+    body = preference_spec({"n": version}, group=group, user=user)
     return msgspec.json.decode(msgspec.json.encode({"metadata": meta, "spec": body}), type=PreferenceObject)
 
 

@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 
 from support.failing_writes import Flaky
 from support.in_memory import HOME, Cluster, Operator, settled, spec
+from support.manifests import preference_spec
 from support.random_templates import CANARY, JSON, Template, cases, values_for
 from support.virtual_time import run
 from trimtab.engine.leadership.write_guard import Fence
@@ -57,10 +58,7 @@ def preference(name: str, values: Body, age: int, **fields: Any) -> Body:
         "uid": f"u{age}",
         "creationTimestamp": f"2026-01-0{age}T00:00:00Z",
     }
-    return {
-        "metadata": meta,
-        "spec": {"templateRef": {"name": "app"}, "group": "g", "values": values, **fields},
-    }
+    return {"metadata": meta, "spec": preference_spec(values, group="g", **fields)}
 
 
 def put_all(cluster: Cluster, objects: list[Body]) -> None:

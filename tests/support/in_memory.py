@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from support.manifests import MINUTES, PREFS, TEMPERATURE, action_spec, policy_spec, preference_spec
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject
 from trimtab.engine.engine import Engine
@@ -38,14 +39,14 @@ def spec(**changes: Any) -> Body:
     """A small template: two groups, a file for the group and one for each user."""
     made: Body = {
         "keys": [
-            {"name": "agent.temperature", "type": "Number", "default": 0.7, "minimum": 0, "maximum": 2},
-            {"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1},
+            TEMPERATURE,
+            MINUTES,
             {"name": "agent.voice", "type": "String", "default": "calm"},
         ],
         "groups": [{"name": "free", "values": {"session.minutes": 20}}, {"name": "paid"}],
         "outputs": [
             {"name": "app", "format": "YAML", "fileName": "config.yaml"},
-            {"name": "prefs", "format": "JSON", "scope": "User", "fileName": "prefs.json"},
+            PREFS,
         ],
     }
     return {**made, **changes}
@@ -76,16 +77,14 @@ class Cluster:
         name: str,
         values: Body | None = None,
         *,
-        group: str = "free",
         template: str = "app",
         namespace: str = HOME,
         meta: Body | None = None,
         **fields: Any,
     ) -> Body:
-        ref = {"name": template, "namespace": HOME}
-        body = {"templateRef": ref, "group": group, "values": values or {}, **fields}
+        made = preference_spec(values, of=template, home=HOME, **fields)
         place = {"name": name, "namespace": namespace, **(meta or {})}
-        return self.memory.put(USER_PREFERENCES, {"metadata": place, "spec": body})
+        return self.memory.put(USER_PREFERENCES, {"metadata": place, "spec": made})
 
     def users(self, count: int, values: Body | None = None) -> None:
         """Preferences user-0, user-1, ... in the group free."""
@@ -94,13 +93,12 @@ class Cluster:
 
     def policy(self, name: str, policy: Body | None = None, *, template: str = "app", **fields: Any) -> Body:
         """A PolicyRollout over the template."""
-        body = {"templateRef": {"name": template}, "policy": policy or {}, **fields}
-        place = {"name": name, "namespace": HOME}
-        return self.memory.put(POLICY_ROLLOUTS, {"metadata": place, "spec": body})
+        made = policy_spec(policy, of=template, **fields)
+        return self.memory.put(POLICY_ROLLOUTS, {"metadata": {"name": name, "namespace": HOME}, "spec": made})
 
     def act(self, action: str, name: str, *, kind: str = "PolicyRollout", **fields: Any) -> str:
         """A RolloutAction on a rollout; its name."""
-        spec = {"rolloutRef": {"kind": kind, "name": name}, "action": action, "requester": "ann", **fields}
+        spec = action_spec(action, name, kind, **{"requester": "ann", **fields})
         made = f"{action.lower()}-{self.memory.version}"
         self.memory.put(ROLLOUT_ACTIONS, {"metadata": {"name": made, "namespace": HOME}, "spec": spec})
         return made

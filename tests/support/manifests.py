@@ -1,4 +1,4 @@
-"""Small objects for the cluster tests, as users would write them."""
+"""Objects as users write them: templates, preferences, policies and actions, and what they refer to."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from typing import Any
 Body = dict[str, Any]
 API_VERSION = "trimtab.dev/v1alpha1"
 
+TEMPERATURE: Body = {
+    "name": "agent.temperature",
+    "type": "Number",
+    "default": 0.7,
+    "minimum": 0,
+    "maximum": 2,
+}
+MINUTES: Body = {"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1}
 KEYS: list[Body] = [
-    {"name": "agent.temperature", "type": "Number", "default": 0.7, "minimum": 0, "maximum": 2},
+    TEMPERATURE,
     {
         "name": "agent.provider",
         "type": "String",
@@ -16,7 +24,7 @@ KEYS: list[Body] = [
         "default": "openai",
         "setBy": "Group",
     },
-    {"name": "session.minutes", "type": "Integer", "default": 30, "minimum": 1},
+    MINUTES,
     {"name": "session.greeting", "type": "String", "default": "hello"},
 ]
 APP: Body = {"name": "app", "format": "JSON", "fileName": "app.json"}
@@ -27,81 +35,70 @@ SOURCES = {"PolicyRollout": "policyrollouts", "ConfigTemplate": "configtemplates
 SECRET_KEY: Body = {"name": "api.token", "type": "String", "sensitive": True}
 
 
+def manifest(kind: str, namespace: str, name: str, spec: Body, **metadata: Any) -> Body:
+    """An object of one of Trimtab's kinds."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "spec": spec,
+    }
+
+
+def preference_spec(
+    values: Body | None = None, *, group: str = "free", of: str = "app", home: str | None = None, **spec: Any
+) -> Body:
+    """Of the template ``of`` in namespace ``home`` (default: the preference's own)."""
+    reference = {"name": of} | ({"namespace": home} if home else {})
+    return {"templateRef": reference, "group": group, "values": values or {}, **spec}
+
+
+def policy_spec(content: Body | None = None, *, of: str = "app", **spec: Any) -> Body:
+    """``content`` is ``spec.policy``."""
+    return {"templateRef": {"name": of}, "policy": content or {}, **spec}
+
+
+def action_spec(verb: str, name: str = "calmer", kind: str = "PolicyRollout", **spec: Any) -> Body:
+    return {"rolloutRef": {"kind": kind, "name": name}, "action": verb.capitalize(), **spec}
+
+
+def group_spec(group: str = "free", of: str = "app") -> Body:
+    """Of a RenderedGroup."""
+    return {"templateRef": {"name": of}, "group": group}
+
+
 def template(namespace: str, name: str = "app", **spec: Any) -> Body:
     """A ConfigTemplate with two groups; any field of the spec can be replaced."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ConfigTemplate",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "keys": KEYS,
-            "groups": [{"name": "free"}, {"name": "pro", "values": {"session.minutes": 120}}],
-            "outputs": [APP, PREFS],
-            **spec,
-        },
-    }
+    groups = [{"name": "free"}, {"name": "pro", "values": {"session.minutes": 120}}]
+    made = {"keys": KEYS, "groups": groups, "outputs": [APP, PREFS], **spec}
+    return manifest("ConfigTemplate", namespace, name, made)
 
 
-def preference(
-    namespace: str,
-    name: str,
-    values: Body | None = None,
-    *,
-    group: str = "free",
-    of: str = "app",
-    home: str | None = None,
-    **spec: Any,
-) -> Body:
-    """A UserPreference of the template ``of`` in namespace ``home`` (default: its own)."""
-    reference = {"name": of} | ({"namespace": home} if home else {})
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "UserPreference",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"templateRef": reference, "group": group, "values": values or {}, **spec},
-    }
+def preference(namespace: str, name: str, values: Body | None = None, **spec: Any) -> Body:
+    """A UserPreference, with a spec as of :func:`preference_spec`."""
+    return manifest("UserPreference", namespace, name, preference_spec(values, **spec))
 
 
 def action(
     namespace: str, verb: str, requester: str, kind: str = "PolicyRollout", name: str = "calmer", **spec: Any
 ) -> Body:
     """A RolloutAction in the name of ``requester``, with a hash of whatever was previewed."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "RolloutAction",
-        "metadata": {"generateName": f"{verb}-", "namespace": namespace},
-        "spec": {
-            "rolloutRef": {"kind": kind, "name": name},
-            "action": verb.capitalize(),
-            "contentHash": "3f9a",
-            "requester": requester,
-            **spec,
-        },
-    }
+    made = action_spec(verb, name, kind, **{"contentHash": "3f9a", "requester": requester, **spec})
+    metadata = {"generateName": f"{verb}-", "namespace": namespace}
+    return {"apiVersion": API_VERSION, "kind": "RolloutAction", "metadata": metadata, "spec": made}
 
 
 def policy(
     namespace: str,
     name: str = "calmer",
-    says: Body | None = None,
+    content: Body | None = None,
     strategy: Body | None = None,
-    *,
-    of: str = "app",
     **spec: Any,
 ) -> Body:
-    """A PolicyRollout of the template ``of``; unless it ``says`` otherwise it gives everybody 25 minutes."""
+    """A PolicyRollout; without other ``content`` it gives all users 25 minutes."""
     more = {"strategy": strategy} if strategy is not None else {}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "PolicyRollout",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "templateRef": {"name": of},
-            "policy": minutes(25) if says is None else says,
-            **more,
-            **spec,
-        },
-    }
+    made = policy_spec(minutes(25) if content is None else content, **more, **spec)
+    return manifest("PolicyRollout", namespace, name, made)
 
 
 def minutes(number: Any) -> Body:

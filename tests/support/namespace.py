@@ -27,9 +27,9 @@ class Namespace:
         return self.api.apply(preference(self.name, name, values, **spec))
 
     def policy(
-        self, name: str = "calmer", says: Body | None = None, strategy: Body | None = None, **spec: Any
+        self, name: str = "calmer", content: Body | None = None, strategy: Body | None = None, **spec: Any
     ) -> Body:
-        return self.api.apply(policy(self.name, name, says, strategy, **spec))
+        return self.api.apply(policy(self.name, name, content, strategy, **spec))
 
     def drop(self, kind: str, name: str) -> None:
         self.api.delete(kind, self.name, name)

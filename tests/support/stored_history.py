@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.fake_cluster import FakeCluster
+from support.manifests import group_spec, preference_spec
 from trimtab.core.resolve import snapshot
 from trimtab.kube.resources import CONTROLLER_REVISIONS
 
@@ -37,13 +38,13 @@ def rendered(group: str = "free", revisions: list[Body] | None = None, **status:
     listed = REVISIONS if revisions is None else revisions
     return {
         "metadata": {"name": f"app-{group}", "namespace": "music", "labels": {"trimtab.dev/template": "app"}},
-        "spec": {"templateRef": {"name": "app"}, "group": group},
+        "spec": group_spec(group),
         "status": {"currentRevision": 3, "stableRevision": 3, "revisions": listed, **status},
     }
 
 
 def preference(name: str = "alice", *, of: str = "app", values: Body | None = None, **more: Any) -> Body:
-    spec = {"templateRef": {"name": of}, "group": "free", "values": values or {"session.minutes": 9}}
+    spec = preference_spec(values or {"session.minutes": 9}, of=of)
     status = {
         "accepted": {"generation": 5, "group": "free", "schemaVersion": 2, "values": {"session.minutes": 9}},
         "history": [

@@ -1,8 +1,8 @@
-"""An API server in memory: the port without a cluster, for tests and offline tools that run the real engine.
+"""An API server in memory: the port without a cluster, for tests and offline commands that run the engine.
 
-It keeps to what the engine relies on: one resourceVersion for every change, consistent paged lists, watches that
-resume from any version not yet compacted away, optimistic locking, a status apart from the rest, and server-side
-apply with ownership by leaf field of the one manager there is. It validates nothing: what the CRDs refuse, it takes.
+It does what the engine relies on: a new resourceVersion for each change, consistent paged lists, watches that resume
+from any version that is not compacted, optimistic locking, a status subresource, and server-side apply with ownership by
+leaf field for a single manager. It validates nothing: it accepts what the CRDs refuse.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from trimtab.kube import errors
-from trimtab.kube.fields import Path, assign, cut, leaves, merged_with
+from trimtab.kube.fields import Path, merged_with
+from trimtab.kube.object_rules import (
+    applied,
+    check_immutable,
+    check_version,
+    is_new_generation,
+    is_selected,
+    requested,
+    stored,
+)
 from trimtab.kube.port import Body, Event, Page
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
@@ -34,10 +44,9 @@ Place = tuple[str, str]
 
 EPOCH = "2026-01-01T00:00:00Z"
 INSTALLED = "1970-01-01T00:00:00Z"
-"""When the kinds were created that every server in memory has: before all objects."""
+"""When the kinds that every server in memory has were created: before all objects."""
 KINDS = (CONFIG_TEMPLATES, USER_PREFERENCES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS, RENDERED_GROUPS)
 _encode = msgspec.json.encode
-_SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 
 
 class Write(NamedTuple):
@@ -51,17 +60,24 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One entry of the log that watches read; ``before`` or ``after`` is None where there was, or is, nothing."""
+    """One entry of the log that watches read. ``before`` is None for a new object, ``after`` for a deleted one."""
 
     version: int
     resource: Resource
     before: Body | None
     after: Body | None
 
-    def within(self, namespace: str | None) -> bool:
-        """Whether a watch of that namespace hears of it; everybody hears bookmarks."""
-        body = self.after or self.before
-        return not namespace or body is None or body["metadata"].get("namespace") == namespace
+    def event(self, namespace: str | None, selector: str) -> tuple[str, Body] | None:
+        """The event of a watch, for which an object that is no longer selected is deleted. None: there is none."""
+        if self.before is None and self.after is None:
+            return "BOOKMARK", {"metadata": {"resourceVersion": str(self.version)}}
+        was = self.before is not None and is_selected(self.before, namespace, selector)
+        if self.after is not None and is_selected(self.after, namespace, selector):
+            return ("MODIFIED" if was else "ADDED"), self.after
+        if not was or self.before is None:
+            return None
+        last = self.after or self.before
+        return "DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.version)}}
 
 
 @dataclass(slots=True)
@@ -72,10 +88,10 @@ class _Stored:
 
 
 class Memory:
-    """Implements :class:`trimtab.kube.port.Api`. ``now`` gives creation times.
+    """Implements :class:`trimtab.kube.port.Api`. ``now`` returns creation times.
 
-    ``writes`` lists every write that changed something; :meth:`put` and :meth:`remove` are other people's.
-    With ``streams`` off it is a server that lists in pages alone.
+    ``writes`` lists all writes through the port that changed an object; :meth:`put` and :meth:`remove` simulate other
+    clients. With ``streams`` off, the server supports only paged lists.
     """
 
     def __init__(self, now: Callable[[], str] = lambda: EPOCH) -> None:
@@ -91,24 +107,24 @@ class Memory:
         self._epoch = 0
         self._changed = asyncio.Event()
 
-    # Other people, and the server's own doings.
+    # Other clients, and the server itself.
 
     def put(self, resource: Resource, body: Body) -> Body:
-        """Create or replace an object whole, its status too if given; a uid and a creation time may be given."""
+        """Create or replace an object, and its status if given. May set the uid and the creation time."""
         meta = body["metadata"]
         place = (meta.get("namespace") or "", meta["name"])
         old = self._of(resource).get(place)
-        wanted = {**body}
+        desired = {**body}
         if "status" not in body and old is not None and "status" in old.body:
-            wanted["status"] = old.body["status"]
-        return self._store("put", resource, place, wanted, old)
+            desired["status"] = old.body["status"]
+        return self._store("put", resource, place, desired, old)
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
-        """:raises NotFoundError: it is not there."""
+        """:raises NotFoundError: the object does not exist."""
         self._drop("remove", resource, (namespace, name))
 
     def uninstall(self, kind: Resource) -> None:
-        """Delete a kind: first it is terminating, then its objects go, then it does."""
+        """Delete a kind: it becomes terminating, and its objects are deleted."""
         place = ("", _crd(kind))
         body = _copy(self._find(CUSTOM_RESOURCE_DEFINITIONS, place).body)
         body["metadata"]["deletionTimestamp"] = self._now()
@@ -117,34 +133,38 @@ class Memory:
             self.remove(kind, *where)
 
     def uninstalled(self, kind: Resource) -> None:
-        """The kind is gone: the server does not know it any more."""
+        """The kind no longer exists."""
         self.remove(CUSTOM_RESOURCE_DEFINITIONS, "", _crd(kind))
         self.break_watches()
 
     def install(self, kind: Resource, created: str, **annotations: str) -> None:
-        """Create the kind again, without objects."""
-        made = _definition(kind)
-        made["metadata"] = {"name": _crd(kind), "creationTimestamp": created, "annotations": annotations}
-        self.put(CUSTOM_RESOURCE_DEFINITIONS, made)
+        """Recreate the kind, without objects."""
+        definition = _definition(kind)
+        definition["metadata"] = {
+            "name": _crd(kind),
+            "creationTimestamp": created,
+            "annotations": annotations,
+        }
+        self.put(CUSTOM_RESOURCE_DEFINITIONS, definition)
 
     def objects(self, resource: Resource) -> list[Body]:
         """Copies of all objects of a kind, by namespace and name."""
-        return [_copy(stored.body) for _, stored in sorted(self._of(resource).items())]
+        return [_copy(body) for body in self._selected(resource)]
 
     def bookmark(self, resource: Resource) -> None:
-        """Tell every watch of this kind the present version."""
+        """Send the current version to every watch of this kind."""
         self.version += 1
         self._append(_Change(self.version, resource, None, None))
 
     def compact(self) -> None:
-        """Forget the past: watches and lists from before now answer 410."""
+        """Drop the log: watches and lists of earlier versions get a 410."""
         self._compacted = self.version + 1
         self.version += 1
         self._log.clear()
         self._wake()
 
     def break_watches(self) -> None:
-        """Every open watch ends with a broken connection."""
+        """End every open watch as a broken connection does."""
         self._epoch += 1
         self._wake()
 
@@ -162,11 +182,7 @@ class Memory:
         """A consistent list in chunks. :raises GoneError: compacted between two chunks."""
         self._check_known(resource)
         version = self.version
-        found = [
-            stored.body
-            for (where, _), stored in sorted(self._of(resource).items())
-            if (not namespace or where == namespace) and _selected(stored.body, selector)
-        ]
+        found = self._selected(resource, namespace, selector)
         for start in range(0, max(1, len(found)), limit):
             await asyncio.sleep(0)
             if start and self._compacted > version:
@@ -199,22 +215,20 @@ class Memory:
                 raise errors.GoneError(410, "Expired", "too old resource version")
             for change in [c for c in self._log if c.version > position]:
                 position = change.version
-                kind, body = ("", None)
-                if change.resource == resource and change.within(namespace):
-                    kind, body = _event(change, selector)
-                if body is not None:
-                    yield Event(kind, msgspec.json.decode(_encode(body), type=item))
-            changed = self._changed
-            if self._log and self._log[-1].version > position:
-                continue
-            rest = until - asyncio.get_running_loop().time()
-            if rest <= 0:
+                event = change.event(namespace, selector) if change.resource == resource else None
+                if event is not None:
+                    yield Event(event[0], msgspec.json.decode(_encode(event[1]), type=item))
+            if not (self._log and self._log[-1].version > position) and not await self._change_until(until):
                 return
-            try:
-                async with asyncio.timeout(rest):  # wait_for of Python 3.11 may swallow a cancellation
-                    await changed.wait()
-            except TimeoutError:
-                return
+
+    async def _change_until(self, deadline: float) -> bool:
+        """Waits for the next change; False if there is none."""
+        try:
+            async with asyncio.timeout_at(deadline):  # wait_for of Python 3.11 may swallow a cancellation
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def stream(
         self,
@@ -230,13 +244,8 @@ class Memory:
         if not self.streams:
             raise errors.InvalidError(422, "Invalid", "sendInitialEvents is forbidden")
         version = self.version
-        found = [
-            stored
-            for (where, _), stored in sorted(self._of(resource).items())
-            if (not namespace or where == namespace) and _selected(stored.body, selector)
-        ]
-        for stored in found:
-            yield Event("ADDED", msgspec.json.decode(_encode(stored.body), type=item))
+        for body in self._selected(resource, namespace, selector):
+            yield Event("ADDED", msgspec.json.decode(_encode(body), type=item))
         synced = {"metadata": {"resourceVersion": str(version)}}
         yield Event("SYNCED", msgspec.json.decode(_encode(synced), type=item))
         async for event in self.watch(
@@ -265,23 +274,16 @@ class Memory:
         meta = body["metadata"]
         place = (meta.get("namespace") or "", meta["name"])
         old = self._of(resource).get(place)
-        _check_version(meta.get("resourceVersion"), old)
-        wanted = dict(leaves(_applied(body, subresource)))
-        before = {} if old is None else dict(leaves(old.body))
+        body_before = None if old is None else old.body
+        check_version(meta.get("resourceVersion"), body_before)
+        result = _copy(body_before) if body_before is not None else {"metadata": {}}
         owned = set() if old is None else old.owned
-        rivals = [p for p in wanted if p in before and p not in owned and before[p] != wanted[p]]
-        if rivals and not force:
-            raise errors.ConflictError(409, "Conflict", f"another manager owns {'.'.join(rivals[0])}")
-        made = _copy(old.body) if old is not None else {"metadata": {}}
-        for path in owned - wanted.keys():
-            cut(made, path)
-        for path, value in wanted.items():
-            assign(made, path, value)
-        if old is not None:
-            _check_locked(old.body, made)
-        answer = self._store("apply", resource, place, made, old)
-        self._find(resource, place).owned = set(wanted)
-        return answer
+        owned = applied(result, owned, requested(body, subresource), force=force)
+        if body_before is not None:
+            check_immutable(body_before, result)
+        response = self._store("apply", resource, place, result, old)
+        self._find(resource, place).owned = owned
+        return response
 
     async def merge_patch(
         self,
@@ -294,9 +296,9 @@ class Memory:
     ) -> Body:
         await asyncio.sleep(0)
         old = self._find(resource, (namespace or "", name))
-        _check_version((patch.get("metadata") or {}).get("resourceVersion"), old)
-        merged: Body = merged_with(old.body, _applied(patch, subresource))
-        _check_locked(old.body, merged)
+        check_version((patch.get("metadata") or {}).get("resourceVersion"), old.body)
+        merged: Body = merged_with(old.body, requested(patch, subresource))
+        check_immutable(old.body, merged)
         return self._store("patch", resource, (namespace or "", name), merged, old)
 
     async def replace_status(
@@ -304,7 +306,7 @@ class Memory:
     ) -> Body:
         await asyncio.sleep(0)
         old = self._find(resource, (namespace or "", name))
-        _check_version(version, old)
+        check_version(version, old.body)
         return self._store("status", resource, (namespace or "", name), {**old.body, "status": status}, old)
 
     async def delete(
@@ -314,13 +316,18 @@ class Memory:
         old = self._find(resource, (namespace or "", name))
         if uid and uid != old.body["metadata"]["uid"]:
             raise errors.ConflictError(409, "Conflict", "the uid in the precondition is another object's")
-        _check_version(version, old)
+        check_version(version, old.body)
         self._drop("delete", resource, (namespace or "", name))
 
     # The store.
 
     def _of(self, resource: Resource) -> dict[Place, _Stored]:
         return self._stored.setdefault(resource, {})
+
+    def _selected(self, resource: Resource, namespace: str | None = None, selector: str = "") -> list[Body]:
+        """All objects of a kind, by namespace and name."""
+        found = (entry.body for _, entry in sorted(self._of(resource).items(), key=itemgetter(0)))
+        return [body for body in found if is_selected(body, namespace, selector)]
 
     def _check_known(self, resource: Resource) -> None:
         if resource.group == GROUP and ("", _crd(resource)) not in self._of(CUSTOM_RESOURCE_DEFINITIONS):
@@ -333,36 +340,24 @@ class Memory:
         return found
 
     def _store(self, verb: str, resource: Resource, place: Place, body: Body, old: _Stored | None) -> Body:
-        """Put a body in place, under a new version if that changes anything."""
+        """Store a body, under a new version if that changes the object."""
         namespace, name = place
         self._check_known(resource)
         if resource.namespaced and ("", namespace) not in self._of(NAMESPACES):
             raise errors.NotFoundError(404, "NotFound", f"namespaces {namespace!r} not found")
         body = _copy(body)
-        given = body["metadata"]
-        known = old.body["metadata"] if old is not None else {}
-        meta = {k: v for k, v in given.items() if k not in _SERVER_FIELDS and v not in (None, {})}
-        kept = {k: v for k, v in body.items() if v or k not in ("data", "binaryData")}
-        made = {**kept, "apiVersion": resource.api_version, "kind": resource.kind}
-        made["metadata"] = meta | {
-            "name": name,
-            **({"namespace": namespace} if resource.namespaced else {}),
-            "uid": known.get("uid") or given.get("uid") or f"uid-{self.version + 1:08d}",
-            "creationTimestamp": known.get("creationTimestamp")
-            or given.get("creationTimestamp")
-            or self._now(),
-            "resourceVersion": known.get("resourceVersion", ""),
-            "generation": known.get("generation", 1),
-        }
-        if old is not None and made == old.body:
-            return _copy(made)
-        if old is not None and resource.group in (GROUP, "apps") and made.get("spec") != old.body.get("spec"):
-            made["metadata"]["generation"] += 1
+        body["metadata"] |= {"name": name, **({"namespace": namespace} if resource.namespaced else {})}
+        before = old.body if old is not None else None
+        after = stored(resource, body, before, uid=f"uid-{self.version + 1:08d}", now=self._now())
+        if after == before:
+            return _copy(after)
+        if is_new_generation(resource, before, after):
+            after["metadata"]["generation"] += 1
         self.version += 1
-        made["metadata"]["resourceVersion"] = str(self.version)
-        self._of(resource)[place] = _Stored(made, old.owned if old is not None else set())
-        self._record(verb, resource, place, old.body if old is not None else None, made)
-        return _copy(made)
+        after["metadata"]["resourceVersion"] = str(self.version)
+        self._of(resource)[place] = _Stored(after, old.owned if old is not None else set())
+        self._record(verb, resource, place, before, after)
+        return _copy(after)
 
     def _drop(self, verb: str, resource: Resource, place: Place) -> None:
         old = self._find(resource, place)
@@ -398,47 +393,3 @@ def _definition(kind: Resource) -> Body:
 def _copy(body: Body) -> Body:
     copied: Body = msgspec.json.decode(_encode(body))
     return copied
-
-
-def _check_version(version: str | None, old: _Stored | None) -> None:
-    if version and (old is None or old.body["metadata"]["resourceVersion"] != version):
-        raise errors.ConflictError(
-            409, "Conflict", "the object has been modified; apply to the latest version"
-        )
-
-
-def _check_locked(old: Body, new: Body) -> None:
-    """What the API server lets nobody change: an immutable object's data, and the type of a Secret."""
-    fields = ("data", "binaryData", "immutable", "type") if old.get("immutable") else ("type",)
-    changed = [name for name in fields if (old.get(name) or None) != (new.get(name) or None)]
-    if old.get("kind") in ("ConfigMap", "Secret") and changed:
-        raise errors.InvalidError(422, "Invalid", f"{changed[0]}: field is immutable")
-
-
-def _applied(body: Mapping[str, Any], subresource: str) -> Body:
-    """The part of a request that its endpoint takes: the status' endpoint only the status, the other all but it."""
-    made = {k: v for k, v in body.items() if (k == "status") == (subresource == "status") or k == "metadata"}
-    meta = {
-        k: v for k, v in body.get("metadata", {}).items() if k not in (*_SERVER_FIELDS, "name", "namespace")
-    }
-    return {**made, "metadata": meta if not subresource else {}}
-
-
-def _event(change: _Change, selector: str) -> tuple[str, Body | None]:
-    """What a watch says of a change: to its selector, an object that stops matching is deleted."""
-    if change.before is None and change.after is None:
-        return "BOOKMARK", {"metadata": {"resourceVersion": str(change.version)}}
-    was = change.before is not None and _selected(change.before, selector)
-    if change.after is not None and _selected(change.after, selector):
-        return ("MODIFIED" if was else "ADDED"), change.after
-    if not was or change.before is None:
-        return "", None
-    last = change.after or change.before
-    return "DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": str(change.version)}}
-
-
-def _selected(body: Body, selector: str) -> bool:
-    """Equality-based selectors alone: ``a=b,c=d``."""
-    labels = body["metadata"].get("labels") or {}
-    pairs = (term.split("=", 1) for term in selector.split(",") if term)
-    return all(labels.get(name) == value for name, value in pairs)

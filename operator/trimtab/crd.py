@@ -107,7 +107,7 @@ def manifest(model: type[Resource]) -> JsonSchema:
 
 
 def manifests() -> list[JsonSchema]:
-    """The CustomResourceDefinition of every kind that this version serves."""
+    """The CustomResourceDefinitions of all kinds."""
     return [manifest(model) for model in KINDS]
 
 
@@ -128,30 +128,34 @@ def files() -> dict[str, str]:
 
 
 def _translate(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
-    result = _inlined(schema, defs, path)
-    if "const" in result:
-        result["enum"] = [result.pop("const")]
-    for edge in ("Minimum", "Maximum"):
-        if f"exclusive{edge}" in result:
-            result[edge.lower()], result[f"exclusive{edge}"] = result[f"exclusive{edge}"], True
-    if result.get("additionalProperties") is False and "properties" in result:
-        del result["additionalProperties"]
-    unknown = result.keys() - set(_KEPT)
-    if unknown:
+    schema = _renamed(_inlined(schema, defs, path))
+    if unknown := schema.keys() - set(_KEPT):
         raise UnstructuralError(path, f"a structural schema has no {', '.join(sorted(unknown))}")
-    if "type" not in result:
-        result |= PRESERVE
-    if "properties" in result:
-        result["properties"] = {
-            name: _property(part, defs, f"{path}.{name}") for name, part in result["properties"].items()
+    if "type" not in schema:
+        schema |= PRESERVE
+    if "properties" in schema:
+        schema["properties"] = {
+            name: _property(part, defs, f"{path}.{name}") for name, part in schema["properties"].items()
         }
-    if "items" in result:
-        result["items"] = _translate(result["items"], defs, f"{path}[]")
-    if "additionalProperties" in result:
-        inner = result["additionalProperties"]
-        result["additionalProperties"] = _translate({} if inner is True else inner, defs, f"{path}.*")
-    _check_bounds(result, path)
-    return {key: result[key] for key in _KEPT if key in result}
+    if "items" in schema:
+        schema["items"] = _translate(schema["items"], defs, f"{path}[]")
+    if "additionalProperties" in schema:
+        inner = schema["additionalProperties"]
+        schema["additionalProperties"] = _translate({} if inner is True else inner, defs, f"{path}.*")
+    _check_bounds(schema, path)
+    return {key: schema[key] for key in _KEPT if key in schema}
+
+
+def _renamed(schema: JsonSchema) -> JsonSchema:
+    """With the keywords of OpenAPI v3.0 instead of those of JSON Schema."""
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
+    for edge in ("Minimum", "Maximum"):
+        if f"exclusive{edge}" in schema:
+            schema[edge.lower()], schema[f"exclusive{edge}"] = schema[f"exclusive{edge}"], True
+    if schema.get("additionalProperties") is False and "properties" in schema:
+        del schema["additionalProperties"]
+    return schema
 
 
 def _inlined(schema: JsonSchema, defs: JsonSchema, path: str) -> JsonSchema:
@@ -223,7 +227,7 @@ def _yaml(document: JsonSchema) -> str:
 
 def main(root: Path) -> None:
     """Write every generated file under the repository's root."""
-    from trimtab import admission, reference
+    from trimtab import admission, reference  # reference imports this module
 
     if not (root / "pyproject.toml").is_file():
         raise SystemExit(

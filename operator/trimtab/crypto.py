@@ -1,9 +1,9 @@
-"""Secrets at rest and keyed digests: what Trimtab stores of sensitive values outside of rendered Secrets.
+"""Encryption at rest and HMACs: the form in which Trimtab stores sensitive values outside of rendered Secrets.
 
-The keys live in a Secret of the operator's namespace: ``fernet`` holds Fernet keys, one a line, the first one
-encrypts; ``digest`` is the key of every digest that is shown (names of snapshots, the digest annotation), so that
-a guessed value cannot be confirmed by hashing it. Each digest is bound to its purpose and its place as well, so that
-it cannot be confirmed by giving Trimtab the guess somewhere else either (decision 024).
+The keys are in a Secret of the operator's namespace. ``fernet`` contains Fernet keys, one a line, the first of which
+encrypts. ``digest`` is the key of all visible digests (names of snapshots, the digest annotation), so that a hash does
+not confirm a guessed value. A digest also depends on its purpose and its place, so that a guess cannot be confirmed by
+giving it to Trimtab at another place (decision 024).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from trimtab.core.naming import DIGITS, UNBOUND_DIGITS
 
 KEPT = 20
-"""Fernet keys that a rotation keeps: what was sealed under an older one cannot be opened any more."""
+"""Fernet keys that a rotation keeps. Values that an older key sealed become unreadable."""
 Purpose = Literal["template", "policy", "value", "output", "mark", "restart", "job"]
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 class UnreadableError(ValueError):
-    """A stored token that none of the keys opens, or keys that are malformed."""
+    """No key opens a stored token, or the keys are malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Never shown: ``repr`` leaves the material out."""
+    """``repr`` does not show the keys."""
 
     fernet: tuple[bytes, ...] = field(repr=False)
     digest_key: bytes = field(repr=False)
@@ -45,7 +45,7 @@ class Keys:
 
     @classmethod
     def from_secret(cls, data: dict[str, str]) -> Keys:
-        """From a Secret's ``data``. :raises UnreadableError: entries missing or malformed."""
+        """From a Secret's ``data``. :raises UnreadableError: an entry is missing or malformed."""
         try:
             fernet = tuple(base64.b64decode(data["fernet"]).split())
             for key in fernet:
@@ -58,7 +58,7 @@ class Keys:
         return cls(fernet, digest)
 
     def rotated(self) -> Keys:
-        """The same keys behind a fresh one, which seals from now on; the oldest are left out beyond :data:`KEPT`."""
+        """These keys and a new one, which seals; at most :data:`KEPT`, without the oldest."""
         return Keys((Fernet.generate_key(), *self.fernet)[:KEPT], self.digest_key)
 
     def to_secret(self) -> dict[str, str]:
@@ -76,17 +76,17 @@ class Keys:
         try:
             return msgspec.json.decode(self._box().decrypt(token.encode()))
         except (InvalidToken, msgspec.DecodeError):
-            raise UnreadableError("no key of Trimtab's opens this token") from None
+            raise UnreadableError("no key of Trimtab opens this token") from None
 
     def digest(self, purpose: Purpose, place: Iterable[str], value: Any) -> str:
-        """HMAC-SHA256 of a JSON value, as :data:`DIGITS` hex digits. Equal values have equal digests only for one
-        purpose and in one place."""
+        """HMAC-SHA256 of a JSON value, as :data:`DIGITS` hex digits. Equal values have equal digests only for the same
+        purpose and place."""
         key = hmac.new(self.digest_key, f"trimtab.dev/{purpose}".encode(), hashlib.sha256).digest()
         return hmac.new(key, _canonical([*place, value]), hashlib.sha256).hexdigest()[:DIGITS]
 
     def unbound(self, value: Any) -> str:
-        """The digest of versions before digests were bound, as :data:`UNBOUND_DIGITS` hex digits. What these versions
-        wrote is recognised by it; nothing new may show it but which users belong to a share."""
+        """The digest of earlier versions, without purpose and place, as :data:`UNBOUND_DIGITS` hex digits. It serves to
+        recognize what they wrote and to choose the users of a share; nothing else may use it."""
         return hmac.new(self.digest_key, _canonical(value), hashlib.sha256).hexdigest()[:UNBOUND_DIGITS]
 
     def _box(self) -> MultiFernet:

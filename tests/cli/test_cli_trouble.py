@@ -147,12 +147,12 @@ def test_a_kind_that_is_not_installed_is_named(
 
 BAD: list[tuple[Body | None, Body | None, str]] = [
     ({}, None, "it has no server"),
-    ({"server": None}, None, "its server is no https:// or http:// address: None"),
+    ({"server": None}, None, "server must be an https:// or http:// address, not None"),
     ({"certificate-authority": "/none/ca.crt"}, None, "certificate-authority: /none/ca.crt: No such file"),
-    ({"certificate-authority-data": "a"}, None, "certificate-authority-data is no base64"),
+    ({"certificate-authority-data": "a"}, None, "certificate-authority-data is not valid base64"),
     ({"certificate-authority-data": "YQ=="}, None, "a certificate or key cannot be used"),
     (None, {"client-certificate": "/none/me.crt"}, "client-certificate: /none/me.crt: No such file"),
-    (None, {"client-key-data": "a"}, "client-key-data is no base64"),
+    (None, {"client-key-data": "a"}, "client-key-data is not valid base64"),
     (
         None,
         {"client-key-data": "YQ==", "client-certificate-data": "YQ=="},

@@ -13,19 +13,22 @@ _READ_OTHERWISE = {
     char.encode(): f"\\u{ord(char):04x}".encode()
     for char in map(chr, (0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF, *range(0x80, 0xA0), 0x7F))
 }
-"""Characters that YAML refuses in a text or folds as line breaks, in UTF-8, and their escapes."""
+"""Characters that YAML refuses in a string or folds as line breaks, in UTF-8, and their escapes."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+":?')
 LONGEST_KEY = 1024
-"""Bytes (YAML says characters) up to which YAML recognizes a key without a mark."""
+"""Bytes (characters in YAML) up to which YAML recognizes a key without a mark."""
 
 
 def as_yaml(body: Any) -> bytes:
-    """The body of a server-side apply: JSON that a reader of YAML, as the API server is one, reads as a reader of JSON
-    would. Characters outside the Basic Multilingual Plane stay as they are: YAML knows no surrogate pairs."""
-    made = as_json(body)
-    for char, escape in _READ_OTHERWISE.items():  # kind by kind: a large text may be nothing else
-        made = made.replace(char, escape)
-    return _STRING.sub(_marked, made) if _has_long_key(body) else made
+    """The body of a server-side apply: JSON that a YAML parser, which the API server uses, reads as a JSON parser does.
+    It does not escape characters outside the Basic Multilingual Plane, because YAML has no surrogate pairs."""
+    content = as_json(body)
+    for (
+        char,
+        escape,
+    ) in _READ_OTHERWISE.items():  # one kind at a time, because a large string may consist of them
+        content = content.replace(char, escape)
+    return _STRING.sub(_marked, content) if _has_long_key(body) else content
 
 
 def _marked(found: re.Match[bytes]) -> bytes:

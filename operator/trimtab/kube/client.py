@@ -26,9 +26,9 @@ _SYNCED = b'"k8s.io/initial-events-end":"true"'
 LONGEST_LINE = 32 * 1024 * 1024
 RETRIES = 4
 FIRST_PAGE = 50
-"""Objects of a list's first chunk, whose size nobody knows yet"""
+"""Objects in the first chunk of a list, whose size is unknown."""
 PAGE_BYTES = 2 << 20
-"""What a chunk of a list should come to"""
+"""The desired size of a chunk of a list."""
 
 
 class _Status(msgspec.Struct):
@@ -56,7 +56,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 class Client:
-    """One connection pool to one API server; use as an async context manager."""
+    """One connection pool to one API server. Use it as an async context manager."""
 
     def __init__(
         self,
@@ -117,9 +117,9 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
     ) -> bytes:
-        """One exchange; 429, 5xx and lost connections are tried again, as every call here may be repeated.
+        """One request. Retries after 429, 5xx and lost connections, because every request here is idempotent.
 
-        :raises trimtab.kube.errors.ApiError: what the server answered in the end.
+        :raises trimtab.kube.errors.ApiError: the last response was an error.
         """
         data = None if body is None else as_yaml(body) if content_type == APPLY else as_json(body)
         retries = RETRIES if method == "GET" else self._write_retries
@@ -158,7 +158,7 @@ class Client:
                     raise _error(response, content)
                 return content
         except errors.ApiError:
-            raise  # some of these are OSErrors as well
+            raise  # some of them are OSErrors
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.UnavailableError(0, "NoAnswer", f"{type(error).__name__}: {error}") from error
 
@@ -171,16 +171,14 @@ class Client:
         selector: str = "",
         limit: int = 500,
     ) -> AsyncIterator[Page[T]]:
-        """A consistent list in chunks of at most ``limit`` objects, and of few where they are large.
+        """A consistent list in chunks of at most ``limit`` objects, fewer if they are large.
 
-        :raises GoneError: its ``continue`` token expired; start again.
+        :raises GoneError: the ``continue`` token expired; restart the list.
         """
         decoder = _decoder(Page[item])  # type: ignore[valid-type]
         token, size = "", min(limit, FIRST_PAGE)
         while True:
-            params = {"limit": str(size)}
-            if selector:
-                params["labelSelector"] = selector
+            params = {"limit": str(size), **_selectors(selector)}
             if token:
                 params["continue"] = token
             content = await self.request("GET", resource.path(namespace), params=params)
@@ -202,15 +200,15 @@ class Client:
         namespace: str | None = None,
         fields: str = "",
     ) -> AsyncIterator[Event[T]]:
-        """Events after ``version`` until the server ends the stream, which it does after ``timeout`` seconds.
+        """Events after ``version`` until the server ends the stream after ``timeout`` seconds.
 
-        ``namespace`` and ``fields`` (a field selector) are for who may not, or need not, see more.
+        ``fields`` is a field selector.
 
         :raises GoneError: ``version`` is too old; list again.
-        :raises UnavailableError: the stream broke, or was silent for longer than bookmarks allow.
+        :raises UnavailableError: the stream broke, or no event or bookmark arrived in time.
         """
-        params = {"resourceVersion": version} | ({"fieldSelector": fields} if fields else {})
-        async for event in self._events(resource, item, params, selector, timeout, namespace):
+        params = {"resourceVersion": version, **_selectors(selector, fields)}
+        async for event in self._events(resource.path(namespace), item, params, timeout):
             yield event
 
     async def stream(
@@ -222,31 +220,31 @@ class Client:
         selector: str = "",
         timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
-        """A list as a watch's initial events, from the API server's cache: several times faster than pages
+        """A list as the initial events of a watch, from the API server's cache: several times faster than pages
         (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists)."""
-        params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async for event in self._events(resource, item, params, selector, timeout, namespace):
+        params = {
+            "sendInitialEvents": "true",
+            "resourceVersionMatch": "NotOlderThan",
+            **_selectors(selector),
+        }
+        async for event in self._events(resource.path(namespace), item, params, timeout):
             yield event
 
     async def _events(
-        self,
-        resource: Resource,
-        item: type[T],
-        params: dict[str, str],
-        selector: str,
-        timeout: int,
-        namespace: str | None = None,
+        self, path: str, item: type[T], params: Mapping[str, str], timeout: int
     ) -> AsyncIterator[Event[T]]:
-        params |= {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(timeout)}
-        if selector:
-            params["labelSelector"] = selector
         decoder = _decoder(item)
-        # The API server sends a bookmark about once a minute: silence for two is a dead connection.
+        # The API server sends a bookmark about once a minute: after two without data the connection is dead.
         limits = aiohttp.ClientTimeout(total=timeout + 30, sock_connect=10, sock_read=130)
         try:
             async with self.session.get(
-                self.credentials.server + resource.path(namespace),
-                params=params,
+                self.credentials.server + path,
+                params={
+                    **params,
+                    "watch": "1",
+                    "allowWatchBookmarks": "true",
+                    "timeoutSeconds": str(timeout),
+                },
                 headers=self._headers(),
                 timeout=limits,
                 server_hostname=self.credentials.tls_server_name,
@@ -254,14 +252,9 @@ class Client:
                 if response.status >= 400:
                     raise _error(response, await response.read())
                 async for line in _lines(response.content):
-                    event = _EVENT.decode(line)
-                    if event.type == "ERROR":
-                        status = _STATUS.decode(event.object)
-                        raise errors.of(status.code or 500, status.reason or "", status.message or "")
-                    kind = "SYNCED" if event.type == "BOOKMARK" and _SYNCED in line else event.type
-                    yield Event(kind, decoder.decode(event.object))
+                    yield _event(line, decoder)
         except errors.ApiError:
-            raise  # some of these are OSErrors as well
+            raise  # some of them are OSErrors
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.UnavailableError(0, "WatchBroken", f"{type(error).__name__}: {error}") from error
 
@@ -308,8 +301,8 @@ class Client:
     async def replace_status(
         self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
     ) -> Body:
-        # A JSON patch, since a merge patch would keep entries of maps that are gone. Replacing the
-        # resourceVersion by itself makes the API server compare it.
+        # A JSON patch, because a merge patch would keep removed entries of maps. "Replacing" the resourceVersion
+        # makes the API server compare it.
         patch = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": "/status", "value": status},
@@ -334,7 +327,7 @@ class Client:
 
 
 def decode(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
-    """An answer's content. :raises trimtab.kube.errors.ForeignError: it is nothing that was asked for."""
+    """The content of a response. :raises trimtab.kube.errors.ForeignError: it has another form."""
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -342,9 +335,23 @@ def decode(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
 
 
 def as_object(content: bytes) -> Body:
-    """An answer that is an object. :raises trimtab.kube.errors.ForeignError: it is none."""
-    made: Body = decode(_OBJECT, content)
-    return made
+    """A response that is an object. :raises trimtab.kube.errors.ForeignError: it is not one."""
+    body: Body = decode(_OBJECT, content)
+    return body
+
+
+def _selectors(labels: str, fields: str = "") -> dict[str, str]:
+    return {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
+
+
+def _event(line: bytes, decoder: msgspec.json.Decoder[T]) -> Event[T]:
+    """:raises trimtab.kube.errors.ApiError: the event is an error."""
+    event = _EVENT.decode(line)
+    if event.type == "ERROR":
+        status = _STATUS.decode(event.object)
+        raise errors.of(status.code or 500, status.reason or "", status.message or "")
+    kind = "SYNCED" if event.type == "BOOKMARK" and _SYNCED in line else event.type
+    return Event(kind, decoder.decode(event.object))
 
 
 def _error(response: aiohttp.ClientResponse, content: bytes) -> errors.ApiError:
@@ -353,7 +360,7 @@ def _error(response: aiohttp.ClientResponse, content: bytes) -> errors.ApiError:
         reason, message = status.reason or "", status.message or ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reason, message = response.reason or "", content[:200].decode(errors="replace")
-        if response.status == 404:  # of an object it would say so in a Status
+        if response.status == 404:  # a missing object has a Status
             message = f"the server could not find the requested resource: {response.url.path}"
     after = response.headers.get("Retry-After", "")
     return errors.of(response.status, reason, message, float(after) if after.isdigit() else None)

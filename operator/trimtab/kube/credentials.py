@@ -1,7 +1,7 @@
-"""Where the API server is and who we are to it: in a pod, or from a kubeconfig.
+"""The address of the API server and the credentials for it: of a pod, or from a kubeconfig.
 
-Plain kubeconfigs (certificates, tokens) are read here, because importing the ``kubernetes`` package costs 50 MB; it is
-asked only where a kubeconfig needs an exec plugin or an auth provider.
+This module reads plain kubeconfigs (certificates, tokens), because importing the ``kubernetes`` package costs 50 MB. It
+uses that package only for a kubeconfig with an exec plugin or an auth provider.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class CredentialsError(ValueError):
-    """No usable kubeconfig, and not in a pod."""
+    """There is no usable kubeconfig and no service account of a pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """``token_file`` is read anew for each connection's requests, since bound tokens are rotated."""
+    """``token_file`` is read for every request, because Kubernetes rotates bound tokens."""
 
     server: str
     namespace: str = "default"
@@ -38,13 +38,13 @@ class Credentials:
     token_file: Path | None = None
 
     def bearer(self) -> str | None:
-        """The token as of now."""
+        """The current token."""
         return self.token_file.read_text().strip() if self.token_file else self.token
 
     def tls(self) -> ssl.SSLContext | None:
         """The TLS context, or None for plain HTTP.
 
-        :raises CredentialsError: a certificate or key is none.
+        :raises CredentialsError: a certificate or key is invalid.
         """
         if not self.server.startswith("https"):
             return None
@@ -59,9 +59,8 @@ class Credentials:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.certificate and self.private_key:
-            with tempfile.TemporaryDirectory(
-                prefix="trimtab-"
-            ) as folder:  # 0700; OpenSSL only loads from files
+            # OpenSSL loads keys only from files; the directory has mode 0700.
+            with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:
                 pair = Path(folder, "pair.pem")
                 pair.touch(mode=0o600)
                 pair.write_bytes(self.certificate + b"\n" + self.private_key)
@@ -72,7 +71,7 @@ class Credentials:
 def load(kubeconfig: str | Path | None = None, context: str | None = None) -> Credentials:
     """Credentials from, in this order: the argument, ``$KUBECONFIG``, the pod, ``~/.kube/config``.
 
-    :raises CredentialsError: saying what was looked for.
+    :raises CredentialsError: there are none; the message contains a remedy.
     """
     if kubeconfig:
         return from_kubeconfig(Path(kubeconfig), context)
@@ -104,33 +103,9 @@ def in_pod() -> Credentials:
 
 
 def from_kubeconfig(path: Path, context: str | None = None) -> Credentials:
-    """:raises CredentialsError: the file is missing, malformed, or lacks what its context names."""
+    """:raises CredentialsError: the file is missing, malformed, or lacks what its context refers to."""
     try:
-        config = yaml.safe_load(path.read_text())
-        name = context or config["current-context"]
-        chosen = _named(config["contexts"], name)["context"]
-        cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
-        user = _named(config.get("users") or [], chosen.get("user", ""), {"user": {}})["user"] or {}
-        server = str(cluster["server"]).rstrip("/")
-        if not server.startswith(("https://", "http://")):
-            raise CredentialsError(f"its server is no https:// or http:// address: {server}")
-        if "exec" not in user and "auth-provider" not in user:
-            token = user.get("token")
-        else:
-            token = _token_by_plugin(path, name)
-        certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
-        authority = _bytes(cluster, "certificate-authority", path)
-        return Credentials(
-            server=server,
-            namespace=chosen.get("namespace") or "default",
-            ca_data=authority.decode() if authority else None,
-            insecure=bool(cluster.get("insecure-skip-tls-verify")),
-            tls_server_name=cluster.get("tls-server-name"),
-            certificate=certificate,
-            private_key=key,
-            token=token,
-            token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
-        )
+        return _read(path, context)
     except CredentialsError as error:
         raise CredentialsError(f"{path}: {error}") from None
     except OSError as error:
@@ -139,6 +114,32 @@ def from_kubeconfig(path: Path, context: str | None = None) -> Credentials:
         raise CredentialsError(f"{path}: not a usable kubeconfig: it has no {error.args[0]}") from None
     except (yaml.YAMLError, AttributeError, TypeError, LookupError, ValueError) as error:
         raise CredentialsError(f"{path}: not a usable kubeconfig ({error})") from None
+
+
+def _read(path: Path, context: str | None) -> Credentials:
+    config = yaml.safe_load(path.read_text())
+    name = context or config["current-context"]
+    chosen = _named(config["contexts"], name)["context"]
+    cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
+    user = _named(config.get("users") or [], chosen.get("user", ""), {"user": {}})["user"] or {}
+    server = str(cluster["server"]).rstrip("/")
+    if not server.startswith(("https://", "http://")):
+        raise CredentialsError(f"server must be an https:// or http:// address, not {server}")
+    plugin = "exec" in user or "auth-provider" in user
+    token = _token_by_plugin(path, name) if plugin else user.get("token")
+    certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
+    authority = _bytes(cluster, "certificate-authority", path)
+    return Credentials(
+        server=server,
+        namespace=chosen.get("namespace") or "default",
+        ca_data=authority.decode() if authority else None,
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        tls_server_name=cluster.get("tls-server-name"),
+        certificate=certificate,
+        private_key=key,
+        token=token,
+        token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
+    )
 
 
 def _named(items: list[Any], name: str, default: Any = None) -> Any:
@@ -155,7 +156,7 @@ def _bytes(section: dict[str, Any], field: str, base: Path) -> bytes | None:
         try:
             return base64.b64decode(section[f"{field}-data"])
         except (TypeError, ValueError) as error:
-            raise CredentialsError(f"{field}-data is no base64 ({error}); correct it") from None
+            raise CredentialsError(f"{field}-data is not valid base64 ({error}); correct it") from None
     if section.get(field):
         file = Path(base.parent, section[field])
         try:
@@ -166,13 +167,13 @@ def _bytes(section: dict[str, Any], field: str, base: Path) -> bytes | None:
 
 
 def _token_by_plugin(path: Path, context: str) -> str | None:
-    from kubernetes import config
+    from kubernetes import config  # 50 MB of memory
 
     try:
         loaded: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
             config_file=str(path), context=context
         )
     except config.ConfigException as error:
-        raise CredentialsError(f"its plugin gave no credentials ({error})") from None
+        raise CredentialsError(f"its plugin returned no credentials ({error})") from None
     header = str(loaded.configuration.get_api_key_with_prefix("authorization") or "")
     return header.removeprefix("Bearer ") or None

@@ -1,10 +1,10 @@
-"""What the API server may answer instead of what was asked, by how callers react."""
+"""Errors of requests to the API server, by how callers react."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """Any refusal. ``status`` is the HTTP code (0: no answer at all), ``reason`` the Status object's reason."""
+    """The base class. ``status`` is the HTTP code (0: no response), ``reason`` the reason of the Status object."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {reason}: {message}"[:500])
@@ -15,27 +15,27 @@ class ApiError(Exception):
 
 
 class NotLeaderError(RuntimeError):
-    """This process does not hold the Lease (any more), so nothing was asked of the API server."""
+    """This process does not hold the Lease, so no request was sent."""
 
 
 class NotFoundError(ApiError, LookupError):
-    """404: the object, its namespace or its kind is not there."""
+    """404: the object, its namespace or its kind does not exist."""
 
 
 class ConflictError(ApiError):
-    """409: someone else wrote first, the object exists already, or a field belongs to another manager."""
+    """409: another client wrote first, the object exists already, or another manager owns a field."""
 
 
 class GoneError(ApiError):
-    """410: that resourceVersion or ``continue`` token is too old; list again."""
+    """410: the resourceVersion or the ``continue`` token is too old; list again."""
 
 
 class InvalidError(ApiError, ValueError):
-    """400 or 422: the request itself is wrong; asking again does not help."""
+    """400 or 422: the request is invalid; a retry fails too."""
 
 
 class TooLargeError(InvalidError):
-    """The object is too large to be stored: 413, or etcd's own refusal, which an API server passes on as a 500."""
+    """The object is too large: 413, or an error of etcd, which an API server returns as a 500."""
 
 
 class ForbiddenError(ApiError, PermissionError):
@@ -43,24 +43,24 @@ class ForbiddenError(ApiError, PermissionError):
 
 
 class UnavailableError(ApiError, ConnectionError):
-    """429, 5xx or no answer: the same request may succeed later."""
+    """429, 5xx or no response: a retry may succeed."""
 
 
 class ForeignError(UnavailableError):
-    """A success that is not an API server's: no JSON, or not what was asked for. Something else answers there."""
+    """A successful response that is not from an API server: not JSON, or another object."""
 
 
-_PASSING = (401, 408, 409, 410, 429)
+_TEMPORARY = (401, 408, 409, 410, 429)
 
 
 def lasts(error: ApiError) -> bool:
-    """Whether a refusal is of this object (quota, policy, a namespace that goes or is gone) and stays until somebody
-    does something. What is asked of everybody, or of nobody a moment later, passes."""
-    return 400 <= error.status < 500 and error.status not in _PASSING
+    """Whether the error is about this object (quota, policy, a terminating or deleted namespace), so that retries fail
+    until a user changes something."""
+    return 400 <= error.status < 500 and error.status not in _TEMPORARY
 
 
 _TOO_LARGE = ("request is too large", "trying to send message larger than max")
-"""What etcd, and the client of it in an API server, say."""
+"""Parts of the messages of etcd and of its client in an API server."""
 
 
 def of(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiError:

@@ -1,4 +1,4 @@
-"""Plain objects by their fields: the leaves that server-side apply owns, and merge patches (RFC 7386)."""
+"""Fields of objects: the leaves that server-side apply owns, and merge patches (RFC 7386)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Path = tuple[str, ...]
 
 
 def leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every field that is no map with its path; lists are whole, as if all were atomic."""
+    """Every field that is not a map, with its path. All lists are treated as atomic."""
     if isinstance(node, dict):
         for name, value in node.items():
             if isinstance(value, dict):

@@ -1,8 +1,8 @@
 """An API server in memory: the port without a cluster, for tests and offline commands that run the engine.
 
 It does what the engine relies on: a new resourceVersion for each change, consistent paged lists, watches that resume
-from any version that is not compacted, optimistic locking, a status subresource, and server-side apply with ownership by
-leaf field for a single manager. It validates nothing: it accepts what the CRDs refuse.
+from any version that is not compacted, optimistic locking, a status subresource, and server-side apply with ownership
+by leaf field for a single manager. It validates nothing: it accepts what the CRDs refuse.
 """
 
 from __future__ import annotations

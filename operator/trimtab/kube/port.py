@@ -1,4 +1,4 @@
-"""The port: the few things that Trimtab asks of an API server."""
+"""The port: the requests that Trimtab sends to an API server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ListMeta(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct, Generic[T]):
-    """One chunk of a list; ``metadata.resourceVersion`` is the version to watch from after the last one."""
+    """One chunk of a list. A watch starts after ``metadata.resourceVersion`` of the last one."""
 
     metadata: ListMeta
     items: list[T] | None = None
@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[T]):
 
 class Event(msgspec.Struct, Generic[T], gc=False):
     """One event: ADDED, MODIFIED, DELETED, BOOKMARK or, of a stream, SYNCED. The last two carry only a
-    resourceVersion; ERROR never comes here, it is raised."""
+    resourceVersion. An ERROR is raised instead."""
 
     type: str
     object: T
@@ -72,10 +72,10 @@ class Api(Protocol):
         selector: str = "",
         timeout: int = 300,
     ) -> AsyncIterator[Event[T]]:
-        """A list and the watch that follows it in one: what exists as ADDED events, then one SYNCED event whose
-        object carries the list's resourceVersion, then what changes.
+        """A list followed by a watch: existing objects as ADDED events, one SYNCED event with the resourceVersion of
+        the list, then the changes.
 
-        :raises trimtab.kube.errors.InvalidError: this server has no such thing; list pages instead.
+        :raises trimtab.kube.errors.InvalidError: this server does not support it; use ``pages``.
         """
         ...
 
@@ -102,11 +102,11 @@ class Api(Protocol):
     async def replace_status(
         self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
     ) -> Body:
-        """Put ``status`` in the place of the object's, whole, over exactly that resourceVersion."""
+        """Replace the whole status, if the object has that resourceVersion."""
         ...
 
     async def delete(
         self, resource: Resource, namespace: str | None, name: str, *, uid: str = "", version: str = ""
     ) -> None:
-        """Delete, with uid and resourceVersion as preconditions where given."""
+        """Delete, with uid and resourceVersion as preconditions if given."""
         ...

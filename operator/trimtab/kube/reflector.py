@@ -1,7 +1,7 @@
-"""List, then watch, for ever: keeps a sink equal to the API server through 410, 429, 5xx and dropped connections.
+"""Lists and watches: keeps a sink equal to the API server through 410, 429, 5xx and dropped connections.
 
-A sink sees objects and deletions; a full list is framed by ``begin`` and ``end``, so that deletions lost between two
-watches are found: what was not put in between is gone. It never sees the end of an incomplete list.
+A sink receives objects and deletions. ``begin`` and ``end`` frame a full list, so that it finds deletions that were
+lost between two watches: objects that were not put in between. An incomplete list has no ``end``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T_contra = TypeVar("T_contra", contravariant=True)
 log = logging.getLogger(__name__)
 
 SLICE = 100
-"""Objects handed to the sink before other tasks get the loop."""
+"""Objects passed to the sink before other tasks run."""
 
 
 class Sink(Protocol[T_contra]):
-    """Where objects go. All are called on the event loop and must not block it."""
+    """Receives objects. Its methods are called in the event loop and must not block it."""
 
     def begin(self) -> None:
         """A full list starts."""
@@ -37,14 +37,14 @@ class Sink(Protocol[T_contra]):
     def drop(self, item: T_contra) -> None: ...
 
     def end(self, version: int) -> None:
-        """The list is complete: what was not put since ``begin`` and is not newer than ``version`` is gone."""
+        """The list is complete: objects not put since ``begin`` and not newer than ``version`` do not exist."""
         ...
 
 
 class Reflector(Generic[T]):
-    """``synced`` is set once the first complete list is in the sink, and stays set.
+    """``synced`` is set when the first complete list is in the sink, and remains set.
 
-    With ``watch=False`` somebody else watches, and this only lists now and then to find what was lost.
+    With ``watch=False`` another component watches, and the reflector only lists periodically to find lost events.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Reflector(Generic[T]):
         self.last_contact: float = 0.0
         self.relists = 0
         self.problem = ""
-        """Why the last list or watch failed, in one word; empty while all is well."""
-        self._asked = asyncio.Event()
+        """The reason of the last failure, empty after a success."""
+        self._requested = asyncio.Event()
         self._streams = True
         self._api, self._item, self._sink = api, item, sink
         self._version, self._selector, self._limit = version, selector, limit
@@ -79,25 +79,25 @@ class Reflector(Generic[T]):
         failures = 0
         while True:
             relist_at = asyncio.get_running_loop().time() + self._relist_seconds * _spread()
-            self._asked.clear()  # whoever asks while it lists may have missed what it has listed already
+            self._requested.clear()  # a request during the list may be about objects that were listed before it
             try:
                 version = await self._fill(relist_at)
                 failures = 0
                 if self.watches:
                     await self._follow(version, relist_at)
                 else:
-                    await self._until_asked(self._relist_seconds)
+                    await self._until_requested(self._relist_seconds)
             except errors.GoneError:
-                log.info("a version expired; listing again", extra={"resource": self.resource.plural})
+                log.info("A version expired; listing again", extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(0))
             except errors.ApiError as error:
                 failures += 1
                 self.problem = error.reason or str(error.status)
-                log.warning("cannot list: %s", error, extra={"resource": self.resource.plural})
-                await self._until_asked(_backoff(failures))
+                log.warning("Could not list: %s", error, extra={"resource": self.resource.plural})
+                await self._until_requested(_backoff(failures))
 
     async def _fill(self, relist_at: float) -> str:
-        """One complete list into the sink, and what follows it where it came as a stream; the version reached.
+        """Passes a complete list to the sink, and the events that follow it in a stream; returns the version reached.
 
         :raises trimtab.kube.errors.ApiError: the list is not complete.
         """
@@ -105,7 +105,7 @@ class Reflector(Generic[T]):
             try:
                 return await self._stream(relist_at)
             except errors.InvalidError:
-                self._streams = False  # an API server without streaming lists
+                self._streams = False  # the API server does not support streaming lists
         return await self._list()
 
     async def _stream(self, relist_at: float) -> str:
@@ -134,9 +134,9 @@ class Reflector(Generic[T]):
         except errors.ApiError as error:
             if not complete:
                 raise
-            log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
+            log.info("Watch failed, resuming: %s", error, extra={"resource": self.resource.plural})
         if not complete:
-            raise errors.UnavailableError(0, "ListCut", "the list ended before it was complete")
+            raise errors.UnavailableError(0, "ListCut", "the list is incomplete")
         return version
 
     async def _list(self) -> str:
@@ -168,7 +168,7 @@ class Reflector(Generic[T]):
             self._sink.put(event.object)
 
     async def _follow(self, version: str, relist_at: float) -> None:
-        """Watch, resuming where it broke, until it is time to list again.
+        """Watches, resuming after failures, until it is time to list again.
 
         :raises GoneError: the version expired.
         """
@@ -189,24 +189,24 @@ class Reflector(Generic[T]):
                     failures = 0
                     version = self._version(event.object) or version
                     self._hand_over(event)
-                if loop.time() - started < 1:  # a server that ends watches at once is not to be hammered
+                if loop.time() - started < 1:  # do not overload a server that ends watches immediately
                     await asyncio.sleep(_backoff(3))
             except errors.GoneError:
                 raise
             except errors.ApiError as error:
                 failures += 1
                 self.problem = error.reason or str(error.status)
-                log.info("watch broke, resuming: %s", error, extra={"resource": self.resource.plural})
+                log.info("Watch failed, resuming: %s", error, extra={"resource": self.resource.plural})
                 await asyncio.sleep(_backoff(failures))
 
     def ask(self) -> None:
-        """List again soon: whoever watches may have missed something, or the kind is there again."""
-        self._asked.set()
+        """List again soon: events may have been lost, or the kind exists again."""
+        self._requested.set()
 
-    async def _until_asked(self, seconds: float) -> None:
+    async def _until_requested(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._asked.wait()
+                await self._requested.wait()
 
     def _touch(self) -> None:
         self.problem = ""
@@ -214,7 +214,7 @@ class Reflector(Generic[T]):
 
 
 def _spread() -> float:
-    return random.uniform(0.9, 1.1)  # noqa: S311  # replicas need not list at the same moment
+    return random.uniform(0.9, 1.1)  # noqa: S311  # so that replicas do not list at the same time
 
 
 def _seconds_to(deadline: float) -> int:

@@ -10,7 +10,7 @@ VERSION = "v1alpha1"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One served resource; ``group`` is empty for the core group."""
+    """One resource. ``group`` is empty for the core group."""
 
     group: str
     version: str

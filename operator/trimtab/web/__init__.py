@@ -1,1 +1,1 @@
-"""What the operator serves over HTTP: probes and metrics."""
+"""The operator's HTTP server: probes and metrics."""

@@ -1,8 +1,8 @@
-"""Accepting connections from anybody on the pod network: few at a time, and none for long.
+"""Accepts connections from any client on the pod network, with limits on their number and lifetime.
 
-A connection that has not sent a whole request's head in time is closed, an idle one too, and every one after its
-lifetime. Beyond the cap the address that holds most of them loses its oldest, so that a flood from one pod costs
-nobody else theirs.
+It closes a connection that does not send the head of a request in time, an idle one, and every one after its lifetime.
+Above the maximum number, the address with the most connections loses its oldest, so that a flood from one pod does not
+affect other clients.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 CONNECTIONS = 100
 SILENT_SECONDS = 10.0
-"""For the head of a request, and between two requests."""
+"""The maximum time for the head of a request, and between two requests."""
 LIFETIME_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 FULL_SECONDS = 0.5
-"""The pause after a connection could not be accepted, for want of file descriptors say."""
+"""The pause after a connection could not be accepted, for example for lack of file descriptors."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class _Connection:
 
 
 class Listener:
-    """Connections that are open; ``serve`` makes the protocol of a new one."""
+    """The open connections. ``serve`` creates the protocol of a new one."""
 
     def __init__(self, listening: socket.socket, serve: Callable[[], asyncio.BaseProtocol]) -> None:
         self._socket, self._serve = listening, serve
@@ -58,7 +58,7 @@ class Listener:
         self._socket.close()
 
     def heard(self, transport: asyncio.BaseTransport | None) -> None:
-        """A whole request has come in."""
+        """A request is complete."""
         if transport in self._open:
             self._open[transport].heard = asyncio.get_running_loop().time()
 
@@ -68,8 +68,8 @@ class Listener:
             try:
                 connection, address = await loop.sock_accept(self._socket)
             except OSError as error:
-                if not refused:  # once, however often it is tried
-                    log.warning("no connections can be accepted for now: %s", error.strerror)
+                if not refused:  # log once, not for each attempt
+                    log.warning("Could not accept a connection: %s", error.strerror)
                 refused = True
                 await asyncio.sleep(FULL_SECONDS)
                 continue
@@ -111,23 +111,23 @@ class Listener:
 
 
 async def listen(host: str, port: int, serve: Callable[[], asyncio.BaseProtocol]) -> Listener:
-    """Listen at the first address of ``host``. :raises OSError: the address is in use, or is none."""
+    """Listen at the first address of ``host``. :raises OSError: the address is in use or invalid."""
     loop = asyncio.get_running_loop()
     family, kind, protocol, _, address = (
         await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     )[0]
-    made = socket.socket(family, kind, protocol)
+    listening = socket.socket(family, kind, protocol)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError, AttributeError):  # "::" takes IPv4 as well
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError, AttributeError):  # "::" accepts IPv4 too
             if family == socket.AF_INET6:
-                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        made.setblocking(False)
-        made.bind(address)
-        made.listen(128)
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.setblocking(False)
+        listening.bind(address)
+        listening.listen(128)
     except OSError:
-        made.close()
+        listening.close()
         raise
-    listener = Listener(made, serve)
+    listener = Listener(listening, serve)
     listener.start()
     return listener

@@ -14,34 +14,34 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from trimtab.web.listener import Listener, listen
 
 METRICS_SHARE = 10
-"""A page of metrics is shown again for so many times as long as it took to make: anyone may ask for it, and all who do
-cost a tenth of the event loop together at most."""
+"""A page of metrics is reused for this many times its rendering time, so that clients cannot use more than a tenth of
+the event loop's time."""
 LINE = 4096
-"""Bytes of a request's line, and of one of its header fields."""
+"""The maximum bytes of the request line and of a header field."""
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether it is about anything but a request that makes no sense: who sends those would flood the log."""
+def _is_not_malformed_request(record: logging.LogRecord) -> bool:
+    """Whether it is not about a malformed request, with which clients could flood the log."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 log = logging.getLogger(__name__)
-log.addFilter(_is_ours)
+log.addFilter(_is_not_malformed_request)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], str]
-"""An empty string when all is well, else what is wrong."""
+"""The problem, an empty string if there is none."""
 
 
 def application(healthy: Check, ready: Check, collect: Callable[[], None]) -> web.Application:
-    """The HTTP application; ``collect`` refreshes gauges before they are read."""
+    """The HTTP application. ``collect`` updates gauges before they are rendered."""
 
     def probe(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(_: web.Request) -> web.Response:
+        async def respond(_: web.Request) -> web.Response:
             problem = check()
             return web.Response(text=problem or "ok", status=503 if problem else 200)
 
-        return answer
+        return respond
 
     page, until = b"", float("-inf")
 
@@ -63,7 +63,7 @@ def application(healthy: Check, ready: Check, collect: Callable[[], None]) -> we
 
 
 class Server:
-    """The application, listening."""
+    """The application and its listener."""
 
     def __init__(self, app: web.Application) -> None:
         app.middlewares.append(self._heard)
@@ -81,7 +81,7 @@ class Server:
         await self._runner.setup()
         server = self._runner.server
         if server is None:
-            raise RuntimeError("the application has not been set up")
+            raise RuntimeError("the application is not set up")
         self._listener = await listen(host, port, server)
 
     async def stop(self) -> None:
@@ -97,7 +97,7 @@ class Server:
 
 
 async def serve(app: web.Application, host: str, port: int) -> Server:
-    """Listen; port 0 is a free one.
+    """Starts a server; port 0 selects a free port.
 
     :raises OSError: the address is in use.
     """

@@ -52,9 +52,9 @@ STRATEGIES: dict[str, tuple[Body, str, str]] = {
     "a gate that accepts no answer": (
         gate(http={"url": "http://app/", "expectStatus": []}), "no response can pass", "remove the field for 200"),
     "a freeze that never ends": (
-        waves(freezes=[{"schedule": "0 * * * *", "duration": "1h"}]), "nothing could ever start", "shorten duration"),
+        waves(freezes=[{"schedule": "0 * * * *", "duration": "1h"}]), "no wave can ever start", "shorten duration"),
     "a freeze that never comes": (
-        waves(freezes=[{"schedule": "0 0 31 2 *", "duration": "1h"}]), "spec.strategy.freezes[0]", "as 0 18 * * 5"),
+        waves(freezes=[{"schedule": "0 0 31 2 *", "duration": "1h"}]), "spec.strategy.freezes[0]", "0 18 * * 5"),
     "a freeze in no time zone": (
         waves(freezes=[{"schedule": "0 18 * * 5", "timeZone": "Berlin", "duration": "1h"}]),
         "Berlin is not a time zone", "Europe/Berlin"),

@@ -269,7 +269,7 @@ def test_an_action_is_processed_once_and_its_result_stays_the_same() -> None:
     )
     again = step(resumed.progress, seen, rollout.now + 1)
 
-    assert first.answers == again.answers
+    assert first.results == again.results
     assert first.progress.phase == "Paused"
     assert again.progress.phase == "Progressing"
     assert again.transitions == ()
@@ -285,8 +285,8 @@ def test_a_refused_action_stays_refused_when_it_would_be_possible_later() -> Non
 
     again = step(rollout.progress, RolloutModel.seeing(rollout.look(), requests=(early,)), rollout.now)
 
-    assert again.answers == first.answers
-    assert not again.answers[0].accepted
+    assert again.results == first.results
+    assert not again.results[0].accepted
     assert again.progress.phase == "AwaitingApproval"
 
 
@@ -298,10 +298,10 @@ def test_results_that_were_not_written_are_never_dropped() -> None:
     stuck = step(first.progress, RolloutModel.seeing(rollout.look(), requests=requests), rollout.now)
     rest = step(first.progress, RolloutModel.seeing(rollout.look(), requests=requests[100:]), rollout.now)
 
-    assert [answer.uid for answer in first.answers] == [f"u{n}" for n in range(100)]
-    assert stuck.answers == first.answers
+    assert [answer.uid for answer in first.results] == [f"u{n}" for n in range(100)]
+    assert stuck.results == first.results
     assert stuck.progress == first.progress
-    assert [answer.uid for answer in rest.answers] == [f"u{n}" for n in range(100, 150)]
+    assert [answer.uid for answer in rest.results] == [f"u{n}" for n in range(100, 150)]
     assert len(rest.progress.handled) == 100
 
 

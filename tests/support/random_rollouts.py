@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.rollout_follower import START, Group, RolloutModel, content, strategy
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
-from trimtab.core.rollout import Answer, Evidence, Observation, Request, Step, intents, step
+from trimtab.core.rollout import ActionResult, Evidence, Observation, Request, Step, intents, step
 from trimtab.core.rollout.strategy import Strategy
 
 NAMES = ("a", "b", "c")
@@ -117,7 +117,7 @@ class Story(RolloutModel):
     """How many looks ago the groups were looked at that the next step sees."""
     asked: int = 0
     undelivered: list[Request] = field(default_factory=list)
-    verdicts: dict[str, Answer] = field(default_factory=dict)
+    verdicts: dict[str, ActionResult] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
     """The last word of each gate in the present wave."""
     proved: dict[str, float] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Story(RolloutModel):
             law(self, before, seen, made)
         self.progress, self.evidence = made.progress, []
         self.told += made.transitions
-        for answer in made.answers:
+        for answer in made.results:
             assert self.verdicts.setdefault(answer.uid, answer) == answer
         if (before.epoch, before.current_wave, before.underway) != (
             made.progress.epoch,

@@ -146,7 +146,7 @@ class RolloutModel:
         made = step(self.progress, self.look(), self.now)
         self.progress = made.progress
         self.told += made.transitions
-        self.answers |= {answer.uid: answer for answer in made.answers}
+        self.answers |= {answer.uid: answer for answer in made.results}
         self.requests = [r for r in self.requests if r.uid not in self.answers]
         self.evidence = []
         return made

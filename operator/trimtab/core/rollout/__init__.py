@@ -40,7 +40,7 @@ What keeps it safe:
 from trimtab.core.rollout.queries import NOTHING, intents, planned
 from trimtab.core.rollout.step import step
 from trimtab.core.rollout.types import (
-    Answer,
+    ActionResult,
     Evidence,
     GroupObservation,
     Intent,
@@ -52,7 +52,7 @@ from trimtab.core.rollout.types import (
 
 __all__ = [
     "NOTHING",
-    "Answer",
+    "ActionResult",
     "Evidence",
     "GroupObservation",
     "Intent",

@@ -22,7 +22,7 @@ from trimtab.core.rollout import gates, queries
 from trimtab.core.rollout.context import Run
 from trimtab.core.rollout.phase import phase_of, record_phase
 from trimtab.core.rollout.planning import plan
-from trimtab.core.rollout.types import Answer, Request
+from trimtab.core.rollout.types import ActionResult, Request
 from trimtab.core.text import capitalized
 
 ENTRY = 256
@@ -49,18 +49,18 @@ def take_requests(run: Run) -> None:
     """Process the requests. If status has no room for more results, the rest waits until some are delivered."""
     open_requests = {request.uid for request in run.observed.requests}
     for request in run.observed.requests:
-        answer = _remembered(run.progress.handled, request.uid)
-        if answer is None:
+        result = _remembered(run.progress.handled, request.uid)
+        if result is None:
             kept = _room(run.progress.handled, open_requests)
             if kept is None:
                 return
-            answer = _answer(run, request)
-            run.change(handled=[*kept, _entry(answer)])
-            answer = _remembered([_entry(answer)], request.uid) or answer
-        run.answers.append(answer)
+            result = _processed(run, request)
+            run.change(handled=[*kept, _entry(result)])
+            result = _remembered([_entry(result)], request.uid) or result
+        run.results.append(result)
 
 
-def _answer(run: Run, request: Request) -> Answer:
+def _processed(run: Run, request: Request) -> ActionResult:
     try:
         verb = _VERBS.get(request.action)
         if verb is None:
@@ -68,9 +68,9 @@ def _answer(run: Run, request: Request) -> Answer:
         _same_content(run, request)
         message = verb(run, request)
     except _RefusedError as refusal:
-        return Answer(request.uid, False, capitalized(str(refusal)))
+        return ActionResult(request.uid, False, capitalized(str(refusal)))
     record_phase(run)
-    return Answer(request.uid, True, capitalized(message))
+    return ActionResult(request.uid, True, capitalized(message))
 
 
 def _same_content(run: Run, request: Request) -> None:
@@ -246,16 +246,16 @@ def _with_reason(what: str, request: Request) -> str:
     return f"{what}: {request.reason}" if request.reason else what
 
 
-def _entry(answer: Answer) -> str:
-    return f"{answer.uid} {'accepted' if answer.accepted else 'refused'}: {answer.message}"[:ENTRY]
+def _entry(result: ActionResult) -> str:
+    return f"{result.uid} {'accepted' if result.accepted else 'refused'}: {result.message}"[:ENTRY]
 
 
-def _remembered(handled: list[str], uid: str) -> Answer | None:
+def _remembered(handled: list[str], uid: str) -> ActionResult | None:
     for entry in handled:
         known, _, rest = entry.partition(" ")
         if known == uid:
             verdict, _, message = rest.partition(": ")
-            return Answer(uid, verdict == "accepted", message)
+            return ActionResult(uid, verdict == "accepted", message)
     return None
 
 

@@ -22,7 +22,7 @@ from trimtab.core import times
 from trimtab.core.rollout import queries
 from trimtab.core.rollout.freezes import Freeze, frozen
 from trimtab.core.rollout.strategy import PROGRESS_DEADLINE, Gate
-from trimtab.core.rollout.types import Answer, GroupObservation, Observation, Transition
+from trimtab.core.rollout.types import ActionResult, GroupObservation, Observation, Transition
 from trimtab.core.text import capitalized
 
 FailureReason = Literal[
@@ -49,7 +49,7 @@ class Run:
         self.observed = observed
         self.now = times.rounded(now)
         self.transitions: list[Transition] = []
-        self.answers: list[Answer] = []
+        self.results: list[ActionResult] = []
         self.phase: Phase | None = progress.phase
         self.was_held = progress.underway == "Forward" and progress.phase in queries.HELD
         self.ignore_freeze = False

@@ -63,7 +63,7 @@ def step(progress: RolloutProgress, observed: Observation, now: float) -> Step:
     return Step(
         progress if run.progress == progress else run.progress,
         tuple(run.transitions),
-        tuple(run.answers),
+        tuple(run.results),
         queries.measuring(run.progress),
         wake_at(run),
     )

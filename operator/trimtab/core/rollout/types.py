@@ -119,7 +119,7 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ActionResult:
     """The result of a RolloutAction."""
 
     uid: str
@@ -133,7 +133,7 @@ class Step:
 
     progress: RolloutProgress
     transitions: tuple[Transition, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    results: tuple[ActionResult, ...] = ()
     measure: bool = False
     """Whether gates must be measured now"""
     wake_at: float | None = None

@@ -11,7 +11,7 @@ import msgspec
 from trimtab.core import reasons
 from trimtab.core.objects import AnyObject, template_of
 from trimtab.core.refs import TemplateKey
-from trimtab.core.rollout import Answer, Request
+from trimtab.core.rollout import ActionResult, Request
 from trimtab.core.rollout.source import POLICY, TEMPLATE, RolloutSource
 from trimtab.core.status import TRUE, Verdict, conditions, refused
 from trimtab.engine.store.cluster_state import ClusterState
@@ -60,7 +60,7 @@ class Answers:
             if there:
                 missing = f"{kind} {place.name} has no strategy, so that its changes do not roll out"
             if not known:
-                await self.tell([Answer(item.metadata.uid, False, missing)])
+                await self.tell([ActionResult(item.metadata.uid, False, missing)])
 
     def _template_of(self, place: TemplateKey) -> TemplateKey:
         rollout = self.cluster.rollouts.get(place)
@@ -81,7 +81,7 @@ class Answers:
         self.sources.store(kind).put(msgspec.convert(found, AnyObject))
         return True
 
-    async def tell(self, answers: Iterable[Answer]) -> None:
+    async def tell(self, answers: Iterable[ActionResult]) -> None:
         """Write each answer into the status of its RolloutAction. One that cannot be written keeps back no other.
 
         :raises trimtab.kube.errors.ApiError: one could not be written; it is to be tried again.
@@ -103,7 +103,7 @@ class Answers:
         if failures:
             raise failures[0]
 
-    async def _tell(self, item: AnyObject, answer: Answer) -> None:
+    async def _tell(self, item: AnyObject, answer: ActionResult) -> None:
         verdict = (
             Verdict(TRUE, reasons.ACCEPTED, answer.message)
             if answer.accepted

@@ -119,7 +119,7 @@ class Rollouts:
         self.memories.of(uid).consumed(seen.evidence)
         self.watching.follow(key, source, spec, measure=made.measure)
         with apart(untold):
-            await self.answers.tell(made.answers)
+            await self.answers.tell(made.results)
         with apart(untold):
             await self.events.record(source, source.progress.transitions, self.clock())
         again = self.clock() + spec.retry_seconds if spec.retry_seconds is not None else None

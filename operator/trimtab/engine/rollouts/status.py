@@ -139,7 +139,7 @@ def numbered(made: Step) -> Step:
     ]
     listed = [*reversed(fresh), *progress.transitions][:TRANSITIONS]
     changed = progress.model_copy(update={"transitions": listed})
-    return Step(changed, made.transitions, made.answers, made.measure, made.wake_at)
+    return Step(changed, made.transitions, made.results, made.measure, made.wake_at)
 
 
 def _ours(item: AnyObject) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def test_empty_lists_and_maps_are_not_set() -> None:
             },
         }
     )
+
     assert not_supported(template.spec) == []
     assert not_supported(preference.spec) == []
 

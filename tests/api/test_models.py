@@ -139,6 +139,7 @@ def test_a_status_is_written_without_what_is_unset() -> None:
         spec=RenderedGroupSpec(template_ref=LocalTemplateRef(name="t"), group="g"),
         status=status,
     )
+
     assert group.to_dict()["status"] == {
         "conditions": [
             {

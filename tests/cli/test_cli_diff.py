@@ -30,6 +30,7 @@ def revisions(cluster: FakeCluster) -> FakeCluster:
 
 def test_the_revision_before_is_compared_with_what_is_served(revisions: FakeCluster, trimtab: Call) -> None:
     answer = trimtab("diff", "app", "free")
+
     assert answer.code == 1
     assert answer.out == (
         "group free of music/app: revision 1 -> 3 (current, stable)\n"
@@ -44,6 +45,7 @@ def test_the_revision_before_is_compared_with_what_is_served(revisions: FakeClus
 
 def test_two_revisions_can_be_named(revisions: FakeCluster, trimtab: Call) -> None:
     answer = trimtab("diff", "app", "free", "3", "4", "-o", "json")
+
     assert answer.code == 1
     assert answer.json == {
         "template": {"namespace": "music", "name": "app"},
@@ -150,6 +152,7 @@ def test_a_revision_that_cannot_be_read_is_told(revisions: FakeCluster, trimtab:
 def test_a_user_is_compared_on_what_their_group_is_served(revisions: FakeCluster, trimtab: Call) -> None:
     revisions.put(USER_PREFERENCES, preference())
     answer = trimtab("diff", "--user", "alice", "2")
+
     assert answer.code == 1
     assert answer.out == (
         "user alice: generation 2 -> 5 (in force)\n"

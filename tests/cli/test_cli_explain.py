@@ -20,6 +20,7 @@ def _keys(answer: object) -> dict[str, dict[str, object]]:
 def test_every_key_says_who_set_it_and_what_it_hid(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE, preference("ann", "{agent.temperature: 1.5, plugins: [b]}"))
     keys = _keys(trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json"))
+
     assert keys["agent.temperature"] == {
         "key": "agent.temperature",
         "type": "Number",
@@ -210,6 +211,7 @@ def test_a_group_that_is_not_ready_says_so_beside_its_values(cluster: FakeCluste
     answer = _live(cluster, trimtab, "-o", "json", status=_said("True", "Accepted"))
     failed = {"status": "False", "reason": "WriteFailed", "message": "it is WriteFailed"}
     assert (answer.json["groupReady"], answer.json["ready"]["status"]) == (failed, "True")
+
     for args in (["ann"], ["--group", "free"]):
         text = trimtab("explain", "app", *args, "-n", "team").out
         assert "group free: Ready=False (WriteFailed): it is WriteFailed; its files may be older" in text

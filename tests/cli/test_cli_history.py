@@ -17,6 +17,7 @@ Body = dict[str, Any]
 def test_a_group_lists_its_revisions_newest_first(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(RENDERED_GROUPS, rendered(share={"revision": 4, "percent": 10}))
     answer = trimtab("history", "app", "free")
+
     assert answer.code == 0
     assert answer.out == (
         "ConfigTemplate music/app\n\n"
@@ -37,6 +38,7 @@ def test_a_template_lists_all_of_its_groups(cluster: FakeCluster, trimtab: Call)
     copied = rendered("free", currentRevision=1)
     cluster.put(RENDERED_GROUPS, {**copied, "metadata": {**copied["metadata"], "name": "copied"}})
     told = trimtab("history", "app", "-o", "json").json
+
     assert told["template"] == {"namespace": "music", "name": "app"}
     assert [(group["group"], group["current"], group["stable"]) for group in told["groups"]] == [
         ("free", 3, 3),
@@ -88,6 +90,7 @@ def test_a_user_lists_what_was_accepted(cluster: FakeCluster, trimtab: Call) -> 
         "2           -                 (none)\n"
         "generation 6 is not in force (yet): `trimtab explain` shows why\n"
     )
+
     told = trimtab("history", "--user", "alice", "-o", "json").json
     assert told["accepted"] == {"generation": 5, "schemaVersion": 2, "values": {"session.minutes": 9}}
     assert told["history"][1] == {"generation": 2, "values": {}}
@@ -106,6 +109,7 @@ def test_of_several_preferences_of_a_user_one_is_chosen_by_template(
     cluster.put(USER_PREFERENCES, preference())
     cluster.put(USER_PREFERENCES, preference("alice-web", of="web", spec={"user": "alice"}))
     answer = trimtab("history", "--user", "alice")
+
     assert answer.code == 2
     assert (
         "user alice has 2 preferences in namespace music: app (alice), web (alice-web); choose one"

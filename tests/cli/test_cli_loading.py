@@ -175,6 +175,7 @@ def test_a_list_within_a_list_is_not_overlooked(trimtab: Call, write: Write) -> 
     }
     outer = {"apiVersion": "v1", "kind": "List", "items": [inner]}
     answer = trimtab("validate", write(TEMPLATE), write(json.dumps(outer), name="outer.json"))
+
     assert answer.code == 1
     assert (
         "is a List within a List, which kubectl refuses -> write its items into the outer one" in answer.out

@@ -171,6 +171,7 @@ def test_ctrl_c_ends_it_quietly_with_130(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
+
     assert (process.returncode, out, err) == (130, b"", b"")
 
 

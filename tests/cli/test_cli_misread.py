@@ -49,6 +49,7 @@ def test_text_that_yaml_changes_is_refused_with_its_place(
     assert [(v["key"], v["layer"]) for v in found["violations"]] == [
         (k, "group/free") for k in ("text", "list", "map")
     ]
+
     for violation in found["violations"]:
         assert violation["message"] == f"YAML reads {written} as {taken}; quote it"
         column = violation["column"] - 1
@@ -118,6 +119,7 @@ def test_every_layer_is_looked_at(trimtab: Call, write: Write, layer: str) -> No
         ],
     }[layer]
     answer = trimtab("validate", "-f", write(*documents))
+
     assert answer.code == 1
     assert "YAML reads 07 as 7 -> quote it" in answer.out
 

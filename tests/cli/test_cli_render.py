@@ -21,6 +21,7 @@ def test_groups_users_and_those_without_a_preference_are_rendered(trimtab: Call,
         "render", "-f", write(TEMPLATE, preference("ann", "{agent.temperature: 1.5, plugins: [b]}"))
     )
     assert (answer.code, answer.err) == (0, "")
+
     made = _objects(answer.out)
     assert list(made) == [
         ("ConfigMap", "app-free"),
@@ -33,6 +34,7 @@ def test_groups_users_and_those_without_a_preference_are_rendered(trimtab: Call,
         "agent": {"temperature": 0.5, "provider": "openai"},
         "session": {"minutes": 20},
     }
+
     ann = json.loads(made["ConfigMap", "app-free-users-0"]["data"]["ann.prefs.json"])
     nobody = json.loads(made["ConfigMap", "app-free"]["data"]["_default.prefs.json"])
     assert ann == {
@@ -60,6 +62,7 @@ def test_sensitive_values_are_redacted_unless_asked_for(trimtab: Call, write: Wr
         assert encoded not in answer.out
     hidden = _objects(trimtab("render", "-f", path).out)["Secret", "app-free"]
     shown = _objects(trimtab("render", "-f", path, "--show-secrets").out)["Secret", "app-free"]
+
     assert hidden["stringData"] == {"creds.json": "(redacted; --show-secrets shows it)"}
     assert json.loads(shown["stringData"]["creds.json"]) == {"api": {"token": "hunter2"}}
 
@@ -71,6 +74,7 @@ def test_a_secrets_entry_without_sensitive_keys_is_shown(trimtab: Call, write: W
 """
     answer = trimtab("render", "-f", write(TEMPLATE + more, preference("ann", "{session.minutes: 7}")))
     made = _objects(answer.out)
+
     assert made["Secret", "app-free"]["stringData"] == {
         "creds.json": "(redacted; --show-secrets shows it)",
         "API_TOKEN": "(redacted; --show-secrets shows it)",
@@ -98,6 +102,7 @@ def test_what_is_refused_is_said_and_the_rest_rendered(trimtab: Call, write: Wri
     assert answer.code == 1
     assert "refused: " in answer.err
     assert "UserPreference team/ann: session.minutes: must be at least 1" in answer.err
+
     users = _objects(answer.out)["ConfigMap", "app-free-users-0"]["data"]
     assert json.loads(users["ann.prefs.json"])["session"]["minutes"] == 20
     assert json.loads(users["bob.prefs.json"])["session"]["minutes"] == 5

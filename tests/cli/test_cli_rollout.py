@@ -169,6 +169,7 @@ def test_people_see_what_holds_it_and_what_failed(cluster: FakeCluster, trimtab:
     }
     cluster.put(POLICY_ROLLOUTS, body)
     out = trimtab("rollout", "status", "calmer").out
+
     for said in (
         "wave 1/2, 0/2 groups updated, attempt 2",
         "target    3f9a51c2d07be684 (generation 2, calmer-policy-3f9a51c2d07be684)",
@@ -188,6 +189,7 @@ def test_programs_are_told_all_of_it(cluster: FakeCluster, trimtab: Call) -> Non
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
     answer = trimtab("rollout", "status", "prollout/calmer", "-o", "json")
     told = answer.json
+
     assert answer.code == 3
     assert (told["kind"], told["phase"], told["final"], told["current"]) == (
         "PolicyRollout",
@@ -303,8 +305,10 @@ def test_the_preview_ends_with_the_command_that_approves_it(cluster: FakeCluster
     assert "clamps, drops or locks values of 3 users" in answer.out
     assert "free   ann   session.minutes  30           25           -   Clamped" in answer.out
     assert "free   -     api.token        (sensitive)  (sensitive)  -   Changed" in answer.out
+
     command = "trimtab rollout approve policyrollout/calmer -n music --content-hash 3f9a51c2d07be684"
     assert answer.out.splitlines()[-1] == f"approve it by: {command}"
+
     told = trimtab("rollout", "preview", "calmer", "-o", "json").json
     assert (told["contentHash"], told["current"], told["approve"]) == (TARGET["hash"], True, command)
 
@@ -334,6 +338,7 @@ def test_an_approval_names_who_asks_and_what_they_saw(cluster: FakeCluster, trim
     cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
     answer = trimtab("rollout", "approve", "calmer", "--reason", "looks right")
     (action,) = cluster.actions
+
     assert action["spec"] == {
         "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
         "action": "Approve",
@@ -385,6 +390,7 @@ def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Cal
     cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
     cluster.answer = refused
     answer = trimtab("rollout", "approve", "calmer", "--content-hash", "0123", "--yes")
+
     assert cluster.actions[0]["spec"]["contentHash"] == "0123"
     assert answer.code == 1
     assert "there is no preview of 0123" in answer.out
@@ -634,6 +640,7 @@ def test_a_screen_shows_waves_gates_and_groups() -> None:
     with screen.capture() as caught:
         screen.print(drawn(picture(scene, NOW)))
     shown = caught.get()
+
     assert "canary  1       10       10m   -         soaking, 4m30s of 10m" in shown
     assert "free   canary  4         10% on 5  True" in shown
     assert "pro    all     4         -         Unknown  being written" in shown

@@ -90,6 +90,7 @@ def test_what_a_group_says_is_not_said_again_by_its_template(cluster: FakeCluste
     }
     cluster.put(*_template({**failed, "message": f"group free: {failed['message']}"}))
     cluster.put(*_group(failed))
+
     assert trimtab("status", "-n", "team").out.count("ConfigMap team/app-free: refused") == 1
 
 

@@ -141,6 +141,7 @@ def test_a_kind_that_is_not_installed_is_named(
     finally:
         server.shutdown()
         server.server_close()
+
     assert (answer.code, answer.out) == (code, "")
     assert f"does not serve {plural}.trimtab.dev: install the CRDs" in answer.err
 

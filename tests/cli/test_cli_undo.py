@@ -120,6 +120,7 @@ def test_a_template_without_one_is_shown_and_never_written(group: FakeCluster, t
         "To undo it, restore the older spec in its source, for example in Git.\n"
         "Or replace it: trimtab undo app free -n music -o yaml | kubectl replace -f -\n"
     )
+
     printed = yaml.safe_load(trimtab("undo", "app", "free", "-o", "yaml").out)
     assert (printed["kind"], printed["metadata"]) == ("ConfigTemplate", {"name": "app", "namespace": "music"})
     assert printed["spec"]["groups"][0]["values"] == {"session.minutes": 20}
@@ -210,6 +211,7 @@ def test_the_older_preference_is_printed_for_kubectl(cluster: FakeCluster, trimt
         "note: preference of generation 4; nothing was changed, use --apply or `kubectl replace -f -`"
         in answer.err
     )
+
     older = yaml.safe_load(trimtab("undo", "--user", "alice", "--to", "2").out)["spec"]
     assert (older["values"], "schemaVersion" in older) == ({}, False)
 
@@ -221,6 +223,7 @@ def test_the_older_preference_is_applied_whole(cluster: FakeCluster, trimtab: Ca
     )
     answer = trimtab("undo", "--user", "alice", "--apply")
     assert answer.code == 0
+
     (now,) = cluster.objects(USER_PREFERENCES)
     assert now["spec"]["values"] == {"session.minutes": 7, "debug": True}
     assert now["spec"]["schemaVersion"] == 2
@@ -243,6 +246,7 @@ def test_what_is_as_it_was_is_not_written(cluster: FakeCluster, trimtab: Call) -
     )
     before = cluster.version
     answer = trimtab("undo", "--user", "alice", "--apply")
+
     assert (answer.code, cluster.version, answer.err) == (
         0,
         before,

@@ -24,6 +24,7 @@ def test_every_violation_is_told_not_only_the_first(trimtab: Call, write: Write)
     values = "{agent.temprature: 1, session.minutes: 0, agent.provider: local, api.token: s3cret, plugins: [b, c, d]}"
     path = write(TEMPLATE, preference("ann", values))
     answer = trimtab("validate", "-f", path)
+
     assert answer.code == 1
     assert f"{path}:22 (document 2): UserPreference team/ann is not valid" in answer.out
     for line in (
@@ -47,6 +48,7 @@ def test_more_violations_than_a_status_holds_are_all_told(trimtab: Call, write: 
 def test_json_carries_key_problem_remedy_and_nearest(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE, preference("ann", "{agent.temprature: 1}"))
     answer = trimtab("validate", "-f", path, "-o", "json")
+
     assert answer.code == 1
     assert answer.json["valid"] is False
     assert answer.json["objects"][1]["violations"] == [
@@ -301,6 +303,7 @@ class TestFiles:
             "-f",
             tmp_path / "empty",
         )
+
         assert answer.code == 2
         assert "gone.yaml: No such file" in answer.err
         assert "bad.yaml: line" in answer.err

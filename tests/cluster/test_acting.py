@@ -115,6 +115,7 @@ def test_a_right_may_be_a_groups(ns: Namespace, hire: Hire) -> None:
     }
     ann.grant(CREATES, may("policyrollouts", "approve", named="calmer"), subject=everybody)
     ann.tries(action(ns.name, "approve", ann.username))
+
     assert "cannot approve" in refused(
         lambda: ann.tries(action(ns.name, "approve", ann.username, name="other"))
     )
@@ -129,6 +130,7 @@ def test_a_right_in_one_namespace_is_none_on_the_rollout_of_that_name_in_another
     ann.tries(action(ns.name, "approve", ann.username))
     said = refused(lambda: ann.tries(action(other, "approve", ann.username)))
     assert f'in namespace "{other}"' in said
+
     # and an action cannot point out of its namespace
     pointing = action(ns.name, "approve", ann.username)
     pointing["spec"]["rolloutRef"]["namespace"] = other
@@ -144,6 +146,7 @@ def test_every_way_to_create_is_guarded(ns: Namespace, hire: Hire) -> None:
     del body["metadata"]["generateName"]
     body["metadata"]["name"] = "mine"
     path = KINDS["RolloutAction"].path(ns.name)
+
     assert "cannot approve" in refused(lambda: ann.api.create(body))
     assert "cannot approve" in refused(lambda: ann.api.apply(body))
     # what is not there cannot be replaced into being, nor through its status

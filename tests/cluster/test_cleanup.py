@@ -122,6 +122,7 @@ def test_retain_leaves_the_outputs_unowned_when_the_template_goes(
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     before = {name: ns.data(name) for name in ("app-free", "app-pro", "app-free-users-0")}
     if down:
         operator.stop()
@@ -164,6 +165,7 @@ def test_a_template_replaced_while_the_operator_was_down_is_served_from_its_new_
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     operator.stop()
     ns.drop("ConfigTemplate", "app")
     ns.template(groups=[{"name": "free", "values": {"session.greeting": "new"}}])

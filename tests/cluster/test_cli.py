@@ -217,9 +217,11 @@ def test_who_may_read_little_is_told_what_was_not_looked_at(
     ns.template(**WHOLE)
     ns.preference("ann", {"session.minutes": 5})
     ns.accepted("ann")
+
     answer = tenant("explain", "app", "ann")
     assert answer.returncode == 0
     assert "note: you may not list UserPreferences of all namespaces" in answer.stderr
+
     refused = tenant("status", "-A")
     assert refused.returncode == 1
     assert "request that permission, or choose another --context or --namespace" in refused.stderr

@@ -144,6 +144,7 @@ def test_a_status_is_kept_whole_and_apart_from_the_spec(namespace: Namespace) ->
     patch = json.dumps({"status": status})
     namespace.do("patch", "upref", "alice", "--subresource=status", "--type=merge", "-p", patch)
     found = json.loads(namespace.do("get", "upref", "alice", "-o", "json"))
+
     assert found["status"] == status
     assert found["metadata"]["generation"] == 1
     assert namespace.do("get", "upref", "alice", "--no-headers").split()[:5] == [
@@ -206,6 +207,7 @@ def test_an_action_stays_what_it_is(namespace: Namespace) -> None:
     for change in ({"action": "Undo"}, {"reason": None}, {"contentHash": "0000"}):
         patch = json.dumps({"spec": change})
         assert "is immutable" in namespace.refusal("patch", "raction", name, "--type=merge", "-p", patch)
+
     assert namespace.do("get", "raction", name, "--no-headers").split()[1:5] == [
         "PolicyRollout",
         "calmer-agents",
@@ -252,6 +254,7 @@ def test_fields_select(namespace: Namespace) -> None:
         assert namespace.names(short, "--field-selector=spec.templateRef.name=music-agent")
         assert not namespace.names(short, "--field-selector=spec.templateRef.name=other")
     assert namespace.names("rgroup", "--field-selector=spec.group=free")
+
     namespace.create(EXAMPLES["RolloutAction"])
     chosen = "--field-selector=spec.rolloutRef.kind=PolicyRollout,spec.rolloutRef.name="
     assert namespace.names("raction", f"{chosen}calmer-agents")
@@ -276,6 +279,7 @@ def test_kubectl_explains_every_field(served: Cluster, model: Any) -> None:
     schema = crd.manifest(model)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec = schema["properties"]["spec"]
     said = " ".join(asking.do("explain", f"{model.info.plural}.spec").split())
+
     for name, part in spec["properties"].items():
         assert f"{name} <" in said
         assert " ".join(part["description"].split()[:6]) in said

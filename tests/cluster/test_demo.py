@@ -172,10 +172,12 @@ def test_a_step_that_does_not_come_true_ends_it_with_exit_code_1_and_the_log(
         )
         assert done.returncode == 1, done.stdout + done.stderr
         assert said in done.stdout
+
         log = LOG.search(done.stdout)
         assert log
         assert '"message": "acting"' in Path(log[1]).read_text()
         assert processes_under(Path(temporary)) == []
     server = SERVER.search(done.stdout)
+
     assert server
     assert sandboxes_at(server[1]) == []

@@ -27,6 +27,7 @@ def test_entries_added_by_hand_are_removed(operator: Operator, ns: Namespace) ->
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     for name in ("app-free", "app-free-users-0"):
         before = ns.data(name)
         extra = {"data": {"extra": "by hand"}, "binaryData": {"blob": "AAE="}}
@@ -58,6 +59,7 @@ def test_an_entry_of_a_user_who_never_was_goes_also_when_it_came_while_the_opera
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     before = ns.data("app-free-users-0")
     operator.stop()
     forged = {"mallory.prefs.json": "{}", "alice.other.json": "{}", "alice.prefs.json": "forged"}
@@ -71,6 +73,7 @@ def test_an_output_deleted_by_hand_comes_back(operator: Operator, ns: Namespace)
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     for name in ("app-free", "app-free-users-0"):
         before = ns.one("ConfigMap", name)
         ns.api.delete("ConfigMap", ns.name, name)
@@ -101,6 +104,7 @@ def test_a_secret_edited_by_hand_is_put_back(operator: Operator, ns: Namespace) 
 def test_a_label_taken_off_by_hand_comes_back(operator: Operator, ns: Namespace, label: str) -> None:
     ns.template()
     ns.rendered()
+
     before = ns.one("ConfigMap", "app-free")["metadata"]["labels"]
     ns.api.patch("ConfigMap", ns.name, "app-free", {"metadata": {"labels": {label: None}}})
     wait_for(
@@ -114,6 +118,7 @@ def test_a_label_taken_off_by_hand_comes_back(operator: Operator, ns: Namespace,
 def test_an_output_relabelled_to_another_group_comes_back(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.rendered()
+
     before = ns.one("ConfigMap", "app-free")["metadata"]["labels"]
     moved = {"metadata": {"labels": {"trimtab.dev/group": "pro"}}}
     ns.api.patch("ConfigMap", ns.name, "app-free", moved)
@@ -155,6 +160,7 @@ def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_a
     ns.wait_user("bob", {"session.minutes": 5}, group="pro")
     for name, before in foreign.items():
         assert ns.one("ConfigMap", name) == before
+
     ns.drop("ConfigMap", "app-free")
     adopt = {"metadata": {"annotations": {"trimtab.dev/adopt": "true"}}}
     ns.api.patch("ConfigMap", ns.name, "web-free", adopt)
@@ -173,7 +179,9 @@ def test_a_foreign_object_in_the_way_of_one_users_own_blocks_only_that_user(
     ns.invalid("alice", "Conflict")
     ns.wait_data("app-u-bob", "prefs.json")
     ns.accepted("bob")
+
     assert ns.one("ConfigMap", "app-u-alice") == foreign
+
     ns.drop("ConfigMap", "app-u-alice")
     ns.wait_data("app-u-alice", "prefs.json")
     ns.accepted("alice")

@@ -122,6 +122,7 @@ def test_it_converges_under(proxied: Operator, proxy: FaultProxy, ns: Namespace,
         _work(ns)
         _converged(ns)
     assert started.hits > 0, "the fault never struck"
+
     again = Fault(when, effect, times)
     with proxy.failing(again):
         proxy.cut_watches()
@@ -130,6 +131,7 @@ def test_it_converges_under(proxied: Operator, proxy: FaultProxy, ns: Namespace,
         ns.wait_user("user-5", {"session.minutes": 77})
         wait_for(lambda: "extra" not in ns.data("app-free"), "drift is put back")
         ns.accepted("user-5")
+
     assert proxied.stop() == 0
 
 
@@ -146,6 +148,7 @@ def test_a_list_in_chunks_whose_continue_token_expired_is_begun_again(
         for number in (0, 499, 500, 519):
             ns.wait_user(f"user-{number}", {"session.minutes": number + 1})
         ns.rendered()
+
     assert expired.hits == 2
 
 
@@ -158,6 +161,7 @@ def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
     proxied.start().acting()
     _converged(ns)
     ns.rendered("other")
+
     with proxy.failing(Fault(_watch, Refuse(410, "Expired"))):
         proxy.cut_watches()
         ns.drop("ConfigTemplate", "other")
@@ -165,6 +169,7 @@ def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
     wait_for(lambda: ns.get("ConfigMap", "other-free") is None, "what the other template rendered is gone")
     wait_for(lambda: ns.user("user-4") is None, "user-4 is gone")
     proxied.quiet()
+
     assert ns.get("ConfigMap", "app-free") is not None
 
 
@@ -177,6 +182,7 @@ def test_nothing_is_swept_on_the_word_of_an_incomplete_list(
         ns.preference(f"user-{number}", {"session.minutes": number + 1})
     proxied.start().acting()
     ns.rendered()
+
     for number in range(USERS):
         ns.wait_user(f"user-{number}", {"session.minutes": number + 1})
     proxied.quiet()
@@ -190,6 +196,7 @@ def test_nothing_is_swept_on_the_word_of_an_incomplete_list(
             proxied.quiet()
             proxied.kill()
             ns.operator_cluster.release_lease()
+
     assert [(e.verb, e.name) for e in proxy.writes(since)] == []
     assert ns.outputs() == before
 
@@ -206,6 +213,7 @@ def test_kopf_may_end_again_and_again_and_templates_are_still_seen(
         _converged(ns)
         wait_for(lambda: broken.hits == 3, "kopf tried again each time")
     assert proxied.metrics()["trimtab_kopf_restarts_total"] >= 1
+
     ns.template(groups=[{"name": "free", "values": {"session.greeting": "after"}}])
     ns.wait_user("user-7", {"session.greeting": "after"})
 
@@ -290,6 +298,7 @@ def test_a_namespace_that_refuses_writes_does_not_hold_up_others(
         other.rendered()
         struck = refused.hits
         proxied.quiet()
+
         assert refused.hits < struck + 50, "it backs off"
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()

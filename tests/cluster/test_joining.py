@@ -56,6 +56,7 @@ def test_whoever_is_in_a_group_edits_without_join(ns: Namespace, member: Person)
     whole["spec"]["values"] = {"session.minutes": 9}
     member.api.call("PUT", KINDS["UserPreference"].path(ns.name, "alice"), whole)
     member.api.apply(preference(ns.name, "alice", {"session.minutes": 11}))
+
     assert ns.one("UserPreference", "alice")["spec"]["values"] == {"session.minutes": 11}
 
 

@@ -61,12 +61,14 @@ def test_a_leader_that_is_killed_is_replaced_when_its_lease_has_run_out(
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     before = ns.outputs()
     first.kill()
     ns.preference("alice", {"session.minutes": 6})
     second.acting()
     ns.wait_user("alice", {"session.minutes": 6})
     ns.accepted("alice")
+
     assert ns.outputs()["ConfigMap", "app-free"] == before["ConfigMap", "app-free"]
 
 
@@ -85,6 +87,7 @@ def test_a_leader_that_slept_past_its_lease_changes_nothing(
     for number in range(30):
         ns.wait_user(f"user-{number}", {"session.minutes": 2})
     ns.rendered()
+
     second.quiet()
     since = len(proxy.exchanges)
     ns.preference("user-3", {"session.minutes": 3})
@@ -97,6 +100,7 @@ def test_a_leader_that_slept_past_its_lease_changes_nothing(
     # One that was on its way when it fell asleep may still arrive: it is over an older version, and refused.
     assert [(e.verb, e.plural, e.name, e.status) for e in proxy.writes(since) if e.status != 409] == []
     assert _holder(operators) == _identity(second)
+
     second.stop()
     wait_for(lambda: first.metrics()["trimtab_leader"] == 1, "it leads again when it is its turn")
     ns.preference("user-4", {"session.minutes": 4})
@@ -107,6 +111,7 @@ def test_a_lease_that_is_taken_away_stops_the_leader(operators: OperatorCluster,
     operator = operators.operator("first", *SHORT).start().acting()
     ns.template()
     ns.rendered()
+
     stolen: Body = {
         "spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600, "renewTime": None}
     }
@@ -152,13 +157,16 @@ def test_probes_and_metrics_answer_and_logs_are_json(operators: OperatorCluster,
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.rendered()
+
     assert operator.http("/healthz") == (200, "ok")
     assert operator.http("/readyz") == (200, "ok")
     assert operator.http("/nothing")[0] == 404
+
     metrics = operator.metrics()
     for name in ("trimtab_events_total", "trimtab_writes_total", "trimtab_reconciles_total"):
         assert metrics[name] > 0, name
     assert metrics["trimtab_preferences"] >= 1
+
     # The cluster may hold what other tests left.
     wait_for(
         lambda: operator.metrics()["trimtab_groups"] == len(ns.api.list("RenderedGroup")) >= 2,
@@ -168,6 +176,7 @@ def test_probes_and_metrics_answer_and_logs_are_json(operators: OperatorCluster,
         ),
     )
     assert operator.stop() == 0
+
     for line in operator.text().splitlines():
         record = json.loads(line)
         assert {"time", "level", "logger", "message"} <= record.keys()
@@ -192,9 +201,11 @@ def test_without_the_crds_it_is_not_ready_and_does_not_end(
             operator.start()
             wait_for(lambda: missing.hits >= 4, "it asks again")
             status, text = operator.http("/readyz")
+
             assert status == 503
             assert "userpreferences" in text
             assert operator.http("/healthz")[0] == 200
         operator.acting()
+
         assert operator.http("/readyz")[0] == 200
         assert operator.stop() == 0

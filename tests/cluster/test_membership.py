@@ -30,8 +30,11 @@ def test_the_older_of_two_preferences_holds_the_user_and_the_other_takes_over(
     ready = ns.invalid("second", "UserTaken")
     for word in ("alice", f"{ns.name}/first", "delete"):
         assert word in ready["message"]
+
     ns.accepted("first")
+
     assert ns.user("alice")["session"]["minutes"] == 5  # type: ignore[index]
+
     ns.drop("UserPreference", "first")
     ns.wait_user("alice", {"session.minutes": 6})
     ns.accepted("second")
@@ -47,6 +50,7 @@ def test_a_user_claimed_from_two_groups_is_served_in_the_older_claims_group_alon
     ns.preference("second", {"session.minutes": 6}, user="alice", group="free")
     ns.invalid("second", "UserTaken")
     assert ns.shards("free") == []
+
     ns.drop("UserPreference", "first")
     ns.wait_user("alice", {"session.minutes": 6}, group="free")
     wait_for(lambda: ns.shards("pro") == [], "the pro shard is empty and gone")
@@ -79,6 +83,7 @@ def test_a_preference_that_may_not_join_claims_nobody(
     ns.wait_user("bob", {"session.minutes": 6}, group="pro")
     ns.accepted("alice")
     ns.accepted("bob")
+
     stranger.invalid("squatter", "NamespaceNotAllowed")
 
 
@@ -117,7 +122,9 @@ def test_a_full_group_refuses_newcomers_and_takes_them_when_there_is_room(
     ready = ns.invalid("bob", "GroupFull")
     assert "maxUsers" in ready["message"]
     assert ns.user("bob") is None
+
     ns.accepted("alice")
+
     ns.drop("UserPreference", "alice")
     ns.wait_user("bob", {"session.minutes": 6})
     ns.accepted("bob")
@@ -174,12 +181,15 @@ def test_a_target_namespace_must_let_the_template_in(
     ready = ns.wait_verdict("ConfigTemplate", "app", "False", "TargetNotAllowed")
     for word in (target.name, "trimtab.dev/allow-from", ns.name):
         assert word in ready["message"]
+
     ns.wait_user("bob", {"session.minutes": 6}, group="pro")
     assert target.outputs() == {}
+
     allow = {"metadata": {"annotations": {"trimtab.dev/allow-from": f"others, {ns.name}"}}}
     operator_cluster.api.patch("Namespace", "", target.name, allow)
     target.wait_data("app-free-users-0", "alice.prefs.json")
     ns.rendered()
+
     before = target.outputs()
     operator_cluster.api.patch(
         "Namespace", "", target.name, {"metadata": {"annotations": {"trimtab.dev/allow-from": None}}}
@@ -188,6 +198,7 @@ def test_a_target_namespace_must_let_the_template_in(
     ns.preference("alice", {"session.minutes": 9})
     operator.quiet()
     assert target.outputs() == before
+
     operator_cluster.api.patch("Namespace", "", target.name, allow)
     wait_for(lambda: '"minutes":9' in target.data("app-free-users-0")["alice.prefs.json"], "alice's latest")
     ns.rendered()
@@ -214,6 +225,7 @@ def test_a_suspended_preference_keeps_what_is_rendered_and_takes_no_changes(
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.accepted("alice")
+
     before = ns.user("alice")
     ns.preference("alice", {"session.minutes": 9}, suspend=True)
     ns.wait_verdict("UserPreference", "alice", "True", "Suspended")
@@ -221,9 +233,11 @@ def test_a_suspended_preference_keeps_what_is_rendered_and_takes_no_changes(
     wait_for(lambda: "new" in ns.data("app-free")["app.json"], "the group moves on")
     operator.quiet()
     assert ns.user("alice") == before
+
     operator.restart()
     operator.quiet()
     assert ns.user("alice") == before
+
     ns.preference("alice", {"session.minutes": 9})
     ns.wait_user("alice", {"session.minutes": 9, "session.greeting": "new"})
     ns.accepted("alice")
@@ -236,10 +250,12 @@ def test_a_preference_ahead_of_or_behind_the_schema_keeps_what_was_accepted(
     ns.preference("alice", {"session.minutes": 5}, schemaVersion=2)
     ns.wait_user("alice", {"session.minutes": 5})
     ns.accepted("alice")
+
     ns.preference("alice", {"session.minutes": 6}, schemaVersion=3)
     ready = ns.invalid("alice", "AheadOfRevision")
     assert ready["of"]["accepted"]["values"] == {"session.minutes": 5}
     assert ns.user("alice")["session"]["minutes"] == 5  # type: ignore[index]
+
     ns.preference("bob", {"session.minutes": 7}, schemaVersion=1)
     ns.invalid("bob", "BehindSchema")
     ns.wait_user("bob", {"session.minutes": 30})
@@ -265,5 +281,6 @@ def test_users_whose_names_begin_alike_do_not_touch_one_another(operator: Operat
         ns.wait_user(user, {"session.minutes": minutes})
     ns.drop("UserPreference", "al")
     wait_for(lambda: ns.user("al") is None, "al is gone")
+
     for user, minutes in (("al-ice", 6), ("AL", 7)):
         assert ns.user(user)["session"]["minutes"] == minutes  # type: ignore[index]

@@ -94,12 +94,14 @@ def _sourced(text: str, names: list[str]) -> dict[str, str]:
 def test_every_format_parses_back_from_the_real_config_map(operator: Operator, ns: Namespace) -> None:
     ns.template(keys=TYPED, groups=[{"name": "free"}], outputs=FORMATS)
     ns.rendered()
+
     data = ns.data("app-free")
     _check_files(data)
     shell = _sourced(data["f.env"], ["APP_NAME", "APP_AGENT_RETRIES", "APP_CACHE_TTL", "APP_LABELS"])
     assert shell["APP_NAME"] == HOSTILE
     assert shell["APP_AGENT_RETRIES"] == "9007199254740993"
     assert json.loads(shell["APP_LABELS"]) == NESTED["labels"]
+
     parsed = dotenv_values(stream=io.StringIO(data["f.env"]), interpolate=False)
     assert parsed["APP_CACHE_TTL"] == "1h30m"
 
@@ -119,6 +121,7 @@ def test_outputs_carry_the_labels_and_annotations_of_the_contract(operator: Oper
     ns.preference("alice")
     ns.wait_user("alice", {"session.minutes": 30})
     ns.rendered()
+
     labels = {
         "app.kubernetes.io/managed-by": "trimtab",
         "app.kubernetes.io/part-of": "app",
@@ -174,6 +177,7 @@ def test_a_preference_that_goes_gives_the_user_back_to_the_default(operator: Ope
     ns.drop("UserPreference", "alice")
     wait_for(lambda: ns.user("alice") is None, "alice's file is gone")
     assert ns.user("bob")["session"]["minutes"] == 6  # type: ignore[index]
+
     ns.drop("UserPreference", "bob")
     wait_for(lambda: ns.shards() == [], "an empty shard is removed")
     assert ns.get("ConfigMap", "app-free") is not None
@@ -187,9 +191,11 @@ def test_per_user_delivery_makes_an_object_beside_each_preference(operator: Oper
     ns.preference("alice", {"session.minutes": 5})
     text = ns.wait_data("app-u-alice", "prefs.json")
     assert json.loads(text)["session"]["minutes"] == 5
+
     own = base64.b64decode(ns.wait_data("app-u-alice", "own.json", kind="Secret")).decode()
     assert json.loads(own)["session"]["minutes"] == 5
     assert "only-in-the-groups-secret" not in own
+
     ns.drop("UserPreference", "alice")
     ns.gone("ConfigMap", "app-u-alice")
     ns.gone("Secret", "app-u-alice")
@@ -223,7 +229,9 @@ def test_a_change_of_delivery_moves_every_user_and_leaves_nothing_behind(
     for user in ("alice", "bob"):
         ns.wait_user(user, {"session.greeting": user})
     ns.rendered()
+
     operator.quiet()
+
     assert sorted(name for _, name in ns.outputs()) == ["app-free", "app-free-users-0", "app-pro"]
 
 
@@ -236,5 +244,6 @@ def test_a_renamed_file_replaces_the_old_entry(operator: Operator, ns: Namespace
     ns.wait_data("app-free", "new.json")
     ns.wait_data("app-free-users-0", "alice.mine.json")
     ns.rendered()
+
     assert set(ns.data("app-free")) == {"new.json", "_default.mine.json"}
     assert set(ns.data("app-free-users-0")) == {"alice.mine.json"}

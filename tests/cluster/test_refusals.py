@@ -37,6 +37,7 @@ def test_an_invalid_value_is_named_with_its_rule_and_the_nearest_that_fits(
     assert found.get("nearest", "") == nearest
     assert key in ready["message"]
     assert "the group's values are in force" in ready["message"]
+
     ns.wait_user("alice", {"session.minutes": 30})
     ns.wait_user("bob", {"session.minutes": 6})
     ns.accepted("bob")
@@ -48,9 +49,11 @@ def test_an_invalid_edit_keeps_what_was_accepted_last_also_after_a_restart(
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.accepted("alice")
+
     ns.preference("alice", {"session.minutes": 0, "session.greeting": "no"})
     ready = ns.invalid("alice")
     assert "what was accepted last stays in force" in ready["message"]
+
     ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "hello"})
     operator.restart()
     operator.quiet()
@@ -74,6 +77,7 @@ def test_a_required_key_without_a_value_is_the_users_to_set(operator: Operator, 
             "message": "is required and has no value; set it",
         }
     ]
+
     ns.preference("alice", {"session.minutes": 5, "must": ""})
     ns.wait_user("alice", {"must": ""})
     ns.accepted("alice")
@@ -106,6 +110,7 @@ def test_a_deprecated_key_still_works_and_warns(operator: Operator, ns: Namespac
     ns.template(keys=[*KEYS, deprecated])
     ns.preference("alice", {"old": 1})
     ready = ns.accepted("alice")
+
     assert ready["of"]["warnings"][0]["reason"] == "Deprecated"
     assert "use new" in ready["of"]["warnings"][0]["message"]
 
@@ -115,9 +120,11 @@ def test_a_user_whose_files_are_too_big_keeps_the_old_ones(operator: Operator, n
     ns.preference("alice", {"session.minutes": 5})
     ns.preference("bob", {"session.minutes": 6})
     ns.accepted("alice")
+
     ns.preference("alice", {"session.greeting": "x" * 950_000})
     ready = ns.invalid("alice")
     assert ready["of"]["violations"][0]["rule"] == "tooLarge"
+
     ns.wait_user("alice", {"session.minutes": 5})
     ns.wait_user("bob", {"session.minutes": 6})
     ns.rendered()
@@ -154,12 +161,15 @@ def test_a_template_field_that_is_not_built_is_refused_by_name_and_changes_nothi
 ) -> None:
     ns.template()
     ns.rendered()
+
     before = ns.outputs()
     ns.template(**TEMPLATE_FIELDS[field])
     ready = ns.wait_verdict("ConfigTemplate", "app", "False", "NotSupported")
     assert field in ready["message"]
+
     operator.quiet()
     assert ns.outputs() == before
+
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
 

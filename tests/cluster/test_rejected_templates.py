@@ -89,6 +89,7 @@ def test_a_broken_template_says_what_is_wrong_and_changes_nothing(
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     operator.quiet()
     before = ns.outputs()
     ns.template(**fields)
@@ -96,8 +97,10 @@ def test_a_broken_template_says_what_is_wrong_and_changes_nothing(
     said = ready["message"] + str(ready["of"]["violations"])
     for word in words:
         assert word.removesuffix(":") in said, (word, said)
+
     operator.quiet()
     assert ns.outputs() == before
+
     ns.accepted("alice")
 
 
@@ -108,6 +111,7 @@ def test_a_rejected_template_keeps_serving_also_after_a_restart_and_to_new_users
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "good"})
     ns.rendered()
+
     ns.template(groups=[{"name": "free", "values": {"session.minutes": "many"}}])
     ns.wait_verdict("ConfigTemplate", "app", "False", "Rejected")
     ns.preference("bob", {"session.minutes": 6})
@@ -122,6 +126,7 @@ def test_a_rejected_template_keeps_serving_also_after_a_restart_and_to_new_users
     ns.drop("ConfigMap", "app-free")
     wait_for(lambda: ns.get("ConfigMap", "app-free"), "what is deleted by hand comes back, too")
     assert ns.verdict("ConfigTemplate", "app") == ("False", "Rejected")
+
     mended = [{"name": "free", "values": {"session.greeting": "mended"}}]
     ns.template(groups=mended)
     ns.wait_user("carl", {"session.minutes": 7, "session.greeting": "mended"})
@@ -159,15 +164,18 @@ def test_a_template_that_shrinks_keeps_the_rest_of_what_its_users_set(
     ns.preference("bob", {"session.minutes": 6})
     ns.wait_user("alice", {"session.minutes": 5, "session.greeting": "hi"})
     ns.accepted("alice")
+
     ns.template(keys=SHORT_KEYS)
     ready = ns.invalid("alice")
     assert ready["of"]["violations"][0]["key"] == "session.greeting"
     assert ready["of"]["accepted"]["values"] == {"session.minutes": 5, "session.greeting": "hi"}
+
     if restarted:
         operator.restart()
         operator.quiet()
     served = ns.wait_user("alice", {"session.minutes": 5})
     assert "greeting" not in served["session"]
+
     ns.wait_user("bob", {"session.minutes": 6})
     ns.accepted("bob")
     ns.rendered()
@@ -187,10 +195,12 @@ def test_a_group_that_vanishes_says_so_to_its_users_and_takes_them_back_when_it_
     ns.template(groups=[{"name": "pro"}])
     ready = ns.invalid("alice", "GroupNotFound")
     assert "free" in ready["message"]
+
     ns.gone("ConfigMap", "app-free-users-0")
     ns.gone("ConfigMap", "app-free")
     ns.wait_user("bob", {"session.minutes": 6}, group="pro")
     ns.accepted("bob")
+
     ns.template()
     ns.wait_user("alice", {"session.minutes": 5})
     ns.accepted("alice")
@@ -201,13 +211,16 @@ def test_two_templates_that_render_one_name_do_not_fight_and_the_younger_says_so
 ) -> None:
     ns.template("app", groups=[{"name": "a-b"}])
     ns.rendered("app")
+
     before = ns.one("ConfigMap", "app-a-b")
     ns.template("app-a", groups=[{"name": "b"}])
     ready = ns.wait_verdict("ConfigTemplate", "app-a", "False", "NameCollision")
     assert f"{ns.name}/app " in ready["message"]
     assert "app-a-b" in ready["message"]
+
     operator.quiet()
     assert ns.one("ConfigMap", "app-a-b") == before
+
     ns.drop("ConfigTemplate", "app")
     ns.rendered("app-a")
     assert ns.one("ConfigMap", "app-a-b")["metadata"]["labels"]["trimtab.dev/template"] == "app-a"

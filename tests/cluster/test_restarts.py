@@ -91,6 +91,7 @@ def test_a_restart_in_the_middle_of_a_flood_ends_as_if_there_was_none(
 ) -> None:
     ns.template()
     ns.rendered()
+
     for number in range(120):
         ns.api.apply(preference(ns.name, f"user-{number}", {"session.minutes": number + 1}))
         if number in (30, 60, 90):
@@ -101,6 +102,7 @@ def test_a_restart_in_the_middle_of_a_flood_ends_as_if_there_was_none(
     for number in range(120):
         ns.wait_user(f"user-{number}", {"session.minutes": number + 1})
     assert len(_assignment(ns)) == 120
+
     ns.rendered()
 
 
@@ -113,22 +115,27 @@ def test_shards_are_sticky_across_edits_and_restarts_and_only_grow(operator: Ope
     before = _assignment(ns)
     shards = set(before.values())
     assert len(shards) > 1
+
     for number in range(0, 60, 7):
         ns.preference(f"user-{number}", {"session.greeting": greeting[:300]})
         ns.wait_user(f"user-{number}", {"session.greeting": greeting[:300]})
     assert _assignment(ns) == before
+
     operator.restart()
     operator.quiet()
     assert _assignment(ns) == before
+
     for number in range(60, 90):
         ns.preference(f"user-{number}", {"session.greeting": greeting})
     wait_for(lambda: len(_assignment(ns)) == 90, "newcomers")
     after = _assignment(ns)
     assert {user: after[user] for user in before} == before
     assert shards <= set(after.values())
+
     ns.template(groups=[{"name": "free", "values": {"session.minutes": 77}}, {"name": "pro"}])
     ns.wait_user("user-1", {"session.minutes": 77})
     ns.rendered()
+
     assert _assignment(ns) == after
 
 
@@ -140,6 +147,7 @@ def test_a_shard_that_outgrows_its_limit_sheds_users_and_the_rest_stay(
         ns.preference(f"user-{number}", {"session.minutes": number + 1})
     wait_for(lambda: len(_assignment(ns)) == 8, "all users")
     assert set(_assignment(ns).values()) == {"app-free-users-0"}
+
     for number in range(8):
         ns.preference(f"user-{number}", {"session.greeting": "x" * 6000})
     for number in range(8):
@@ -148,6 +156,7 @@ def test_a_shard_that_outgrows_its_limit_sheds_users_and_the_rest_stay(
     operator.quiet()
     before = _assignment(ns)
     assert list(before.values()).count("app-free-users-0") >= 4
+
     operator.restart()
     operator.quiet()
     assert _assignment(ns) == before
@@ -162,6 +171,7 @@ def test_one_users_change_writes_one_object(
         ns.preference(f"user-{number}", {"session.greeting": "x" * 1000})
     wait_for(lambda: len(_assignment(ns)) == 30, "all users")
     ns.rendered()
+
     operator.quiet()
     since = len(proxy.exchanges)
     ns.preference("user-7", {"session.greeting": "y" * 1000})
@@ -170,6 +180,7 @@ def test_one_users_change_writes_one_object(
     operator.quiet()
     writes = [(e.plural, e.name, e.subresource) for e in proxy.writes(since)]
     shard = _assignment(ns)["user-7"]
+
     assert sorted(writes) == [("configmaps", shard, ""), ("userpreferences", "user-7", "status")]
 
 
@@ -184,4 +195,5 @@ def test_a_flood_is_few_writes_a_shard(operators: OperatorCluster, proxy: FaultP
     operator.quiet()
     shards = {e.name for e in proxy.writes() if e.plural == "configmaps" and "-users-" in e.name}
     writes = [e for e in proxy.writes() if e.plural == "configmaps" and e.name in shards]
+
     assert len(writes) == len(shards)

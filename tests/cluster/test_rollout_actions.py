@@ -49,11 +49,13 @@ def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(
 
 def test_what_is_paused_stays_where_it_is(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     # by the spec, before it starts
     ns.policy(strategy=waves(paused=True))
     assert "spec.strategy.paused is true" in ns.reach("Paused")["message"]
     assert "set it to false" in ns.refused("resume")
     assert "set it to false first" in ns.refused("promote")
+
     operator.quiet()
     ns.serves(OLD_FREE, "free")
     # by an action, in mid-flight; what is under way keeps to the plan that it started with
@@ -61,6 +63,7 @@ def test_what_is_paused_stays_where_it_is(operator: Operator, ns: Namespace) -> 
     ns.reach("Soaking")
     ns.act("pause", reason="lunch")
     assert "lunch" in ns.reach("Paused")["message"]
+
     ns.policy(strategy={"onFailure": "Pause"})
     ns.reach("Paused", wave="1/2")
     operator.quiet()
@@ -110,6 +113,7 @@ def test_an_abort_brings_back_what_was_and_only_a_retry_or_new_content_starts_ag
 
 def test_an_undo_brings_back_the_content_before_and_holds_it(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     ns.policy()
     ns.reach("Succeeded")
     ns.policy(content=minutes(26))
@@ -120,4 +124,5 @@ def test_an_undo_brings_back_the_content_before_and_holds_it(operator: Operator,
     ns.serves(NEW, "free", "pro")
     ns.policy(content=minutes(25))
     ns.reach("Succeeded")
+
     assert "No previous content is known" in ns.refused("undo")

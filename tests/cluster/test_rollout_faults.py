@@ -44,6 +44,7 @@ def test_a_standby_finishes_what_a_leader_that_was_killed_began(
     first = operators.operator("first", *SHORT).start().acting()
     second = operators.operator("second", *SHORT).start().standing_by()
     given(ns, users=4)
+
     ns.policy(strategy=waves(wave("canary", "free", soak="3s")))
     ns.reach("Soaking")
     first.kill()
@@ -52,6 +53,7 @@ def test_a_standby_finishes_what_a_leader_that_was_killed_began(
     ns.serves(NEW, "free", "pro")
     ns.wait_user("user-0", NEW)
     assert moves(ns) == {"free": 2, "pro": 2}
+
     told_once(ns)
     # and a way back, killed when it has just begun
     third = operators.operator("first", *SHORT).start().standing_by()

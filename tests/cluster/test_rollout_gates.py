@@ -78,17 +78,21 @@ def of(status: Body, name: str = "errors") -> Body:
 
 def test_a_query_that_fails_brings_back_what_was_by_itself(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns, users=2)
+
     before = ns.one("ConfigMap", "app-pro")
     ns.policy(strategy=gated(monitoring.gate("errors", failureLimit=1)))
     assert of(ns.reach("Soaking"))["result"] == "Successful"
+
     ns.serves(NEW, "free")
     monitoring.measures(errors=0.9)
     status = ns.reach("RolledBack")
     assert status["failure"]["reason"] == "GateFailed"
     assert "gate errors failed: 0.9: result < 0.5 does not hold" in status["failure"]["message"]
+
     ns.serves(OLD_FREE, "free")
     ns.wait_user("user-0", OLD_FREE)
     assert ns.one("ConfigMap", "app-pro") == before, "no other group was touched"
+
     # what it measures now starts nothing that failed
     monitoring.measures(errors=0.0)
     monitoring.operator.quiet()
@@ -116,11 +120,13 @@ def test_a_gate_is_measured_anew_in_each_wave_and_one_that_fails_at_once_stops_t
 
 def test_no_data_pauses_and_is_no_failure(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
+
     ns.policy(strategy=gated(monitoring.gate("latency", consecutiveErrorLimit=0)))
     status = ns.reach("Paused")
     assert (status["halt"]["reason"], status["halt"]["by"]) == ("NoData", "errors")
     assert "the query returned no series" in status["message"]
     assert "continues when the gate succeeds" in status["message"]
+
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")
     # when: there is some, it goes on; when there is none any more, it pauses again
@@ -137,6 +143,7 @@ def test_no_data_pauses_and_is_no_failure(monitoring: Monitoring, ns: Namespace)
     failing = monitoring.gate("no_such_metric", onNoData="Fail")
     ns.policy(content=minutes(26), strategy=gated(failing))
     assert "no data" in ns.reach("RolledBack")["failure"]["message"]
+
     ns.serves(NEW, "free", "pro")
 
 
@@ -144,6 +151,7 @@ def test_a_prometheus_that_dies_pauses_and_one_that_is_back_goes_on(
     monitoring: Monitoring, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy(strategy=gated(monitoring.gate("vector(0.1)", consecutiveErrorLimit=1)))
     ns.reach("Soaking")
     monitoring.prometheus.stop()
@@ -151,9 +159,11 @@ def test_a_prometheus_that_dies_pauses_and_one_that_is_back_goes_on(
     assert status["halt"]["reason"] == "GateError"
     assert "could not be measured 2 times in a row" in status["message"]
     assert "refused the connection or is unreachable" in status["message"]
+
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")
     assert not status.get("quarantine"), "nothing has failed"
+
     monitoring.prometheus.start()
     ns.reach("Soaking", attempt=1)
     ns.act("promote")
@@ -163,6 +173,7 @@ def test_a_prometheus_that_dies_pauses_and_one_that_is_back_goes_on(
 
 def test_a_gate_asks_only_where_the_admin_allows(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
+
     here = f"http://{monitoring.metrics.address}"
     forbidden = gate("smoke", http={"url": f"{here}/secret?token=x"}, consecutiveErrorLimit=0)
     ns.policy(strategy=gated(forbidden))
@@ -170,24 +181,29 @@ def test_a_gate_asks_only_where_the_admin_allows(monitoring: Monitoring, ns: Nam
     assert f"{here}/secret is not allowed" in said
     assert f"`trimtab run --allow-gate-url {here}`" in said
     assert "token" not in said
+
     # a gate that may ask is edited in, in mid-flight
     ns.policy(strategy=gated(gate("smoke", http={"url": f"{here}/health/ready"})))
     status = ns.reach("Soaking")
     assert of(status, "smoke")["result"] == "Successful"
+
     ns.act("promote")
     ns.reach("Succeeded")
     refusing = gate("smoke", http={"url": f"{here}/health", "expectStatus": [204]})
     ns.policy(content=minutes(26), strategy=gated(refusing))
     assert "200" in ns.reach("RolledBack")["failure"]["message"]
+
     ns.serves(NEW, "free", "pro")
 
 
 def test_a_failure_that_is_to_pause_pauses_and_people_decide(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
+
     ns.policy(strategy=gated(monitoring.gate("errors + 0.9"), onFailure="Pause"))
     status = ns.reach("Paused")
     assert status["halt"]["reason"] == "Failed"
     assert "Resume to retry, Promote to continue regardless, or Abort to roll back" in status["message"]
+
     ns.serves(NEW, "free")
     ns.act("resume")
     wait_for(lambda: ns.told().count("GateFailed") == 2, "it is tried again, and fails again")
@@ -253,6 +269,7 @@ def test_a_job_is_run_once_a_wave_of_a_suspended_cronjob(monitoring: Monitoring,
 
 def test_a_dry_run_decides_nothing_and_says_what_it_measured(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
+
     gates = [
         monitoring.gate("errors + 1", dryRun=True),
         gate("smoke", http={"url": "http://10.0.0.1/"}, dryRun=True),

@@ -21,6 +21,7 @@ def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy(strategy=waves())
     ns.reach("Soaking")
     ns.act("abort", reason="it smells")
@@ -33,8 +34,10 @@ def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
     ns.api.apply(again)
     operator.quiet()
     assert ns.progress() == before
+
     operator.restart().quiet()
     assert ns.progress() == before
+
     ns.policy(strategy=waves(wave("canary", "pro", soak="1s")))
     ns.reach("RolledBack")
     operator.quiet()
@@ -44,6 +47,7 @@ def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
 
 def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     # while it waits, is watched, is paused, has ended
     ns.policy(strategy=waves(wave("canary", "free", soak="1h", approval=True)))
     hashed = ns.reach("AwaitingApproval")["preview"]["hash"]
@@ -58,6 +62,7 @@ def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Ope
     assert [after[k] for k in ("attempt", "epoch", "wave", "startedAt")] == [
         before[k] for k in ("attempt", "epoch", "wave", "startedAt")
     ]
+
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")
     operator.restart()

@@ -126,6 +126,7 @@ def test_a_policy_that_contradicts_one_before_it_is_refused_and_names_it(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy("first", minutes(25))
     ns.policy("limit", {"constraints": [{"key": "agent.temperature", "maximum": 1, "reason": "COST-7"}]})
     ns.reach("Succeeded", "first")
@@ -137,11 +138,14 @@ def test_a_policy_that_contradicts_one_before_it_is_refused_and_names_it(
     said = ns.reach("Rejected", "second")["message"]
     assert "PolicyRollout first enforces another value with the same priority 0" in said
     assert "give one a higher priority or make the values equal" in said
+
     ns.policy("hot", enforce("agent.temperature", 1.5), priority=100)
     said = ns.reach("Rejected", "hot")["message"]
     assert "PolicyRollout limit has a constraint that forbids the value enforced here" in said
+
     operator.quiet()
     assert ns.outputs() == before
+
     # with another priority, or once the other has gone, it rolls out
     ns.policy("second", minutes(26), priority=1)
     ns.reach("Succeeded", "second")
@@ -174,6 +178,7 @@ def test_what_the_api_server_can_tell_by_itself_it_refuses(
             ns.api.create(policy(ns.name, strategy=strategy))
         assert caught.value.status == 422
         assert said in str(caught.value)
+
     both = policy(ns.name, groups=["free"], groupSelector={})
     with pytest.raises(RefusedError, match="groups and groupSelector cannot both be set"):
         ns.api.create(both)
@@ -192,17 +197,22 @@ def test_a_policy_for_a_template_that_is_not_there_waits_for_it(operator: Operat
 
 def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     assert "there is no PolicyRollout calmer" in ns.refused("pause")
     assert "there is no PolicyRollout nothing" in ns.refused("abort", "nothing")
+
     said = ns.refused("pause", "app", "ConfigTemplate")
     assert "ConfigTemplate app has no strategy, so that its changes do not roll out" in said
+
     ns.policy(strategy=waves())
     content = ns.reach("Soaking")["target"]["hash"]
     assert "allowed actions: Promote, Pause or Abort" in ns.refused("retry")
+
     ns.policy(content=minutes(26), strategy=waves())
     ns.reach("Soaking", attempt=2)
     for verb in ("promote", "abort", "pause"):
         assert "the content has changed" in ns.refused(verb, contentHash=content)
+
     operator.quiet()
     ns.serves({"session.minutes": 26}, "free")
     ns.serves(OLD_PRO, "pro")
@@ -212,11 +222,13 @@ def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy(strategy=waves())
     ns.reach("Soaking")
     ns.serves(NEW, "free")
     ns.policy(content=minutes(0), strategy=waves())
     assert "is paused because the spec is rejected" in ns.reach("Rejected")["message"]
+
     operator.quiet()
     ns.serves(NEW, "free")
     ns.serves(OLD_PRO, "pro")

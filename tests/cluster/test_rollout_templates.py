@@ -73,11 +73,13 @@ def test_the_first_content_is_served_at_once_and_an_edit_goes_by_waves(
 
 def test_an_empty_strategy_is_one_wave_of_all_groups(operator: Operator, ns: Namespace) -> None:
     given(ns, strategy={})
+
     ns.template(keys=greeting("hi"), strategy={})
     ns.rendered()
     greets(ns, "hi")
     assert "WaveStarted" in ns.told("app", TEMPLATE)
     assert reach(ns, "Succeeded", wave="1/1")["updated"] == "2/2"
+
     # an edit that is not valid moves nothing
     ns.template(keys=greeting("hi"), groups=[{"name": "free", "values": {"session.minutes": 0}}], strategy={})
     ns.wait_verdict(TEMPLATE, "app", "False", "Rejected")
@@ -123,6 +125,7 @@ def test_groups_come_and_go_with_their_wave(operator: Operator, ns: Namespace) -
 
 def test_a_strategy_may_be_added_to_what_is_served(operator: Operator, ns: Namespace) -> None:
     given(ns, users=2)
+
     operator.quiet()
     before = ns.outputs()
     ns.template(strategy=CANARY)
@@ -130,6 +133,7 @@ def test_a_strategy_may_be_added_to_what_is_served(operator: Operator, ns: Names
     ns.rendered()
     operator.quiet()
     assert ns.outputs() == before, "a strategy is no content"
+
     ns.template(keys=greeting("hi"), strategy=CANARY)
     reach(ns, "Soaking")
     greets(ns, "hi", "free")
@@ -157,6 +161,7 @@ def test_without_its_strategy_a_template_moves_at_once_and_what_was_is_forgotten
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns, strategy=CANARY)
+
     ns.template(keys=greeting("hi"), strategy=CANARY)
     reach(ns, "Soaking")
     greets(ns, "hi", "free")
@@ -168,6 +173,7 @@ def test_without_its_strategy_a_template_moves_at_once_and_what_was_is_forgotten
     ns.rendered()
     greets(ns, "hey")
     assert "has no strategy" in ns.refused("abort", "app", TEMPLATE)
+
     operator.quiet()
     before = ns.outputs()
     # and when it comes back, it begins with what is served now, not with what was under way then
@@ -175,6 +181,7 @@ def test_without_its_strategy_a_template_moves_at_once_and_what_was_is_forgotten
     reach(ns, "Succeeded")
     operator.quiet()
     assert ns.outputs() == before
+
     ns.template(keys=greeting("welcome"), strategy=CANARY)
     reach(ns, "Soaking")
     greets(ns, "welcome", "free")
@@ -186,10 +193,12 @@ def test_without_its_strategy_a_template_moves_at_once_and_what_was_is_forgotten
 
 def test_a_template_and_a_policy_over_it_go_one_after_the_other(operator: Operator, ns: Namespace) -> None:
     given(ns, strategy=CANARY)
+
     ns.template(keys=greeting("hi"), strategy=CANARY)
     reach(ns, "Soaking")
     ns.policy(content=minutes(25))
     assert "ConfigTemplate app is in progress" in ns.reach("Waiting")["message"]
+
     ns.act("abort", "app", TEMPLATE)
     reach(ns, "RolledBack")
     ns.reach("Succeeded")

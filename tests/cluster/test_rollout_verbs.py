@@ -140,13 +140,16 @@ def _said(process: subprocess.Popen[str], text: str) -> list[str]:
 
 def test_status_and_preview_are_what_the_operator_wrote(fake_operator: FakeOperator, trimtab: Shell) -> None:
     assert trimtab("rollout", "status", "calmer", "-n", fake_operator.namespace).returncode == 3
+
     fake_operator.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
     waiting = trimtab("rollout", "status", "prollout/calmer", "-n", fake_operator.namespace)
     assert waiting.returncode == 4
     assert "canary  1       10       10m   needed    held" in waiting.stdout
+
     preview = trimtab("rollout", "preview", "calmer", "-n", fake_operator.namespace)
     assert preview.returncode == 0
     assert preview.stdout.splitlines()[-1].endswith(f"-n {fake_operator.namespace} --content-hash {HASH}")
+
     fake_operator.says("Succeeded")
     assert trimtab.json("rollout", "status", "calmer", "-n", fake_operator.namespace)["final"] is True
     assert trimtab("rollout", "status", "calmer", "-n", fake_operator.namespace).returncode == 0
@@ -215,6 +218,7 @@ def test_an_approval_is_an_action_in_the_name_of_who_asks(
     who = fake_operator.ns.operator_cluster.kubectl(
         "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"
     ).stdout
+
     assert action["spec"] == {
         "rolloutRef": {"kind": "PolicyRollout", "name": "calmer"},
         "action": "Approve",
@@ -255,12 +259,14 @@ def test_who_may_not_is_told_what_to_ask_for(fake_operator: FakeOperator, hire: 
         "you need the verb create on rolloutactions.trimtab.dev and the verb abort on policyrollouts"
         in first.stderr
     )
+
     ann.grant(CREATES)
     second = theirs("rollout", "abort", "calmer", "-n", fake_operator.namespace)
     assert second.returncode == 1
     assert f'"{ann.username}" cannot abort policyrollouts.trimtab.dev "calmer"' in second.stderr
     assert "verbs: [abort]" in second.stderr
     assert fake_operator.actions == []
+
     ann.grant(may("policyrollouts", "abort", named="calmer"))
     third = theirs("rollout", "abort", "calmer", "-n", fake_operator.namespace)
     assert third.returncode == 3  # it is made, and who may not read it is told so
@@ -418,6 +424,8 @@ def test_what_a_gitops_tool_applied_is_only_taken_over_by_force(
     refused = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply")
     assert refused.returncode == 1
     assert "managed by field manager argocd-controller, which would revert the change" in refused.stderr
+
     forced = trimtab("undo", "--user", "ann", "-n", ns.name, "--apply", "--force")
     assert forced.returncode == 0
+
     ns.wait_user("ann", {"session.minutes": 5})

@@ -146,6 +146,7 @@ def test_a_wave_waits_for_its_workloads_and_the_next_one_begins_after_them(
     )
     ns.reach("Succeeded")
     ns.serves(NEW, "free", "pro")
+
     # nothing was tried twice
     assert sorted(restarts(operator, ns)[2:]) == [f"Deployment {ns.name}/{g}" for g in ("free", "pro")]
 
@@ -187,12 +188,14 @@ def test_keys_that_need_no_restart_restart_nothing(operator: Operator, ns: Names
     ns.policy(content=enforce("session.greeting", "welcome"), strategy=preview)
     status = ns.reach("AwaitingApproval")
     assert not status["preview"].get("restarts")
+
     ns.act("approve", contentHash=status["preview"]["hash"])
     ns.reach("Succeeded")
     ns.serves({"session.greeting": "welcome"}, "free", "pro")
     operator.quiet()
     assert shop.generations() == before
     assert restarts(operator, ns) == told
+
     # and those that do are named before they do
     ns.policy(content=minutes(25), strategy=preview)
     status = ns.reach("AwaitingApproval")
@@ -203,12 +206,14 @@ def test_a_share_of_the_users_restarts_nothing(operator: Operator, ns: Namespace
     shop = Shop(ns, "Deployment")
     ns.preference("alice", {"session.greeting": "hi"})
     ns.accepted("alice")
+
     before = shop.generations()
     ns.policy(strategy=waves(wave("some", "free", percent=50, soak="1h")))
     ns.reach("Soaking")
     ns.wait_user("alice", NEW)
     operator.quiet()
     assert shop.generations() == before
+
     ns.act("promote")
     ns.reach("Succeeded")
     shop.healthy()
@@ -227,9 +232,11 @@ def test_a_template_that_makes_a_workload_crash_goes_back_by_itself(
     status = ns.reach("RolledBack", "app", "ConfigTemplate")
     assert status["failure"]["reason"] == "WorkloadFailed"
     assert "CrashLoopBackOff" in status["failure"]["message"]
+
     ns.serves({"session.greeting": "hello"}, "free", "pro")
     shop.healthy()
     assert {group: shop.digest(group) for group in good} == good
     assert ns.verdict("ConfigTemplate", "app") == ("False", "RolledBack")
+
     for group in good:
         bad.mend(boom, ns.name, group)

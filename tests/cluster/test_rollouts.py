@@ -78,6 +78,7 @@ def test_a_wave_starts_when_the_one_before_it_was_watched_for_its_soak(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     groups = [wave("first", "pro", soak="1s"), wave("second", "free", soak="2s")]
     ns.policy(strategy=waves(*groups))
     ns.reach("Succeeded")
@@ -88,8 +89,10 @@ def test_a_wave_starts_when_the_one_before_it_was_watched_for_its_soak(
         *("WaveStarted", "SoakStarted", "WaveCompleted"),
         "RolloutCompleted",
     ]
+
     told = [t["message"] for t in happened if t["reason"] == "WaveStarted"]
     assert told == ["Wave first started: 1 of 2", "Wave second started: 2 of 2"]
+
     at = [datetime.datetime.fromisoformat(t["at"]) for t in happened]
     assert at == sorted(at)
     assert at[4] - at[3] >= datetime.timedelta(seconds=1)
@@ -130,11 +133,13 @@ def test_a_wave_moves_its_groups_alone_and_status_says_what_would_change(
 
 def test_a_freeze_holds_what_starts_and_never_what_goes_back(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     frozen = waves(freezes=[freeze_now()])
     ns.policy(strategy=frozen)
     status = ns.reach("Waiting")
     assert "fair week" in status["message"]
     assert status["wave"] == "0/2"
+
     operator.quiet()
     ns.serves(OLD_FREE, "free")
     # whoever may promote is not held by it; a rollback is not either
@@ -143,6 +148,7 @@ def test_a_freeze_holds_what_starts_and_never_what_goes_back(operator: Operator,
     ns.serves(NEW, "free")
     ns.act("promote")
     assert "fair week" in ns.reach("Waiting", wave="2/2")["message"]
+
     ns.act("abort")
     ns.reach("RolledBack")
     ns.serves(OLD_FREE, "free")
@@ -151,6 +157,7 @@ def test_a_freeze_holds_what_starts_and_never_what_goes_back(operator: Operator,
 
 def test_two_rollouts_that_share_a_group_go_one_after_the_other(operator: Operator, ns: Namespace) -> None:
     given(ns)
+
     ns.policy("first", strategy=waves())
     ns.reach("Soaking", "first")
     greeting = enforce("session.greeting", "welcome")
@@ -160,6 +167,7 @@ def test_two_rollouts_that_share_a_group_go_one_after_the_other(operator: Operat
         assert "PolicyRollout first is in progress in group" in ns.reach("Waiting", name)["message"]
     assert "PolicyRollout first" in ns.refused("promote", "second")
     assert ns.document("free")["session"]["greeting"] == "hello"
+
     ns.act("promote", "first")
     for name in ("first", "second", "elsewhere"):
         ns.reach("Succeeded", name)
@@ -171,6 +179,7 @@ def test_new_content_in_mid_flight_starts_again_from_what_is_stable(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy(strategy=waves())
     ns.reach("Soaking")
     ns.serves(NEW, "free")
@@ -180,6 +189,7 @@ def test_new_content_in_mid_flight_starts_again_from_what_is_stable(
     ns.serves({**OLD_PRO, "session.greeting": "hello"}, "pro")
     assert "RolloutSuperseded" in ns.told()
     assert not status.get("quarantine"), "it has not failed"
+
     ns.act("promote")
     ns.reach("Succeeded")
     # and back to what is stable is a fast way back
@@ -225,6 +235,7 @@ def test_a_policy_whose_scope_changes_is_taken_from_whom_it_is_for_no_more(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy(groups=["pro"])
     ns.reach("Succeeded", updated="1/1")
     ns.serves(NEW, "pro")
@@ -242,6 +253,7 @@ def test_rollouts_of_different_groups_go_on_side_by_side_and_the_higher_priority
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
+
     ns.policy("ours", strategy=waves(), groups=["free"])
     other = wave("all", "pro", soak="1h")
     ns.policy("theirs", minutes(26), strategy=waves(other), groups=["pro"])

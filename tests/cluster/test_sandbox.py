@@ -413,10 +413,12 @@ def test_an_exited_component_is_reported_and_down_removes_the_sandbox(own_cache:
         seen = sandbox_cli("status", "--name", "wounded")
         assert seen.returncode == 1
         assert "not running: etcd" in seen.stdout
+
         refused = sandbox_cli("up", "--name", "wounded")
         assert refused.returncode == 1
         assert "down --name wounded" in refused.stderr
         assert sandbox_cli("down", "--name", "wounded").returncode == 0
+
     assert status_of("wounded")["state"] == "Absent"
 
 

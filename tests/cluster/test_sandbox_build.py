@@ -116,11 +116,13 @@ def test_a_second_process_waits_reports_it_and_does_not_build(builds: Path, repo
         while not reported.steps:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
         assert "waiting for process 4711" in reported.text
         assert times_built(builds) == 0
     second.join(30)
     third = Reported()
     ensure_binaries(third)
+
     assert times_built(builds) == 1
     assert third.steps == []
 

@@ -83,12 +83,14 @@ def test_sensitive_values_reach_secrets_and_nothing_else(operators: OperatorClus
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     creds = json.loads(_decoded(ns.one("Secret", "app-free"))["creds.json"])
     assert creds["api"] == {
         "token": f"{CANARY}-default",
         "password": f"{CANARY}-profile",
         "mode": f"{CANARY}-enum",
     }
+
     own = json.loads(_decoded(ns.one("Secret", "app-free-users-0"))["alice.mine.json"])
     assert own["api"]["token"] == f"{CANARY}-default"
     assert _leaks(operators, ns, operator) == []
@@ -101,6 +103,7 @@ def test_a_refused_sensitive_value_is_not_echoed(operators: OperatorCluster, ns:
     ns.preference("misfit", {"api.mode": f"{CANARY}-no-member", "api.password": {"x": CANARY}})
     ns.preference("later", {"session.minutes": 5})
     ns.accepted("later")
+
     ns.preference("later", {"session.minutes": 6, "api.token": f"{CANARY}-later"})
     for name in ("clear", "misfit", "later"):
         ns.invalid(name)
@@ -118,6 +121,7 @@ def test_a_refused_sensitive_value_is_not_echoed(operators: OperatorCluster, ns:
     for number in range(len(bad)):
         ns.wait_verdict("ConfigTemplate", f"bad-{number}", "False", "Rejected")
     operator.quiet()
+
     assert _leaks(operators, ns, operator) == []
 
 
@@ -129,12 +133,14 @@ def test_a_value_whose_key_becomes_sensitive_later_is_kept_nowhere_in_clear(
     ns.template(keys=plain)
     ns.preference("alice", {"api.token": f"{CANARY}-was-plain"})
     ns.accepted("alice")
+
     ns.preference("alice", {"api.token": f"{CANARY}-was-plain", "session.minutes": 6})
     ns.accepted("alice")
     ns.template(keys=[{**plain[0], "sensitive": True}, *KEYS])
     ns.invalid("alice")
     ns.wait_user("alice", {"session.minutes": 6})
     operator.quiet()
+
     assert _leaks(operator_cluster, ns, operator) == []
 
 
@@ -151,9 +157,11 @@ def test_a_failing_write_of_a_secret_says_nothing_of_its_content(
         ns.preference("alice", {"session.minutes": 5})
         wait_for(lambda: refuse.hits > 3, "some writes of Secrets failed")
         ns.wait_verdict("ConfigTemplate", "app", "False", "WriteFailed")
+
         assert _leaks(operators, ns, operator) == []
     with proxy.failing(Fault(lambda e: e.write and e.plural == "secrets", LoseAnswer(500), times=2)):
         ns.rendered()
+
     assert _leaks(operators, ns, operator) == []
 
 
@@ -162,6 +170,7 @@ def test_snapshots_hold_sensitive_parts_as_tokens_and_serve_them_after_a_restart
 ) -> None:
     _template(ns)
     ns.rendered()
+
     before = _decoded(ns.one("Secret", "app-free"))
     _template(ns, groups=[{"name": "free", "values": {"session.minutes": "many"}}])
     ns.wait_verdict("ConfigTemplate", "app", "False", "Rejected")
@@ -170,6 +179,7 @@ def test_snapshots_hold_sensitive_parts_as_tokens_and_serve_them_after_a_restart
     wait_for(lambda: ns.get("Secret", "app-free"), "the Secret comes back out of the snapshot")
     assert _decoded(ns.one("Secret", "app-free")) == before
     assert _leaks(operator_cluster, ns, operator) == []
+
     keys = operator_cluster.api.one("Secret", SYSTEM, "trimtab-keys")
     assert all(CANARY.encode() not in base64.b64decode(text) for text in keys["data"].values())
 

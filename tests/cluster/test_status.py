@@ -26,6 +26,7 @@ def test_every_kind_carries_kstatus_conditions_of_its_present_generation(
     ns.preference("bad", {"session.minutes": 0})
     ns.rendered()
     ns.accepted("alice")
+
     ns.invalid("bad")
     ns.wait_verdict("RenderedGroup", "app-free", "True", "Rendered")
     for kind, name, ready in (
@@ -62,6 +63,7 @@ def test_kubectl_wait_for_ready_works_on_every_kind(
     columns = operator_cluster.kubectl(
         "get", "configtemplate,userpreference,renderedgroup", "-n", ns.name
     ).stdout
+
     for word in ("READY", "REASON", "Rejected", "Accepted", "Rendered"):
         assert word in columns
 
@@ -123,6 +125,7 @@ def test_a_users_status_is_not_written_when_only_the_template_moves_on(
     ns.preference("alice", {"session.minutes": 5})
     ns.preference("bad", {"session.minutes": 0})
     ns.accepted("alice")
+
     ns.invalid("bad")
     operator.quiet()
     before = {name: ns.one("UserPreference", name) for name in ("alice", "bad")}
@@ -130,6 +133,7 @@ def test_a_users_status_is_not_written_when_only_the_template_moves_on(
     ns.wait_user("alice", {"session.greeting": "new"})
     ns.rendered()
     operator.quiet()
+
     assert {name: ns.one("UserPreference", name) for name in before} == before
 
 
@@ -138,11 +142,13 @@ def test_labels_and_annotations_of_a_preference_cost_no_write(operator: Operator
     ns.preference("alice", {"session.minutes": 5})
     ns.accepted("alice")
     ns.rendered()
+
     operator.quiet()
     outputs = ns.outputs()
     labelled = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}
     after = ns.api.patch("UserPreference", ns.name, "alice", labelled)
     operator.quiet()
+
     assert ns.one("UserPreference", "alice") == after
     assert ns.outputs() == outputs
 
@@ -157,9 +163,11 @@ def test_revisions_are_numbered_listed_and_bounded_and_their_snapshots_pruned(
             f"revision {number}",
         )
     ns.rendered()
+
     status = ns.wait_verdict("RenderedGroup", "app-free", "True", "Rendered")["of"]
     assert [entry["number"] for entry in status["revisions"]] == [5, 4, 3]
     assert status["currentRevision"] == 5
+
     listed = {entry["snapshot"] for entry in status["revisions"]}
     wait_for(
         lambda: {r["metadata"]["name"] for r in ns.api.list("ControllerRevision", ns.name)} == listed,
@@ -227,11 +235,13 @@ def test_a_rendered_group_deleted_by_hand_comes_back_and_no_output_changes(
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
     ns.rendered()
+
     before = {name: body["data"] for name, body in ns.outputs().items()}
     ns.drop("RenderedGroup", "app-free")
     wait_for(lambda: ns.get("RenderedGroup", "app-free"), "it is back")
     ns.wait_verdict("RenderedGroup", "app-free", "True", "Rendered")
     operator.quiet()
+
     assert {name: body["data"] for name, body in ns.outputs().items()} == before
 
 

@@ -140,6 +140,7 @@ def test_a_key_that_is_gone_is_removed_and_comes_last() -> None:
         )
     )
     found = documents(Revision(SPEC).traces(), new.traces())
+
     assert [(change.key, change.change) for change in found] == [
         ("session.minutes", diff.CHANGED),
         ("agent.temperature", diff.REMOVED),
@@ -169,6 +170,7 @@ def test_policies_are_layers_and_clamps_are_told() -> None:
         enforced=[{"key": "debug", "value": False}],
         constraints=[{"key": "agent.temperature", "maximum": 0.4}],
     )
+
     assert _documents(Revision(SPEC), Revision(SPEC, calmer=policy)) == {
         "agent.temperature": KeyChange(
             "agent.temperature",
@@ -349,6 +351,7 @@ def test_policies_come_and_go_and_change() -> None:
         "policies[calmer].priority": (diff.ADDED, None, 5),
         "policies[calmer].constraints[agent.temperature].maximum": (diff.CHANGED, 1.0, 0.9),
     }
+
     (path,) = _structures(Revision(SPEC), old)
     assert path == "policies[calmer]"
 
@@ -361,6 +364,7 @@ def test_a_policy_whose_key_is_not_sensitive_any_more_still_compiles() -> None:
     )
     made = redaction.policy(_policy(policy))
     spec = redaction.compilable_policy(made.content, redaction.sensitive({"keys": open_keys}))
+
     assert isinstance(spec, PolicyRolloutSpec)
     assert spec.policy.values == {"session.minutes": 3}
     assert spec.policy.enforced == []

@@ -376,6 +376,7 @@ def test_env_refuses_nul_by_name_and_never_writes_something_else() -> None:
     writer = compile_writer("Env", ["a", "b", "c"])
     values: dict[str, Value] = {"a": "s3cret\0", "b": ["\0"], "c": "fine"}
     (problem,) = writer.problems(values)
+
     assert problem.key == "a"
     assert "s3cret" not in problem.message
     for write in (writer.text, writer.entries):

@@ -57,6 +57,7 @@ def test_the_group_s_document_is_the_layers_without_a_user() -> None:
         "only": ["a"],
         "vendor": "openai",
     }
+
     assert view({"values": {"label": "group"}}).values["label"] == "group"
 
 

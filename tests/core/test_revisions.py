@@ -72,6 +72,7 @@ def test_what_the_group_was_on_is_stable_only_if_the_rollout_started_from_it() -
 def test_a_group_is_on_a_switch_once_it_is_recorded_and_a_share_counts() -> None:
     switch = RevisionSwitch(PLAIN, UserShare(LOCKED, 20, "ann"), lock())
     group = after(switch)
+
     assert group.is_on(switch)
     assert not group.is_on(RevisionSwitch(PLAIN, UserShare(LOCKED, 50, "ann"), lock()))
     assert not group.is_on(RevisionSwitch(PLAIN))

@@ -25,18 +25,21 @@ def test_a_wave_waits_for_groups_workloads_gates_and_its_soak() -> None:
     assert rollout.progress.message == (
         "Wave 1/2 (canary): 0 of 1 group updated; waiting for gates errors, smoke"
     )
+
     rollout.groups["a"].health = "Progressing"
     rollout.settle()
     assert rollout.progress.message == (
         "Wave 1/2 (canary): 1 of 1 group updated; waiting for workloads of a: 1 of 3 pods is ready; waiting for "
         "gates errors, smoke"
     )
+
     rollout.groups["a"].health = "Healthy"
     rollout.settle()
     rollout.measure("Successful", gate="errors")
     rollout.settle()
     assert rollout.progress.message == "Wave 1/2 (canary): 1 of 1 group updated; waiting for gate smoke"
     assert rollout.progress.updated == "1/3"
+
     rollout.measure("Successful", gate="smoke")
     rollout.settle()
     assert rollout.phase == "Soaking"

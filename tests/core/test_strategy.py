@@ -391,6 +391,7 @@ def test_any_strategy_is_compiled_or_refused_with_reasons(spec: dict[str, Any]) 
         for name in wave.groups:
             assert moved[name] < wave.percent
             moved[name] = wave.percent
+
     assert set(moved.values()) == {100}
     assert len({wave.name for wave in found.waves}) == len(found.waves)
 

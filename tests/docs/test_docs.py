@@ -53,6 +53,7 @@ def test_decision_records_have_a_number_each_and_say_the_three_things() -> None:
     records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     numbers = [record.name[:3] for record in records]
     assert len(numbers) == len(set(numbers))
+
     for record in records:
         text = record.read_text()
         assert text.startswith(f"# {record.name[:3]}: ")

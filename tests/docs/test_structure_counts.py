@@ -68,6 +68,7 @@ class Engine:
         self.reader.store.changed = self.reader.read
         self.store = Store()
 """
+
     assert late_bindings(modules(store=COLLABORATORS, engine=owner)) == [
         "engine.py:5 self.reader.store.changed"
     ]

@@ -66,6 +66,7 @@ async def test_groups_that_roll_out_and_back_take_few_passes_of_their_template()
             await until(cluster, "RolledBack")
             await operator.quiet()
             back = passes.taken()
+
     for found in (first, forth, back):
         assert found["template"] <= FEW, found
         assert found["rollout"] <= FEW, found
@@ -82,6 +83,7 @@ async def test_one_preference_costs_one_group() -> None:
             passes.taken()
             cluster.preference("ann", {"agent.voice": "calm"}, group="g7")
             await operator.quiet()
+
     assert passes.taken()["group"] <= 4
 
 

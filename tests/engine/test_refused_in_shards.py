@@ -90,15 +90,18 @@ async def test_what_was_refused_is_not_what_was_accepted_last(cluster: Cluster) 
     """A preference that is not valid after one that was refused, and an operator that starts anew: the last good file
     stays, and history never lists what was refused."""
     await settled(cluster)
+
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN"))) as operator:
         cluster.preference("user-0", EVIL)
         await operator.quiet()
         cluster.preference("user-0", {"session.minutes": 0})
         await operator.quiet()
+
         assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "Invalid")
         assert minutes(cluster, "user-0") == 5
     await settled(cluster)
     assert minutes(cluster, "user-0") == 5
+
     cluster.preference("user-0", {"session.minutes": 6})
     await settled(cluster)
     status = cluster.find_status("user-0")
@@ -134,12 +137,15 @@ def alone() -> Cluster:
 async def test_the_only_user_s_shard_that_is_refused_whatever_it_holds_fails_the_group() -> None:
     cluster = alone()
     await settled(cluster)
+
     api = Refusing(cluster, named("app-free-users-0"))
+
     async with Operator(cluster, api) as operator:
         cluster.preference("only", {"session.minutes": 9})
         await operator.quiet()
         assert cluster.ready(USER_PREFERENCES, "only") == ("False", "WriteFailed")
         assert ready_of_group(cluster) == ("False", "WriteFailed")
+
         api.rules.clear()
         await operator.quiet()
         assert ready_of_group(cluster) == ("True", "Rendered")
@@ -171,6 +177,7 @@ async def test_one_user_s_content_that_is_refused_leaves_the_group_ready_with_a_
 
 async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> None:
     await settled(cluster)
+
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", BROKEN))):
         cluster.preference("user-0", EVIL)
         await asyncio.sleep(10)
@@ -243,6 +250,7 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
 async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster) -> None:
     await with_users(cluster, 400)
     api = Refusing(cluster, word("FORBIDDEN"))
+
     async with Operator(cluster, api) as operator:
         for number in range(400):
             cluster.preference(f"user-{number}", EVIL if number % 3 == 0 else {"session.minutes": 9})
@@ -252,6 +260,7 @@ async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster)
             seen.add(cluster.ready(RENDERED_GROUPS, "app-free"))
         assert seen == {("True", "Rendered")}
         assert all(minutes(cluster, f"user-{n}") == (9 if n % 3 else 5) for n in range(400))
+
         told = {cluster.ready(USER_PREFERENCES, f"user-{n}") for n in range(0, 400, 3)}
         assert told == {("False", "WriteFailed")}
         assert not operator.engine.cluster.queue.busy
@@ -259,12 +268,15 @@ async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster)
 
 async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often(cluster: Cluster) -> None:
     await settled(cluster)
+
     api = Refusing(cluster, named("app-free-users-0", errors.of(504, "", "the webhook did not answer")))
+
     async with Operator(cluster, api) as operator:
         cluster.users(4, {"session.minutes": 9})
         cluster.remove(USER_PREFERENCES, "user-4")
         await asyncio.sleep(300)
         assert not operator.engine.cluster.queue.busy
+
         before = api.refused
         await asyncio.sleep(300)
         assert api.refused - before < 150  # six tries every 15 s, not one or more a second
@@ -286,6 +298,7 @@ async def test_a_user_who_edits_all_the_time_does_not_keep_a_group_from_its_revi
     cluster: Cluster,
 ) -> None:
     await settled(cluster)
+
     async with Operator(cluster, Busy(cluster)):
         cluster.preference("user-0", {"session.minutes": 9})
         changed = calm()
@@ -293,6 +306,7 @@ async def test_a_user_who_edits_all_the_time_does_not_keep_a_group_from_its_revi
         cluster.template({**changed, "keys": keys})
         await asyncio.sleep(30)
         group = cluster.find(RENDERED_GROUPS, "app-free")
+
         assert group is not None
         assert group["status"]["currentRevision"] == 2
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
@@ -314,7 +328,9 @@ async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(
     made = calm()
     cluster.template({**made, "outputs": [*made["outputs"], secret]})
     await settled(cluster)
+
     api = Unsteady(cluster, named("app-free"))
+
     async with Operator(cluster, api) as operator:
         changed = calm(profiles=[{"name": "p"}])
         changed["keys"] = [
@@ -323,6 +339,7 @@ async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(
         cluster.template({**changed, "outputs": [*made["outputs"], secret]})
         await operator.quiet()
         assert api.refused > 4
+
         written = len(cluster.memory.writes)
         await asyncio.sleep(300)
         assert len(cluster.memory.writes) == written
@@ -496,11 +513,13 @@ async def test_a_group_s_file_that_is_made_again_with_refused_content_stays_as_i
 async def test_a_newcomer_with_one_of_two_files_leaves_none_behind(cluster: Cluster) -> None:
     cluster.template(both_kinds())
     await settled(cluster)
+
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", kinds=("Secret",)))) as operator:
         cluster.preference("evil", EVIL)
         cluster.preference("worse", EVIL)
         await operator.quiet()
         assert cluster.file("evil") is not None
+
         cluster.remove(USER_PREFERENCES, "evil")
         cluster.remove(USER_PREFERENCES, "worse")
         cluster.preference("user-1", {"session.minutes": 9})
@@ -512,12 +531,14 @@ async def test_who_moves_with_one_of_two_files_has_that_one_once(cluster: Cluste
     """In the new shard, while the other file has to stay in the old one."""
     cluster.template(both_kinds())
     await settled(cluster)
+
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", kinds=("Secret",)))) as operator:
         cluster.preference("user-7", EVIL)
         await operator.quiet()
         cluster.preference("user-0", {"agent.voice": "x" * 50_000})
         await operator.quiet()
         shards = cluster.documents()  # which says if a file is in two
+
         for number in range(8):
             for kind, file in (("ConfigMap", "prefs.json"), ("Secret", "keys.json")):
                 assert (kind, HOME, "app-free-users", f"user-{number}.{file}") in shards

@@ -60,14 +60,17 @@ async def test_a_template_that_cannot_be_stored_holds_up_no_user(
 
 async def test_a_rollout_whose_new_content_cannot_be_stored_can_be_aborted(cluster: Cluster) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "create", error=None)
+
     async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
         await until(cluster, "Soaking")
         assert voices(cluster) == ["bright", "calm"]
+
         api.error = QUOTA
         cluster.policy("lock", DARK, strategy=waves(soak="1h"))
         await asyncio.sleep(5)
         assert QUOTA.message in progress(cluster)["message"]
+
         cluster.act("Abort", "lock")
         await asyncio.sleep(5)
         assert voices(cluster) == ["calm", "calm"]
@@ -78,6 +81,7 @@ async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "get", error=None)
+
     async with Operator(cluster, api):
         cluster.policy("lock", LOCK, strategy=waves(soak="1h"))
         await until(cluster, "Soaking")
@@ -88,6 +92,7 @@ async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
         cluster.template(calm())
         cluster.policy("lock", LOCK, strategy=waves(soak="2h"))
         await asyncio.sleep(60)
+
         assert api.refused
         assert progress(cluster)["target"] == before
         assert voices(cluster) == ["bright", "calm"]
@@ -109,12 +114,14 @@ async def test_a_snapshot_that_may_not_be_deleted_keeps_no_other_one(
 ) -> None:
     (kept,) = snapshots(cluster)
     api = Denying(cluster, CONTROLLER_REVISIONS, "delete", kept, error=error)
+
     async with Operator(cluster, api) as operator:
         for number in range(6):
             cluster.template(content(f"voice {number}"))
             await asyncio.sleep(FRESH_SECONDS + 60)
         assert api.refused
         assert len(snapshots(cluster) - {kept}) <= 3
+
         api.error = None
         await operator.quiet()
         assert kept not in snapshots(cluster)

@@ -15,7 +15,9 @@ from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS
 
 async def test_a_soaking_rollout_sends_few_requests_to_the_api_server() -> None:
     cluster = await rendered(calm())
+
     port = Port(cluster.memory)
+
     async with Operator(cluster, port):
         cluster.policy("clamp", CLAMP)
         cluster.policy("lock", LOCK, strategy=waves(soak="2h"))
@@ -24,12 +26,14 @@ async def test_a_soaking_rollout_sends_few_requests_to_the_api_server() -> None:
         port.reads.clear()
         before = cluster.memory.version
         await asyncio.sleep(3600)
+
         assert port.reads.count("ControllerRevision") <= 2 * 7, "now and then, not with each look"
         assert cluster.memory.version - before <= 61, "once a minute it says that it was watched"
 
 
 async def test_memory_holds_no_content_that_was_deleted() -> None:
     cluster = Cluster()
+
     async with Operator(cluster) as operator:
         for number in range(12):
             twice = [{**group, "values": {"session.minutes": number + 1}} for group in calm()["groups"]]
@@ -39,6 +43,7 @@ async def test_memory_holds_no_content_that_was_deleted() -> None:
         engine = operator.term
         assert len(engine.groups.assignments._compiled) <= 8
         assert len(engine.policies._specs) <= 4
+
         cluster.remove(POLICY_ROLLOUTS, "lock")
         cluster.remove(CONFIG_TEMPLATES, "app")
         await operator.quiet()

@@ -38,6 +38,7 @@ async def test_a_policy_without_a_strategy_reaches_every_group() -> None:
     cluster.template(calm())
     cluster.preference("alice", {"agent.voice": "dark"})
     await settled(cluster)
+
     cluster.policy("lock", LOCK)
     await settled(cluster)
     status = progress(cluster)
@@ -45,6 +46,7 @@ async def test_a_policy_without_a_strategy_reaches_every_group() -> None:
     assert voices(cluster) == ["bright", "bright"]
     assert '"bright"' in (cluster.file("alice") or "")
     assert revisions(cluster, "free") == (2, 2)
+
     warnings = cluster.find_status("alice")["warnings"]
     assert [(w["key"], w["reason"]) for w in warnings] == [("agent.voice", "Locked")]
     assert "SEC-12" in warnings[0]["message"]
@@ -56,6 +58,7 @@ async def test_waves_follow_one_another_after_their_soak() -> None:
     cluster.template(calm())
     cluster.preference("alice")
     await settled(cluster)
+
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -63,8 +66,10 @@ async def test_waves_follow_one_another_after_their_soak() -> None:
         assert voices(cluster) == ["bright", "calm"]
         assert revisions(cluster, "free") == (2, 1)
         assert progress(cluster)["wave"] == "1/2"
+
         await until(cluster, "Succeeded")
         await operator.quiet()
+
     assert voices(cluster) == ["bright", "bright"]
     assert all_revisions(cluster) == [(2, 2), (2, 2)]
     assert {"WaveStarted", "WaveCompleted", "RolloutCompleted"} <= set(event_reasons(cluster))
@@ -88,6 +93,7 @@ async def test_transitions_have_the_times_that_status_is_evaluated_by() -> None:
 
 async def test_an_abort_rolls_every_group_back_and_quarantines_the_content() -> None:
     cluster = await rendered(calm())
+
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -97,6 +103,7 @@ async def test_an_abort_rolls_every_group_back_and_quarantines_the_content() -> 
         assert cluster.ready(ROLLOUT_ACTIONS, action) == ("True", "Accepted")
         assert voice(cluster, "free") == "calm"
         assert all_revisions(cluster) == [(1, 1), (1, 1)]
+
         epochs = {
             cluster.find(RENDERED_GROUPS, f"app-{g}")["status"]["operation"]["epoch"]
             for g in ("free", "paid")
@@ -104,10 +111,12 @@ async def test_an_abort_rolls_every_group_back_and_quarantines_the_content() -> 
         assert epochs == {status["epoch"]}
     assert await settled(cluster) == []
     assert voice(cluster, "free") == "calm"
+
     async with Operator(cluster) as operator:
         cluster.act("Retry", "lock")
         await until(cluster, "Soaking")
         await asyncio.sleep(REST)
+
     assert voice(cluster, "free") == "bright"
     assert revisions(cluster, "free") == (2, 1)
 
@@ -117,30 +126,38 @@ async def test_a_template_with_a_strategy_rolls_out_by_waves_and_back() -> None:
     cluster.template(calm(strategy=waves()))
     cluster.preference("alice")
     await settled(cluster)
+
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
     edited = loud(strategy=waves())
+
     async with Operator(cluster) as operator:
         cluster.template(edited)
         await until(cluster, "Soaking", *APP)
         await asyncio.sleep(REST)
         assert voices(cluster) == ["loud", "calm"]
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("Unknown", "Soaking")
+
         cluster.act("Abort", "app", kind="ConfigTemplate")
         await until(cluster, "RolledBack", *APP)
         await operator.quiet()
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("False", "RolledBack")
         assert voices(cluster) == ["calm", "calm"]
         assert all_revisions(cluster) == [(1, 1), (1, 1)]
+
         cluster.template(calm(strategy=waves()))
         await until(cluster, "Succeeded", *APP)
         await operator.quiet()
+
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
     assert await settled(cluster) == []
 
 
 async def test_a_strategy_that_is_removed_during_a_rollout_updates_all_groups_immediately() -> None:
     cluster = await rendered(calm(strategy=waves()))
+
     edited = loud(strategy=waves())
+
     async with Operator(cluster) as operator:
         cluster.template(edited)
         await until(cluster, "Soaking", *APP)
@@ -150,10 +167,12 @@ async def test_a_strategy_that_is_removed_during_a_rollout_updates_all_groups_im
         assert voices(cluster) == ["loud", "loud"]
         assert "phase" not in progress(cluster, *APP)
         assert cluster.ready(CONFIG_TEMPLATES, "app") == ("True", "Rendered")
+
         cluster.template(calm(strategy=waves()))
         await until(cluster, "Soaking", *APP)
         await asyncio.sleep(REST)
         assert voices(cluster) == ["calm", "loud"]
+
     assert cluster.ready(CONFIG_TEMPLATES, "app") == ("Unknown", "Soaking")
 
 
@@ -171,21 +190,26 @@ async def test_a_policy_that_was_deleted_while_the_operator_was_down_is_withdraw
 
 async def test_two_rollouts_that_share_a_group_queue() -> None:
     cluster = await rendered(calm())
+
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
         cluster.policy("clamp", CLAMP)
         status = await until(cluster, "Waiting", "clamp")
         assert "PolicyRollout lock" in status["message"]
+
         await until(cluster, "Succeeded", "clamp")
         assert progress(cluster)["phase"] == "Succeeded"
+
         await operator.quiet()
     policies = cluster.find(RENDERED_GROUPS, "app-free")["status"]["revisions"][0]["policies"]  # type: ignore[index]
+
     assert [p["name"] for p in policies] == ["clamp", "lock"]
 
 
 async def test_new_content_during_a_rollout_restarts_from_the_stable_content() -> None:
     cluster = await rendered(calm())
+
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -194,6 +218,7 @@ async def test_new_content_during_a_rollout_restarts_from_the_stable_content() -
         await asyncio.sleep(REST)
         assert voices(cluster) == ["dark", "calm"]
         assert progress(cluster)["phase"] == "Soaking"
+
         cluster.remove(POLICY_ROLLOUTS, "lock")
         await asyncio.sleep(REST)
         assert voices(cluster) == ["calm", "calm"]
@@ -201,9 +226,11 @@ async def test_new_content_during_a_rollout_restarts_from_the_stable_content() -
 
 async def test_undo_returns_to_the_previous_stable_content() -> None:
     cluster = await rendered(calm(), lock=LOCK)
+
     cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": "dark"}]})
     await settled(cluster)
     assert voice(cluster, "free") == "dark"
+
     action = cluster.act("Undo", "lock")
     await settled(cluster)
     assert cluster.ready(ROLLOUT_ACTIONS, action) == ("True", "Accepted")

@@ -133,17 +133,20 @@ async def test_a_refused_event_delays_no_audit_line(
     cluster = Cluster()
     cluster.template(calm())
     error = errors.of(status, "Denied", "by a webhook")
+
     async with Operator(cluster, Denying(cluster, EVENTS, verb, error=error)):
         cluster.policy("lock", LOCK, strategy=waves(soak="10s"))
         await until(cluster, "Succeeded")
     told = [vars(record)["what"] for record in caplog.records if hasattr(record, "audit")]
     listed = [each["reason"] for each in progress(cluster)["transitions"]]
+
     assert told[::-1] == listed
     assert len(told) > 3
 
 
 async def test_no_other_rollout_starts_in_groups_of_a_start_whose_response_was_lost() -> None:
     cluster = await rendered(calm())
+
     async with Behind(cluster, Losing(cluster.memory)) as operator:
         for name, policy in (("aaa", CLAMP), ("lock", LOCK)):
             cluster.policy(name, policy, strategy=waves(soak="1m"))
@@ -152,6 +155,7 @@ async def test_no_other_rollout_starts_in_groups_of_a_start_whose_response_was_l
             assert len(under_way) < 2
             await asyncio.sleep(0.1)
         assert progress(cluster, "aaa")["phase"] == "Succeeded"
+
         await operator.quiet()
 
 
@@ -172,6 +176,7 @@ async def test_work_that_the_write_guard_refused_temporarily_is_retried() -> Non
     cluster.template(calm())
     cluster.preference("alice")
     await settled(cluster)
+
     async with Operator(cluster, may_write=lambda: may[0]) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
         await until(cluster, "Soaking")
@@ -181,6 +186,7 @@ async def test_work_that_the_write_guard_refused_temporarily_is_retried() -> Non
         may[0] = True
         await until(cluster, "Succeeded")
         await operator.quiet()
+
         assert cluster.ready(USER_PREFERENCES, "alice") == ("False", "Invalid")
 
 

@@ -31,6 +31,7 @@ from trimtab.kube.resources import (
 
 async def test_a_paused_rollout_keeps_its_content_when_its_rendered_groups_are_deleted() -> None:
     cluster = await rendered(calm(strategy=waves()))
+
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -39,6 +40,7 @@ async def test_a_paused_rollout_keeps_its_content_when_its_rendered_groups_are_d
         for group in ("free", "paid"):
             cluster.remove(RENDERED_GROUPS, f"app-{group}")
         await asyncio.sleep(REST)
+
         assert voices(cluster) == ["loud", "calm"]
 
 
@@ -57,13 +59,16 @@ async def test_a_paused_policy_stays_in_a_group_whose_rendered_group_is_deleted(
 async def test_a_policy_whose_status_is_wiped_stays_in_force() -> None:
     asked = {"waves": [{"name": "all", "approval": True}]}
     cluster = await rendered(calm(), lock=LOCK)
+
     cluster.policy("lock", DARK, strategy=asked)
     await settled(cluster)
+
     async with Operator(cluster) as operator:
         write_status(cluster, {})
         await operator.quiet()
         status = progress(cluster)
         assert (status["phase"], voices(cluster)) == ("AwaitingApproval", ["bright", "bright"])
+
         cluster.act("Approve", "lock", contentHash=status["target"]["hash"])
         await until(cluster, "Succeeded")
         assert voices(cluster) == ["dark", "dark"]
@@ -88,6 +93,7 @@ async def test_a_policy_whose_status_is_wiped_stays_in_force_in_groups_that_anot
 
 async def test_a_policy_whose_status_is_wiped_during_a_rollout_restarts_from_the_stable_content() -> None:
     cluster = await rendered(calm(), lock=LOCK)
+
     async with Operator(cluster):
         cluster.policy("lock", DARK, strategy=waves())
         await until(cluster, "Soaking")
@@ -96,6 +102,7 @@ async def test_a_policy_whose_status_is_wiped_during_a_rollout_restarts_from_the
         await until(cluster, "Soaking")
         assert progress(cluster)["stable"]["hash"] == before["hash"]
         assert voices(cluster) == ["dark", "bright"]
+
         cluster.act("Abort", "lock")
         await until(cluster, "RolledBack")
         assert voices(cluster) == ["bright", "bright"]
@@ -112,6 +119,7 @@ async def test_a_policy_that_is_recreated_and_rejected_leaves_nothing_of_the_old
 
 async def test_a_rollout_whose_status_lost_its_epoch_updates_its_groups() -> None:
     cluster = await rendered(calm(strategy=waves(soak="1m")))
+
     async with Operator(cluster) as operator:
         cluster.template(loud(strategy=waves(soak="1m")))
         await until(cluster, "Soaking", *APP)
@@ -121,11 +129,13 @@ async def test_a_rollout_whose_status_lost_its_epoch_updates_its_groups() -> Non
         await operator.quiet()
         cluster.template(calm(strategy=waves(soak="1m")))
         await until(cluster, "Succeeded", *APP)
+
         assert voices(cluster) == ["calm", "calm"]
 
 
 async def test_content_that_is_deleted_during_a_rollout_is_stored_again() -> None:
     cluster = await rendered(calm(strategy=waves()))
+
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -133,6 +143,7 @@ async def test_content_that_is_deleted_during_a_rollout_is_stored_again() -> Non
         cluster.remove(CONTROLLER_REVISIONS, first)
         await asyncio.sleep(REST)
         assert cluster.find(CONTROLLER_REVISIONS, first)
+
         await until(cluster, "Succeeded", *APP)
         cluster.policy("lock", LOCK, strategy=waves())
         await until(cluster, "Soaking")
@@ -160,6 +171,7 @@ async def test_content_that_is_deleted_during_a_rollout_is_stored_again() -> Non
 )
 async def test_new_content_rolls_out_whatever_was_written_into_status(said: dict[str, Any]) -> None:
     cluster = await rendered(calm())
+
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, strategy=waves(soak="2m"))
         await until(cluster, "Soaking")
@@ -168,7 +180,9 @@ async def test_new_content_rolls_out_whatever_was_written_into_status(said: dict
         cluster.policy("clamp", CLAMP)
         await until(cluster, "Succeeded", "clamp")
         await operator.quiet()
+
         assert (progress(cluster)["phase"], voices(cluster)) == ("Succeeded", ["dark", "dark"])
+
     assert await settled(cluster) == []
 
 

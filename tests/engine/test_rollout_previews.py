@@ -15,12 +15,15 @@ async def test_an_approval_binds_to_the_content_that_was_previewed() -> None:
     cluster.template(calm())
     cluster.preference("alice", {"agent.temperature": 1.8})
     await settled(cluster)
+
     strategy = {"waves": [{"name": "all", "approval": True}]}
+
     async with Operator(cluster) as operator:
         cluster.policy("clamp", CLAMP, strategy=strategy)
         status = await until(cluster, "AwaitingApproval", "clamp")
         preview = status["preview"]
         assert (preview["groups"], preview["changedUsers"], preview["clampedUsers"]) == (2, 1, 1)
+
         sample = next(s for s in preview["samples"] if s.get("user") == "alice")
         assert (sample["key"], sample["old"], sample["new"], sample["effect"]) == (
             "agent.temperature",
@@ -28,12 +31,15 @@ async def test_an_approval_binds_to_the_content_that_was_previewed() -> None:
             "1.0",
             "Clamped",
         )
+
         wrong = cluster.act("Approve", "clamp", contentHash="0000")
         await operator.quiet()
         assert cluster.ready(ROLLOUT_ACTIONS, wrong) == ("False", "Refused")
+
         cluster.act("Approve", "clamp", contentHash=preview["hash"])
         await until(cluster, "Succeeded", "clamp")
         await operator.quiet()
+
     assert '"agent":{"temperature":1.0' in (cluster.file("alice") or "").replace(" ", "").replace("\n", "")
 
 

@@ -31,6 +31,7 @@ from trimtab.kube.resources import (
 
 async def test_a_template_rolls_back_while_its_spec_is_rejected() -> None:
     cluster = await rendered(calm(strategy=waves()))
+
     async with Operator(cluster):
         cluster.template(loud(strategy=waves()))
         await until(cluster, "Soaking", *APP)
@@ -38,6 +39,7 @@ async def test_a_template_rolls_back_while_its_spec_is_rejected() -> None:
         await until(cluster, "Rejected", *APP)
         await asyncio.sleep(REST)
         assert voices(cluster) == ["loud", "calm"]
+
         cluster.act("Abort", "app", kind="ConfigTemplate")
         await asyncio.sleep(REST)
         assert voices(cluster) == ["calm", "calm"]
@@ -58,12 +60,14 @@ async def test_a_template_that_conflicts_with_a_policy_is_accepted_once_the_poli
 
 async def test_a_rendered_template_is_not_rejected_for_a_policy_that_was_rolled_back() -> None:
     cluster = await rendered(calm(), lock=LOCK)
+
     cluster.policy("lock", CLAMP)
     await settled(cluster)
     cluster.template(calm(keys=calm()["keys"][:2]))
     await settled(cluster)
     cluster.act("Undo", "lock")
     await settled(cluster)
+
     assert progress(cluster)["phase"] == "RolledBack"
     assert cluster.ready(*reversed(APP)) == ("True", "Rendered")
     assert await settled(cluster) == []

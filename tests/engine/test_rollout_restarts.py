@@ -116,9 +116,11 @@ async def test_a_workload_that_comes_only_in_its_wave_is_restarted_once_it_is_th
         await until(deployment.cluster, "Progressing", *APP)
         await asyncio.sleep(31)
         assert "does not exist" in deployment.status()["message"]
+
         deployment.create()
         await asyncio.sleep(2)
         assert deployment.digest() is not None
+
         await until(deployment.cluster, "Succeeded", *APP)
 
 

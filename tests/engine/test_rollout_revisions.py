@@ -38,15 +38,19 @@ async def test_a_revision_by_the_template_is_never_attributed_to_the_policy_that
     None
 ):
     cluster = await rendered(calm())
+
     cluster.policy("lock", LOCK)
     await settled(cluster)
     assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")
+
     cluster.template(loud())
     await settled(cluster)
     assert _maker(cluster) == (3, None, "ConfigTemplate generation 2")
+
     cluster.template(calm())  # back to content that the policy made first
     await settled(cluster)
     assert _maker(cluster) == (2, None, "ConfigTemplate generation 3")
+
     cluster.remove(POLICY_ROLLOUTS, "lock")
     await settled(cluster)
     assert _maker(cluster) == (1, "PolicyRollout lock", "PolicyRollout lock was deleted")
@@ -54,8 +58,10 @@ async def test_a_revision_by_the_template_is_never_attributed_to_the_policy_that
 
 async def test_a_revision_that_is_rolled_back_to_keeps_its_origin() -> None:
     cluster = await rendered(calm())
+
     cluster.policy("lock", LOCK)
     await settled(cluster)
+
     async with Operator(cluster) as operator:
         cluster.policy("clamp", CLAMP, strategy=waves())
         await until(cluster, "Soaking", "clamp")
@@ -63,6 +69,7 @@ async def test_a_revision_that_is_rolled_back_to_keeps_its_origin() -> None:
         cluster.act("Abort", "clamp")
         await until(cluster, "RolledBack", "clamp")
         await operator.quiet()
+
     assert _maker(cluster) == (2, "PolicyRollout lock", "PolicyRollout lock generation 1")
 
 
@@ -87,12 +94,14 @@ async def test_content_that_succeeds_is_stable_also_if_the_next_rollout_starts_a
 
 async def test_snapshots_are_kept_while_they_may_be_needed_and_pruned_after() -> None:
     cluster = await rendered(calm(revisionHistoryLimit=1))
+
     for value in ("one", "two", "three"):
         cluster.policy("lock", {"enforced": [{"key": "agent.voice", "value": value}]})
         await settled(cluster)
     await settled(cluster)
     names = [b["metadata"]["name"] for b in cluster.memory.objects(CONTROLLER_REVISIONS)]
     status = progress(cluster)
+
     assert status["stable"]["snapshot"] in names
     assert status["previous"]["snapshot"] in names
     assert len([n for n in names if "policy" in n]) == 2
@@ -103,6 +112,7 @@ async def test_keys_are_rotated_on_request_and_older_content_still_opens() -> No
     secret = {"name": "token", "type": "String", "sensitive": True, "default": "canary"}
     cluster.template(calm(keys=[*calm()["keys"], secret]))
     await settled(cluster)
+
     async with Operator(cluster) as operator:
         before = cluster.find(SECRETS, KEYS_SECRET, SYSTEM) or {}
         meta = {**before["metadata"], "annotations": {"trimtab.dev/rotate-keys": "now"}}
@@ -112,6 +122,8 @@ async def test_keys_are_rotated_on_request_and_older_content_still_opens() -> No
         assert after["data"]["digest"] == before["data"]["digest"]
         assert after["data"]["fernet"] != before["data"]["fernet"]
         assert not after["metadata"].get("annotations")
+
         cluster.template({"keys": "nonsense"})
         await operator.quiet()
+
     assert await settled(cluster) == [], "the last good content is served on: it was opened with the old key"

@@ -33,13 +33,17 @@ async def test_a_policy_that_changes_its_template_leaves_the_old_one_and_rolls_o
     cluster.template(calm(), name="other")
     cluster.policy("lock", LOCK)
     await settled(cluster)
+
     assert voices(cluster) == ["bright", "bright"]
+
     async with Operator(cluster):
         cluster.policy("lock", DARK, template="other", strategy=waves())
         await until(cluster, "Soaking")
         await asyncio.sleep(REST)
+
         assert voices(cluster) == ["calm", "calm"]
         assert voices(cluster, "other") == ["dark", "calm"]
+
     assert progress(cluster)["wave"] == "1/2"
 
 
@@ -52,6 +56,7 @@ async def test_content_of_a_policy_for_a_template_that_it_left_is_kept_while_it_
     cluster.template(calm(), name="old")
     cluster.policy("lock", LOCK, template="old")
     await settled(cluster)
+
     async with Operator(cluster):
         cluster.policy("lock", DARK, strategy=share(50))
         cluster.remove(CONFIG_TEMPLATES, "old")
@@ -61,19 +66,23 @@ async def test_content_of_a_policy_for_a_template_that_it_left_is_kept_while_it_
             await until(cluster, "Succeeded")
         cluster.act(deed, "lock")
         await until(cluster, "RolledBack")
+
         assert voices(cluster) == ["calm", "calm"]
 
 
 async def test_groups_that_leave_a_policys_scope_lose_it_in_waves_and_an_undo_restores_it() -> None:
     cluster = await rendered(calm(), lock=LOCK)
+
     async with Operator(cluster) as operator:
         cluster.policy("lock", LOCK, groups=["free"], strategy=share(50, soak="5m"))
         await until(cluster, "Soaking")
         await asyncio.sleep(REST)
         assert voices(cluster) == ["bright", "bright"]
+
         await until(cluster, "Succeeded")
         await operator.quiet()
         assert voices(cluster) == ["bright", "calm"]
+
         cluster.act("Undo", "lock")
         await until(cluster, "RolledBack")
         assert voices(cluster) == ["bright", "bright"]
@@ -85,6 +94,7 @@ async def test_a_new_group_waits_for_the_wave_that_includes_all_of_it() -> None:
     cluster.template(calm(strategy=strategy))
     cluster.preference("alice")
     await settled(cluster)
+
     async with Operator(cluster):
         more = loud(strategy=strategy)
         cluster.template({**more, "groups": [*more["groups"], {"name": "trial"}]})
@@ -160,7 +170,9 @@ async def test_groups_that_a_template_adds_and_removes_come_and_go_with_their_wa
     base = calm(strategy=waves())
     cluster.template(base)
     await settled(cluster)
+
     canary, main = base["groups"]
+
     async with Operator(cluster) as operator:
         new = {"name": "trial", "labels": {"ring": "main"}}
         cluster.template({**base, "groups": [canary, new]})
@@ -168,14 +180,17 @@ async def test_groups_that_a_template_adds_and_removes_come_and_go_with_their_wa
         await asyncio.sleep(REST)
         assert progress(cluster, *APP)["wave"] == "1/2"
         assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"paid"}
+
         cluster.act("Promote", "app", kind="ConfigTemplate")
         await until(cluster, "Succeeded", *APP)
         await operator.quiet()
         assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"trial"}
+
         cluster.template({**base, "groups": [canary, main, new]})
         await until(cluster, "Soaking", *APP)
         cluster.act("Abort", "app", kind="ConfigTemplate")
         await until(cluster, "RolledBack", *APP)
         await operator.quiet()
         assert {g for g in ("paid", "trial") if cluster.find(RENDERED_GROUPS, f"app-{g}")} == {"trial"}
+
     assert await settled(cluster) == []

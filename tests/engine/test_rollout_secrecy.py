@@ -13,7 +13,9 @@ async def test_a_key_that_becomes_sensitive_is_removed_from_clear_text() -> None
     outputs = [*spec()["outputs"], {"name": "c", "kind": "Secret", "format": "TOML", "fileName": "c.toml"}]
     base = calm(outputs=outputs, keys=[*calm()["keys"], token])
     cluster = await rendered(base, lock={"values": {"music.token": secret}})
+
     assert secret in str(progress(cluster)), "its preview shows it"
+
     cluster.template({**base, "keys": [*base["keys"][:3], {**token, "sensitive": True}]})
     await settled(cluster)
     assert progress(cluster)["phase"] == "Succeeded"

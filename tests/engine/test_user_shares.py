@@ -36,11 +36,13 @@ from trimtab.kube.resources import (
 )
 async def test_a_rejected_edit_keeps_the_share_of_the_users(edit: dict[str, Any]) -> None:
     cluster = await rendered(calm(strategy=share(50)), users=20)
+
     async with Operator(cluster):
         cluster.template(loud(strategy=share(50)))
         await until(cluster, "Soaking", *APP)
         before = users_with(cluster, "loud", 20)
         assert 0 < len(before) < 20
+
         cluster.template(edit)
         await asyncio.sleep(REST)
         assert cluster.ready(*reversed(APP)) == ("False", "Rejected")
@@ -49,11 +51,13 @@ async def test_a_rejected_edit_keeps_the_share_of_the_users(edit: dict[str, Any]
 
 async def test_users_in_a_paused_share_who_lost_a_policy_do_not_get_it_back() -> None:
     cluster = await rendered(calm(), users=20, lock=LOCK)
+
     async with Operator(cluster):
         cluster.policy("lock", LOCK, groups=["paid"], strategy=share(50, "free"))
         await until(cluster, "Soaking")
         before = users_with(cluster, "calm", 20)
         assert 0 < len(before) < 20
+
         cluster.act("Pause", "lock")
         await until(cluster, "Paused")
         await asyncio.sleep(REST)
@@ -65,17 +69,21 @@ async def test_a_share_of_a_group_with_users_is_never_empty() -> None:
     cluster.template(calm())
     cluster.preference("user-0")
     await settled(cluster)
+
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=share(1, soak="5h"))
         await until(cluster, "Soaking")
         assert users_with(cluster, "bright", 40) == {"user-0"}
+
         for number in range(1, 40):
             cluster.preference(f"user-{number}")
         await asyncio.sleep(REST)
         assert "user-0" in users_with(cluster, "bright", 40)
+
         cluster.remove(USER_PREFERENCES, "user-0")
         await asyncio.sleep(REST)
         assert users_with(cluster, "bright", 40)
+
         for number in range(1, 40):
             cluster.remove(USER_PREFERENCES, f"user-{number}")
         await asyncio.sleep(REST)
@@ -87,6 +95,7 @@ async def test_a_share_of_a_group_with_users_is_never_empty() -> None:
 
 async def test_a_share_keeps_its_users_while_another_rollout_rolls_back() -> None:
     cluster = await rendered(calm(), users=40, aaa=CLAMP)
+
     async with Operator(cluster):
         cluster.policy("lock", LOCK, strategy=share(50, "free"))
         await until(cluster, "Soaking")
@@ -96,6 +105,7 @@ async def test_a_share_keeps_its_users_while_another_rollout_rolls_back() -> Non
         await asyncio.sleep(REST)
         assert users_with(cluster, "bright", 40) == before
         assert not [write for write in cluster.memory.writes[writes:] if "-users-" in write.name]
+
         await until(cluster, "Succeeded")
 
 

@@ -80,6 +80,7 @@ def test_the_music_agents_policies_do_to_its_users_what_their_comments_say() -> 
     files = [str(file) for file in (music / "template.yaml", music / "preferences.yaml", policy)]
     said = run("validate", *(word for file in files for word in ("-f", file)))
     assert "agent.temperature: was clamped from 1.2 to 1.0 by PolicyRollout calmer-agents (COST-7)" in said
+
     outputs = rendered(*files)
     for group in ("free", "pro", "team"):
         config = yaml.safe_load(outputs["ConfigMap", f"music-agent-{group}"]["config.yaml"])
@@ -95,6 +96,7 @@ def test_the_waves_of_the_music_agents_rollouts_are_its_rings() -> None:
     )
     rings = {group["name"]: group["labels"]["ring"] for group in template["spec"]["groups"]}
     assert rings == {"free": "canary", "pro": "main", "team": "main"}
+
     for name in ("calmer-agents", "newer-model"):
         [policy] = documents(EXAMPLES / "music-agent" / "rollouts" / f"{name}.yaml")
         canary, rest = policy["spec"]["strategy"]["waves"]

@@ -178,6 +178,7 @@ def test_no_sensitive_value_is_in_what_is_wrong_with_a_policy(case: tuple[Templa
     schema = compile_template("app", ConfigTemplateSpec.model_validate(template.spec))
     judged = [_judged(f"p{number}", body, schema) for number, body in enumerate(bodies)]
     assert CANARY not in repr([found for _, found in judged])
+
     made = [policy for policy, _ in judged if policy is not None]
     if len(made) == 2:
         one, two = contradictions(made[0], made), contradictions(made[1], made)
@@ -245,6 +246,7 @@ def test_every_policy_is_compiled_or_refused_with_reasons(
         return  # pydantic's own refusal of the shape
     policy, found = _judged("p", body, schema)
     assert (policy is None) == bool(found)
+
     for violation in found:
         str(violation).encode("utf-8", "surrogatepass")
         assert violation.layer in ("policy/p", "enforced/p")

@@ -222,6 +222,7 @@ def test_every_template_is_served_or_refused_with_reasons(
         reasons = ()
         assert len(schema.keys) == len(names)
     ambiguous = group != "g" or len(set(names)) < len(names) or not {"flags", "flags.x"}.isdisjoint(names)
+
     assert reasons or not ambiguous
 
 

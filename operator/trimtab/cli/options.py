@@ -52,8 +52,7 @@ Output = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 Template = Annotated[str, name("TEMPLATE", "The ConfigTemplate's name.")]
 Timeout = Annotated[
-    float | None,
-    typer.Option(parser=_seconds, metavar="DURATION", help="How long to wait, for example 10m."),
+    float | None, typer.Option(parser=_seconds, metavar="DURATION", help="How long to wait, for example 10m.")
 ]
 
 

@@ -108,12 +108,15 @@ class _Watch:
                 self._change(trouble=f"the connection was lost, retrying: {error.message}")
                 await asyncio.sleep(_PAUSE)
             with contextlib.suppress(errors.UnavailableError):
-                body = await self._cluster.get(resource, first.namespace, first.name)
-                if body is None or body["metadata"]["uid"] != first.meta["uid"]:
-                    self._see({}, deleted=True)
-                    continue
-                version = str(body["metadata"].get("resourceVersion", ""))
-                self._see(body, deleted=False)
+                version = await self._read() or version
+
+    async def _read(self) -> str:
+        """Read the rollout; its version, or empty if it was deleted."""
+        first = self._first
+        body = await self._cluster.get(first.kind.resource, first.namespace, first.name) or {}
+        meta = body.get("metadata", {})
+        self._see(body, deleted=meta.get("uid") != first.meta["uid"])
+        return str(meta.get("resourceVersion", ""))
 
     async def groups(self) -> None:
         """Without the permission to read RenderedGroups, the scenes have none."""

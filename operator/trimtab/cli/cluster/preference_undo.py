@@ -121,10 +121,12 @@ def foreign(preference: StoredPreference) -> list[str]:
     """Tools and controllers that manage the preference's values."""
     meta = preference.meta
     marks = {**(meta.get("labels") or {}), **(meta.get("annotations") or {})}
-    found = dict.fromkeys(tool for mark, tool in _TOOLS.items() if mark in marks)
-    for entry in meta.get("managedFields") or ():
-        fields = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-        manager = str(entry.get("manager", ""))
-        if {"f:values", "f:schemaVersion"} & fields.keys() and not manager.lower().startswith(_CLIENTS):
-            found[f"field manager {manager}"] = None
-    return list(found)
+    tools = [tool for mark, tool in _TOOLS.items() if mark in marks]
+    managers = [str(e.get("manager", "")) for e in meta.get("managedFields") or () if _sets_values(e)]
+    others = [f"field manager {name}" for name in managers if not name.lower().startswith(_CLIENTS)]
+    return list(dict.fromkeys([*tools, *others]))
+
+
+def _sets_values(entry: Body) -> bool:
+    fields = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+    return bool({"f:values", "f:schemaVersion"} & fields.keys())

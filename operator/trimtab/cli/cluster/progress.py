@@ -121,17 +121,22 @@ class Progress:
 
     def _state(self, number: int, soak: str, now: float) -> str:
         at = self.status.current_wave or 0
+        held = self.status.wave_state in (None, "Held")
         if self.phase in _BACK:
-            begun = number < at or (number == at and self.status.wave_state != "Held")
-            return _BACK[self.phase] if begun else "not started"
+            return _BACK[self.phase] if self._begun(number) else "not started"
         if self.phase == "Succeeded" or number < at:
             return "done"
         if number > max(at, 1):
             return "pending"
-        if at == 0 or self.status.wave_state in (None, "Held"):
+        if at == 0 or held:
             return "held"
-        if self.status.wave_state == "Moving":
-            return "updating"
+        return "updating" if self.status.wave_state == "Moving" else self._soaking(soak, now)
+
+    def _begun(self, number: int) -> bool:
+        at = self.status.current_wave or 0
+        return number < at or (number == at and self.status.wave_state != "Held")
+
+    def _soaking(self, soak: str, now: float) -> str:
         began = times.read(self.status.soak_started_at)
         so_far = "" if began is None else f", {span(now - began)} of {span(durations.seconds(soak))}"
         return f"soaking{so_far}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,7 +17,7 @@ from trimtab.cli.options import ClusterOptions, Output, Template
 from trimtab.cli.view.output import Format, Line, Part, show, table
 from trimtab.core import naming, reasons
 from trimtab.core.refs import Ref
-from trimtab.core.render.origin import place
+from trimtab.core.render.origin import Place, place
 from trimtab.kube.resources import CONFIG_TEMPLATES, OUTPUTS, RENDERED_GROUPS, USER_PREFERENCES
 
 
@@ -94,70 +94,95 @@ async def _conflicts(cluster: Cluster, template: str, *, annotated: bool) -> Con
     body = await cluster.get(CONFIG_TEMPLATES, home, template)
     if body is None:
         raise Failure(f"there is no ConfigTemplate {home}/{template}; choose another --namespace")
-    groups = [
-        g for g in map(RenderedGroup, await cluster.all(RENDERED_GROUPS, home)) if g.template == template
-    ]
-    groups = [group for group in groups if _conflicting(group)]
-    every = map(StoredPreference, await cluster.all(USER_PREFERENCES))
-    preferences = [p for p in every if p.template == (home, template) and _conflicting(p)]
-    messages = [f"group {g.group}: {m}" for g in groups if (m := g.ready.get("message"))]
-    messages += [f"{p}: {m}" for p in preferences if (m := p.ready.get("message"))]
-    places = _Places(StoredObject(body, CONFIG_TEMPLATES.kind), groups, preferences)
-    labels = {naming.LABEL_TEMPLATE: template, naming.LABEL_TEMPLATE_NAMESPACE: home}
-    selector = ",".join(f"{name}={value}" for name, value in labels.items())
-    found, adopted = [], []
-    for namespace in sorted(places.namespaces):
-        for kind, resource in OUTPUTS.items():
-            listed, _ = await cluster.listed(resource, namespace, selector)
-            for item in (StoredObject(each, kind) for each in listed):
-                if not places.output(item):
-                    continue
-                if (item.meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true":
-                    adopted.append(item)  # the operator will adopt it soon
-                elif places.conflict(item):
-                    found.append(item)
-    known = [f"{item} " for item in (*found, *adopted)]
-    others = [message for message in messages if not any(name in message for name in known)]
-    return Conflicts(template, annotated, found, others)
+    groups = {group.group: _group_place(group, body) for group in await _groups(cluster, template)}
+    places = _Places(template, groups, await _preferences(cluster, template))
+    items = [item async for item in _labelled(cluster, template, places.namespaces) if places.output(item)]
+    adopted = [item for item in items if _is_adopted(item)]  # soon, by the operator
+    found = [item for item in items if item not in adopted and places.conflict(item)]
+    return Conflicts(template, annotated, found, places.others((*found, *adopted)))
 
 
-def _conflicting(item: StoredObject) -> bool:
+async def _groups(cluster: Cluster, template: str) -> list[RenderedGroup]:
+    groups = map(RenderedGroup, await cluster.all(RENDERED_GROUPS, cluster.namespace))
+    return [group for group in groups if group.template == template and _conflicts_in(group)]
+
+
+async def _preferences(cluster: Cluster, template: str) -> list[StoredPreference]:
+    claims = map(StoredPreference, await cluster.all(USER_PREFERENCES))
+    return [p for p in claims if p.template == (cluster.namespace, template) and _conflicts_in(p)]
+
+
+def _conflicts_in(item: StoredObject) -> bool:
     return str(item.ready.get("reason")) == reasons.CONFLICT
 
 
-class _Places:
-    """Where the outputs of conflicting groups and preferences belong."""
+def _is_adopted(item: StoredObject) -> bool:
+    return (item.meta.get("annotations") or {}).get(naming.ANNOTATION_ADOPT) == "true"
 
-    def __init__(
-        self, template: StoredObject, groups: list[RenderedGroup], preferences: list[StoredPreference]
-    ) -> None:
-        self._template = template.name
-        self._preferences = {(p.namespace, p.name) for p in preferences}
-        self._targets: dict[str, set[str]] = {}
-        self._recorded: dict[str, set[str]] = {}
-        spec = {group["name"]: group for group in template.spec.get("groups") or ()}
-        for group in groups:
-            outputs: list[Body] = group.status.get("outputs") or []
-            target = spec.get(group.group, {}).get("targetNamespace") or template.namespace
-            self._targets[group.group] = {entry["namespace"] for entry in outputs} | {target}
-            self._recorded[group.group] = {entry["uid"] for entry in outputs if "uid" in entry}
-        own = {namespace for namespace, _ in self._preferences}
-        self.namespaces = own.union(*self._targets.values())
+
+async def _labelled(cluster: Cluster, template: str, namespaces: set[str]) -> AsyncIterator[StoredObject]:
+    """ConfigMaps and Secrets with the template's labels."""
+    home = f"{naming.LABEL_TEMPLATE_NAMESPACE}={cluster.namespace}"
+    for namespace in sorted(namespaces):
+        for kind, resource in OUTPUTS.items():
+            selector = f"{naming.LABEL_TEMPLATE}={template},{home}"
+            for body in (await cluster.listed(resource, namespace, selector))[0]:
+                yield StoredObject(body, kind)
+
+
+class _GroupPlace(NamedTuple):
+    """The namespaces of a group's outputs, the uids of the operator's own objects, and the conflict's message."""
+
+    name: str
+    namespaces: set[str]
+    recorded: set[str]
+    message: str
+
+
+def _group_place(group: RenderedGroup, template: Body) -> _GroupPlace:
+    outputs = group.status.get("outputs") or []
+    spec = {each["name"]: each for each in template["spec"].get("groups") or ()}.get(group.group, {})
+    namespaces = {entry["namespace"] for entry in outputs} | {spec.get("targetNamespace") or group.namespace}
+    recorded = {entry["uid"] for entry in outputs if "uid" in entry}
+    return _GroupPlace(group.group, namespaces, recorded, group.ready.get("message", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the outputs of conflicting groups and preferences of a template belong."""
+
+    template: str
+    groups: dict[str, _GroupPlace]
+    preferences: list[StoredPreference]
+
+    @property
+    def namespaces(self) -> set[str]:
+        targets = (place.namespaces for place in self.groups.values())
+        return {preference.namespace for preference in self.preferences}.union(*targets)
 
     def output(self, item: StoredObject) -> bool:
         """Whether an output of the template has this name."""
         return self._origin(item) is not None
 
     def conflict(self, item: StoredObject) -> bool:
-        """Whether it is not recorded as the operator's own, at the place of a conflicting output."""
-        origin = self._origin(item)
+        """Whether it is at the place of a conflicting output, and not recorded as the operator's own."""
+        origin, group = self._origin(item), self.groups.get(_group(item))
         if origin is not None and origin.preference is not None:
-            return (item.namespace, origin.preference) in self._preferences
-        recorded = item.meta["uid"] in self._recorded.get(_group(item), ())
-        return item.namespace in self._targets.get(_group(item), ()) and not recorded
+            owner = (item.namespace, origin.preference)
+            return owner in {(p.namespace, p.name) for p in self.preferences}
+        if group is None:
+            return False
+        return item.namespace in group.namespaces and item.meta["uid"] not in group.recorded
 
-    def _origin(self, item: StoredObject) -> Any:
-        return place(Ref(item.kind, item.namespace, item.name), self._template, _group(item))
+    def others(self, known: Iterable[StoredObject]) -> list[str]:
+        """The conflicts' messages that name none of the ``known`` objects."""
+        messages = [f"group {name}: {place.message}" for name, place in self.groups.items() if place.message]
+        messages += [f"{p}: {p.ready['message']}" for p in self.preferences if p.ready.get("message")]
+        names = [f"{item} " for item in known]
+        return [message for message in messages if not any(name in message for name in names)]
+
+    def _origin(self, item: StoredObject) -> Place | None:
+        return place(Ref(item.kind, item.namespace, item.name), self.template, _group(item))
 
 
 def _group(item: StoredObject) -> str:

@@ -130,9 +130,14 @@ def chosen(group: RenderedGroup, old: int | None, new: int | None) -> tuple[int,
         return group.current, int(group.share["revision"])
     if group.stable not in (0, group.current):
         return group.stable, group.current
+    return _previous(group), group.current
+
+
+def _previous(group: RenderedGroup) -> int:
+    """The revision before the current one. :raises Failure: there is none."""
     before = [number for number in group.numbers if number < group.current]
     if before:
-        return before[0], group.current
+        return before[0]
     others = ", ".join(str(number) for number in group.numbers if number != group.current)
     more = f"it has {others}: name FROM and TO" if others else "there is nothing to compare"
     raise Failure(f"{group} has no revision before {group.current or 'its first one'}; {more}")

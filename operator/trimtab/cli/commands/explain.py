@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import typer
@@ -31,6 +31,16 @@ class Subject:
     group: Annotated[
         str | None, typer.Option(help="Explain the values of this group's users without a preference.")
     ] = None
+
+    def checked(self) -> Subject:
+        """The subject with either a user or a group. :raises Failure: both are named, or none is."""
+        if self.user is None and self.group is None:
+            raise Failure("name a USER, or --group GROUP for users without a preference", 2)
+        if self.user is None or self.group is None:
+            return self
+        if self.key is not None:
+            raise Failure("a USER cannot be combined with --group", 2)
+        return replace(self, user=None, key=self.user)  # explain TEMPLATE KEY --group GROUP
 
 
 class Source(NamedTuple):
@@ -69,13 +79,8 @@ def explain(
 
     Exit code: 0 explained, 1 no such template, user, group or key, or refused by the cluster, 2 wrong usage.
     """
+    subject = subject.checked()
     user, key, group = subject.user, subject.key, subject.group
-    if user is None and group is None:
-        raise Failure("name a USER, or --group GROUP for users without a preference", 2)
-    if user is not None and group is not None and key is None:
-        user, key = None, user  # explain TEMPLATE KEY --group GROUP
-    if user is not None and group is not None:
-        raise Failure("a USER cannot be combined with --group", 2)
     if filename and (cluster.kubeconfig is not None or cluster.context is not None):
         raise Failure("-f cannot be combined with --kubeconfig or --context", 2)
     if filename:

@@ -28,8 +28,7 @@ def history(
     template: Annotated[str | None, name("[TEMPLATE]", "The ConfigTemplate's name.")] = None,
     group: Annotated[str | None, name("[GROUP]", "One of its groups. Default: all.")] = None,
     user: Annotated[
-        str | None,
-        typer.Option(help="A user's preferences instead; TEMPLATE chooses if there are several."),
+        str | None, typer.Option(help="A user's preferences instead; TEMPLATE chooses if there are several.")
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:

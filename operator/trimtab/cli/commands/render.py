@@ -17,6 +17,7 @@ from trimtab.cli.view.output import Format, Part, as_yaml, notes, say, show, tab
 from trimtab.cli.view.report import report
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
+from trimtab.core.schema.outputs import Output as CompiledOutput
 from trimtab.core.schema.template import Schema
 
 REDACTED = "(redacted; --show-secrets shows it)"
@@ -94,9 +95,10 @@ def _bodies(done: Examined, *, show_secrets: bool) -> Iterator[Body]:
             yield {**made, "data": body["data"]}
             continue
         schema = _schema(done, meta["labels"])
-        data = {name: base64.b64decode(text).decode() for name, text in body["data"].items()}
-        if not show_secrets:
-            data = {name: text if is_open(schema, name) else REDACTED for name, text in data.items()}
+        data = {
+            name: base64.b64decode(text).decode() if show_secrets or is_open(schema, name) else REDACTED
+            for name, text in body["data"].items()
+        }
         yield {**made, "type": "Opaque", "stringData": data}
 
 
@@ -111,16 +113,21 @@ def _schema(done: Examined, labels: dict[str, str]) -> Schema:
 
 def is_open(schema: Schema, entry: str) -> bool:
     """Whether a Secret's entry has no sensitive value: no output that may have written it has one."""
-    sensitive_writers = []
-    for output in schema.outputs:
-        if output.kind != "Secret":
-            continue
-        sensitive = {key for key in output.keys if schema.keys[key].sensitive}
-        names = {name: key in sensitive for key, name in output.names.items()}
-        for name, hidden in ({output.file_name: bool(sensitive)} if output.file_name else names).items():
-            if entry == name or (output.scope == "User" and entry.endswith(f".{name}")):
-                sensitive_writers.append(hidden)
-    return bool(sensitive_writers) and not any(sensitive_writers)
+    found = [
+        sensitive
+        for output in schema.outputs
+        if output.kind == "Secret"
+        for name, sensitive in _written(schema, output).items()
+        if entry == name or (output.scope == "User" and entry.endswith(f".{name}"))
+    ]
+    return bool(found) and not any(found)
+
+
+def _written(schema: Schema, output: CompiledOutput) -> dict[str, bool]:
+    """The entries that an output writes, and whether they have a sensitive value."""
+    if output.file_name:
+        return {output.file_name: any(schema.keys[key].sensitive for key in output.keys)}
+    return {name: key in output.keys and schema.keys[key].sensitive for key, name in output.names.items()}
 
 
 def _place(body: Body) -> tuple[Any, ...]:

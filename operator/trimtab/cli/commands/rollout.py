@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple, get_args
 
 import typer
 
-from trimtab.api.rollout_status import Phase
+from trimtab.api.rollout_status import Content, Phase, Preview
 from trimtab.cli.cluster.actions import NO_STRATEGY, Action, ActionOptions, Request, carry_out, confirm
 from trimtab.cli.cluster.connection import Cluster, with_cluster
 from trimtab.cli.cluster.objects import meant
@@ -205,6 +205,13 @@ def _command(action: Action, verb: Verb) -> Callable[..., None]:
     return act
 
 
+_BACK = frozenset((Action.ABORT, Action.RETRY, Action.UNDO))
+
+
+def _hash(content: Content | Preview | None) -> str | None:
+    return content.hash or None if content is not None else None
+
+
 def seen(progress: Progress, action: Action) -> str | None:
     """The hash of the content that the requester can have seen; None if there is none yet.
 
@@ -213,14 +220,13 @@ def seen(progress: Progress, action: Action) -> str | None:
     :raises Failure: the rollout is about a spec that the operator has not observed.
     """
     rollout, status = progress.rollout, progress.status
-    if action in (Action.ABORT, Action.RETRY, Action.UNDO):
-        content = status.stable if action is Action.UNDO else status.target
-        return content.hash or None if content is not None else None
+    if action in _BACK:
+        return _hash(status.stable if action is Action.UNDO else status.target)
     if not progress.current:
         raise Failure(f"{rollout}: {progress.message}; wait for it, then {action.lower()}")
     known = status.target or status.preview
     if action is not Action.APPROVE:
-        return known.hash if known is not None else None
+        return _hash(known)
     if known is None:
         raise Failure(f"{rollout}: {progress.phase}: there is no content to approve: {progress.message}")
     if status.preview is not None and status.preview.hash != known.hash:

@@ -75,14 +75,14 @@ def undo(
     Exit code: 0 done or shown, 1 refused, not found, or refused by the cluster, 2 wrong usage, 3 not processed yet.
     """
     if users.user is not None:
-        if what is not None or group is not None:
+        if what is not None:
             reason = "--template chooses the user's template"
             raise Failure(f"a group or rollout cannot be combined with --user; {reason}", 2)
         if users.force and not users.apply:
             raise Failure("--force requires --apply", 2)
         _of_user(cluster, users, users.user, options.output)
         return
-    if users.apply or users.force or users.to is not None or users.of is not None:
+    if users != UserOptions():
         raise Failure("--apply, --force, --to and --template require --user", 2)
     if what is None:
         raise Failure("name TEMPLATE and GROUP, a rollout, or --user NAME", 2)

@@ -97,19 +97,18 @@ def too_strict(files: FileOptions, entries: Sequence[Entry], skipped: int) -> bo
 
 def _about(done: Examined, entries: Sequence[Entry], key: str) -> list[Entry]:
     """The entries with what concerns one key, and with what prevents the validation of the object."""
-    known = {k.name for _, model in done.models if isinstance(model, ConfigTemplate) for k in model.spec.keys}
+    specs = [model.spec for _, model in done.models if isinstance(model, ConfigTemplate)]
+    known = {declared.name for spec in specs for declared in spec.keys}
     if key not in known | {finding.key for entry in entries for finding in entry.findings}:
         raise Failure(
             f"no template in these files has a key {key}; {meant(key, sorted(known), 'check its name')}", 2
         )
-    return [
-        replace(
-            entry,
-            findings=[f for f in entry.findings if f.key == key or f.layer == "object" or f.rule in _BARS],
-            warnings=[w for w in entry.warnings if w.get("key") == key],
-        )
-        for entry in entries
-    ]
+    return [_only(entry, key) for entry in entries]
+
+
+def _only(entry: Entry, key: str) -> Entry:
+    findings = [f for f in entry.findings if f.key == key or f.layer == "object" or f.rule in _BARS]
+    return replace(entry, findings=findings, warnings=[w for w in entry.warnings if w.get("key") == key])
 
 
 _BARS = frozenset(

@@ -10,6 +10,7 @@ from typing import Any
 from trimtab.cli.simulate.explanation import Explained
 from trimtab.cli.view.output import Line, Part, table
 from trimtab.cli.view.report import finding
+from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import Trace
 from trimtab.core.schema.key import Key
 from trimtab.core.status import violation_fields
@@ -38,19 +39,7 @@ class Explanation:
         made |= {"groupReady": _condition(what.group_ready)} if what.group_ready else {}
         if preference is not None:
             shown = [v for v in what.violations if v.key in self.names or len(self.names) != 1]
-            made |= {
-                "user": preference.user,
-                "preference": {"namespace": preference.namespace, "name": preference.name},
-                "ready": _condition(what.ready),
-                "inForce": what.in_force,
-                "waits": bool(what.waiting),
-                "violations": violation_fields(shown),
-                "warnings": list(what.warnings),
-                "otherClaims": [{"namespace": r.namespace, "name": r.name} for r in what.rivals],
-            }
-            accepted = what.accepted
-            made |= {"acceptedGeneration": accepted.generation} if accepted is not None else {}
-            made["suspended"] = preference.suspend
+            made |= _user(what, preference) | {"violations": violation_fields(shown)}
         return made | {"keys": [key(what, name) for name in self.names]}
 
     def parts(self) -> Iterator[Part]:
@@ -61,12 +50,29 @@ class Explanation:
         else:
             rows = (_cells(key(what, name)) for name in self.names)
             yield table("KEY VALUE SET_BY SHADOWS NOTES", rows)
-        for violation in what.violations:
-            if not self.detailed or violation.key == self.names[0]:
-                yield Line(f"refused: {finding(violation)}", "red")
+        shown = self.names if self.detailed else None
+        yield from (
+            Line(f"refused: {finding(v)}", "red") for v in what.violations if shown is None or v.key in shown
+        )
         for warning in what.warnings:
-            if not self.detailed or warning.get("key") == self.names[0]:
-                yield Line(f"warning: {warning.get('key', '')}: {warning['message']}", "yellow")
+            about = warning.get("key", "")
+            if shown is None or about in shown:
+                yield Line(f"warning: {about}: {warning['message']}", "yellow")
+
+
+def _user(what: Explained, preference: Preference) -> dict[str, Any]:
+    accepted = {"acceptedGeneration": what.accepted.generation} if what.accepted is not None else {}
+    return {
+        "user": preference.user,
+        "preference": {"namespace": preference.namespace, "name": preference.name},
+        "ready": _condition(what.ready),
+        "inForce": what.in_force,
+        "waits": bool(what.waiting),
+        "warnings": list(what.warnings),
+        "otherClaims": [{"namespace": r.namespace, "name": r.name} for r in what.rivals],
+        "suspended": preference.suspend,
+        **accepted,
+    }
 
 
 def _condition(ready: dict[str, str]) -> dict[str, str]:
@@ -218,15 +224,18 @@ def _detail(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "waits", _text(shown["waits"])
     relation = "combined with" if shown.get("combined") else "shadows"
     yield from ((relation, _from(shadow)) for shadow in shown.get("shadowed", ()))
+    yield from _detailed_policies(shown)
+    yield from ((trait, _text(shown[trait])) for trait in _TRAITS if shown.get(trait))
+
+
+def _detailed_policies(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "locked" in shown:
         yield "locked", _by(shown["locked"])
-    rule = shown.get("constrained", {})
-    if rule:
+    rule = shown.get("constrained")
+    if rule is not None:
         yield rule["effect"].lower(), _by(rule)
-    if rule.get("effect") == "Clamped":
-        yield "was", _text(rule["before"])
-    yield from (("was", _from(setter)) for setter in rule.get("dropped", ()))
-    yield from ((trait, _text(shown[trait])) for trait in _TRAITS if shown.get(trait))
+        yield from [("was", _text(rule["before"]))] if rule["effect"] == "Clamped" else []
+        yield from (("was", _from(setter)) for setter in rule.get("dropped", ()))
 
 
 def _from(setter: dict[str, Any]) -> str:

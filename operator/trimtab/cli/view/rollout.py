@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,30 +42,29 @@ class RolloutStatus:
         yield from _transitions(progress)
 
     def _tables(self) -> Iterator[Part]:
-        waves = [
+        waves = (
             (w["name"], len(w["groups"]), w["percent"], w["soak"], w["approval"], w["state"])
             for w in self.progress.waves(self.now)
-        ]
-        if waves:
-            yield from section("Waves", table("NAME GROUPS PERCENT SOAK APPROVAL STATE", waves))
-        gates = [
+        )
+        yield from _section("Waves", "NAME GROUPS PERCENT SOAK APPROVAL STATE", waves)
+        gates = (
             (g.name, g.result, "yes" if g.passed else "no", g.failures, g.errors, g.message or "")
             for g in self.progress.status.gates
-        ]
-        if gates:
-            yield from section("Gates", table("NAME RESULT PASSED FAILURES ERRORS MESSAGE", gates))
-        freezes = [
-            (
-                rule.get("schedule"),
-                rule.get("timeZone") or "UTC",
-                rule.get("duration"),
-                f"holds until {rule['holdsUntil'][:19]}Z" if "holdsUntil" in rule else "-",
-                rule.get("reason") or "",
-            )
-            for rule in self.progress.freezes(self.now)
-        ]
-        if freezes:
-            yield from section("Freezes", table("SCHEDULE ZONE DURATION NOW REASON", freezes))
+        )
+        yield from _section("Gates", "NAME RESULT PASSED FAILURES ERRORS MESSAGE", gates)
+        freezes = map(_freeze, self.progress.freezes(self.now))
+        yield from _section("Freezes", "SCHEDULE ZONE DURATION NOW REASON", freezes)
+
+
+def _section(title: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterable[Part]:
+    listed = list(rows)
+    return section(title, table(columns, listed)) if listed else ()
+
+
+def _freeze(rule: dict[str, Any]) -> tuple[object, ...]:
+    now = f"holds until {rule['holdsUntil'][:19]}Z" if "holdsUntil" in rule else "-"
+    zone, reason = rule.get("timeZone") or "UTC", rule.get("reason") or ""
+    return rule.get("schedule"), zone, rule.get("duration"), now, reason
 
 
 def _content(progress: Progress) -> Iterator[Line]:
@@ -92,27 +91,21 @@ def _in_a_line(content: Content) -> str:
 
 
 def _troubles(progress: Progress) -> Iterator[Line]:
-    status, found = progress.status, []
-    if status.halt is not None:
-        by = f" by {status.halt.by}" if status.halt.by else ""
-        found.append(
-            f"halted since {status.halt.since}{by} ({status.halt.reason}): {status.halt.message or ''}"
-        )
-    if status.failure is not None:
-        failure = status.failure
-        found.append(f"failed at {failure.at} ({failure.reason}): {failure.message or ''}")
-    found += [
-        f"quarantined: {q.hash}, since {q.at or 'an unknown time'}: {q.reason or ''}"
-        for q in status.quarantine
-    ]
+    halt, failure, found = progress.status.halt, progress.status.failure, []
+    if halt is not None:
+        by = f" by {halt.by}" if halt.by else ""
+        found.append((f"halted since {halt.since}{by} ({halt.reason})", halt.message))
+    if failure is not None:
+        found.append((f"failed at {failure.at} ({failure.reason})", failure.message))
+    for quarantined in progress.status.quarantine:
+        since = quarantined.at or "an unknown time"
+        found.append((f"quarantined: {quarantined.hash}, since {since}", quarantined.reason))
     if found:
         yield Line()
-    for text in found:
-        yield Line(text.rstrip(": "), "yellow")
+    yield from (Line(f"{what}: {why}" if why else what, "yellow") for what, why in found)
 
 
-def _transitions(progress: Progress) -> Iterator[Part]:
+def _transitions(progress: Progress) -> Iterable[Part]:
     newest = sorted(progress.status.transitions, key=lambda t: -t.number)[:TRANSITIONS]
-    if newest:
-        rows = ((t.at, t.reason, t.by or "-", t.message or "") for t in newest)
-        yield from section("Last transitions", table("AT WHAT BY MESSAGE", rows))
+    rows = ((t.at, t.reason, t.by or "-", t.message or "") for t in newest)
+    return _section("Last transitions", "AT WHAT BY MESSAGE", rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,21 +72,15 @@ class Status:
         }
 
     def parts(self) -> Iterator[Part]:
-        if not (self.templates or self.groups or self.users or self.rollouts):
-            yield Line(f"There is no template or preference {self.scope}.")
         listed = (self.templates, self.groups, list(self._rolling()), self.users[:LISTED])
+        if not any(listed):
+            yield Line(f"There is no template or preference {self.scope}.")
         for (title, columns), items in zip(_COLUMNS.items(), listed, strict=True):
-            if items:
-                yield Line(title, "bold")
-                names = columns.lower().split(" ")
-                yield table(columns, ([item.get(name, "-") for name in names] for item in items))
-                yield Line()
+            yield from _section(title, columns, items)
         if len(self.users) > LISTED:
             yield Line(f"and {len(self.users) - LISTED} more; -o json lists all of them")
-        for item in (*self.templates, *self.groups, *self.rollouts):
-            if item["ready"] != "True" and not self._repeats(item):
-                name = item["name"] if "name" in item else f"{item['template']}, group {item['group']}"
-                yield Line(f"{item['namespace']}/{name}: {item['reason']}: {item['message']}", "red")
+        troubles = [i for i in (*self.templates, *self.groups, *self.rollouts) if i["ready"] != "True"]
+        yield from (_trouble(item) for item in troubles if not self._repeats(item))
 
     def _rolling(self) -> Iterator[Item]:
         """The rollouts by the names that `trimtab rollout` accepts."""
@@ -105,12 +99,17 @@ class Status:
         )
 
 
-class _Preference(msgspec.Struct):
-    """The fields that are read of a preference; its values stay undecoded."""
+def _trouble(item: Item) -> Line:
+    name = item["name"] if "name" in item else f"{item['template']}, group {item['group']}"
+    return Line(f"{item['namespace']}/{name}: {item['reason']}: {item['message']}", "red")
 
-    metadata: ObjectMeta
-    spec: dict[str, msgspec.Raw] = {}
-    status: dict[str, msgspec.Raw] = {}
+
+def _section(title: str, columns: str, items: list[Item]) -> Iterator[Part]:
+    if items:
+        yield Line(title, "bold")
+        names = columns.lower().split(" ")
+        yield table(columns, ([item.get(name, "-") for name in names] for item in items))
+        yield Line()
 
 
 async def read(cluster: Cluster, scope: Scope) -> Status:
@@ -120,27 +119,28 @@ async def read(cluster: Cluster, scope: Scope) -> Status:
     :raises Failure: there is no such template.
     """
     notes: list[str] = []
-    every = [_template(item) async for item in _each(cluster, CONFIG_TEMPLATES, scope)]
-    templates = [item for item in every if scope.template in (None, item["name"])]
-    if scope.template is not None and not templates:
-        known = [item["name"] for item in every]
-        raise Failure(absent(CONFIG_TEMPLATES.kind, scope.template, str(scope), known))
-    groups = [_group(item) async for item in _each(cluster, RENDERED_GROUPS, scope)]
+    templates = await _list(cluster, CONFIG_TEMPLATES, scope, _template)
+    known = [item["name"] for item in templates]
+    if scope.template is not None:
+        templates = [item for item in templates if item["name"] == scope.template]
+        if not templates:
+            raise Failure(absent(CONFIG_TEMPLATES.kind, scope.template, str(scope), known))
+    groups = await _list(cluster, RENDERED_GROUPS, scope, _group)
     try:
-        rollouts = [_rollout(item) async for item in _each(cluster, POLICY_ROLLOUTS, scope)]
+        rollouts = await _list(cluster, POLICY_ROLLOUTS, scope, _rollout)
     except errors.ForbiddenError:
         rollouts = []
         notes.append("you may not list PolicyRollouts: they are omitted")
-    groups, rollouts = (
-        [item for item in items if scope.template in (None, item["template"])] for items in (groups, rollouts)
-    )
     users = await _users(cluster, scope, templates, notes)
     return Status(scope, templates, groups, rollouts, users, notes)
 
 
-async def _each(cluster: Cluster, resource: Resource, scope: Scope) -> Any:
-    async for body in cluster.each(resource, dict[str, Any], scope.namespace):
-        yield StoredObject(body, resource.kind)
+async def _list(
+    cluster: Cluster, resource: Resource, scope: Scope, item: Callable[[StoredObject], Item]
+) -> list[Item]:
+    bodies = cluster.each(resource, dict[str, Any], scope.namespace)
+    items = [item(StoredObject(body, resource.kind)) async for body in bodies]
+    return [each for each in items if scope.template in (None, each.get("template", scope.template))]
 
 
 def _template(item: StoredObject) -> Item:
@@ -165,12 +165,7 @@ def _group(item: StoredObject) -> Item:
 
 def _rollout(item: StoredObject) -> Item:
     template = (item.spec.get("templateRef") or {}).get("name", "")
-    return {
-        **item.reference,
-        "template": template,
-        **_verdict(item.meta, item.status),
-        **_progress(item),
-    }
+    return {**item.reference, "template": template, **_verdict(item.meta, item.status), **_progress(item)}
 
 
 def _progress(item: StoredObject) -> Item:
@@ -178,18 +173,22 @@ def _progress(item: StoredObject) -> Item:
     return {name: item.status[name] for name in ("phase", "wave", "updated") if item.status.get(name)}
 
 
+class _Preference(msgspec.Struct):
+    """The fields that are read of a preference; its values stay undecoded."""
+
+    metadata: ObjectMeta
+    spec: dict[str, msgspec.Raw] = {}
+    status: dict[str, msgspec.Raw] = {}
+
+
 async def _users(cluster: Cluster, scope: Scope, templates: list[Item], notes: list[str]) -> list[Item]:
     """Refused preferences: those in the namespace, and of templates in scope those in other namespaces."""
     troubled = {(t["namespace"], t["name"]) for t in templates if t["invalid"] or t["ready"] != "True"}
-    places = [None, scope.namespace] if scope.namespace is None or troubled else [scope.namespace]
+    places = (None, scope.namespace) if troubled else (scope.namespace,)
     for place in dict.fromkeys(places):
-        found = []
+        users = (_user(item) async for item in cluster.each(USER_PREFERENCES, _Preference, place))
         try:
-            async for item in cluster.each(USER_PREFERENCES, _Preference, place):
-                user = _user(item)
-                if user["ready"] != "True" and _concerns(scope, user, troubled):
-                    found.append(user)
-            return found
+            return [user async for user in users if _concerns(scope, user, troubled)]
         except errors.ForbiddenError:
             where = f"in namespace {place}" if place else "in all namespaces"
             notes.append(f"you may not list UserPreferences {where}: refused ones may be missing")
@@ -197,6 +196,8 @@ async def _users(cluster: Cluster, scope: Scope, templates: list[Item], notes: l
 
 
 def _concerns(scope: Scope, user: Item, troubled: set[tuple[str, str]]) -> bool:
+    if user["ready"] == "True":
+        return False
     namespace, _, name = user["template"].partition("/")
     if scope.template is not None and (name != scope.template or scope.namespace not in (None, namespace)):
         return False

@@ -12,6 +12,7 @@ import typer
 from rich.console import RenderableType
 from rich.live import Live
 
+from trimtab.api.rollout_status import Transition
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
 from trimtab.cli.cluster.objects import Body, ready
@@ -179,18 +180,27 @@ def _headline(progress: Progress, message: str) -> str:
 
 
 def _progress(old: Progress, new: Progress) -> Iterator[str]:
-    last = max((t.number for t in old.status.transitions), default=-1)
-    fresh = sorted((t for t in new.status.transitions if t.number > last), key=lambda t: t.number)
+    fresh = _fresh(old, new)
     for transition in fresh:
         by = f" (by {transition.by})" if transition.by else ""
         yield f"{transition.reason}: {transition.message or ''}{by}"
     if _headline(old, old.message) != _headline(new, new.message):
         repeated = any(transition.message == new.message for transition in fresh)
         yield _headline(new, "" if repeated else new.message)
-    states = _states(old)
-    if states and not fresh:  # a transition already reports it
-        yield from (f"wave {name}: {state}" for name, state in _states(new) if (name, state) not in states)
+    yield from () if fresh else _changed_waves(old, new)  # a transition already reports them
     yield from _changed_gates(old, new)
+
+
+def _changed_waves(old: Progress, new: Progress) -> Iterator[str]:
+    before = _states(old)
+    if before:
+        yield from (f"wave {name}: {state}" for name, state in _states(new) if (name, state) not in before)
+
+
+def _fresh(old: Progress, new: Progress) -> list[Transition]:
+    """The transitions since the older progress."""
+    last = max((t.number for t in old.status.transitions), default=-1)
+    return sorted((t for t in new.status.transitions if t.number > last), key=lambda t: t.number)
 
 
 def _states(progress: Progress) -> list[tuple[str, str]]:
@@ -212,17 +222,17 @@ def _groups(scene: Scene) -> Iterator[dict[str, Any]]:
     order = {group: wave.name for wave in reversed(waves) for group in wave.groups}
     planned = list(dict.fromkeys(group for wave in waves for group in wave.groups))
     for name in planned or sorted(scene.groups):
-        body = scene.groups.get(name)
-        if body is None:
+        if name not in scene.groups:
             continue
-        status = body.get("status") or {}
-        condition, share = ready(status), status.get("share") or {}
-        yield {
-            "group": name,
-            "wave": order.get(name),
-            "planned": name in order,
-            "revision": status.get("currentRevision"),
-            "share": f"{share.get('percent')}% on {share.get('revision')}" if share else None,
-            "ready": condition.get("status", "Unknown"),
-            "message": "" if condition.get("status") == "True" else condition.get("message", ""),
-        }
+        status = scene.groups[name].get("status") or {}
+        yield {"group": name, "wave": order.get(name), "planned": name in order, **_condition(status)}
+
+
+def _condition(status: dict[str, Any]) -> dict[str, Any]:
+    condition, share = ready(status), status.get("share") or {}
+    return {
+        "revision": status.get("currentRevision"),
+        "share": f"{share.get('percent')}% on {share.get('revision')}" if share else None,
+        "ready": condition.get("status", "Unknown"),
+        "message": "" if condition.get("status") == "True" else condition.get("message", ""),
+    }

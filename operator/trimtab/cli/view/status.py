@@ -99,6 +99,10 @@ class Status:
         )
 
 
+def _where(namespace: str | None) -> str:
+    return "in all namespaces" if namespace is None else f"in namespace {namespace}"
+
+
 def _trouble(item: Item) -> Line:
     name = item["name"] if "name" in item else f"{item['template']}, group {item['group']}"
     return Line(f"{item['namespace']}/{name}: {item['reason']}: {item['message']}", "red")
@@ -190,8 +194,7 @@ async def _users(cluster: Cluster, scope: Scope, templates: list[Item], notes: l
         try:
             return [user async for user in users if _concerns(scope, user, troubled)]
         except errors.ForbiddenError:
-            where = f"in namespace {place}" if place else "in all namespaces"
-            notes.append(f"you may not list UserPreferences {where}: refused ones may be missing")
+            notes.append(f"you may not list UserPreferences {_where(place)}: refused ones may be missing")
     return []
 
 

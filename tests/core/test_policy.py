@@ -369,7 +369,7 @@ def test_a_contradiction_about_a_sensitive_key_shows_no_value() -> None:
 def test_the_strategy_is_no_content() -> None:
     body = {"templateRef": {"name": "app"}, "priority": 1, "policy": {}, "strategy": {"paused": True}}
 
-    assert snapshot.policy_content(body) == {"templateRef": {"name": "app"}, "priority": 1, "policy": {}}
+    assert snapshot.content(body) == {"templateRef": {"name": "app"}, "priority": 1, "policy": {}}
 
 
 def test_what_a_policy_says_of_sensitive_keys_is_stored_apart() -> None:

@@ -1,12 +1,12 @@
-"""Content of a template or policy as it is stored: the spec without sensitive values, and those apart, to be sealed."""
+"""Content of a template or policy for storage: the spec without sensitive values, and those apart, to be sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, Literal
 
 Part = Literal["spec", "policy"]
-"""Where a snapshot's data holds its public half: a template's, or a policy's."""
+"""The field of a snapshot's data with its public half: a template's, or a policy's."""
 Spec = dict[str, Any]
 Taken = list[tuple[list[str], Any]]
 
@@ -15,36 +15,48 @@ _CONSTRAINT_FIELDS = ("enum", "minimum", "maximum", "pattern", "notPattern")
 
 
 def content(spec: Spec) -> Spec:
-    """The part of a spec whose change is a new revision: all but how changes roll out."""
+    """The part of a template's or policy's spec whose change is a new revision: all but how changes roll out."""
     return {name: value for name, value in spec.items() if name != "strategy"}
 
 
+def entries(spec: Spec, section: str) -> list[Spec]:
+    """A section's entries; none if it is not set."""
+    return spec.get(section) or []
+
+
+def sensitive_keys(spec: Spec) -> set[str]:
+    return {key["name"] for key in entries(spec, "keys") if key.get("sensitive")}
+
+
 def split(spec: Spec) -> tuple[Spec, Taken]:
-    """The spec without what is sensitive, and what was taken out: (path, value)."""
-    sensitive = {key["name"] for key in (spec.get("keys") or ()) if key.get("sensitive")}
+    """The spec without what is sensitive, and what was removed: (path, value)."""
+    sensitive = sensitive_keys(spec)
     if not sensitive:
         return spec, []
     taken: Taken = []
-    keys = []
-    for key in spec.get("keys") or ():
-        if key["name"] in sensitive:
-            taken += [(["keys", key["name"], name], key[name]) for name in _KEY_FIELDS if name in key]
-            key = {name: value for name, value in key.items() if name not in _KEY_FIELDS}
-        keys.append(key)
-    public = {**spec, "keys": keys}
+    public = {**spec}
+    public["keys"] = [
+        _without(key, _KEY_FIELDS, ["keys", key["name"]], taken) if key["name"] in sensitive else key
+        for key in entries(spec, "keys")
+    ]
     for section in ("profiles", "groups"):
         if spec.get(section):
-            public[section] = [_without(section, entry, sensitive, taken) for entry in spec[section]]
+            public[section] = [_without_values(section, entry, sensitive, taken) for entry in spec[section]]
     return public, taken
 
 
-def _without(section: str, entry: Spec, sensitive: set[str], taken: Taken) -> Spec:
+def _without(entry: Spec, fields: Sequence[str], path: list[str], taken: Taken) -> Spec:
+    """The entry without these fields, which are added to ``taken``."""
+    taken += [([*path, name], entry[name]) for name in fields if name in entry]
+    return {name: value for name, value in entry.items() if name not in fields}
+
+
+def _without_values(section: str, entry: Spec, sensitive: set[str], taken: Taken) -> Spec:
     values = entry.get("values") or {}
-    found = sensitive & values.keys()
+    found = sorted(sensitive & values.keys())
     if not found:
         return entry
-    taken += [([section, entry["name"], "values", key], values[key]) for key in sorted(found)]
-    return {**entry, "values": {key: value for key, value in values.items() if key not in found}}
+    return {**entry, "values": _without(values, found, [section, entry["name"], "values"], taken)}
 
 
 def join(public: Spec, taken: Taken) -> Spec:
@@ -65,30 +77,20 @@ def join(public: Spec, taken: Taken) -> Spec:
     return spec
 
 
-def policy_content(spec: Spec) -> Spec:
-    """The part of a PolicyRollout's spec whose change is new content: all but how it rolls out."""
-    return content(spec)
-
-
 def split_policy(spec: Spec, sensitive: Container[str]) -> tuple[Spec, Taken]:
-    """A PolicyRollout's spec without what it says of sensitive keys, and what was taken out: (path, value)."""
+    """A PolicyRollout's spec without values and limits of sensitive keys, and what was removed: (path, value)."""
     policy = spec.get("policy") or {}
     public, taken = dict(policy), Taken()
-    values = policy.get("values") or {}
-    hidden = sorted(key for key in values if key in sensitive)
-    if hidden:
-        taken += [(["values", key], values[key]) for key in hidden]
-        public["values"] = {key: value for key, value in values.items() if key not in hidden}
+    if hidden := sorted(filter(sensitive.__contains__, policy.get("values") or {})):
+        public["values"] = _without(policy["values"], hidden, ["values"], taken)
     for section, fields in (("enforced", ("value",)), ("constraints", _CONSTRAINT_FIELDS)):
-        entries = policy.get(section) or ()
-        if not any(entry["key"] in sensitive for entry in entries):
-            continue
-        public[section] = []
-        for entry in entries:
-            if entry["key"] in sensitive:
-                taken += [([section, entry["key"], name], entry[name]) for name in fields if name in entry]
-                entry = {name: value for name, value in entry.items() if name not in fields}
-            public[section].append(entry)
+        if policy.get(section):
+            public[section] = [
+                _without(entry, fields, [section, entry["key"]], taken)
+                if entry["key"] in sensitive
+                else entry
+                for entry in policy[section]
+            ]
     return ({**spec, "policy": public}, taken) if taken else (spec, taken)
 
 

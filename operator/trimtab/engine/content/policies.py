@@ -41,7 +41,7 @@ class Policies:
     def content(self, item: AnyObject) -> Content:
         """The hash and the snapshot's name of the policy's content; it may not be stored yet."""
         meta, stem = item.metadata, naming.policy_stem(item.metadata.name)
-        whole = snapshot.policy_content(item.spec)
+        whole = snapshot.content(item.spec)
         hashed = self.snapshots.hash(PART, meta.namespace, stem, whole, item.status)
         name = naming.snapshot_object(stem, hashed)
         return Content(hash=hashed, snapshot=name, generation=meta.generation)
@@ -57,7 +57,7 @@ class Policies:
         place = TemplateKey(meta.namespace, self.content(item).snapshot or "")
         template = TemplateKey(meta.namespace, schema.name)
         labels = {**naming.template_labels(template), naming.LABEL_POLICY: meta.name[:63].rstrip("-.")}
-        halves = snapshot.split_policy(snapshot.policy_content(item.spec), schema.sensitive)
+        halves = snapshot.split_policy(snapshot.content(item.spec), schema.sensitive)
         await self.snapshots.store(place, PART, halves, labels, meta.generation)
 
     async def spec(self, place: TemplateKey) -> PolicyRolloutSpec | None:

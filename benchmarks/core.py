@@ -93,7 +93,7 @@ def trimtab() -> Render:
     def render(text: bytes) -> str:
         resolution = view.resolve(text)
         assert not resolution.violations
-        rendered = render_user(view, resolution, alone=False)
+        rendered = render_user(view, resolution, per_user=False)
         return rendered.entries.config[content.FILE]
 
     return render

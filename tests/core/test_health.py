@@ -114,7 +114,7 @@ def test_the_verdict_names_the_generation_it_is_about() -> None:
     [
         ("Deployment", workload({"updatedReplicas": 1}), "1 of 3 replicas are updated"),
         ("Deployment", workload({"updatedReplicas": None}), "0 of 3 replicas are updated"),
-        ("Deployment", workload({"replicas": 4}), "1 old replica is still there"),
+        ("Deployment", workload({"replicas": 4}), "1 old replica still exists"),
         ("Deployment", workload({"availableReplicas": 2}), "2 of 3 updated replicas are available"),
         ("Deployment", workload({"updatedReplicas": 0}, replicas=None), "0 of 1 replicas are updated"),
         ("StatefulSet", workload({"updatedReplicas": 2}), "2 of 3 replicas are updated"),
@@ -178,7 +178,7 @@ def test_what_is_missing_is_said(kind: str, found: Body, says: str) -> None:
         (
             "DaemonSet",
             workload(dict.fromkeys(workload()["status"], 0) | {"observedGeneration": 3}),
-            "no node wants it",
+            "no node is eligible",
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_a_passed_deadline_of_its_own_is_a_failure() -> None:
 def test_pods_that_cannot_be_made_are_a_failure() -> None:
     found = gave_up(type="ReplicaFailure", status="True", reason="FailedCreate")
 
-    assert judge("Deployment", found, [], DIGEST).message == "its pods cannot be made (FailedCreate)"
+    assert judge("Deployment", found, [], DIGEST).message == "its pods cannot be created (FailedCreate)"
 
 
 @pytest.mark.parametrize(

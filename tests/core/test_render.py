@@ -28,10 +28,10 @@ def view(**spec: Any) -> GroupView:
     return group_view(compile_template("app", ConfigTemplateSpec.model_validate(made)), "g")
 
 
-def user(made: GroupView, values: dict[str, Any], *, alone: bool = False) -> Rendered:
+def user(made: GroupView, values: dict[str, Any], *, per_user: bool = False) -> Rendered:
     resolution = made.resolve(values)
     assert resolution.violations == ()
-    return render_user(made, resolution, alone=alone)
+    return render_user(made, resolution, per_user=per_user)
 
 
 def test_a_group_has_its_files_and_a_default_for_users_without_a_preference() -> None:
@@ -61,7 +61,7 @@ def test_a_user_has_the_user_outputs_alone() -> None:
 
 def test_in_a_user_s_own_namespace_other_layers_secrets_are_left_out() -> None:
     assert "canary" in user(view(), {}).entries.secret["own.toml"]
-    assert "canary" not in str(user(view(), {}, alone=True).entries)
+    assert "canary" not in str(user(view(), {}, per_user=True).entries)
 
 
 def test_no_configmap_holds_a_sensitive_value() -> None:

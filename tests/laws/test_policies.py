@@ -154,15 +154,17 @@ def test_a_number_is_clamped_to_the_nearest_that_is_allowed(case: Case) -> None:
 
 
 @given(policy_cases(sensitive=True), st.booleans())
-def test_no_sensitive_value_of_a_policy_is_in_a_configmap_or_in_what_is_said(case: Case, alone: bool) -> None:
+def test_no_sensitive_value_of_a_policy_is_in_a_configmap_or_in_what_is_said(
+    case: Case, per_user: bool
+) -> None:
     view = case.view
     made = view.resolve(case.values)
-    group, user = render_group(view), render_user(view, made, alone=alone)
+    group, user = render_group(view), render_user(view, made, per_user=per_user)
 
     assert CANARY not in repr((made.violations, made.notices, group.notices, user.notices))
     assert CANARY not in repr([policy.notices for policy in case.policies])
     assert CANARY not in repr((group.entries.config, user.entries.config))
-    if alone:
+    if per_user:
         assert CANARY not in repr(user.entries)
 
 

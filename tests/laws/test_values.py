@@ -97,22 +97,22 @@ def test_the_order_of_values_does_not_change_a_document(
 
     one, two = view.resolve(values), view.resolve({name: values[name] for name in names})
 
-    assert render_user(view, one, alone=False).entries == render_user(view, two, alone=False).entries
+    assert render_user(view, one, per_user=False).entries == render_user(view, two, per_user=False).entries
 
 
 @given(cases(sensitive=True), st.booleans())
 def test_no_sensitive_value_is_in_a_configmap_or_in_what_is_said(
-    case: tuple[Template, list[Body]], alone: bool
+    case: tuple[Template, list[Body]], per_user: bool
 ) -> None:
     view, (values,) = case[0].view, case[1]
     resolution = view.resolve(values)
-    user = render_user(view, resolution, alone=alone)
+    user = render_user(view, resolution, per_user=per_user)
     group = render_group(view)
 
     assert CANARY not in repr((user.entries.config, group.entries.config))
     assert CANARY not in repr((resolution.violations, resolution.notices, user.violations, user.notices))
     assert CANARY not in repr((view.schema.notices, group.violations, group.notices))
-    if alone:
+    if per_user:
         assert CANARY not in repr(user.entries)
 
 
@@ -232,8 +232,8 @@ def test_no_values_make_resolving_or_rendering_raise(case: tuple[Template, list[
 
     made = view.resolve(values)
 
-    render_user(view, made, alone=False)
-    render_user(view, made, alone=True)
+    render_user(view, made, per_user=False)
+    render_user(view, made, per_user=True)
     assert made.violations or not values
 
 

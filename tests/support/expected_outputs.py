@@ -132,11 +132,11 @@ def _judge(
         if item in members[limit:]:
             return "GroupFull", None
     view = serving.of(_user(item))
-    alone = _delivery(view) == "PerUser"
+    per_user = _delivery(view) == "PerUser"
     resolution = view.resolve(item["spec"].get("values") or {})
     if not resolution.violations:
-        return "Accepted", render_user(view, resolution, alone=alone).entries
-    return "Invalid", render_user(view, _in_force(view, item), alone=alone).entries
+        return "Accepted", render_user(view, resolution, per_user=per_user).entries
+    return "Invalid", render_user(view, _in_force(view, item), per_user=per_user).entries
 
 
 def _holds(item: Body, everyone: list[Body], view: GroupView, key: Group, labels: Labels) -> bool:

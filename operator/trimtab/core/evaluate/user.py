@@ -194,7 +194,7 @@ def _render(view: GroupView, resolution: Resolution) -> Steps[Rendered]:
     delivery = view.schema.user_delivery
     if delivery == "None":
         return Rendered(Entries())
-    return (yield from user_files(view, resolution, alone=delivery == "PerUser"))
+    return (yield from user_files(view, resolution, per_user=delivery == "PerUser"))
 
 
 def content_unreadable(group: str, template: str, rendered_group: str) -> Verdict:

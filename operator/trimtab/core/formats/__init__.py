@@ -1,7 +1,7 @@
-"""Output formats: resolved values to text, exactly, in the way that each format's own readers expect.
+"""Output formats: resolved values to text, exactly, as each format's own readers expect it.
 
-One module a format, each with its rules; docs/formats.md tells users how to read them back. A template names
-a format and keys, so whatever can be wrong with those is found before any value is there: :func:`clashes` and
+One module per format, each with its rules; docs/formats.md shows how to read them back. A template names
+a format and keys, so whatever can be wrong with those is found before there is a value: :func:`clashes` and
 :func:`compile_writer`. What can be wrong with a value is :meth:`Writer.problems` and :meth:`Writer.warnings`.
 """
 
@@ -36,11 +36,11 @@ WITH_PREFIX = frozenset({"Env"})
 WITH_COMPACT = frozenset({"JSON"})
 """Formats that take ``compact``: one line."""
 WITH_ENTRIES = frozenset({"Env"})
-"""Formats that need no ``fileName``: each key is then a data entry of its own (:meth:`Writer.entries`)."""
+"""Formats that require no ``fileName``: each key is then a data entry of its own (:meth:`Writer.entries`)."""
 
 
 def clashes(format: str, keys: Sequence[str], prefix: str = "") -> list[Clash]:  # noqa: A002
-    """Every key whose name an earlier one has already; a template with any is Rejected.
+    """Every key with the same name as an earlier one; a template with any is Rejected.
 
     :raises KeyError: no such format.
     """
@@ -63,7 +63,7 @@ def compile_writer(
     """A writer of ``keys``, in their order. Safe to share between threads.
 
     :raises KeyError: no such format.
-    :raises ValueError: keys that clash, an option that the format does not take, a prefix that is no name.
+    :raises ValueError: keys that clash, an option that the format does not take, a prefix that is not a valid name.
     """
     if prefix and format not in WITH_PREFIX:
         raise ValueError(f"{format} takes no prefix")

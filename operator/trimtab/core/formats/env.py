@@ -1,8 +1,8 @@
-"""Environment variables: a file that a shell sources, or one entry a key for ``envFrom``.
+"""Environment variables: a file that a shell sources, or one entry per key for ``envFrom``.
 
 Names: ``prefix`` as written, then segments and camel humps in upper case, joined by underscores. A hump
 begins at a capital after a small letter or digit, and at the last capital of an acronym that a small letter
-follows; digits stay with what stands before them, and so does the plural s of an acronym:
+follows; digits belong to the letters before them, and so does the plural s of an acronym:
 ``spotify.clientSecret`` is ``SPOTIFY_CLIENT_SECRET``, ``httpURL2Path`` is ``HTTP_URL2_PATH``, ``allowedIPs``
 is ``ALLOWED_IPS``.
 
@@ -20,8 +20,8 @@ any                                                         ``${NAME}`` is repla
                                                             a carriage return in a file is a newline
 =========  ===============================================  ==============================================
 
-Where no quoting suits both, the shell is served, in a way that never makes python-dotenv take part of a value
-for another variable, and :meth:`EnvWriter.warnings` says so.
+If no quoting suits both, the text is for the shell, in a form in which python-dotenv never reads part of a value as
+another variable, and :meth:`EnvWriter.warnings` reports it.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ SHELL_NAMES = frozenset(
     | {"EXECIGNORE", "POSIXLY_CORRECT", "PS0", "PS1", "PS2", "_"}
     | {"PATH", "IFS", "HOME", "ENV", "BASH_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "PS4", "PROMPT_COMMAND"}
 )
-"""Variables that sh or bash keep for themselves, where an assignment fails or does not stay, or that change what they
-or the programs that they start do (bash(1), ld.so(8))."""
+"""Variables that sh or bash manage, so that an assignment fails or does not last, or that change how they or the
+programs that they start behave (bash(1), ld.so(8))."""
 
 _TRAILING = '\\"\n'
 _NUL = "an environment variable cannot hold a NUL character"
@@ -83,19 +83,19 @@ def quoted(text: str) -> tuple[str, bool]:
     """``text`` (without NUL) in quotes that a shell reads exactly, and whether python-dotenv does too."""
     if not _UNEASY.search(text):
         return f"'{text}'", True
-    exact = "\r" not in text
-    if "'" not in text and text[-1] != "\\":  # else python-dotenv would read on past the closing quote
+    exact, expands = "\r" not in text, "$" in text or "`" in text
+    if "'" not in text and text[-1] != "\\":  # else python-dotenv would read past the closing quote
         exact_single = exact and "\\\\" not in text and not _replaced(text)
-        if exact_single or "$" in text or "`" in text:
+        if exact_single or expands:
             return f"'{text}'", exact_single
-    return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"', exact and "$" not in text and "`" not in text
+    return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"', exact and not expands
 
 
 def _fenced(lines: list[str]) -> list[str]:
     """The lines, with a quote in a comment after each value that ends in a backslash, if quotes follow.
 
-    python-dotenv before 1.2.3 takes the closing quote after a backslash for a part of the value and reads on to the
-    next quote: without the comment, one value could swallow other keys, or bring in variables of its own.
+    python-dotenv before 1.2.3 reads the closing quote after a backslash as part of the value and continues to the next
+    quote: without the comment, one value could hide other keys, or define variables of its own.
     """
     fenced, quotes = [], False
     for line in reversed(lines):

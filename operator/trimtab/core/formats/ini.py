@@ -1,4 +1,4 @@
-"""INI: the first segment of a key is its section, a key without dots stands in ``[DEFAULT]``.
+"""INI: the first segment of a key is its section, a key without dots is in ``[DEFAULT]``.
 
 INI has no standard; the reference reader is Python's ``configparser.ConfigParser(interpolation=None)``. A
 text is written raw where it reads back exactly, else as a JSON string in double quotes; hence one rule for

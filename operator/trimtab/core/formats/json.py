@@ -1,7 +1,7 @@
 """JSON (RFC 8259), nested by the dots: UTF-8, nothing but control characters escaped, a newline at the end.
 
-Keys stand in the template's order and map entries are sorted, so equal values give equal bytes. A Number is
-always written as a float (``2.0``) and an Integer never, so readers that tell them apart see the right type.
+Keys are in the template's order and map entries are sorted, so equal values give equal bytes. A Number is
+always written as a float (``2.0``) and an Integer never, so readers that distinguish them see the right type.
 Every Unicode string can be written, NUL included. (JavaScript rounds integers beyond 2**53.)
 """
 
@@ -45,7 +45,7 @@ class JSONWriter(Writer):
 
 
 def _compile(keys: Sequence[str], prefix: str, compact: bool) -> JSONWriter:
-    nest(keys)  # refuses keys that cannot stand together
+    nest(keys)  # raises on keys that cannot be nested together
     split = [key.split(".") for key in keys]
     return JSONWriter(
         tuple((key, tuple(parts[:-1]), parts[-1]) for key, parts in zip(keys, split, strict=True)), compact

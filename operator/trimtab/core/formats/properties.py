@@ -1,4 +1,4 @@
-"""Java properties, with the dotted names as they are.
+"""Java properties, with the dotted names unchanged.
 
 The escapes are those of ``java.util.Properties.store`` (its Javadoc is the format's rule), written by
 javaproperties. The text is pure ASCII: ``Properties.load(InputStream)`` reads Latin-1 and Java 9's
@@ -19,7 +19,7 @@ from trimtab.core.formats.tree import dotted
 from trimtab.core.formats.writer import Format, Value, Writer
 
 _PLAIN = re.compile(r'(?! )[ "$-9;<>-\[\]-~]*')
-"""Printable ASCII but ``\\ # ! : =``, without a space in front: stands for itself."""
+"""Printable ASCII but ``\\ # ! : =``, without a space in front: needs no escape."""
 
 
 def _escaped(text: str) -> str:

@@ -1,7 +1,7 @@
-'''TOML 1.0 (https://toml.io/en/v1.0.0), nested by the dots: a ``[table]`` for each segment that keys stand
-under.
+'''TOML 1.0 (https://toml.io/en/v1.0.0), nested by the dots: a ``[table]`` for each segment that contains
+keys.
 
-An own writer of about the language that values need: tomli-w gives the same values at three times the cost,
+An own writer of the part of the language that values need: tomli-w gives the same values at three times the cost,
 for each of 100,000 users. Strings are basic strings, texts of several lines multi-line ones (``"""``) unless
 they hold control characters; maps are tables of their own. A Number is always a float (``2.0``). Every
 Unicode string can be written, NUL included.
@@ -22,11 +22,11 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _QUOTES = re.compile(r'"(?="|\Z)')
 _LINE = 80
-"""A list that is longer stands on a line an item."""
+"""A longer list has one line per item."""
 
 
 def _string(text: str) -> str:
-    """A basic string on one line: JSON's escapes are TOML's, but for DEL, which TOML wants escaped."""
+    """A basic string on one line: JSON's escapes are TOML's, but for DEL, which TOML requires escaped."""
     return json_text(text).replace("\x7f", "\\u007f")
 
 

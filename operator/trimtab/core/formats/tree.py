@@ -16,7 +16,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A segment that other segments stand under, in the order in which the keys were given."""
+    """A segment that contains others, in the order in which the keys were given."""
 
     name: str
     children: tuple[Leaf | Branch, ...]
@@ -37,7 +37,7 @@ def nest(keys: Sequence[str]) -> Branch:
                 raise ValueError(f"{below} and {key} cannot both be keys")
             node = below
         if last in node:
-            raise ValueError(f"{key} is given twice, or other keys stand under it")
+            raise ValueError(f"{key} is given twice, or is also a section")
         node[last] = key
     return _branch("", root)
 

@@ -1,8 +1,8 @@
 """What every output format shares: the shape of a writer, and what can be wrong with what it is given.
 
-A writer is compiled once an output, from the keys that the output includes, so that whatever depends on names
-alone is not computed again for each of 100,000 users. Values are taken as core resolved them: exact types (no
-subclasses), finite numbers, text without lone surrogates.
+A writer is compiled once per output, from the keys that the output includes, so that whatever depends only on names
+is not computed again for each of 100,000 users. It expects values as core resolves them: exact types (no subclasses),
+finite numbers, text without lone surrogates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = bool | int | float | str | list[str] | dict[str, float] | dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """Two keys that readers of one format would meet under one ``name``."""
+    """Two keys that have the same ``name`` in a format."""
 
     name: str
     first: str
@@ -34,7 +34,7 @@ class Problem:
 
 
 class UnwritableError(ValueError):
-    """A value was written that :meth:`Writer.problems` names: nothing is ever written inexactly instead."""
+    """A value that :meth:`Writer.problems` reports: a writer never writes a value inexactly instead."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -42,26 +42,26 @@ class UnwritableError(ValueError):
 
 
 class Writer(ABC):
-    """One output's format and keys, compiled. Same values, in whatever order: same text."""
+    """One output's format and keys, compiled. Equal values, in any order, give equal text."""
 
     __slots__ = ()
 
     @abstractmethod
     def text(self, values: Mapping[str, Value]) -> str:
-        """One file, in the order of the compiled keys; keys absent from ``values`` are left out.
+        """One file, in the order of the compiled keys; keys absent from ``values`` are omitted.
 
-        :raises UnwritableError: for a value that :meth:`problems` names.
+        :raises UnwritableError: for a value that :meth:`problems` reports.
         """
 
     def entries(self, values: Mapping[str, Value]) -> dict[str, str]:
-        """One data entry a key, unquoted, as ``envFrom`` wants it; for formats in ``WITH_ENTRIES``.
+        """One data entry per key, unquoted, for ``envFrom``; for formats in ``WITH_ENTRIES``.
 
-        :raises UnwritableError: for a value that :meth:`problems` names.
+        :raises UnwritableError: for a value that :meth:`problems` reports.
         """
         raise TypeError("this format needs a fileName")
 
     def warnings(self, values: Mapping[str, Value]) -> list[Notice]:
-        """What some readers of :meth:`text` will not see exactly (:meth:`entries` are always exact)."""
+        """Values that some readers of :meth:`text` do not read exactly (:meth:`entries` are always exact)."""
         return []
 
     def problems(self, values: Mapping[str, Value]) -> list[Problem]:
@@ -73,9 +73,8 @@ class Writer(ABC):
 class Format:
     """A format's name, the ``names`` that keys get in it, and how to ``compile`` a writer.
 
-    ``names(keys, prefix)`` maps each key to the name that readers tell it by: two equal names are a clash.
-    ``compile(keys, prefix, compact)`` makes the writer; a format that takes no prefix or compact is given
-    ``""`` and ``False``.
+    ``names(keys, prefix)`` maps each key to its name in the format: two equal names are a clash.
+    ``compile(keys, prefix, compact)`` returns the writer; a format without prefix or compact gets ``""`` and ``False``.
     """
 
     name: str

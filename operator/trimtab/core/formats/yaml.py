@@ -1,12 +1,12 @@
 """YAML that readers of version 1.1 (PyYAML) and 1.2 (Go, ruamel.yaml) see alike, nested by the dots.
 
-An own writer of the small part that values need, because PyYAML's C dumper costs seven times as much for
-each of 100,000 users and must be taught version 1.2 besides. A text stands plain only where no version can
-take it for anything else: it begins with a letter or a slash and is no word such as ``no`` or ``null``
-(https://yaml.org/type/bool.html), or it is a duration such as ``5m``. All others are double-quoted, with
-JSON's escapes (YAML 1.2.2, 5.7 and 7.3.1); texts of several lines are literal blocks where that is exact. A
-Number always has a point (``2.0``, ``1.0e+16``): 1.1 takes ``1e16`` for text. Every Unicode string can be
-written, NUL included; what YAML calls unprintable is escaped.
+An own writer of the small part that values need, because PyYAML's C dumper costs seven times as much for each of
+100,000 users and would also have to be adapted to version 1.2. A text is plain only if no version can read it as
+anything else: it begins with a letter or a slash and is not a word such as ``no`` or ``null``
+(https://yaml.org/type/bool.html), or it is a duration such as ``5m``. All others are double-quoted, with JSON's escapes
+(YAML 1.2.2, 5.7 and 7.3.1); texts of several lines are literal blocks where that is exact. A Number always has a point
+(``2.0``, ``1.0e+16``): 1.1 reads ``1e16`` as text. Every Unicode string can be written, NUL included; characters that
+YAML calls unprintable are escaped.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_LITERAL = re.compile(
     "\\A[ \n]| (?:\n|\\Z)|\n\n\\Z|[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 )
-_TURNING = re.compile("[\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069]")
-"""What is unseen, or turns letters around, on a terminal: never in a literal block, where it cannot be escaped."""
+_BIDIRECTIONAL = re.compile("[\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069]")
+"""Characters that are invisible or reverse text on a terminal. A literal block cannot escape them, so it has none."""
 _IMPLICIT_KEY = 128  # readers look for a colon in 1024 characters at most; escapes are at most six for one
 
 
@@ -67,53 +67,58 @@ def _literal(text: str, indent: str) -> str:
 
 
 def _entry(head: str, value: Any, indent: str) -> str:
-    """``head`` with its value; whatever needs lines of its own stands at ``indent``."""
+    """``head`` with its value; lines of its own are indented by ``indent``."""
     if type(value) in _SCALARS and not (type(value) is str and "\n" in value):
         return f"{head} {_SCALARS[type(value)](value)}\n"
     if isinstance(value, dict):
-        if not value:
-            return f"{head} {{}}\n"
-        deeper = indent + "  "
-        below = "".join([_entry(_head(k, indent), v, deeper) for k, v in sorted(value.items())])
-        return f"{head}\n{below}"
+        return _map(head, value, indent)
     if isinstance(value, list):
         items = "".join([f"{indent}- {_string(item)}\n" for item in value])
         return f"{head}\n{items}" if items else f"{head} []\n"
     return f"{head} {_quoted(value) if _NOT_LITERAL.search(value) else _literal(value, indent)}\n"
 
 
+def _map(head: str, value: dict[str, Any], indent: str) -> str:
+    if not value:
+        return f"{head} {{}}\n"
+    deeper = indent + "  "
+    below = "".join([_entry(_head(k, indent), v, deeper) for k, v in sorted(value.items())])
+    return f"{head}\n{below}"
+
+
 def document(value: Any) -> str:
-    """Any JSON value as a document, names in their order: what the CLI prints."""
+    """Any JSON value as a document, names in their order: for the CLI's output."""
     return _below(value, "").lstrip("\n ") if isinstance(value, dict | list) else _below(value, "")[1:]
 
 
 def _below(value: Any, indent: str) -> str:
-    """What stands after a name's colon, or after the dash of a list's entry."""
+    """The text after a name's colon, or after the dash of a list's entry."""
     deeper = indent + "  "
     if isinstance(value, dict) and value:
         entries = [f"{_head(str(name), indent)}{_below(each, deeper)}" for name, each in value.items()]
         return "\n" + "".join(entries)
     if isinstance(value, list) and value:
         return "\n" + "".join([f"{indent}-{_item(each, deeper)}" for each in value])
-    if (
-        isinstance(value, str)
-        and "\n" in value
-        and not (_NOT_LITERAL.search(value) or _TURNING.search(value))
-    ):
-        return f" {_literal(value, indent)}\n"
-    write = _SCALARS.get(type(value), json_text)  # null, {} and []
-    return f" {write(value) if not (isinstance(value, str) and chr(10) in value) else _quoted(value)}\n"
+    return f" {_line(value, indent)}\n"
+
+
+def _line(value: Any, indent: str) -> str:
+    """A value without entries; a text may have several lines."""
+    if isinstance(value, str) and "\n" in value:
+        escapes = _NOT_LITERAL.search(value) or _BIDIRECTIONAL.search(value)
+        return _quoted(value) if escapes else _literal(value, indent)
+    return _SCALARS.get(type(value), json_text)(value)  # json_text for null, {} and []
 
 
 def _item(value: Any, indent: str) -> str:
-    """An entry's first line stands beside its dash."""
+    """An entry's first line is on the line of its dash."""
     text = _below(value, indent)
     return " " + text[1 + len(indent) :] if text.startswith("\n") else text
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A ``key``, or a segment with its ``children``; ``indent`` is that of what stands under it."""
+    """A ``key``, or a segment with its ``children``; ``indent`` is that of its children."""
 
     head: str
     indent: str

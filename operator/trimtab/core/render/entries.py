@@ -1,7 +1,7 @@
-"""Whose entries an object holds, and what it should hold while some users' new entries cannot be written.
+"""The owners of an object's entries, and what to write while some users' new entries cannot be written.
 
 An entry belongs to a user (in a shard by its name, in a user's own object by the object), or to the group: ``GROUP``.
-``want`` is what an object should hold, ``good`` what was last written there.
+``want`` are an object's desired entries, ``good`` those that were last written to it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable, Container, Mapping
 
 Data = Mapping[str, str]
 Owner = Callable[[str], str]
-"""Gives the user of an entry, by its name."""
+"""Returns the user of an entry, by its name."""
 
 GROUP = ""
-"""Stands for the owner of what is no user's: users have names."""
+"""The owner of entries of no user. A user's name is not empty."""
 
 
 def in_shard(entry: str) -> str:
@@ -22,25 +22,25 @@ def in_shard(entry: str) -> str:
 
 
 def changed(want: Data, good: Data, owner: Owner) -> list[str]:
-    """Whose entries are new or others than they were, in the order of ``want``."""
+    """The owners of entries that are new or changed, in the order of ``want``."""
     return list(dict.fromkeys(owner(name) for name, text in want.items() if good.get(name) != text))
 
 
 def arriving(want: Data, good: Data, owner: Owner) -> set[str]:
-    """Who gets an entry that is not there yet."""
+    """The owners of entries that are to be added."""
     return {owner(name) for name in want.keys() - good.keys()}
 
 
 def leaving(want: Data, good: Data, owner: Owner) -> set[str]:
-    """Who has an entry there that should go."""
+    """The owners of entries that are to be removed."""
     return {owner(name) for name in good.keys() - want.keys()}
 
 
 def composed(
     want: Data, good: Data, owner: Owner, held: Container[str], staying: Container[str]
 ) -> dict[str, str]:
-    """What to write: ``want``, but the last good entries of those who are ``held``, and with the entries ``staying``,
-    which should go and are not where they belong yet."""
+    """What to write: ``want``, with the last good entries of the owners that are ``held``, and with the entries
+    ``staying``, which are to be removed once they exist in their new object."""
     made = {name: text for name, text in want.items() if owner(name) not in held}
     kept = {
         name: text

@@ -1,9 +1,9 @@
-"""What proves that an object is Trimtab's own: it stands in its place, and carries a mark that is bound to that place.
+"""What proves that Trimtab manages an object: its kind, namespace and name, and a mark that is bound to them.
 
-Labels, annotations and the name of a field manager can be written by anyone who may write the object. Three things
-cannot be forged: the place (the names of a group in its target namespace, ``<template>-u-<preference>`` beside a
-preference that holds its user), the mark (a keyed digest of kind, namespace, name and template), and the uid that the
-RenderedGroup's status records.
+Every client that may write the object can write labels, annotations and the name of a field manager. Three things
+cannot be forged: the place (a group's names in its target namespace, ``<template>-u-<preference>`` in the namespace of
+a preference that holds its user), the mark (an HMAC of kind, namespace, name and template), and the uid in the
+RenderedGroup's status.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from trimtab.core.render.plan import Desired, Observed
 
 
 class Place(NamedTuple):
-    """What an object in this place holds: a shard's users, one user's own files, or (neither) the group's files."""
+    """What an object with this name holds: a shard's users, one user's own files, or (neither) the group's files."""
 
     shard: int | None = None
     preference: str | None = None
 
 
 def place(ref: Ref, template: str, group: str) -> Place | None:
-    """Which of the group's outputs has this name, or None if none ever has."""
+    """Which of the group's outputs has this name; None if no output can have it."""
     if ref.name == naming.group_object(template, group):
         return Place()
     number = naming.shard_number(template, group, ref.name)
@@ -37,31 +37,31 @@ def place(ref: Ref, template: str, group: str) -> Place | None:
 
 
 def is_proved(have: Observed, mark: str, uid: str) -> bool:
-    """Whether the object carries this very mark, or is the one whose uid is recorded for its place."""
+    """Whether the object has this mark, or the uid that is recorded for its place."""
     carried = have.annotations.get(naming.ANNOTATION_MARK, "")
     marked = bool(mark) and hmac.compare_digest(carried.encode(), mark.encode())
     return marked or (bool(uid) and have.uid == uid)
 
 
 def asks_for_adoption(have: Observed) -> bool:
-    """Whether the object's annotation lets Trimtab take it over."""
+    """Whether the object's annotation lets Trimtab adopt it."""
     return have.annotations.get(naming.ANNOTATION_ADOPT) == "true"
 
 
 def is_ours(have: Observed, desired: Desired) -> bool:
-    """Whether what stands in the place of ``desired`` is Trimtab's."""
+    """Whether the existing object at the place of ``desired`` is Trimtab's."""
     return is_proved(have, desired.annotations[naming.ANNOTATION_MARK], desired.uid)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What one group can prove. ``recorded`` are the outputs that its RenderedGroup lists with their uids, ``mark``
-    gives the mark of a place.
+    returns the mark of a place.
 
-    A RenderedGroup that a version without marks wrote lists no uid at all. Then (``upgrading``) an object counts that
-    has all of the group's ``labels``, was applied by Trimtab, and stands where that version wrote: a listed name, a
-    shard's name beside one, or beside a preference of the group (``beside``). What is ``anothers`` is never the
-    group's, whatever is recorded of it.
+    A RenderedGroup that a version without marks wrote lists no uids. Then (``upgrading``) an object is the group's if
+    it has all of the group's ``labels``, was applied by Trimtab, and is where that version wrote: at a listed name, at
+    a shard's name in the namespace of one, or in the namespace of a preference of the group (``has_preference``). An
+    object that is ``anothers`` is never the group's, whatever is recorded of it.
     """
 
     template: str
@@ -69,7 +69,7 @@ class Claims:
     labels: Mapping[str, str]
     mark: Callable[[Ref], str]
     recorded: Mapping[Ref, str]
-    beside: Callable[[str, str], bool]
+    has_preference: Callable[[str, str], bool]
     anothers: Callable[[Observed], bool] = lambda _: False
 
     @property
@@ -78,11 +78,11 @@ class Claims:
 
     @property
     def namespaces(self) -> set[str]:
-        """Where outputs of the group have been written last."""
+        """The namespaces of the outputs that the group wrote last."""
         return {ref.namespace for ref in self.recorded}
 
     def prove(self, have: Observed) -> bool:
-        """Whether the object is one of the group's, wherever the group's outputs belong now."""
+        """Whether the object is one of the group's outputs, also in an earlier target namespace."""
         found = place(have.ref, self.template, self.group)
         if found is None or self.anothers(have):
             return False
@@ -94,7 +94,7 @@ class Claims:
         if not have.applied or any(have.labels.get(name) != value for name, value in self.labels.items()):
             return False
         if found.preference is not None:
-            return self.beside(have.ref.namespace, found.preference)
+            return self.has_preference(have.ref.namespace, found.preference)
         return have.ref in self.recorded or (
             found.shard is not None and have.ref.namespace in self.namespaces
         )

@@ -14,8 +14,8 @@ from trimtab.core.refs import Ref
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """An output as it should be: ``data`` as clear text, ``labels`` that it must carry among others, and the ``uid``
-    of the object that was left in its place, where it is known."""
+    """A desired output: ``data`` as clear text, ``labels`` that it must have among others, and the ``uid`` of the
+    object that was last written there, if known."""
 
     ref: Ref
     data: Mapping[str, str]
@@ -26,9 +26,9 @@ class Desired:
 
 @dataclass(slots=True)
 class Observed:
-    """An output as the cluster has it. ``data`` of a Secret is decoded; ``strange`` says that it holds something
-    (binary data, say) that no output of ours ever has, ``locked`` that the API server lets nobody change its data
-    (``immutable``) or its type. ``applied``: a manager of this name has applied it, which anyone can do.
+    """An output in the cluster. ``data`` of a Secret is decoded; ``strange``: it contains data that Trimtab never
+    writes, for example binary data; ``locked``: the API server allows no change of its data (``immutable``) or its
+    type; ``applied``: a field manager of Trimtab's name has applied it, which any client can do.
     """
 
     ref: Ref
@@ -46,12 +46,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Write ``desired``; over ``observed`` exactly, or where nothing is yet (None)."""
+    """Write ``desired``; over exactly ``observed``, or create it (None)."""
 
     desired: Desired
     observed: Observed | None
     drift: bool
-    """The object had been what we wrote, and somebody else changed it."""
+    """Another client changed or deleted the object after Trimtab wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def plan(
 ) -> list[Write]:
     """The writes, deletions last.
 
-    ``last`` is what was written before: an object that is not as we left it has drifted.
+    ``last`` is what Trimtab wrote last: an object that differs from it has drifted.
     """
     writes: list[Write] = []
     for ref, want in desired.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core import naming
@@ -11,7 +11,7 @@ from trimtab.core.resolve.resolve import GroupView, Resolution
 from trimtab.core.schema.key import Value
 from trimtab.core.schema.outputs import Output
 from trimtab.core.steps import Steps, finished
-from trimtab.core.violations import Notice, Violation, invalid
+from trimtab.core.violations import TOO_LARGE, Fault, Notice, Violation, invalid
 
 CONFIG_MAP, SECRET = "ConfigMap", "Secret"
 KINDS = (CONFIG_MAP, SECRET)
@@ -42,7 +42,7 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Entries, or why there are none; ``notices`` are for the author of the values."""
+    """Entries, or the reasons why there are none; ``notices`` are for the author of the values."""
 
     entries: Entries
     violations: tuple[Violation, ...] = ()
@@ -67,19 +67,19 @@ def render_group(view: GroupView) -> Rendered:
     )
 
 
-def render_user(view: GroupView, resolution: Resolution, *, alone: bool) -> Rendered:
-    """All at once: see :func:`user_files`."""
-    return finished(user_files(view, resolution, alone=alone))
+def render_user(view: GroupView, resolution: Resolution, *, per_user: bool) -> Rendered:
+    """:func:`user_files`, in one step."""
+    return finished(user_files(view, resolution, per_user=per_user))
 
 
-def user_files(view: GroupView, resolution: Resolution, *, alone: bool) -> Steps[Rendered]:
+def user_files(view: GroupView, resolution: Resolution, *, per_user: bool) -> Steps[Rendered]:
     """One user's files, named by file only.
 
-    ``alone`` is for objects in the user's own namespace (delivery PerUser): sensitive values that other layers
-    set are left out there.
+    ``per_user`` is for objects in the user's own namespace (delivery PerUser), from which sensitive values of other
+    layers are omitted.
     """
     values = resolution.values
-    if alone:
+    if per_user:
         values = {n: v for n, v in values.items() if n in resolution.own or not view.schema.keys[n].sensitive}
     files = yield from _render(view.schema.user_outputs, values, "user", view.schema.sensitive)
     return _bounded(files, "user")
@@ -103,17 +103,12 @@ def _render(
     size = 0
     for output in outputs:
         if size > OBJECT_LIMIT:
-            break  # too large already, whatever the others come to
+            break  # too large already
         yield
         try:
             made = output.entries(values)
         except UnwritableError:
-            for p in output.writer.problems(values):
-                text = f"{p.message} (output {output.name}, format {output.format})"
-                hidden = p.key in sensitive
-                violations.append(
-                    invalid(p.key, layer) if hidden else Violation(p.key, layer, "format", text)
-                )
+            violations += _unwritable(output, values, layer, sensitive)
             continue
         if output.file_name:
             notices += [
@@ -126,12 +121,22 @@ def _render(
     return Rendered(Entries(config, secret), tuple(violations), tuple(notices))
 
 
+def _unwritable(
+    output: Output, values: Mapping[str, Value], layer: str, sensitive: Container[str]
+) -> Iterator[Violation]:
+    """Values that the output's format cannot hold."""
+    for found in output.writer.problems(values):
+        problem = f"{found.message} (output {output.name}, format {output.format})"
+        fault = Fault(problem, "remove the character or use another format")
+        yield invalid(found.key, layer) if found.key in sensitive else fault.at(found.key, layer, "format")
+
+
 def _bounded(rendered: Rendered, layer: str) -> Rendered:
     size = rendered.entries.size()
     if size <= OBJECT_LIMIT:
         return rendered
-    message = (
-        f"the rendered files are at least {size} bytes, more than the {OBJECT_LIMIT} that one object can hold; "
-        "shorten the values"
+    problem = (
+        f"the rendered files are at least {size} bytes, more than the {OBJECT_LIMIT} that one object can hold"
     )
-    return Rendered(Entries(), (Violation("*", layer, "tooLarge", message),), rendered.notices)
+    too_large = Fault(problem, "shorten the values").at("*", layer, TOO_LARGE)
+    return Rendered(Entries(), (too_large,), rendered.notices)

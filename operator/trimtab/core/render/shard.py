@@ -1,4 +1,4 @@
-"""Which shard holds which user: sticky, grow-only, small.
+"""Which shard holds which user: small shards, in which users stay.
 
 A shard's size is the latency of its users (a write costs about 2 ms at 4 KiB and 3.5 ms at 16 KiB), so shards
 are kept near :data:`TARGET` bytes. A user stays where it is for as long as its shard is not too big; a shard that has
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 TARGET = 8 * 1024
-"""Bytes up to which a shard takes newcomers."""
+"""Bytes up to which a shard accepts new users."""
 LIMIT = 4 * TARGET
-"""Bytes beyond which a shard sheds users; one user's files alone may be larger."""
+"""Bytes beyond which a shard sheds users; the files of a single user may be larger."""
 
 
 class Move(NamedTuple):
@@ -43,7 +43,7 @@ class Shards:
     roomy: set[int] = field(default_factory=set)
 
     def adopt(self, user: str, number: int, size: int) -> None:
-        """Take over an assignment that the cluster already holds."""
+        """Record an assignment that the cluster already has."""
         self._put(user, number, size)
 
     def place(self, user: str, size: int) -> Placement:
@@ -99,9 +99,9 @@ class Shards:
 
 
 def adopted(held: Mapping[int, Iterable[tuple[str, int]]]) -> Shards:
-    """The assignment as the cluster holds it: shard -> (user, bytes).
+    """The assignment that the cluster has: shard -> (user, bytes).
 
-    A user found in two shards (a move that was cut short) belongs to the higher one.
+    A user in two shards (a move that was interrupted) belongs to the higher one.
     """
     shards = Shards()
     for number in sorted(held):

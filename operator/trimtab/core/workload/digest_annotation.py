@@ -1,8 +1,8 @@
-"""Of which configuration a pod is: the annotation ``trimtab.dev/digest`` of a pod template.
+"""The configuration that a pod uses: the annotation ``trimtab.dev/digest`` of a pod template.
 
-It is one digest where one group lists the workload, and ``free:3f9a…;paid:77b0…`` where several groups of a template
-do, which restart the same pods: each of them writes its own part and asks for no other. Either form will do, as groups
-begin and end to list a workload wave by wave, and none is to restart it for the form alone.
+It is one digest if one group lists the workload, and ``free:3f9a…;paid:77b0…`` if several groups of a template list
+it, which restart the same pods: each of them writes its own part and requires no other. Both forms are equivalent, as
+groups start and stop listing a workload wave by wave, and a change of the form must not restart it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ _GROUP, _NEXT = ":", ";"
 
 
 def mark(digest: str, group: str) -> str:
-    """What a group asks of the annotation."""
+    """The part of the annotation that a group requires."""
     return f"{group}{_GROUP}{digest}"
 
 
 def carries(annotation: str | None, wanted: str) -> bool:
-    """Whether the annotation says so."""
+    """Whether the annotation contains the part that a group requires."""
     return annotation is not None and (wanted in annotation.split(_NEXT) or annotation == _digest(wanted))
 
 
 def marked(annotation: str | None, wanted: str, others: Collection[str] = (), *, shared: bool) -> str:
-    """The annotation once it says so. If the workload is ``shared``, the parts of other groups stay; ``others`` are
-    what they ask for, by which a digest that stands alone is told to be one of theirs."""
+    """The annotation with the part that a group requires. If the workload is ``shared``, the parts of other groups are
+    kept; ``others`` are the parts that they require, which identify the group of a digest without one."""
     if not shared:
         return _digest(wanted)
     parts = [part for part in (annotation or "").split(_NEXT) if _GROUP in part]

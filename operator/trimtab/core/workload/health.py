@@ -1,13 +1,13 @@
-"""Whether a workload runs one revision of its configuration well: a verdict on objects as the API server holds them.
+"""Whether a workload is healthy at one revision of its configuration, by the objects that the API server holds.
 
-Evidence counts only if it is of the revision that is judged: the pod template carries that revision's digest
-(``trimtab.dev/digest``) and the workload's controller has seen that template (``status.observedGeneration``). Then:
+The objects are evidence only of the revision whose digest the pod template carries (``trimtab.dev/digest``), once the
+workload's controller has observed that template (``status.observedGeneration``). Then:
 
-=============  =============================================================================================
-Healthy        every wanted replica is of the new template and available, and no old one is left; or none is wanted
-Failed         a pod of this very revision cannot run, or the workload's own controller has given it up
-Progressing    anything else, always with a message that says what is missing: the deadline decides
-=============  =============================================================================================
+=============  ======================================================================================================
+Healthy        all desired replicas are of the new template and available, and no old one exists; or none is desired
+Failed         a pod of this revision cannot run, or the workload's own controller has given up
+Progressing    anything else, always with a message about what is missing: the deadline decides
+=============  ======================================================================================================
 
 When a workload is done is as in ``kubectl rollout status`` (pkg/polymorphichelpers/rollout_status.go of
 https://github.com/kubernetes/kubectl) and, for ``OnDelete``, as in kstatus (pkg/kstatus/status/core.go of
@@ -17,7 +17,7 @@ https://github.com/kubernetes-sigs/cli-utils).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from trimtab.core import naming
@@ -31,9 +31,9 @@ _TIMED_OUT = "ProgressDeadlineExceeded"
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``generation`` is the workload's that was judged; ``known`` is false while nobody has looked.
+    """``generation`` is that of the evaluated workload; ``known`` is false until it was observed.
 
-    ``seen_at`` (seconds of the event loop's clock) is when the evidence was current for certain.
+    ``seen_at`` (seconds of the event loop's clock) is the latest time at which the evidence was certainly current.
     """
 
     state: State
@@ -42,9 +42,9 @@ class Health:
     known: bool = True
     seen_at: float = 0.0
     note: str = ""
-    """What people have to do themselves."""
+    """What the workload's owner has to do manually."""
     by_others: bool = False
-    """Whether it is not well because somebody deleted or paused it, which says nothing of the revision."""
+    """Whether it is not healthy because another client deleted or paused it, which is no evidence of the revision."""
 
 
 def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
@@ -57,29 +57,38 @@ def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) 
     """
     if not found:
         return Health("Progressing", "does not exist", by_others=True)
-    meta = found["metadata"]
-    generation = meta.get("generation") or 0
-    status = found.get("status") or {}
-    if meta.get("deletionTimestamp"):
-        return Health("Progressing", "is being deleted", generation, by_others=True)
+    generation = found["metadata"].get("generation") or 0
+    health = _without_evidence(found, generation, digest) or _by_evidence(kind, found, pods, digest)
+    return replace(health, generation=generation)
+
+
+def _without_evidence(found: Object, generation: int, digest: str | None) -> Health | None:
+    """The health of a workload whose objects are no evidence of the revision yet."""
+    if found["metadata"].get("deletionTimestamp"):
+        return Health("Progressing", "is being deleted", by_others=True)
     if digest is not None and not carries(digest_in(_spec(found).get("template") or {}), digest):
-        return Health("Progressing", "its pod template is not of this revision yet", generation)
-    if (status.get("observedGeneration") or 0) < generation:
-        return Health("Progressing", "its controller has not seen the change yet", generation)
-    progress = _PROGRESS[kind](_spec(found), status)
+        return Health("Progressing", "its pod template is not of this revision yet")
+    if (_status(found).get("observedGeneration") or 0) < generation:
+        return Health("Progressing", "its controller has not seen the change yet")
+    return None
+
+
+def _by_evidence(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
+    spec, status = _spec(found), _status(found)
+    progress = _PROGRESS[kind](spec, status)
     if progress.done:
-        return Health("Healthy", progress.message, generation, note=_by_hand(kind, _spec(found), status))
-    mine = (pod for pod in pods if belongs(kind, found, pod))
-    trouble = worst([pod for pod in mine if digest is None or carries(digest_in(pod), digest)])
-    if trouble and trouble.fatal:
-        return Health("Failed", trouble.message, generation)
-    given_up = _given_up(found)
-    if given_up:
-        return Health("Failed", given_up, generation)
-    paused = bool(_spec(found).get("paused"))
-    hints = ["is paused (spec.paused), so its pods do not change"] if paused else []
-    hints += [progress.message, *([trouble.message] if trouble else [])]
-    return Health("Progressing", "; ".join(hints), generation, by_others=paused)
+        return Health("Healthy", progress.message, note=_on_delete_note(kind, spec, status))
+    trouble = worst([pod for pod in pods if belongs(kind, found, pod) and _is_of(pod, digest)])
+    failure = trouble.message if trouble and trouble.fatal else _given_up(found)
+    if failure:
+        return Health("Failed", failure)
+    paused = "is paused (spec.paused), so its pods do not change" if spec.get("paused") else ""
+    hints = filter(None, (paused, progress.message, trouble and trouble.message))
+    return Health("Progressing", "; ".join(hints), by_others=bool(paused))
+
+
+def _is_of(pod: Object, digest: str | None) -> bool:
+    return digest is None or carries(digest_in(pod), digest)
 
 
 class _Progress(NamedTuple):
@@ -88,62 +97,66 @@ class _Progress(NamedTuple):
 
 
 def _deployment(spec: Object, status: Object) -> _Progress:
-    wanted, updated = _wanted(spec), _count(status, "updatedReplicas")
+    desired, updated = _desired(spec), _count(status, "updatedReplicas")
     old, available = _count(status, "replicas") - updated, _count(status, "availableReplicas")
-    if updated < wanted:
-        return _Progress(False, f"{updated} of {wanted} replicas are updated")
+    if updated < desired:
+        return _Progress(False, f"{updated} of {desired} replicas are updated")
     if old > 0:
-        return _Progress(False, f"{old} old {'replica is' if old == 1 else 'replicas are'} still there")
+        return _Progress(False, f"{old} old {'replica still exists' if old == 1 else 'replicas still exist'}")
     if available < updated:
         return _Progress(False, f"{available} of {updated} updated replicas are available")
-    return _Progress(True, _all(wanted))
+    return _Progress(True, _all(desired))
 
 
 def _stateful_set(spec: Object, status: Object) -> _Progress:
-    wanted, updated = _wanted(spec), _count(status, "updatedReplicas")
-    by_hand = (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
-    kept = min(wanted, partition(spec))
-    due = 0 if by_hand else wanted - kept
+    desired, updated = _desired(spec), _count(status, "updatedReplicas")
+    kept = min(desired, partition(spec))
+    due = 0 if _is_on_delete(spec) else desired - kept
     ready = _count(status, "readyReplicas")
     available = min(ready, status.get("availableReplicas", ready) or 0)  # not counted before Kubernetes 1.22
     if updated < due:
         return _Progress(False, f"{updated} of {due} replicas are updated")
-    if available < wanted:
-        return _Progress(False, f"{available} of {wanted} replicas are available")
-    if by_hand:
-        return _Progress(True, f"all {wanted} replicas are available")
+    if available < desired:
+        return _Progress(False, f"{available} of {desired} replicas are available")
+    if _is_on_delete(spec):
+        return _Progress(True, f"all {desired} replicas are available")
     if kept:
         rest = f"{due} of them updated (partition {partition(spec)})"
-        return _Progress(True, f"all {wanted} replicas are available, {rest}")
-    return _Progress(True, _all(wanted))
+        return _Progress(True, f"all {desired} replicas are available, {rest}")
+    return _Progress(True, _all(desired))
 
 
 def _daemon_set(spec: Object, status: Object) -> _Progress:
-    wanted = _count(status, "desiredNumberScheduled")
+    desired = _count(status, "desiredNumberScheduled")
     updated, available = _count(status, "updatedNumberScheduled"), _count(status, "numberAvailable")
-    by_hand = (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
-    if not by_hand and updated < wanted:
-        return _Progress(False, f"{updated} of {wanted} pods are updated")
-    if available < wanted:
-        return _Progress(False, f"{available} of {wanted} pods are available")
-    if by_hand:
-        return _Progress(True, f"all {wanted} pods are available")
-    return _Progress(True, f"all {wanted} pods are updated and available" if wanted else "no node wants it")
+    if not _is_on_delete(spec) and updated < desired:
+        return _Progress(False, f"{updated} of {desired} pods are updated")
+    if available < desired:
+        return _Progress(False, f"{available} of {desired} pods are available")
+    if _is_on_delete(spec):
+        return _Progress(True, f"all {desired} pods are available")
+    return _Progress(
+        True, f"all {desired} pods are updated and available" if desired else "no node is eligible"
+    )
 
 
-def _by_hand(kind: str, spec: Object, status: Object) -> str:
-    """How far a workload is of whose pods all, or those below a partition, restart only when they are deleted."""
+def _is_on_delete(spec: Object) -> bool:
+    return (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
+
+
+def _on_delete_note(kind: str, spec: Object, status: Object) -> str:
+    """The progress of a workload of which all pods, or those below a partition, restart only when they are deleted."""
     if kind == "Deployment":
         return ""
-    if (spec.get("updateStrategy") or {}).get("type") != "OnDelete":
-        kept = min(_wanted(spec), partition(spec)) if kind == "StatefulSet" else 0
+    if not _is_on_delete(spec):
+        kept = min(_desired(spec), partition(spec)) if kind == "StatefulSet" else 0
         where = f"updateStrategy.rollingUpdate.partition {partition(spec)}"
-        return f"{kept} of {_wanted(spec)} pods restart only when they are deleted ({where})" if kept else ""
-    daemons = kind == "DaemonSet"
-    wanted = _count(status, "desiredNumberScheduled") if daemons else _wanted(spec)
-    updated = _count(status, "updatedNumberScheduled" if daemons else "updatedReplicas")
+        return f"{kept} of {_desired(spec)} pods restart only when they are deleted ({where})" if kept else ""
+    desired, updated = _desired(spec), _count(status, "updatedReplicas")
+    if kind == "DaemonSet":
+        desired, updated = _count(status, "desiredNumberScheduled"), _count(status, "updatedNumberScheduled")
     return (
-        f"its pods restart only when they are deleted (updateStrategy OnDelete): {updated} of {wanted} are of this "
+        f"its pods restart only when they are deleted (updateStrategy OnDelete): {updated} of {desired} are of this "
         "revision"
     )
 
@@ -158,34 +171,44 @@ _PROGRESS: dict[str, Callable[[Object, Object], _Progress]] = {
 def _given_up(found: Object) -> str:
     """Why the workload's own controller has given up, if it has.
 
-    A Deployment's conditions do not say which revision they are about, and its controller carries one over from the
-    last revision until the new one makes progress (syncRolloutStatus in pkg/controller/deployment/progress.go). So one
-    that is older than our own change of the pod template is about what was before. Its deadline runs for a second at
-    least, so that clocks that differ by less do not matter.
+    A Deployment's conditions do not show which revision they are about, and its controller keeps one of the last
+    revision until the new one progresses (syncRolloutStatus in pkg/controller/deployment/progress.go). So a condition
+    that is older than the operator's own change of the pod template is about the last revision. A progress deadline is
+    at least one second, so that clocks that differ by less do not matter.
     """
     entries = found["metadata"].get("managedFields") or ()
     stamped = max((e.get("time") or "" for e in entries if e.get("manager") == naming.MANAGER), default="")
-    for condition in (found.get("status") or {}).get("conditions") or ():
-        kind, status = condition.get("type"), condition.get("status")
-        at = condition.get("lastUpdateTime") or ""
-        if stamped and at and at <= stamped:
-            continue
-        if kind == "Progressing" and status == "False" and condition.get("reason") == _TIMED_OUT:
-            return f"its own progress deadline has passed ({_TIMED_OUT})"
-        if kind == "ReplicaFailure" and status == "True":
-            return f"its pods cannot be made ({word(condition.get('reason'))})"
+    conditions = [c for c in _status(found).get("conditions") or () if _is_newer(c, stamped)]
+    return next(filter(None, map(_failure, conditions)), "")
+
+
+def _is_newer(condition: Object, stamped: str) -> bool:
+    at = condition.get("lastUpdateTime") or ""
+    return not at or bool(at > stamped)
+
+
+def _failure(condition: Object) -> str:
+    kind, status, reason = condition.get("type"), condition.get("status"), condition.get("reason")
+    if kind == "Progressing" and status == "False" and reason == _TIMED_OUT:
+        return f"its own progress deadline has passed ({_TIMED_OUT})"
+    if kind == "ReplicaFailure" and status == "True":
+        return f"its pods cannot be created ({word(reason)})"
     return ""
 
 
-def _all(wanted: int) -> str:
-    return f"all {wanted} replicas are updated and available" if wanted else "is scaled to zero"
+def _all(desired: int) -> str:
+    return f"all {desired} replicas are updated and available" if desired else "is scaled to zero"
 
 
 def _spec(found: Object) -> Object:
     return found.get("spec") or {}
 
 
-def _wanted(spec: Object) -> int:
+def _status(found: Object) -> Object:
+    return found.get("status") or {}
+
+
+def _desired(spec: Object) -> int:
     replicas = spec.get("replicas")
     return 1 if replicas is None else int(replicas)
 

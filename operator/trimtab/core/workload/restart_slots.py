@@ -1,17 +1,19 @@
-"""Who may restart a workload now, as only few may at once.
+"""Which restart of a workload may start now, as only few may run concurrently.
 
-:data:`AT_ONCE` restart at once. What never becomes ready holds its turn for long, so that the bound alone would let one
-template keep all others waiting, and a rollback too. Therefore it gives way, to :data:`MOST` times as many at most:
+Up to :data:`AT_ONCE` workloads restart concurrently. A workload that never becomes ready keeps its slot for long, so
+that with this limit only, one template would keep all others waiting, and a rollback too. Therefore the limit rises, to
+:data:`MOST` times as many at most:
 
-- Who goes back counts only those who go back, and comes first.
-- When some of the turns are slow, a template that holds less than its share, ``AT_ONCE`` divided by all who hold or
-  want turns, and one at least, may have one more. As long as all are quick, ten are ten.
+- A rollback counts only other rollbacks, and takes precedence.
+- If some of the slots are slow, a template that holds less than its share may have one more. Its share is ``AT_ONCE``
+  divided by the templates that hold or wait for slots, and one at least. If all slots are quick, the limit does not
+  rise.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 AT_ONCE = 10
@@ -19,14 +21,14 @@ MOST = 3
 
 
 class Claim(NamedTuple):
-    """Whose restart it is, and whether it returns to what was served before."""
+    """The owner of a restart, and whether the restart is part of a rollback."""
 
     owner: Hashable
     back: bool = False
 
 
 class RestartSlot(NamedTuple):
-    """A restart that is under way; ``slow``: for so long that it holds up only its owner's others."""
+    """A restart in progress; ``slow``: for so long that it delays only other restarts of its owner."""
 
     claim: Claim
     slow: bool = False
@@ -35,22 +37,30 @@ class RestartSlot(NamedTuple):
 def admits(
     claim: Claim, taken: Sequence[RestartSlot], waiting: Collection[Claim] = (), at_once: int = AT_ONCE
 ) -> bool:
-    """Whether the claim may have a turn beside those taken, while others wait."""
-    alike = [turn for turn in taken if turn.claim.back or not claim.back]
+    """Whether the claim may have a slot in addition to those taken, while others wait."""
+    alike = _alike(claim, taken)
     if len(alike) < at_once:
         return True
-    quick = sum(not turn.slow for turn in alike)
+    quick = sum(not slot.slow for slot in alike)
     if quick >= at_once or len(taken) >= at_once * (MOST if claim.back else MOST - 1):
         return False
-    claims = [claim, *(turn.claim for turn in alike), *waiting]
-    owners = {other.owner for other in claims if other.back or not claim.back}
-    mine = sum(turn.claim == claim for turn in alike)
-    return mine < max(1, at_once // len(owners))
+    held = sum(slot.claim == claim for slot in alike)
+    return held < max(1, at_once // _owners(claim, [*(slot.claim for slot in alike), *waiting]))
+
+
+def _alike(claim: Claim, taken: Sequence[RestartSlot]) -> list[RestartSlot]:
+    """The slots that count for the claim."""
+    return [slot for slot in taken if slot.claim.back or not claim.back]
+
+
+def _owners(claim: Claim, others: Iterable[Claim]) -> int:
+    """How many share the slots with the claim, its owner included."""
+    return len({claim.owner, *(other.owner for other in others if other.back or not claim.back)})
 
 
 def next_of(waiting: Collection[Claim], taken: Sequence[RestartSlot], at_once: int = AT_ONCE) -> Claim | None:
-    """Whose turn it is: who goes back first, then who holds the fewest, then who has waited longest."""
-    held = Counter(turn.claim for turn in taken)
+    """The claim that gets the next slot: rollbacks first, then who holds the fewest, then who has waited longest."""
+    held = Counter(slot.claim for slot in taken)
     for back in (True, False):
         claims = [claim for claim in waiting if claim.back == back]
         first = min(claims, key=lambda claim: held[claim], default=None)

@@ -49,7 +49,7 @@ class Ownership:
     def claims(self, key: GroupKey) -> Claims:
         """What the group can prove now."""
 
-        def beside(namespace: str, preference: str) -> bool:
+        def has_preference(namespace: str, preference: str) -> bool:
             # Whoever else claims the user, and may not join, does not matter here: whose content is taken over does.
             found = self.cluster.preferences.get(namespace, preference)
             return found is not None and found.group_key == key
@@ -60,7 +60,7 @@ class Ownership:
             labels=naming.group_labels(key),
             mark=lambda ref: self.mark(key.template_key, ref),
             recorded=self._recorded(key),
-            beside=beside,
+            has_preference=has_preference,
             anothers=lambda have: self.is_anothers(key.template_key, have),
         )
 

@@ -125,8 +125,7 @@ def _read(path: Path, context: str | None) -> Credentials:
     server = str(cluster["server"]).rstrip("/")
     if not server.startswith(("https://", "http://")):
         raise CredentialsError(f"server must be an https:// or http:// address, not {server}")
-    plugin = "exec" in user or "auth-provider" in user
-    token = _token_by_plugin(path, name) if plugin else user.get("token")
+    token = _token(user, path, name)
     certificate, key = _bytes(user, "client-certificate", path), _bytes(user, "client-key", path)
     authority = _bytes(cluster, "certificate-authority", path)
     return Credentials(
@@ -140,6 +139,12 @@ def _read(path: Path, context: str | None) -> Credentials:
         token=token,
         token_file=Path(user["tokenFile"]) if user.get("tokenFile") and not token else None,
     )
+
+
+def _token(user: dict[str, Any], path: Path, context: str) -> str | None:
+    if "exec" in user or "auth-provider" in user:
+        return _token_by_plugin(path, context)
+    return user.get("token")
 
 
 def _named(items: list[Any], name: str, default: Any = None) -> Any:

@@ -24,6 +24,7 @@ from trimtab.kube.object_rules import (
     is_new_generation,
     is_selected,
     requested,
+    selected_or_none,
     stored,
 )
 from trimtab.kube.port import Body, Event, Page
@@ -71,12 +72,13 @@ class _Change:
         """The event of a watch, for which an object that is no longer selected is deleted. None: there is none."""
         if self.before is None and self.after is None:
             return "BOOKMARK", {"metadata": {"resourceVersion": str(self.version)}}
-        was = self.before is not None and is_selected(self.before, namespace, selector)
-        if self.after is not None and is_selected(self.after, namespace, selector):
-            return ("MODIFIED" if was else "ADDED"), self.after
-        if not was or self.before is None:
+        before = selected_or_none(self.before, namespace, selector)
+        after = selected_or_none(self.after, namespace, selector)
+        if after is not None:
+            return ("ADDED" if before is None else "MODIFIED"), after
+        if before is None:
             return None
-        last = self.after or self.before
+        last = self.after or before
         return "DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.version)}}
 
 
@@ -209,17 +211,24 @@ class Memory:
         position, epoch = int(version or 0), self._epoch
         until = asyncio.get_running_loop().time() + timeout
         while True:
-            if epoch != self._epoch:
-                raise errors.UnavailableError(0, "WatchBroken", "the connection was lost")
-            if position < self._compacted:
-                raise errors.GoneError(410, "Expired", "too old resource version")
-            for change in [c for c in self._log if c.version > position]:
+            self._check_watch(epoch, position)
+            for change in self._changes_after(position):
                 position = change.version
                 event = change.event(namespace, selector) if change.resource == resource else None
                 if event is not None:
                     yield Event(event[0], msgspec.json.decode(_encode(event[1]), type=item))
-            if not (self._log and self._log[-1].version > position) and not await self._change_until(until):
+            latest = self._log[-1].version if self._log else 0
+            if latest <= position and not await self._change_until(until):
                 return
+
+    def _changes_after(self, version: int) -> list[_Change]:
+        return [change for change in self._log if change.version > version]
+
+    def _check_watch(self, epoch: int, position: int) -> None:
+        if epoch != self._epoch:
+            raise errors.UnavailableError(0, "WatchBroken", "the connection was lost")
+        if position < self._compacted:
+            raise errors.GoneError(410, "Expired", "too old resource version")
 
     async def _change_until(self, deadline: float) -> bool:
         """Waits for the next change; False if there is none."""

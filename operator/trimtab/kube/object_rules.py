@@ -42,16 +42,24 @@ def applied(old: Body, owned: set[Path], request: Body, *, force: bool) -> set[P
 def stored(resource: Resource, body: Body, old: Body | None, *, uid: str, now: str) -> Body:
     """The object as the server stores it, with the metadata of ``old`` or, of a new object, ``uid`` and ``now``."""
     given = body["metadata"]
-    known = old["metadata"] if old is not None else {"uid": given.get("uid")}
+    known = old["metadata"] if old is not None else {}
     meta = {k: v for k, v in given.items() if k not in SERVER_FIELDS and v not in (None, {})}
+    for name, default in (("uid", uid), ("creationTimestamp", now)):
+        meta[name] = known.get(name) or given.get(name) or default
     meta |= {
-        "uid": known.get("uid") or uid,
-        "creationTimestamp": known.get("creationTimestamp") or given.get("creationTimestamp") or now,
         "resourceVersion": known.get("resourceVersion", ""),
         "generation": known.get("generation", 1),
     }
-    kept = {k: v for k, v in body.items() if v or k not in ("data", "binaryData")}
-    return {**kept, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta}
+    return {
+        **_without_empty_data(body),
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": meta,
+    }
+
+
+def _without_empty_data(body: Body) -> Body:
+    return {k: v for k, v in body.items() if v or k not in ("data", "binaryData")}
 
 
 def is_new_generation(resource: Resource, old: Body | None, new: Body) -> bool:
@@ -82,3 +90,7 @@ def is_selected(body: Body, namespace: str | None, selector: str) -> bool:
     labels = meta.get("labels") or {}
     pairs = (term.split("=", 1) for term in selector.split(",") if term)
     return all(labels.get(name) == value for name, value in pairs)
+
+
+def selected_or_none(body: Body | None, namespace: str | None, selector: str) -> Body | None:
+    return body if body is not None and is_selected(body, namespace, selector) else None

@@ -12,6 +12,7 @@ from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core import steps, violations
 from trimtab.core.evaluate import policy as policy_module
 from trimtab.core.evaluate import template as template_module
+from trimtab.core.evaluate.preference_status import STORED_BYTES
 from trimtab.core.render import sizes
 from trimtab.core.render.render import Rendered, render_group
 from trimtab.core.resolve.preference import VALUES_BYTES, Preference
@@ -22,7 +23,6 @@ from trimtab.core.schema.template import compile_template
 from trimtab.core.steps import finished
 from trimtab.core.violations import RejectedError
 from trimtab.engine.scheduling.time_slices import TimeSlice
-from trimtab.engine.status.preference import STORED_BYTES
 from trimtab.kube.resources import CONFIG_TEMPLATES, POLICY_ROLLOUTS, USER_PREFERENCES
 
 

@@ -114,7 +114,7 @@ async def _from_cluster(cluster: Cluster, template: str, user: str | None) -> So
         raise await cluster.missing(CONFIG_TEMPLATES, cluster.namespace, template)
     simulation = Simulation()
     remarks = await gather(cluster, simulation, body, user)
-    await simulation.run()
+    simulation.run()
     return Source(simulation, TemplateKey(cluster.namespace, template), remarks)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from trimtab.cli.view.output import Format, Part, as_yaml, notes, say, show, tab
 from trimtab.cli.view.report import report
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey
+from trimtab.core.render.plan import Desired
 from trimtab.core.schema.outputs import Output as CompiledOutput
 from trimtab.core.schema.template import Schema
 
@@ -85,20 +85,18 @@ def _cells(body: Body) -> tuple[object, ...]:
 
 
 def _bodies(done: Examined, *, show_secrets: bool) -> Iterator[Body]:
-    for body in sorted(done.simulation.outputs(), key=_place):
-        meta, kind = body["metadata"], body["kind"]
-        kept = {name: text for name, text in meta["annotations"].items() if name == "trimtab.dev/user"}
-        printed = {name: meta[name] for name in ("name", "namespace", "labels")}
-        printed |= {"annotations": kept} if kept else {}
-        made = {"apiVersion": "v1", "kind": kind, "metadata": printed}
-        if kind == "ConfigMap":
-            yield {**made, "data": body["data"]}
+    for desired in sorted(done.simulation.outputs(), key=_place):
+        ref, labels, data = desired.ref, dict(desired.labels), dict(desired.data)
+        kept = {name: text for name, text in desired.annotations.items() if name == naming.ANNOTATION_USER}
+        meta = {"name": ref.name, "namespace": ref.namespace, "labels": labels}
+        meta |= {"annotations": kept} if kept else {}
+        made = {"apiVersion": "v1", "kind": ref.kind, "metadata": meta}
+        if ref.kind == "ConfigMap":
+            yield {**made, "data": data}
             continue
-        schema = _schema(done, meta["labels"])
-        data = {
-            name: base64.b64decode(text).decode() if show_secrets or is_open(schema, name) else REDACTED
-            for name, text in body["data"].items()
-        }
+        if not show_secrets:
+            schema = _schema(done, labels)
+            data = {name: text if is_open(schema, name) else REDACTED for name, text in data.items()}
         yield {**made, "type": "Opaque", "stringData": data}
 
 
@@ -130,8 +128,8 @@ def _written(schema: Schema, output: CompiledOutput) -> dict[str, bool]:
     return {name: key in output.keys and schema.keys[key].sensitive for key, name in output.names.items()}
 
 
-def _place(body: Body) -> tuple[Any, ...]:
+def _place(desired: Desired) -> tuple[Any, ...]:
     """By namespace, name and kind; numbers in names by their value."""
-    meta = body["metadata"]
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(meta["name"])]
-    return meta["namespace"], parts, body["kind"]
+    kind, namespace, name = desired.ref
+    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(name)]
+    return namespace, parts, kind

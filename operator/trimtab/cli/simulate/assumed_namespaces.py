@@ -1,4 +1,4 @@
-"""Namespaces that files do not show: what has to be assumed of them, said aloud."""
+"""Namespaces that the files do not contain: what is assumed of them, with a note for each assumption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def namespaces(
     preferences: Iterable[UserPreference],
     known: Iterable[str],
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Namespaces that let in what the objects ask for, and notes on each thing that was taken for granted."""
+    """Namespaces that allow what the objects require, and a note on each assumption."""
     made: dict[str, dict[str, Any]] = {}
     notes: dict[str, None] = {}
     given = set(known)
@@ -43,7 +43,7 @@ def namespaces(
                 before = allowed.get(naming.ANNOTATION_ALLOW_FROM)
                 allowed[naming.ANNOTATION_ALLOW_FROM] = f"{before},{home}" if before else home
                 notes[
-                    f"namespace {target} is not in the files: it was taken to be there and to carry "
+                    f"namespace {target} is not in the files: it is assumed to exist with the annotation "
                     f"{naming.ANNOTATION_ALLOW_FROM}: {home}"
                 ] = None
     for preference in preferences:
@@ -75,7 +75,7 @@ def _satisfying(selector: LabelSelector) -> dict[str, str]:
 
 
 def anything(template: dict[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
-    """Namespaces that may not be read, taken to let in what a template asks for."""
+    """Namespaces that the user may not read, assumed to allow what a template requires."""
     home = template["metadata"]["namespace"]
     labels: dict[str, str] = {}
     for group in template.get("spec", {}).get("groups") or ():

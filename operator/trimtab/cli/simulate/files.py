@@ -1,8 +1,7 @@
-"""Given files to the engine's verdicts: what ``render``, ``validate`` and ``explain -f`` have in common."""
+"""Files to verdicts: what ``render``, ``validate`` and ``explain -f`` have in common."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Examined:
-    """Files as the engine judged them. ``models`` are the objects whose shape is right."""
+    """Files, evaluated. ``models`` are the objects whose shape is right."""
 
     read: Manifests
     simulation: Simulation
@@ -29,7 +28,7 @@ class Examined:
 
 
 def examine(paths: Sequence[str], namespace: str) -> Examined:
-    """Read the files and let the engine judge them.
+    """Read and evaluate the files.
 
     :raises trimtab.cli.errors.Failure: a file cannot be read.
     """
@@ -40,7 +39,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     done = Examined(read, Simulation(), flaws=list(read.flaws), notes=list(read.notes))
     for manifest in read.ours:
         if manifest.kind == "RenderedGroup":
-            read.ignored.append(f"{manifest.place}: {manifest}, which Trimtab alone writes")
+            read.ignored.append(f"{manifest.place}: {manifest}, which only Trimtab writes")
             continue
         model, violations = parse(manifest)
         done.flaws += [Flaw(manifest.place, str(manifest), v, manifest.spot(v)) for v in violations]
@@ -65,7 +64,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
     for manifest, model in done.models:
         if manifest.kind in resources:  # as the API server keeps it: without nulls
             done.simulation.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
-    asyncio.run(done.simulation.run())
+    done.simulation.run()
     return done
 
 

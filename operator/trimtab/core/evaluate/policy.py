@@ -10,14 +10,16 @@ from pydantic import ValidationError
 
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.unsupported import not_supported
+from trimtab.core import reasons
 from trimtab.core.model_errors import shape_violations
 from trimtab.core.policy.fit import applies_to
 from trimtab.core.policy.policy import Policy, compile_policy, contradictions
+from trimtab.core.refs import TemplateKey
 from trimtab.core.render.render import render_group
 from trimtab.core.render.sizes import Total
 from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.schema.template import Schema
-from trimtab.core.status import Verdict, rejected, unsupported
+from trimtab.core.status import Verdict, refused, rejected, unsupported
 from trimtab.core.steps import Steps
 from trimtab.core.violations import ENOUGH, TOO_LARGE, RejectedError, Violation
 
@@ -39,7 +41,17 @@ def read_policy(name: str, spec: Mapping[str, Any], schema: Schema) -> Policy | 
         return rejected(error.violations)
 
 
-def evaluating(
+def evaluating_spec(
+    name: str, spec: Mapping[str, Any], others: Sequence[Policy], total: Total, *, is_new: bool
+) -> Steps[Policy | Verdict]:
+    """The policy of a spec as written, if it is valid on its own, in each group's document, and with the others."""
+    policy = read_policy(name, spec, total.schema)
+    if isinstance(policy, Verdict):
+        return policy
+    return (yield from _evaluating(policy, others, total, is_new=is_new)) or policy
+
+
+def _evaluating(
     policy: Policy, others: Sequence[Policy], total: Total, *, is_new: bool
 ) -> Steps[Verdict | None]:
     """Why the policy is refused together with the ``others`` of its template, if it is. ``total`` limits the size of
@@ -84,6 +96,23 @@ def scope(
     order = {name: number for number, name in enumerate(groups)}
     names = sorted(dict.fromkeys(found), key=lambda name: order.get(name, len(order)))
     return {name: groups.get(name, {}) for name in names}
+
+
+def no_template(key: TemplateKey) -> Verdict:
+    """The verdict on a policy whose template does not exist."""
+    return refused(
+        reasons.TEMPLATE_NOT_FOUND,
+        f"ConfigTemplate {key} does not exist; create it or correct spec.templateRef: the template of a "
+        "PolicyRollout is in its own namespace",
+    )
+
+
+def template_never_valid(key: TemplateKey) -> Verdict:
+    """The verdict on a policy whose template has no content yet that it could be evaluated with."""
+    return refused(
+        reasons.TEMPLATE_NOT_SERVED,
+        f"ConfigTemplate {key} has never been valid, so nothing is rendered yet; see its status",
+    )
 
 
 def no_scope(spec: PolicyRolloutSpec) -> Verdict:

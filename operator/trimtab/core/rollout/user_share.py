@@ -22,3 +22,8 @@ def position_of(digest: str) -> float:
     """A position from 0 to 1 by an HMAC's hex digits: a share of 10 percent and every larger one include the users
     below 0.1."""
     return int(digest[:DIGITS], 16) / float(16**DIGITS)
+
+
+def is_included(user: str, position: float, percent: int, first: str) -> bool:
+    """Whether a share of ``percent`` includes the user."""
+    return user == first or position * 100 < percent

@@ -18,6 +18,7 @@ from trimtab.core.evaluate.membership import (
     may_render_into,
     target_problem,
 )
+from trimtab.core.evaluate.preference_status import kept_after, without_sensitive
 from trimtab.core.evaluate.user import (
     Outcome,
     content_unreadable,
@@ -48,7 +49,6 @@ from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER, PASSING_SECONDS, doubled
 from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
-from trimtab.engine.status.preference import accept, forget_sensitive
 from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.store.cluster_state import ClusterState, Dirt
 from trimtab.engine.store.objects import group_of
@@ -267,7 +267,7 @@ class Groups:
         for preference in mine:
             rendered = state.has(user)
             try:
-                forget_sensitive(preference, sensitive)
+                preference.accepted, preference.history = without_sensitive(preference, sensitive)
                 view = state.view_of(user)
                 evaluation = evaluate_user(
                     view, preference, holds or preference, membership, rendered=rendered
@@ -494,7 +494,9 @@ class Groups:
         async with self.slices.turn() as turn:
             for preference, outcome in told:
                 limit = state.view_of(preference.user).schema.spec.users.history_limit
-                accept(self.cluster.preferences.get(*preference.key), preference, outcome, limit)
+                present = self.cluster.preferences.get(*preference.key)
+                if present is not None and present.uid == preference.uid:
+                    present.accepted, present.history = kept_after(present, outcome, limit)
                 (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(
                     preference.key
                 )

@@ -20,7 +20,7 @@ from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.rollout.revisions import RevisionSwitch
-from trimtab.core.rollout.user_share import UserShare
+from trimtab.core.rollout.user_share import UserShare, is_included
 from trimtab.core.schema.template import Schema
 from trimtab.engine.groups.refusals import Refusals
 from trimtab.engine.groups.writer import Failure
@@ -51,7 +51,7 @@ class ShareState:
     position: Callable[[str], float]
 
     def has(self, user: str) -> bool:
-        return user == self.first or self.position(user) * 100 < self.percent
+        return is_included(user, self.position(user), self.percent, self.first)
 
 
 @dataclass(frozen=True, slots=True)

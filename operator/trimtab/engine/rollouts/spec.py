@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.strategy import StrategySpec
 from trimtab.core import reasons
-from trimtab.core.evaluate.policy import evaluating, no_scope, read_policy, scope
+from trimtab.core.evaluate.policy import evaluating_spec, no_scope, no_template, scope, template_never_valid
 from trimtab.core.policy.fit import without_groups
 from trimtab.core.policy.policy import Policy
 from trimtab.core.refs import GroupKey, TemplateKey
@@ -194,19 +194,12 @@ class RolloutSpecs:
     async def _schema(self, key: TemplateKey, judgement: Judgement | None) -> Schema | Verdict:
         """What policies are evaluated against: the template as accepted; as rendered while an edit of it is refused."""
         if judgement is None:
-            return refused(
-                reasons.TEMPLATE_NOT_FOUND,
-                f"ConfigTemplate {key} does not exist; create it or correct spec.templateRef: the template of a "
-                "PolicyRollout is in its own namespace",
-            )
+            return no_template(key)
         if judgement.accepted is not None:
             return judgement.accepted.schema
         current = self._current(key)
         schema = await self.templates.load(key, current) if current else None
-        return schema or refused(
-            reasons.TEMPLATE_NOT_SERVED,
-            f"ConfigTemplate {key} has never been valid, so nothing is rendered yet; see its status",
-        )
+        return schema or template_never_valid(key)
 
     def _current(self, key: TemplateKey) -> str | None:
         """The template's snapshot that most of its groups are on."""
@@ -220,12 +213,10 @@ class RolloutSpecs:
         memory = self.memories.of(source.uid)
         known = memory.policy
         if known is None or not known.is_with(spec, schema, others):
-            outcome = read_policy(source.name, spec, schema)
-            if isinstance(outcome, Policy):
-                total = Total(schema, self.templates.max_output)
-                is_new = source.progress.stable is None
-                steps = evaluating(outcome, others, total, is_new=is_new)
-                outcome = await self.slices.run(steps) or outcome
+            total = Total(schema, self.templates.max_output)
+            is_new = source.progress.stable is None
+            steps = evaluating_spec(source.name, spec, others, total, is_new=is_new)
+            outcome = await self.slices.run(steps)
             known = memory.policy = EvaluatedPolicy(spec, schema, tuple(others), outcome)
         return known.outcome
 

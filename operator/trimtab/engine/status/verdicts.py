@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import naming
+from trimtab.core.evaluate.preference_status import conditions_before, status_of
 from trimtab.core.evaluate.user import Outcome
 from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
@@ -18,7 +19,6 @@ from trimtab.core.resolve.preference import Preference, fingerprint
 from trimtab.core.status import TRUE, Verdict, conditions, notice_fields, violation_fields, without_times
 from trimtab.engine.content.templates import Judgement
 from trimtab.engine.groups.state import GroupState
-from trimtab.engine.status.preference import conditions_before, status_of
 from trimtab.engine.status.writer import Make, Statuses, StatusWrite, Target
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.objects import Objects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,44 +16,38 @@ STORED_BYTES = 1024 * 1024
 fit into one object, with a third of etcd's limit left for metadata and messages."""
 
 
-def accept(
-    preference: Preference | None, evaluated: Preference, outcome: Outcome, history_limit: int
-) -> None:
-    """Put the outcome's inputs, whose files are written, into force; the inputs that they supersede become history.
+class Kept(NamedTuple):
+    """What a preference's status keeps apart from the verdict: the inputs in force, and those that they superseded."""
 
-    ``preference`` is its present version: it may have been edited while its files were written.
-    """
-    new = outcome.inputs
-    if new is None or preference is None or preference.uid != evaluated.uid:
-        return
-    old = preference.accepted
-    if old is not None and old.generation > new.generation:
-        return
-    if old is not None and (old.values, old.schema_version, old.group) == (
-        new.values,
-        new.schema_version,
-        new.group,
-    ):
-        if old.generation != new.generation:
-            preference.accepted = new
-        return
-    if old is not None and (old.values, old.schema_version) != (new.values, new.schema_version):
-        room = min(HISTORY_BYTES, STORED_BYTES - 2 * len(new.values))
-        preference.history = _push(preference.history, old, history_limit, room)
-    preference.accepted = new
+    accepted: Accepted | None
+    history: bytes | None
 
 
-def forget_sensitive(preference: Preference, sensitive: frozenset[str]) -> None:
-    """A key may become sensitive after users set it: the inputs that are kept then lose it."""
-    kept = preference.accepted
-    if kept is not None and _mentions(kept.values, sensitive):
-        values = _without(msgspec.json.decode(kept.values), sensitive)
-        preference.accepted = msgspec.structs.replace(kept, values=canonical(values))
-    if preference.history is not None and _mentions(preference.history, sensitive):
-        entries = msgspec.json.decode(preference.history)
+def kept_after(preference: Preference, outcome: Outcome, history_limit: int) -> Kept:
+    """What is kept once the files of the outcome's inputs are written: these are in force, and the inputs that they
+    supersede are history. ``preference`` may have been edited while its files were written."""
+    new, old, history = outcome.inputs, preference.accepted, preference.history
+    if new is None or (old is not None and old.generation > new.generation):
+        return Kept(old, history)
+    if old is None or (old.values, old.schema_version) == (new.values, new.schema_version):
+        same = old is not None and (old.group, old.generation) == (new.group, new.generation)
+        return Kept(old if same else new, history)
+    room = min(HISTORY_BYTES, STORED_BYTES - 2 * len(new.values))
+    return Kept(new, _push(history, old, history_limit, room))
+
+
+def without_sensitive(preference: Preference, sensitive: frozenset[str]) -> Kept:
+    """What is kept without keys that have become sensitive since users set them."""
+    accepted, history = preference.accepted, preference.history
+    if accepted is not None and _mentions(accepted.values, sensitive):
+        values = _without(msgspec.json.decode(accepted.values), sensitive)
+        accepted = msgspec.structs.replace(accepted, values=canonical(values))
+    if history is not None and _mentions(history, sensitive):
+        entries = msgspec.json.decode(history)
         for entry in entries:
             entry["values"] = _without(entry.get("values") or {}, sensitive)
-        preference.history = canonical(entries)
+        history = canonical(entries)
+    return Kept(accepted, history)
 
 
 def _mentions(text: bytes, keys: frozenset[str]) -> bool:

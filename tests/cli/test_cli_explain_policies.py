@@ -12,9 +12,9 @@ import yaml
 from support.cli_manifests import TEMPLATE
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.cli.output import printed
 from trimtab.cli.simulate.explanation import Explained, of_preference
 from trimtab.cli.view.explanation import Explanation
-from trimtab.cli.view.output import printed
 from trimtab.core.objects import ObjectMeta
 from trimtab.core.policy.policy import compile_policy
 from trimtab.core.resolve.preference import PreferenceObject, read

@@ -17,7 +17,7 @@ from support.cli_manifests import TEMPLATE, Call, preference
 from trimtab.cli.files.documents import read
 from trimtab.cli.files.helm import is_template
 from trimtab.cli.files.scalars import MalformedError
-from trimtab.cli.view.output import as_json, as_yaml, plain
+from trimtab.cli.output import as_json, as_yaml, plain
 
 STATUS: dict[str, Any] = {
     "accepted": {"generation": 1, "group": "free", "values": {"session.minutes": 9}},

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from trimtab.cli.cluster.actions import confirm
-from trimtab.cli.view.waiting import progress
+from trimtab.cli.waiting import progress
 
 
 async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.follow import Scene, follow
 from trimtab.cli.cluster.progress import Outcome, Progress, span
 from trimtab.cli.cluster.rollouts import Kind, Rollout
-from trimtab.cli.view.output import drawn
+from trimtab.cli.output import drawn
 from trimtab.cli.view.watch import changes, picture
 from trimtab.core import times
 from trimtab.kube import errors

@@ -18,7 +18,7 @@ from trimtab.cli.files.documents import read
 from trimtab.cli.files.manifests import load
 from trimtab.cli.files.scalars import MalformedError, number
 from trimtab.cli.files.schema import parse
-from trimtab.cli.view.output import as_yaml
+from trimtab.cli.output import as_yaml
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("crds")]
 

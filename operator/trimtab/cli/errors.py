@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from trimtab.cli.view.output import say
+from trimtab.cli.output import say
 
 
 class Failure(typer.Exit):

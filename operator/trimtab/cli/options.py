@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab.cli.files.metadata import is_namespace
-from trimtab.cli.view.output import Format
+from trimtab.cli.output import Format
 from trimtab.core import durations
 
 

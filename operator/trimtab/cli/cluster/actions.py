@@ -19,7 +19,7 @@ from trimtab.cli.cluster.rollouts import Rollout
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
 from trimtab.cli.options import ClusterOptions, Output, Timeout, Yes
-from trimtab.cli.view.output import Format, Line, say, show
+from trimtab.cli.output import Format, Line, say, show
 from trimtab.kube import errors
 from trimtab.kube.resources import ROLLOUT_ACTIONS
 

@@ -13,7 +13,7 @@ import msgspec
 from trimtab.cli.cluster.objects import absent
 from trimtab.cli.errors import Failure
 from trimtab.cli.options import ClusterOptions
-from trimtab.cli.view.waiting import progress
+from trimtab.cli.waiting import progress
 from trimtab.kube import errors
 from trimtab.kube.client import APPLY, JSON_PATCH, Client, as_object, decode
 from trimtab.kube.credentials import Credentials, CredentialsError, load

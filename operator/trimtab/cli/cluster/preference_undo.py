@@ -10,7 +10,7 @@ from trimtab.cli.cluster.objects import Body
 from trimtab.cli.cluster.preferences import Accepted, StoredPreference
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
-from trimtab.cli.view.output import Line, as_yaml
+from trimtab.cli.output import Line, as_yaml
 from trimtab.kube import errors
 from trimtab.kube.resources import USER_PREFERENCES
 

@@ -14,7 +14,7 @@ from trimtab.cli.cluster.preferences import StoredPreference
 from trimtab.cli.cluster.revisions import RenderedGroup
 from trimtab.cli.errors import Failure
 from trimtab.cli.options import ClusterOptions, Output, Template
-from trimtab.cli.view.output import Format, Line, Part, show, table
+from trimtab.cli.output import Format, Line, Part, show, table
 from trimtab.core import naming, reasons
 from trimtab.core.refs import Ref
 from trimtab.core.render.origin import Place, place

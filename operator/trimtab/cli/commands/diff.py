@@ -17,9 +17,9 @@ from trimtab.cli.cluster.rollouts import checked
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
 from trimtab.cli.options import ClusterOptions, Output, name
+from trimtab.cli.output import Format, notes, show
 from trimtab.cli.view import diff as view
 from trimtab.cli.view.diff import Comparison
-from trimtab.cli.view.output import Format, notes, show
 from trimtab.core import naming
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.kube import errors

@@ -8,15 +8,15 @@ from typing import Annotated, NamedTuple
 import typer
 
 from trimtab.cli.cluster.connection import Cluster, with_cluster
-from trimtab.cli.cluster.gather import gather
 from trimtab.cli.cluster.objects import absent, meant
 from trimtab.cli.errors import Failure
 from trimtab.cli.options import ClusterOptions, Output, Template, name
+from trimtab.cli.output import Format, notes, say, show
 from trimtab.cli.simulate.explanation import Explained, of_group, of_user
 from trimtab.cli.simulate.files import examine
+from trimtab.cli.simulate.gather import gather
 from trimtab.cli.simulate.simulation import Simulation
 from trimtab.cli.view.explanation import Explanation
-from trimtab.cli.view.output import Format, notes, say, show
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.kube.resources import CONFIG_TEMPLATES
 

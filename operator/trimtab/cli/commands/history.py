@@ -17,7 +17,7 @@ from trimtab.cli.cluster.rollouts import checked
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
 from trimtab.cli.options import ClusterOptions, Output, name
-from trimtab.cli.view.output import Format, Line, Part, show, table
+from trimtab.cli.output import Format, Line, Part, show, table
 from trimtab.core.text import cut
 
 CUT = 120

@@ -11,8 +11,8 @@ import typer
 
 from trimtab.cli.commands.validate import too_strict
 from trimtab.cli.options import FileOptions, Output
+from trimtab.cli.output import Format, Part, as_yaml, notes, say, show, table
 from trimtab.cli.simulate.files import Examined, examine
-from trimtab.cli.view.output import Format, Part, as_yaml, notes, say, show, table
 from trimtab.cli.view.report import report
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey

@@ -16,7 +16,7 @@ from trimtab.cli.cluster.rollouts import Reference, RolloutOptions, find
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import MARKUP, Group, flat
 from trimtab.cli.options import Output, Timeout
-from trimtab.cli.view.output import Format, Line, printed, show
+from trimtab.cli.output import Format, Line, printed, show
 from trimtab.cli.view.preview import RolloutPreview, summary
 from trimtab.cli.view.rollout import RolloutStatus
 from trimtab.cli.view.watch import display_for

@@ -9,7 +9,7 @@ import typer
 from trimtab.cli.cluster.connection import Cluster, with_cluster
 from trimtab.cli.errors import Failure
 from trimtab.cli.options import ClusterOptions, Output, name
-from trimtab.cli.view.output import Format, notes, show
+from trimtab.cli.output import Format, notes, show
 from trimtab.cli.view.status import Scope, Status, read
 
 

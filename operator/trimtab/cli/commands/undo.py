@@ -18,8 +18,8 @@ from trimtab.cli.commands.rollout import seen
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
 from trimtab.cli.options import ClusterOptions, name
+from trimtab.cli.output import Format, as_yaml, notes, say, show
 from trimtab.cli.view import template_undo
-from trimtab.cli.view.output import Format, as_yaml, notes, say, show
 from trimtab.cli.view.template_undo import OlderTemplate
 
 

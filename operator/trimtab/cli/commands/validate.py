@@ -12,8 +12,8 @@ from trimtab.api import ConfigTemplate
 from trimtab.cli.cluster.objects import meant
 from trimtab.cli.errors import Failure
 from trimtab.cli.options import FileOptions, Output
+from trimtab.cli.output import Format, Line, notes, say, show
 from trimtab.cli.simulate.files import Examined, examine
-from trimtab.cli.view.output import Format, Line, notes, say, show
 from trimtab.cli.view.report import Entry, report
 from trimtab.core.text import plural
 

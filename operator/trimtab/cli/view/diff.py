@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trimtab.cli.cluster.preferences import Accepted
 from trimtab.cli.cluster.revisions import Data, Revision
-from trimtab.cli.view.output import Line, Part, pieces
+from trimtab.cli.output import Line, Part, pieces
 from trimtab.core.resolve import diff
 from trimtab.core.resolve.diff import KeyChange, PartChange, Side
 from trimtab.core.resolve.resolve import GroupView, trace

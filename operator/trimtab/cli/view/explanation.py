@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab.cli.output import Line, Part, table
 from trimtab.cli.simulate.explanation import Explained
-from trimtab.cli.view.output import Line, Part, table
 from trimtab.cli.view.report import finding
 from trimtab.core.resolve.preference import Preference
 from trimtab.core.resolve.resolve import Trace

@@ -9,7 +9,7 @@ from typing import Any
 from trimtab.api.rollout_status import Preview
 from trimtab.cli.cluster.progress import Progress
 from trimtab.cli.group import program
-from trimtab.cli.view.output import Line, Part, section, table
+from trimtab.cli.output import Line, Part, section, table
 from trimtab.core.text import plural
 
 

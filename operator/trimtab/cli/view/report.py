@@ -11,8 +11,8 @@ from trimtab.api import ConfigTemplate, Resource, not_supported
 from trimtab.cli.errors import Failure
 from trimtab.cli.files.composer import Spot
 from trimtab.cli.files.manifests import Manifest, Place
+from trimtab.cli.output import notes
 from trimtab.cli.simulate.files import Examined
-from trimtab.cli.view.output import notes
 from trimtab.core import reasons
 from trimtab.core.formats import FORMATS
 from trimtab.core.refs import TemplateKey

@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.api.rollout_status import Content
 from trimtab.cli.cluster.progress import Outcome, Progress
-from trimtab.cli.view.output import Line, Part, section, table
+from trimtab.cli.output import Line, Part, section, table
 
 TRANSITIONS = 5
 """Transitions in the table; -o json has all of them."""

@@ -11,7 +11,7 @@ import msgspec
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.cluster.objects import StoredObject, absent, verdict
 from trimtab.cli.errors import Failure
-from trimtab.cli.view.output import Line, Part, table
+from trimtab.cli.output import Line, Part, table
 from trimtab.core.objects import ObjectMeta
 from trimtab.kube import errors
 from trimtab.kube.resources import (

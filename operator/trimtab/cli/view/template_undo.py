@@ -15,9 +15,9 @@ from trimtab.cli.cluster.revisions import Data, RenderedGroup
 from trimtab.cli.cluster.rollouts import Kind, Reference, Rollout, checked
 from trimtab.cli.errors import Failure
 from trimtab.cli.group import program
+from trimtab.cli.output import Line, Part
 from trimtab.cli.view import diff
 from trimtab.cli.view.diff import Comparison
-from trimtab.cli.view.output import Line, Part
 from trimtab.kube.resources import CONFIG_TEMPLATES
 
 _BY = re.compile(r"(PolicyRollout|ConfigTemplate) (\S+)\Z")

@@ -19,7 +19,7 @@ from trimtab.cli.cluster.objects import Body, ready
 from trimtab.cli.cluster.progress import Outcome, Progress, clock, span
 from trimtab.cli.cluster.rollouts import Rollout
 from trimtab.cli.errors import Failure
-from trimtab.cli.view.output import Format, Line, Part, as_json, as_yaml, console, drawn, say, section, table
+from trimtab.cli.output import Format, Line, Part, as_json, as_yaml, console, drawn, say, section, table
 from trimtab.cli.view.rollout import RolloutStatus
 from trimtab.core import times
 

@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 
-from trimtab.cli.view.output import console, plain, say
+from trimtab.cli.output import console, plain, say
 
 MOMENT = 2.0
 """Seconds until it is shown."""

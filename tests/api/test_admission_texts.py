@@ -25,7 +25,7 @@ def test_the_charts_copy_is_the_packages(path: str, content: str) -> None:
     assert (ROOT / path).read_bytes() == content.encode(), "run `make crds`"
 
 
-def test_nothing_else_lies_beside_the_charts_copies() -> None:
+def test_the_chart_has_no_other_copies() -> None:
     found = {f"{admission.CHART}/{entry.name}" for entry in (ROOT / admission.CHART).iterdir()}
     assert found == set(admission.files())
 

@@ -88,7 +88,7 @@ def test_a_misspelt_field_is_refused() -> None:
         ConfigTemplate.model_validate(example | {"spec": example["spec"] | {"revisonHistoryLimit": 3}})
 
 
-def test_a_user_is_called_as_the_preference_unless_it_says_otherwise() -> None:
+def test_a_user_has_the_name_of_the_preference_unless_spec_user_is_set() -> None:
     example = EXAMPLES["UserPreference"]
     named = example | {"metadata": {"name": "alice-in-music"}}
     assert UserPreference.model_validate(named).user == "alice"

@@ -104,7 +104,7 @@ def nodes(kind: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("path", "content"), {**crd.files(), reference.PATH: reference.text()}.items())
-def test_what_is_committed_is_what_the_models_say(path: str, content: str) -> None:
+def test_the_committed_crds_equal_the_models(path: str, content: str) -> None:
     assert (ROOT / path).read_bytes() == content.encode(), "run `make crds`"
 
 
@@ -129,7 +129,7 @@ def test_one_stream_holds_every_crd() -> None:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-def test_a_schema_says_only_what_a_structural_one_can(kind: str) -> None:
+def test_a_schema_uses_only_what_a_structural_schema_can_express(kind: str) -> None:
     for path, node in nodes(kind):
         said = node.get("type")
         assert node.keys() <= KNOWN, path
@@ -159,7 +159,7 @@ def test_a_field_is_described_in_a_sentence(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-def test_a_list_says_how_it_is_merged(kind: str) -> None:
+def test_every_list_specifies_how_it_is_merged(kind: str) -> None:
     for path, node in nodes(kind):
         match node.get("x-kubernetes-list-type"):
             case "map":
@@ -200,7 +200,7 @@ def _models_in(annotation: Any) -> Iterator[type[ApiModel]]:
 
 
 @pytest.mark.parametrize("model", KINDS, ids=lambda model: model.info.kind)
-def test_what_is_not_built_says_so_in_kubectl_explain(model: type[Resource]) -> None:
+def test_kubectl_explain_shows_which_fields_are_not_supported(model: type[Resource]) -> None:
     told = [
         path
         for path, node in walk(SCHEMAS[model.info.kind])
@@ -248,7 +248,7 @@ class KeyedByPattern(ApiModel):
     [Union, Unbounded, UnboundedList, Unmerged, Undescribed, KeyedByPattern],
     ids=lambda m: m.__name__,
 )
-def test_a_model_that_a_structural_schema_cannot_say_raises(spec_model: type[ApiModel]) -> None:
+def test_a_model_that_a_structural_schema_cannot_express_raises(spec_model: type[ApiModel]) -> None:
     class Wrong(Resource):
         info: ClassVar[ResourceInfo] = ResourceInfo("Wrong", "wrongs", "wrong", "w", ())
         spec: spec_model = Field(description="What is wrong.")  # type: ignore[valid-type]

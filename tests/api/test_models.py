@@ -27,7 +27,7 @@ from trimtab.api import (
 NOW = "2026-01-01T00:00:00Z"
 
 
-def test_unset_is_told_from_empty() -> None:
+def test_unset_differs_from_empty() -> None:
     unset = OutputSpec(name="app", format="JSON")
     empty = OutputSpec(name="app", format="JSON", include=[])
     assert (unset.include, empty.include) == (None, [])

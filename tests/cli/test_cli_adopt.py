@@ -64,7 +64,7 @@ def adopted(cluster: FakeCluster) -> set[tuple[str, str]]:
     }
 
 
-def test_what_is_in_the_way_is_shown_and_stays_as_it_is(trimtab: Call, lost: FakeCluster) -> None:
+def test_conflicting_objects_are_shown_and_stay_unchanged(trimtab: Call, lost: FakeCluster) -> None:
     before = lost.objects(CONFIG_MAPS)
 
     answer = trimtab("adopt", "app")
@@ -76,7 +76,7 @@ def test_what_is_in_the_way_is_shown_and_stays_as_it_is(trimtab: Call, lost: Fak
     assert lost.objects(CONFIG_MAPS) == before
 
 
-def test_only_what_stands_in_a_place_with_the_labels_is_annotated(trimtab: Call, lost: FakeCluster) -> None:
+def test_only_objects_with_an_outputs_name_and_labels_are_annotated(trimtab: Call, lost: FakeCluster) -> None:
     assert trimtab("adopt", "app", "--yes").code == 0
 
     assert adopted(lost) == {("music", "app-free-users-0"), ("other", "app-u-ann")}
@@ -91,7 +91,7 @@ def test_without_a_conflict_there_is_nothing_to_adopt(trimtab: Call, lost: FakeC
     assert adopted(lost) == set()
 
 
-def test_an_object_without_the_labels_is_in_the_way_and_left_alone(
+def test_a_conflicting_object_without_the_labels_is_left_unchanged(
     trimtab: Call, cluster: FakeCluster
 ) -> None:
     cluster.put(CONFIG_TEMPLATES, template(spec={"groups": [{"name": "free"}]}))
@@ -115,7 +115,7 @@ def test_an_object_without_the_labels_is_in_the_way_and_left_alone(
     assert said not in trimtab("adopt", "app").out, "the operator takes it over before long"
 
 
-def test_a_template_that_is_not_there_is_said(trimtab: Call, lost: FakeCluster) -> None:
+def test_a_missing_template_is_reported(trimtab: Call, lost: FakeCluster) -> None:
     answer = trimtab("adopt", "nope")
 
     assert answer.code == 1

@@ -28,7 +28,9 @@ def revisions(cluster: FakeCluster) -> FakeCluster:
     return cluster
 
 
-def test_the_revision_before_is_compared_with_what_is_served(revisions: FakeCluster, trimtab: Call) -> None:
+def test_the_previous_revision_is_compared_with_the_one_in_effect(
+    revisions: FakeCluster, trimtab: Call
+) -> None:
     answer = trimtab("diff", "app", "free")
 
     assert answer.code == 1
@@ -127,7 +129,7 @@ def test_all_trouble_is_2(revisions: FakeCluster, trimtab: Call, args: list[str]
     assert said in answer.err
 
 
-def test_who_may_not_read_revisions_is_told_which_permission_to_ask_for(
+def test_a_user_who_may_not_read_revisions_learns_the_missing_permission(
     revisions: FakeCluster, trimtab: Call
 ) -> None:
     revisions.forbidden = {"controllerrevisions"}
@@ -135,7 +137,7 @@ def test_who_may_not_read_revisions_is_told_which_permission_to_ask_for(
     assert (answer.code, "request the verb get on them" in answer.err) == (2, True)
 
 
-def test_a_revision_that_cannot_be_read_is_told(revisions: FakeCluster, trimtab: Call) -> None:
+def test_a_revision_that_cannot_be_read_is_reported(revisions: FakeCluster, trimtab: Call) -> None:
     revisions.put(
         CONTROLLER_REVISIONS, {"metadata": {"name": "app-aa", "namespace": "music"}, "data": {"spec": 3}}
     )
@@ -197,9 +199,7 @@ def test_a_sensitive_key_that_is_required_is_no_obstacle(
     assert "hunter2" not in of_user.out + of_group.out
 
 
-def test_what_the_template_does_not_know_any_more_is_told_as_it_was_written(
-    revisions: FakeCluster, trimtab: Call
-) -> None:
+def test_values_of_removed_keys_are_shown_as_written(revisions: FakeCluster, trimtab: Call) -> None:
     revisions.put(USER_PREFERENCES, preference())
     told = trimtab("diff", "--user", "alice", "-o", "json").json
     assert [(k["key"], k["change"], k.get("old"), k.get("new")) for k in told["keys"]] == [
@@ -217,6 +217,6 @@ def test_who_may_not_see_the_group_compares_their_own_values(revisions: FakeClus
     assert "note: the group's revision cannot be read" in answer.err
 
 
-def test_a_user_who_went_back_does_not_differ(revisions: FakeCluster, trimtab: Call) -> None:
+def test_a_user_who_returned_to_earlier_values_does_not_differ(revisions: FakeCluster, trimtab: Call) -> None:
     revisions.put(USER_PREFERENCES, preference())
     assert trimtab("diff", "--user", "alice", "5").code == 0

@@ -63,7 +63,7 @@ def _same(found: Any, wanted: Any) -> bool:
         ("!!timestamp 2001-01-01", "2001-01-01"),
     ],
 )
-def test_a_scalar_is_what_kubectl_takes_it_for(written: str, meant: Any) -> None:
+def test_a_scalar_has_the_type_that_kubectl_reads(written: str, meant: Any) -> None:
     assert _same(_value(f"a: {written}")["a"], meant)
 
 
@@ -132,7 +132,7 @@ def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
         ('{"a":' * 100_000 + "1" + "}" * 100_000, f"more than {MAX_DEPTH} levels"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(text: str, said: str) -> None:
+def test_unreadable_text_is_reported_with_its_location(text: str, said: str) -> None:
     with pytest.raises(MalformedError, match=r".") as caught:
         list(read(text))
     assert said in str(caught.value)
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_told_with_its_place(text: str, said: str) -> Non
 @pytest.mark.parametrize(
     "level", ["a{0}: &a{0} [{1}]\n", "a{0}: &a{0} {{<<: [{1}]}}\n"], ids=["aliases", "merges"]
 )
-def test_aliases_that_multiply_are_refused_at_once(level: str) -> None:
+def test_aliases_that_multiply_are_refused_immediately(level: str) -> None:
     text = "a0: &a0 {k: v}\n" + "".join(level.format(i, ", ".join([f"*a{i - 1}"] * 9)) for i in range(1, 30))
     started = time.process_time()
     with pytest.raises(MalformedError, match="aliases make the document larger"):
@@ -161,7 +161,7 @@ def test_documents_are_counted_and_empty_ones_are_none() -> None:
     assert [(d.index, d.line, d.value) for d in found] == [(3, 5, {"a": 1}), (4, 8, {"b": 2})]
 
 
-def test_an_anchor_of_one_document_is_none_of_the_next() -> None:
+def test_an_anchor_is_not_valid_in_the_next_document() -> None:
     with pytest.raises(MalformedError, match="no anchor"):
         list(read("a: &a 1\n---\nb: *a\n"))
 

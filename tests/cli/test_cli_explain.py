@@ -17,7 +17,7 @@ def _keys(answer: object) -> dict[str, dict[str, object]]:
     return {told["key"]: told for told in answer.json["keys"]}  # type: ignore[attr-defined]
 
 
-def test_every_key_says_who_set_it_and_what_it_hid(trimtab: Call, write: Write) -> None:
+def test_every_key_shows_its_source_and_the_values_it_overrides(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE, preference("ann", "{agent.temperature: 1.5, plugins: [b]}"))
     keys = _keys(trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json"))
 
@@ -50,7 +50,7 @@ def test_a_sensitive_value_is_never_shown(trimtab: Call, write: Write, output: s
     assert "hunter2" not in answer.out + answer.err
 
 
-def test_one_key_is_told_in_detail(trimtab: Call, write: Write) -> None:
+def test_one_key_is_shown_in_detail(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE, preference("ann", "{session.minutes: 0}"))
     answer = trimtab("explain", "app", "ann", "session.minutes", "-f", path, "-n", "team")
     assert answer.code == 0
@@ -80,7 +80,7 @@ def test_the_oldest_claim_counts_and_the_others_are_named(trimtab: Call, write: 
     assert answer.json["otherClaims"] == [{"namespace": "team", "name": "ann2"}]
 
 
-def test_who_is_not_let_in_has_the_groups_values(trimtab: Call, write: Write) -> None:
+def test_a_user_who_is_not_admitted_has_the_groups_values(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE, preference("ann", "{session.minutes: 5}", namespace="other"))
     answer = trimtab("explain", "app", "ann", "-f", path, "-n", "team", "-o", "json")
     assert answer.json["inForce"] == "group"
@@ -108,7 +108,7 @@ def test_a_group_is_explained_for_those_without_a_preference(trimtab: Call, writ
         (["app", "ann", "--context", "x"], 2, "-f cannot be combined with --kubeconfig or --context"),
     ],
 )
-def test_what_is_not_there_is_told_with_the_nearest(
+def test_a_missing_name_is_reported_with_the_nearest(
     trimtab: Call, write: Write, args: list[str], code: int, said: str
 ) -> None:
     answer = trimtab("explain", *args, "-f", write(TEMPLATE, preference("ann")), "-n", "team")
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_told_with_the_nearest(
     assert said in answer.err
 
 
-def test_a_template_that_is_refused_says_why(trimtab: Call, write: Write) -> None:
+def test_a_refused_template_reports_why(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE.replace("default: 0.7", "default: 7"), preference("ann"))
     for args in (["ann"], ["--group", "free"]):
         answer = trimtab("explain", "app", *args, "-f", path, "-n", "team")
@@ -162,9 +162,7 @@ def test_while_a_write_is_refused_what_was_accepted_is_in_force_and_the_spec_wai
     assert "waits: 9" in text
 
 
-def test_a_newcomer_whose_write_is_refused_has_the_group_s_values(
-    cluster: FakeCluster, trimtab: Call
-) -> None:
+def test_a_new_user_whose_write_is_refused_has_the_groups_values(cluster: FakeCluster, trimtab: Call) -> None:
     answer = _live(cluster, trimtab, "-o", "json", status=_said("False", "WriteFailed"))
     assert (answer.json["inForce"], answer.json["waits"]) == ("group", True)
     assert (_keys(answer)["session.minutes"]["value"], _keys(answer)["session.minutes"]["waits"]) == (20, 9)
@@ -174,7 +172,7 @@ def test_a_newcomer_whose_write_is_refused_has_the_group_s_values(
     ("status", "reason"),
     [({}, "NotObserved"), ({**_said("True", "Accepted", 1), "accepted": BEFORE}, "Stale")],
 )
-def test_what_no_operator_has_looked_at_is_not_in_force(
+def test_what_no_operator_has_observed_is_not_in_effect(
     cluster: FakeCluster, trimtab: Call, status: Any, reason: str
 ) -> None:
     answer = _live(cluster, trimtab, "-o", "json", status=status)
@@ -203,7 +201,7 @@ def test_who_has_come_from_another_group_and_is_not_written_yet_has_the_group_s_
     assert (answer.json["inForce"], _keys(answer)["session.minutes"]["value"]) == ("group", 20)
 
 
-def test_a_group_that_is_not_ready_says_so_beside_its_values(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_group_that_is_not_ready_reports_it_with_its_values(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
     meta = {"name": "app-free", "namespace": "team", "generation": 1}
     spec = group_spec()

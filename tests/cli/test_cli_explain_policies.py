@@ -85,7 +85,7 @@ def test_a_clamp_names_its_policy_and_reason_and_what_the_value_was() -> None:
     }
 
 
-def test_a_value_that_was_dropped_altogether_is_told_though_nothing_is_set() -> None:
+def test_a_dropped_value_is_reported_although_no_value_is_set() -> None:
     made = told(explained({"agent.mood": "wild"}), "agent.mood")
 
     assert made["set"] is False
@@ -146,7 +146,7 @@ def test_a_sensitive_value_that_is_locked_is_never_shown(capsys: pytest.CaptureF
     assert "hunter" not in text + json.dumps(told(what, "api.token"))
 
 
-def test_whoever_is_in_conflict_has_the_group_s_values() -> None:
+def test_a_user_in_conflict_has_the_groups_values() -> None:
     what = explained({"plugins": ["u", "v"]})
 
     assert not what.waiting

@@ -66,7 +66,7 @@ def test_a_template_lists_all_of_its_groups(cluster: FakeCluster, trimtab: Call)
         (["--user", "a,b"], 2, "a,b is not a valid name of a user"),
     ],
 )
-def test_what_is_not_there_is_told(
+def test_a_missing_object_is_reported(
     cluster: FakeCluster, trimtab: Call, args: list[str], code: int, said: str
 ) -> None:
     for name in ("app", "web"):

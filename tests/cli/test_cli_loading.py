@@ -70,7 +70,7 @@ def test_fields_and_metadata_are_checked_by_their_names_in_manifests(
     assert said in answer.out
 
 
-def test_every_pattern_of_the_crds_is_told_in_words() -> None:
+def test_every_pattern_of_the_crds_has_a_message() -> None:
     def patterns(node: Any) -> list[str]:
         if isinstance(node, list):
             return [pattern for each in node for pattern in patterns(each)]
@@ -119,7 +119,7 @@ def test_an_object_may_leave_its_name_to_the_cluster(trimtab: Call, write: Write
 
 
 @given(st.datetimes(), st.sampled_from(["Z", "+01:00", "-24:00"]))
-def test_every_time_as_written_by_programs_is_taken(when: datetime, zone: str) -> None:
+def test_every_time_as_written_by_programs_is_accepted(when: datetime, zone: str) -> None:
     assert is_time(when.isoformat() + zone)
     assert not is_time(when.isoformat(" ") + zone)
     assert not is_time(when.isoformat() + zone.lower()) or zone != "Z"
@@ -158,7 +158,7 @@ def test_each_violation_has_the_line_and_column_of_its_key(trimtab: Call, write:
         ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreferenceList", ""),
     ],
 )  # fmt: skip
-def test_objects_are_taken_from_the_lists_that_kubectl_reads(
+def test_objects_are_read_from_the_lists_that_kubectl_reads(
     trimtab: Call, write: Write, header: str, said: str
 ) -> None:
     item = preference("ann").replace("\n", "\n  ").rstrip()
@@ -355,7 +355,7 @@ class TestFolders:
     ],
 )
 @pytest.mark.parametrize("kind", ["ConfigTemplate", "UserPreference", "PolicyRollout", "RolloutAction"])
-def test_a_kind_of_ours_of_another_version_or_nearly_our_group_is_refused(
+def test_a_kind_of_another_version_or_of_a_mistyped_group_is_refused(
     trimtab: Call, write: Write, tmp_path: Path, kind: str, version: str
 ) -> None:
     write(TEMPLATE, name="d/template.yaml")
@@ -368,7 +368,7 @@ def test_a_kind_of_ours_of_another_version_or_nearly_our_group_is_refused(
     assert said in answer.out
 
 
-def test_a_kind_of_another_program_is_none_of_ours(trimtab: Call, write: Write) -> None:
+def test_a_kind_of_another_program_is_ignored(trimtab: Call, write: Write) -> None:
     other = "apiVersion: example.com/v1\nkind: ConfigTemplate\nmetadata: {name: x}\n"
     answer = trimtab("validate", write(TEMPLATE, other))
     assert (answer.code, "ConfigTemplate of example.com/v1 was ignored" in answer.err) == (0, True)
@@ -407,18 +407,18 @@ class TestArguments:
             assert (trimtab(verb, path).code, strict.code) == (0, 1)
             assert "--strict forbids" in strict.err
 
-    def test_the_version_is_told(self, trimtab: Call) -> None:
+    def test_the_version_is_printed(self, trimtab: Call) -> None:
         answer = trimtab("--version")
         assert (answer.code, answer.out.split()[0]) == (0, "trimtab")
 
 
-def test_two_files_without_a_mark_between_them_are_told_apart(trimtab: Call) -> None:
+def test_two_files_without_a_separator_between_them_are_distinguished(trimtab: Call) -> None:
     answer = trimtab("validate", "-", stdin=TEMPLATE + TEMPLATE.replace("name: app,", "name: other,"))
     assert answer.out.count("error:") == 1
     assert "<stdin>:21:1: error: a second object begins here" in answer.out
 
 
-def test_what_is_a_hundred_thousand_times_wrong_is_told_in_time(trimtab: Call, write: Write) -> None:
+def test_a_hundred_thousand_mistakes_are_reported_in_time(trimtab: Call, write: Write) -> None:
     path = write(
         TEMPLATE.replace("{name: pro}", "{name: pro, " + ", ".join(f"n{i}: 1" for i in range(30_000)) + "}")
     )

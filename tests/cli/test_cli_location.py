@@ -54,7 +54,7 @@ def _place(text: str, what: str) -> str:
         ("key: session.minutes\n      value: 20", "key: agent.temperature\n      value: 2", "value: 2", "breaks its own constraint"),
     ],
 )  # fmt: skip
-def test_what_a_policy_says_wrong_has_its_own_place(
+def test_a_violation_in_a_policy_has_its_own_path(
     trimtab: Call, write: Write, old: str, new: str, wrong: str, said: str
 ) -> None:
     assert old in POLICY

@@ -84,7 +84,7 @@ def test_a_verbs_help_teaches_by_example(trimtab: Call, verb: list[str]) -> None
     ],
     ids=" ".join,
 )
-def test_a_verbs_help_says_its_exit_codes(trimtab: Call, verb: list[str]) -> None:
+def test_the_help_of_a_command_lists_its_exit_codes(trimtab: Call, verb: list[str]) -> None:
     assert "Exit code" in trimtab(*verb, "--help").out
 
 
@@ -175,14 +175,14 @@ def test_ctrl_c_ends_it_quietly_with_130(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
-def test_without_a_cluster_it_says_where_it_looked() -> None:
+def test_without_a_cluster_the_searched_locations_are_reported() -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KUBE")} | {"HOME": "/nonexistent"}
     answer = _run("status", env=environment)
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: no cluster given: pass --kubeconfig")
 
 
-def test_an_api_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
+def test_an_api_server_that_does_not_respond_is_reported(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         "{current-context: x, contexts: [{name: x, context: {cluster: x}}],"
@@ -195,7 +195,7 @@ def test_an_api_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "a: [", "current-context: x\n", "\x00", "contexts: 3\n"])
-def test_a_malformed_kubeconfig_is_told(tmp_path: Path, content: str) -> None:
+def test_a_malformed_kubeconfig_is_reported(tmp_path: Path, content: str) -> None:
     config = tmp_path / "config"
     config.write_text(content)
     answer = _run("explain", "a", "b", "--kubeconfig", config)

@@ -59,7 +59,7 @@ def test_text_that_yaml_changes_is_refused_with_its_place(
     assert not found["warnings"]
 
 
-def test_a_value_that_is_misread_is_told_once_and_in_the_order_of_lines(trimtab: Call, write: Write) -> None:
+def test_a_misread_value_is_reported_once_in_the_order_of_lines(trimtab: Call, write: Write) -> None:
     more = "  - {name: code, type: String, pattern: '^0'}\n"
     values = "{whole: x,\n    list: [no, 2.0],\n    code: 07030,\n    number: y}"
     path = write(template(values, more=more))
@@ -99,14 +99,14 @@ def path_line(path: str, line: int) -> str:
 @pytest.mark.parametrize(
     "written", ["1234", "-7", "true", '"07030"', "'no'", "2024-01-01", "1.2.3", "_1", "off-peak"]
 )
-def test_text_that_yaml_leaves_is_taken(trimtab: Call, write: Write, written: str) -> None:
+def test_text_that_yaml_does_not_convert_is_accepted(trimtab: Call, write: Write, written: str) -> None:
     assert trimtab("validate", "-f", write(template(f"{{text: {written}}}"))).code == 0
 
 
 @pytest.mark.parametrize(
     "layer", ["default", "profile/hot", "user", "policy/ann", "enforced/ann", "constraint"]
 )
-def test_every_layer_is_looked_at(trimtab: Call, write: Write, layer: str) -> None:
+def test_every_layer_is_checked(trimtab: Call, write: Write, layer: str) -> None:
     documents = {
         "default": [template(more="  - {name: more, type: String, default: 07}\n")],
         "profile/hot": [template(profile="{text: 07}")],
@@ -138,7 +138,7 @@ def test_a_number_keeps_every_digit_or_is_refused(
 
 
 @pytest.mark.parametrize("field", ["minimum", "maximum"])
-def test_limits_are_looked_at_too(trimtab: Call, write: Write, field: str) -> None:
+def test_limits_are_checked_too(trimtab: Call, write: Write, field: str) -> None:
     digits = "0.1000000000000000055511151231257827"
     key = f"  - {{name: more, type: Number, {field}: {digits}}}\n"
     limit = of("PolicyRollout", f"policy: {{constraints: [{{key: number, {field}: {digits}}}]}}")
@@ -154,7 +154,7 @@ def test_a_sensitive_value_is_not_shown(trimtab: Call, write: Write) -> None:
     assert "20040" not in answer.out + answer.err
 
 
-def test_json_streams_are_looked_at_too(trimtab: Call, write: Write) -> None:
+def test_json_streams_are_checked_too(trimtab: Call, write: Write) -> None:
     preference = {"apiVersion": "trimtab.dev/v1alpha1", "kind": "UserPreference",
                   "metadata": {"name": "ann", "namespace": "team"},
                   "spec": {"templateRef": {"name": "app"}, "group": "free", "values": {"text": 1}}}  # fmt: skip
@@ -165,7 +165,7 @@ def test_json_streams_are_looked_at_too(trimtab: Call, write: Write) -> None:
 
 
 @given(st.text(alphabet="0123456789+-._eExXoObynYNtrufalsoOF~", min_size=1, max_size=8))
-def test_what_is_exact_is_read_as_it_is_written(text: str) -> None:
+def test_exact_text_is_read_as_written(text: str) -> None:
     try:
         (document,) = list(read(f"a: {text}\n"))
     except ValueError:

@@ -12,7 +12,7 @@ from trimtab.cli.cluster.actions import confirm
 from trimtab.cli.waiting import progress
 
 
-async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_long_wait_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     said = ""
     async with progress("querying the cluster", moment=0):
         while not said:
@@ -22,7 +22,7 @@ async def test_what_takes_longer_than_a_moment_is_told(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("about", "moment"), [("querying the cluster", 60.0), ("", 0.0)])
-async def test_what_is_quick_or_speaks_for_itself_is_not(
+async def test_a_short_wait_is_not_reported(
     capsys: pytest.CaptureFixture[str], about: str, moment: float
 ) -> None:
     async with progress(about, moment):
@@ -49,7 +49,7 @@ def test_on_a_terminal_nothing_is_approved_unasked(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_who_said_yes_or_is_a_script_is_not_asked(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+def test_yes_and_scripts_are_not_prompted(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setattr("sys.stdin", _Terminal("n\n") if terminal else io.StringIO("n\n"))
     monkeypatch.setattr("sys.stderr", _Terminal())
     confirm("approve?", yes=terminal)

@@ -53,7 +53,7 @@ def test_groups_users_and_those_without_a_preference_are_rendered(trimtab: Call,
     }
 
 
-def test_sensitive_values_are_redacted_unless_asked_for(trimtab: Call, write: Write) -> None:
+def test_sensitive_values_are_redacted_unless_requested(trimtab: Call, write: Write) -> None:
     path = write(TEMPLATE)
     for output in ("yaml", "json", "table"):
         answer = trimtab("render", "-f", path, "-o", output)
@@ -84,7 +84,7 @@ def test_a_secrets_entry_without_sensitive_keys_is_shown(trimtab: Call, write: W
     assert made["Secret", "app-free-users-0"]["stringData"] == {"ann.own.json": '{"session":{"minutes":7}}\n'}
 
 
-def test_users_of_their_own_get_objects_beside_their_preferences(trimtab: Call, write: Write) -> None:
+def test_per_user_objects_are_in_the_namespace_of_their_preferences(trimtab: Call, write: Write) -> None:
     template = TEMPLATE.replace("spec:\n", "spec:\n  users: {delivery: PerUser}\n", 1)
     template = template.replace("{name: pro}", "{name: pro, preferenceNamespaceSelector: {}}")
     answer = trimtab("render", "-f", write(template, preference("ann", group="pro", namespace="tenant")))
@@ -94,7 +94,7 @@ def test_users_of_their_own_get_objects_beside_their_preferences(trimtab: Call, 
     assert list(own["data"]) == ["prefs.json"]
 
 
-def test_what_is_refused_is_said_and_the_rest_rendered(trimtab: Call, write: Write) -> None:
+def test_refused_objects_are_reported_and_the_rest_is_rendered(trimtab: Call, write: Write) -> None:
     path = write(
         TEMPLATE, preference("ann", "{session.minutes: 0}"), preference("bob", "{session.minutes: 5}")
     )

@@ -92,13 +92,13 @@ def test_the_end_of_an_older_generation_is_no_end(cluster: FakeCluster, trimtab:
     assert "status of generation 2: the operator has not observed generation 3" in answer.out
 
 
-def test_what_no_operator_has_looked_at_is_under_way(cluster: FakeCluster, trimtab: Call) -> None:
+def test_what_no_operator_has_observed_is_in_progress(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout())
     answer = trimtab("rollout", "status", "calmer")
     assert (answer.code, "is `trimtab run` running?" in answer.out) == (3, True)
 
 
-def test_a_templates_success_is_none_before_its_new_content_was_looked_at() -> None:
+def test_a_template_has_not_succeeded_before_its_new_content_was_observed() -> None:
     def at(snapshot: str) -> Outcome:
         status = {
             "phase": "Succeeded",
@@ -135,7 +135,7 @@ def test_a_template_without_a_strategy_counts_by_its_verdict(
         ("RolledBack", {"currentWave": 2, "waveState": "Held"}, ["rolled back", "not started"]),
     ],
 )
-def test_each_wave_says_where_it_is(phase: str, status: Body, states: list[str]) -> None:
+def test_each_wave_shows_its_progress(phase: str, status: Body, states: list[str]) -> None:
     assert _states(phase, **status) == states
 
 
@@ -185,7 +185,7 @@ def test_people_see_what_holds_it_and_what_failed(cluster: FakeCluster, trimtab:
         assert said in out
 
 
-def test_programs_are_told_all_of_it(cluster: FakeCluster, trimtab: Call) -> None:
+def test_json_output_is_complete(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
     answer = trimtab("rollout", "status", "prollout/calmer", "-o", "json")
     told = answer.json
@@ -202,7 +202,7 @@ def test_programs_are_told_all_of_it(cluster: FakeCluster, trimtab: Call) -> Non
     assert trimtab("rollout", "status", "calmer", "-o", "yaml").out.startswith("kind: PolicyRollout\n")
 
 
-def test_a_freeze_that_holds_says_until_when() -> None:
+def test_an_active_freeze_shows_its_end() -> None:
     body = policy_rollout("Waiting")
     body["spec"]["strategy"] = {
         "freezes": [{"schedule": "0 18 * * 5", "duration": "62h"}, {"schedule": "no"}]
@@ -211,7 +211,7 @@ def test_a_freeze_that_holds_says_until_when() -> None:
     assert (holding["holdsUntil"], broken) == ("2026-11-23T08:00:00.000Z", {"schedule": "no"})
 
 
-def test_a_status_that_was_written_by_hand_is_told(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_status_that_was_edited_manually_is_reported(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Fine"))
     answer = trimtab("rollout", "status", "calmer")
     assert answer.code == 1
@@ -274,7 +274,7 @@ def test_a_rollout_has_several_names(cluster: FakeCluster, trimtab: Call, name: 
         (["calmer", "-o", "xml"], 2, "is not a valid format"),
     ],
 )
-def test_what_is_ambiguous_or_not_there_is_told(
+def test_an_ambiguous_or_missing_name_is_reported(
     cluster: FakeCluster, trimtab: Call, args: list[str], code: int, said: str
 ) -> None:
     both = policy_rollout("Succeeded")
@@ -322,7 +322,7 @@ def test_the_preview_ends_with_the_command_that_approves_it(cluster: FakeCluster
         (policy_rollout("Pending", preview=PREVIEW, seen=1), 3, "it is of older content"),
     ],
 )
-def test_no_preview_is_no_success(
+def test_a_missing_preview_is_not_a_success(
     cluster: FakeCluster, trimtab: Call, body: Body, code: int, said: str
 ) -> None:
     cluster.put(POLICY_ROLLOUTS, body)
@@ -334,7 +334,7 @@ def test_no_preview_is_no_success(
 # What somebody does to it.
 
 
-def test_an_approval_names_who_asks_and_what_they_saw(cluster: FakeCluster, trimtab: Call) -> None:
+def test_an_approval_has_its_requester_and_the_previewed_content(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("AwaitingApproval", target=TARGET, preview=PREVIEW))
     answer = trimtab("rollout", "approve", "calmer", "--reason", "looks right")
     (action,) = cluster.actions
@@ -367,7 +367,7 @@ def test_every_verb_is_one_action(cluster: FakeCluster, trimtab: Call, verb: str
 
 
 @pytest.mark.parametrize("verb", ["abort", "retry", "undo"])
-def test_what_takes_back_names_what_was_seen_even_if_a_newer_spec_waits(
+def test_an_abort_names_the_observed_attempt_even_if_a_newer_spec_waits(
     cluster: FakeCluster, trimtab: Call, verb: str
 ) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", generation=3, seen=2, **UNDERWAY))
@@ -400,14 +400,14 @@ def test_a_hash_that_was_given_is_what_counts(cluster: FakeCluster, trimtab: Cal
     )
 
 
-def test_a_refusal_is_told_to_programs_too(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_refusal_is_in_json_output_too(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
     cluster.answer = refused
     answer = trimtab("rollout", "pause", "calmer", "-o", "json")
     assert (answer.code, answer.json["accepted"], answer.json["reason"]) == (1, False, "Refused")
 
 
-def test_who_gets_no_answer_is_told_how_to_look_for_it(cluster: FakeCluster, trimtab: Call) -> None:
+def test_without_a_result_the_command_to_check_is_shown(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
     cluster.answer = nobody
     answer = trimtab("rollout", "pause", "calmer", "--timeout", "50ms")
@@ -417,7 +417,7 @@ def test_who_gets_no_answer_is_told_how_to_look_for_it(cluster: FakeCluster, tri
     assert f"kubectl get rolloutaction {name} -n music -o yaml" in answer.err
 
 
-def test_nobody_needs_to_wait(cluster: FakeCluster, trimtab: Call) -> None:
+def test_wait_is_optional(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
     cluster.answer = nobody
     answer = trimtab("rollout", "abort", "calmer", "--no-wait")
@@ -427,7 +427,7 @@ def test_nobody_needs_to_wait(cluster: FakeCluster, trimtab: Call) -> None:
     )
 
 
-def test_an_action_that_somebody_deletes_is_told(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_deleted_action_is_reported(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
 
     def delete(action: Body) -> Body | None:
@@ -454,7 +454,7 @@ def test_an_action_that_somebody_deletes_is_told(cluster: FakeCluster, trimtab: 
         ),
     ],
 )
-def test_what_the_api_server_refuses_is_told_with_the_remedy(
+def test_a_refusal_of_the_api_server_is_reported_with_the_remedy(
     cluster: FakeCluster, trimtab: Call, refusal: str, said: str
 ) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Soaking", **UNDERWAY))
@@ -478,7 +478,7 @@ def test_what_the_api_server_refuses_is_told_with_the_remedy(
         ),
     ],
 )
-def test_what_nobody_can_have_seen_is_not_approved(
+def test_content_that_was_not_previewed_is_not_approved(
     cluster: FakeCluster, trimtab: Call, body: Body, said: str
 ) -> None:
     cluster.put(POLICY_ROLLOUTS, body)
@@ -501,7 +501,7 @@ def _watched(trimtab: Call, *args: str) -> Answer:
     return trimtab("rollout", "watch", "calmer", *args)
 
 
-def test_watch_tells_what_happens_until_it_is_final(cluster: FakeCluster, trimtab: Call) -> None:
+def test_watch_shows_transitions_until_the_phase_is_final(cluster: FakeCluster, trimtab: Call) -> None:
     def then(phase: str, **status: Any) -> None:
         cluster.put(POLICY_ROLLOUTS, policy_rollout(phase, **UNDERWAY | status))
 
@@ -547,7 +547,7 @@ def test_what_happened_is_not_told_twice() -> None:
     ]
 
 
-def test_watch_ends_at_once_when_it_is_final(cluster: FakeCluster, trimtab: Call) -> None:
+def test_watch_ends_immediately_in_a_final_phase(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
     assert _watched(trimtab).code == 0
 
@@ -573,7 +573,7 @@ def test_watch_ends_with_its_time(cluster: FakeCluster, trimtab: Call, phase: st
     assert (answer.code, "note: not reached within 0s" in answer.err) == (code, True)
 
 
-def test_watch_tells_that_it_was_deleted(cluster: FakeCluster, trimtab: Call) -> None:
+def test_watch_reports_a_deletion(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(POLICY_ROLLOUTS, policy_rollout("Progressing"))
     cluster.scenes = [lambda: cluster.remove(POLICY_ROLLOUTS, "music", "calmer")]
     answer = _watched(trimtab)
@@ -590,7 +590,7 @@ def test_programs_get_a_document_for_each_change(cluster: FakeCluster, trimtab: 
     ]
 
 
-async def test_a_watch_that_ends_at_once_leaves_nothing_running(cluster: FakeCluster) -> None:
+async def test_a_watch_that_ends_immediately_leaves_nothing_running(cluster: FakeCluster) -> None:
     body = cluster.put(POLICY_ROLLOUTS, policy_rollout("Succeeded"))
     before = asyncio.all_tasks()
     scenes = follow(Cluster(cluster, "music"), Rollout(body, Kind.POLICY_ROLLOUT))  # type: ignore[arg-type]
@@ -614,7 +614,7 @@ def test_who_may_not_see_groups_watches_the_rollout(cluster: FakeCluster, trimta
         (["--timeout", "0"], "must be greater than 0"),
     ],
 )
-def test_wrong_usage_of_watch_is_told(
+def test_wrong_usage_of_watch_is_reported(
     cluster: FakeCluster, trimtab: Call, args: list[str], said: str
 ) -> None:
     answer = _watched(trimtab, *args)
@@ -647,7 +647,7 @@ def test_a_screen_shows_waves_gates_and_groups() -> None:
     assert shown.rstrip().endswith("the connection was lost")
 
 
-def test_of_groups_only_what_changed_is_told() -> None:
+def test_only_changes_of_groups_are_shown() -> None:
     progress = _progress(policy_rollout("Soaking", **UNDERWAY))
     before = Scene(progress, {"free": _rendered("free", 4), "pro": _rendered("pro", 4)})
     after = Scene(

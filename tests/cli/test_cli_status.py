@@ -80,7 +80,7 @@ async def test_a_namespaces_own_preferences_are_shown_whatever_their_template() 
     assert [u["template"] for u in found.users] == ["team/gone"]
 
 
-def test_what_a_group_says_is_not_said_again_by_its_template(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_template_does_not_repeat_the_message_of_its_group(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(NAMESPACES, {"metadata": {"name": "team"}})
     failed = {
         **READY,
@@ -106,7 +106,7 @@ async def test_other_templates_users_are_left_out_when_one_is_named() -> None:
 
 
 @pytest.mark.parametrize("condition", [None, {**READY, "observedGeneration": 0}])
-async def test_what_nobody_has_looked_at_is_not_ready(condition: Body | None) -> None:
+async def test_an_object_that_was_not_observed_is_not_ready(condition: Body | None) -> None:
     found = await _read(_api(_template(condition)))
     assert not found.ready
     assert found.templates[0]["reason"] in ("NotObserved", "Stale")
@@ -127,7 +127,7 @@ def _rollout(phase: str, ready: str, name: str = "calmer", of: str = "app") -> t
     ("phase", "ready", "well"),
     [("Succeeded", "True", True), ("Soaking", "Unknown", False), ("RolledBack", "False", False)],
 )
-async def test_a_rollout_says_how_far_it_is_and_counts_by_its_verdict(
+async def test_a_rollout_shows_its_progress_and_counts_by_its_ready_condition(
     phase: str, ready: str, well: bool
 ) -> None:
     found = await _read(_api(_template(), _rollout(phase, ready)))

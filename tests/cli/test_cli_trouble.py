@@ -80,7 +80,7 @@ def foreign() -> Iterator[Callable[[bytes], str]]:
 
 @pytest.mark.parametrize("content", [b"<html>Please log in</html>", b"", b"[]", b'"\xff"', b"[" * 100_000])
 @pytest.mark.parametrize(("verb", "code"), VERBS)
-def test_an_answer_that_is_no_api_servers_is_one_line(
+def test_a_response_that_is_not_from_an_api_server_is_one_line(
     trimtab: Call,
     kubeconfig: Kubeconfig,
     foreign: Callable[[bytes], str],

@@ -82,7 +82,7 @@ def test_a_revision_that_names_no_rollout_undoes_none_whatever_moved_the_group_b
     assert "a change of ConfigTemplate app without a strategy" in answer.out
 
 
-def test_a_group_that_was_taken_back_is_not_undone_by_what_took_it_back(
+def test_a_group_that_was_rolled_back_is_not_undone_by_the_same_rollout(
     group: FakeCluster, trimtab: Call
 ) -> None:
     moved = {"kind": "PolicyRollout", "name": "calmer", "uid": "u", "epoch": 3, "back": True}
@@ -150,7 +150,7 @@ def test_a_sealed_template_is_not_printed_without_what_is_sealed(group: FakeClus
         (["nothing"], 1, "there is no PolicyRollout or ConfigTemplate nothing"),
     ],
 )
-def test_what_cannot_be_undone_is_told(
+def test_what_cannot_be_undone_is_reported(
     group: FakeCluster, trimtab: Call, args: list[str], code: int, said: str
 ) -> None:
     gone = {**REVISIONS[0], "by": "PolicyRollout gone"}
@@ -182,7 +182,7 @@ def test_what_is_printed_keeps_whatever_metadata_a_replacement_would_take_away(
         assert printed["metadata"] == {"name": name, "namespace": "music"} | META
 
 
-def test_content_that_is_gone_is_told(group: FakeCluster, trimtab: Call) -> None:
+def test_deleted_content_is_reported(group: FakeCluster, trimtab: Call) -> None:
     group.put(RENDERED_GROUPS, rendered())
     group.remove(CONTROLLER_REVISIONS, "music", "app-aa")
     assert "ControllerRevision app-aa does not exist" in trimtab("undo", "app", "free").err
@@ -233,14 +233,14 @@ def test_the_older_preference_is_applied_whole(cluster: FakeCluster, trimtab: Ca
     assert "has the values of generation 4" in answer.out
 
 
-def test_a_schema_version_that_was_not_said_is_taken_away(cluster: FakeCluster, trimtab: Call) -> None:
+def test_a_schema_version_that_was_not_set_is_removed(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(USER_PREFERENCES, preference(spec={"schemaVersion": 3}))
     assert trimtab("undo", "--user", "alice", "--to", "2", "--apply").code == 0
     (now,) = cluster.objects(USER_PREFERENCES)
     assert (now["spec"]["values"], "schemaVersion" in now["spec"]) == ({}, False)
 
 
-def test_what_is_as_it_was_is_not_written(cluster: FakeCluster, trimtab: Call) -> None:
+def test_unchanged_values_are_not_written(cluster: FakeCluster, trimtab: Call) -> None:
     cluster.put(
         USER_PREFERENCES, preference(values={"session.minutes": 7, "debug": True}, spec={"schemaVersion": 2})
     )
@@ -273,7 +273,7 @@ def _managed(manager: str, fields: Body | None = None) -> Body:
         ),
     ],
 )
-def test_what_a_tool_would_put_back_is_only_taken_over_by_force(
+def test_fields_that_a_tool_manages_are_only_changed_with_force(
     cluster: FakeCluster, trimtab: Call, meta: Body, who: str
 ) -> None:
     body = preference()
@@ -301,7 +301,7 @@ def test_what_people_have_written_people_may_undo(cluster: FakeCluster, trimtab:
     assert trimtab("undo", "--user", "alice", "--apply").code == 0
 
 
-def test_without_a_history_there_is_nothing_to_go_back_to(cluster: FakeCluster, trimtab: Call) -> None:
+def test_without_a_history_nothing_can_be_undone(cluster: FakeCluster, trimtab: Call) -> None:
     body = preference()
     del body["status"]["history"]
     cluster.put(USER_PREFERENCES, body)

@@ -12,7 +12,7 @@ from support.cli_manifests import TEMPLATE, Call, Write, preference
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {0}, labels: {1}}}\n"
 
 
-def test_valid_files_say_so_and_exit_0(trimtab: Call, write: Write) -> None:
+def test_valid_files_are_reported_and_exit_0(trimtab: Call, write: Write) -> None:
     answer = trimtab("validate", "-f", write(TEMPLATE, preference("ann", "{agent.temperature: 1}")))
     assert (answer.code, answer.err) == (0, "")
     _, warning, verdict = answer.out.splitlines()
@@ -20,7 +20,7 @@ def test_valid_files_say_so_and_exit_0(trimtab: Call, write: Write) -> None:
     assert verdict == "2 objects valid"
 
 
-def test_every_violation_is_told_not_only_the_first(trimtab: Call, write: Write) -> None:
+def test_every_violation_is_reported_not_only_the_first(trimtab: Call, write: Write) -> None:
     values = "{agent.temprature: 1, session.minutes: 0, agent.provider: local, api.token: s3cret, plugins: [b, c, d]}"
     path = write(TEMPLATE, preference("ann", values))
     answer = trimtab("validate", "-f", path)
@@ -113,7 +113,9 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         (preference("ann", '{agent.mood: "' + "x" * 950_000 + '"}'), "more than the 524,288 that a preference may have -> shorten them"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, document: str, said: str) -> None:
+def test_a_violation_is_reported_with_its_remedy(
+    trimtab: Call, write: Write, document: str, said: str
+) -> None:
     answer = trimtab("validate", "-f", write(TEMPLATE, document))
     assert answer.code == 1
     assert said in answer.out
@@ -138,7 +140,7 @@ def test_what_is_wrong_is_said_with_its_remedy(trimtab: Call, write: Write, docu
         ("{name: pro}", "{name: pro, values: {plugins: [a, b, c, d]}}", "plugins: may have at most 3 entries"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_template_is_said(
+def test_violations_of_a_template_are_reported(
     trimtab: Call, write: Write, old: str, new: str, said: str | None
 ) -> None:
     assert old in TEMPLATE
@@ -186,7 +188,7 @@ class TestNamespaces:
         "{name: pro}", '{name: pro, preferenceNamespaceSelector: {matchLabels: {tenant: "true"}}}'
     )
 
-    def test_what_the_files_do_not_show_is_assumed_and_said(self, trimtab: Call, write: Write) -> None:
+    def test_assumptions_about_missing_objects_are_reported(self, trimtab: Call, write: Write) -> None:
         path = write(self.SELECTIVE, preference("ann", group="pro", namespace="other"))
         answer = trimtab("validate", "-f", path)
         assert answer.code == 0
@@ -216,7 +218,7 @@ class TestNamespaces:
         assert "does not allow templates of namespace team" in shown.out
 
 
-def test_templates_whose_outputs_collide_are_told(trimtab: Call, write: Write) -> None:
+def test_templates_whose_outputs_collide_are_reported(trimtab: Call, write: Write) -> None:
     other = TEMPLATE.replace("name: app, namespace", "name: app-free, namespace").replace(
         "{name: pro}", "{name: x}"
     )
@@ -290,7 +292,7 @@ class TestFiles:
         assert (answer.code, answer.out) == (2, "")
         assert said in answer.err
 
-    def test_all_unreadable_files_are_named_at_once(
+    def test_all_unreadable_files_are_named_together(
         self, trimtab: Call, write: Write, tmp_path: Path
     ) -> None:
         (tmp_path / "empty").mkdir()
@@ -343,7 +345,7 @@ def test_actions_whose_names_the_api_server_makes_are_no_doubles(trimtab: Call, 
 
 
 @pytest.mark.parametrize("verb", ["validate", "render", "status"])
-def test_an_output_that_is_not_there_is_told_in_plain_words(trimtab: Call, verb: str) -> None:
+def test_a_missing_output_is_reported_in_plain_words(trimtab: Call, verb: str) -> None:
     answer = trimtab(verb, "-o", "xml")
     assert (answer.code, "xml is not a valid format" in answer.err) == (2, True)
     assert "Value error" not in answer.err
@@ -359,9 +361,7 @@ def test_an_output_that_is_not_there_is_told_in_plain_words(trimtab: Call, verb:
         ("policy: {enforced: [session.minutes, session.minutes]}", "policy.enforced[1]: must be an object with key, got \"session.minutes\" -> write an object"),
     ],
 )  # fmt: skip
-def test_fields_that_other_programs_have_lead_to_ours(
-    trimtab: Call, write: Write, spec: str, said: str
-) -> None:
+def test_fields_of_other_programs_suggest_trimtabs(trimtab: Call, write: Write, spec: str, said: str) -> None:
     head = "apiVersion: trimtab.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: calm, namespace: team}\n"
 
     answer = trimtab("validate", write(f"{head}spec: {{templateRef: {{name: app}}, {spec}}}\n"))

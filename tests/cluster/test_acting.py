@@ -44,7 +44,7 @@ def test_each_action_needs_its_own_verb_on_its_own_kind(
     assert ns.one("RolloutAction", made["metadata"]["name"])["spec"]["requester"] == ann.username
 
 
-def test_nobody_speaks_in_anothers_name(ns: Namespace, hire: Hire) -> None:
+def test_a_requester_cannot_use_another_name(ns: Namespace, hire: Hire) -> None:
     ann, bob = hire("ann"), hire("bob")
     ann.grant(CREATES, may("policyrollouts", "*"))
     said = refused(lambda: ann.tries(action(ns.name, "approve", bob.username)))
@@ -54,7 +54,7 @@ def test_nobody_speaks_in_anothers_name(ns: Namespace, hire: Hire) -> None:
     ann.tries(action(ns.name, "approve", ann.username))
 
 
-def test_not_even_the_clusters_admin_speaks_in_anothers_name(ns: Namespace, hire: Hire) -> None:
+def test_not_even_the_cluster_admin_can_use_another_name(ns: Namespace, hire: Hire) -> None:
     said = refused(lambda: ns.api.create(action(ns.name, "abort", "ann@example.com")))
     assert 'spec.requester is "ann@example.com"' in said
 
@@ -157,7 +157,7 @@ def test_every_way_to_create_is_guarded(ns: Namespace, hire: Hire) -> None:
     assert ns.get("RolloutAction", "mine") is None
 
 
-def test_what_was_asked_for_cannot_be_changed_afterwards(ns: Namespace, hire: Hire) -> None:
+def test_an_action_cannot_be_changed_after_its_creation(ns: Namespace, hire: Hire) -> None:
     # given: a harmless action of somebody who may also edit actions
     ann = hire()
     ann.grant(
@@ -196,7 +196,7 @@ def test_what_was_asked_for_cannot_be_changed_afterwards(ns: Namespace, hire: Hi
     ann.api.patch("RolloutAction", ns.name, name, {"metadata": {"labels": {"ticket": "OPS-1"}}})
 
 
-def test_an_approval_names_the_content_that_was_looked_at(ns: Namespace, hire: Hire) -> None:
+def test_an_approval_names_the_previewed_content(ns: Namespace, hire: Hire) -> None:
     ann = hire()
     ann.grant(CREATES, may("policyrollouts", *VERBS))
     for verb in VERBS:
@@ -211,9 +211,7 @@ def test_an_approval_names_the_content_that_was_looked_at(ns: Namespace, hire: H
             ann.tries(body)
 
 
-def test_whoever_impersonates_is_held_to_the_rights_and_the_name_of_the_other(
-    ns: Namespace, hire: Hire
-) -> None:
+def test_impersonation_has_the_rights_and_the_name_of_the_other_user(ns: Namespace, hire: Hire) -> None:
     ann, bob = hire("ann"), hire("bob")
     ann.grant(CREATES, may("policyrollouts", "approve"))
     bob.grant(CREATES, may("policyrollouts", "pause"))

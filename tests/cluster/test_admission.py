@@ -39,7 +39,7 @@ def _within(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def test_the_api_servers_type_checker_has_nothing_to_say(guarded: OperatorCluster) -> None:
+def test_the_api_servers_type_checker_finds_no_error(guarded: OperatorCluster) -> None:
     for body in yaml.safe_load_all(admission.text()):
         if body["kind"] != "ValidatingAdmissionPolicy":
             continue
@@ -61,7 +61,7 @@ def test_the_api_servers_type_checker_has_nothing_to_say(guarded: OperatorCluste
             guarded.api.call("DELETE", f"{POLICIES}/{name}")
 
 
-def test_a_status_is_written_by_nobody_who_may_only_edit(ns: Namespace, hire: Hire) -> None:
+def test_a_right_to_edit_does_not_include_status(ns: Namespace, hire: Hire) -> None:
     # given: somebody who may do anything to the objects, and nothing to their subresources
     ann = hire()
     for kind in ("RolloutAction", "UserPreference", "PolicyRollout", "ConfigTemplate"):
@@ -89,7 +89,7 @@ def test_a_status_is_written_by_nobody_who_may_only_edit(ns: Namespace, hire: Hi
     assert "cannot create resource" in refused(lambda: ann.api.create(group))
 
 
-def test_the_roles_that_are_shipped_say_what_they_do(ns: Namespace, hire: Hire) -> None:
+def test_the_shipped_roles_grant_what_they_describe(ns: Namespace, hire: Hire) -> None:
     for role, has in {
         "trimtab-approver": {"approve"},
         "trimtab-pauser": {"pause", "resume", "abort"},

@@ -145,7 +145,7 @@ def test_a_group_that_goes_goes_even_under_retain(operator: Operator, ns: Namesp
     assert ns.get("ConfigMap", "app-pro") is not None
 
 
-def test_a_template_made_anew_serves_its_users_again(operator: Operator, ns: Namespace) -> None:
+def test_a_recreated_template_renders_its_users_again(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})

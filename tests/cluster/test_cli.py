@@ -171,7 +171,7 @@ def _age(body: Body) -> tuple[str, str]:
         (["status", "ap"], "there is no ConfigTemplate ap in namespace {0}; there is app"),
     ],
 )
-def test_what_is_not_there_is_told_with_the_nearest(
+def test_a_missing_name_is_reported_with_the_nearest(
     operator: Operator, ns: Namespace, trimtab: Shell, args: list[str], said: str
 ) -> None:
     ns.template(**WHOLE)
@@ -211,7 +211,7 @@ def tenant(operator_cluster: OperatorCluster, ns: Namespace, tmp_path: Path) -> 
     return Shell(path)
 
 
-def test_who_may_read_little_is_told_what_was_not_looked_at(
+def test_objects_that_the_user_may_not_read_are_reported_as_not_checked(
     operator: Operator, ns: Namespace, tenant: Shell
 ) -> None:
     ns.template(**WHOLE)

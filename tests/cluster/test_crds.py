@@ -169,7 +169,7 @@ def test_a_preference_cannot_change_hands(namespace: Namespace, written: str | N
     assert "is immutable" in namespace.refusal("patch", "upref", "mine", "--type=merge", "-p", patch)
 
 
-def test_saying_the_default_user_aloud_is_no_change(namespace: Namespace) -> None:
+def test_setting_the_default_user_explicitly_is_not_a_change(namespace: Namespace) -> None:
     example = EXAMPLES["UserPreference"]
     namespace.create(example | {"spec": example["spec"] | {"user": None}})
     for user in ("alice", None):
@@ -177,7 +177,7 @@ def test_saying_the_default_user_aloud_is_no_change(namespace: Namespace) -> Non
         namespace.do("patch", "upref", "alice", "--type=merge", "-p", patch)
 
 
-def test_a_name_that_is_no_user_needs_a_user(namespace: Namespace) -> None:
+def test_a_name_that_is_not_a_valid_user_requires_spec_user(namespace: Namespace) -> None:
     example = EXAMPLES["UserPreference"]
     dotted = example | {"metadata": {"name": "alice.music", "namespace": namespace.name}}
     unsaid = dotted | {"spec": example["spec"] | {"user": None}}
@@ -193,7 +193,7 @@ def test_a_rendered_group_stays_what_it_is(namespace: Namespace) -> None:
         assert "is immutable" in refusal
 
 
-def test_an_approval_needs_the_hash_of_what_was_looked_at(namespace: Namespace) -> None:
+def test_an_approval_requires_the_hash_of_the_previewed_content(namespace: Namespace) -> None:
     example = EXAMPLES["RolloutAction"]
     unsaid = example | {"metadata": {"generateName": "a-", "namespace": namespace.name}}
     unsaid |= {"spec": example["spec"] | {"contentHash": None}}

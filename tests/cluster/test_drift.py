@@ -12,7 +12,7 @@ from support.namespace import Namespace
 from support.operator_process import Operator
 
 
-def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, ns: Namespace) -> None:
+def test_a_manual_change_is_reverted_and_counted_as_drift(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.rendered()
     before = ns.data("app-free")
@@ -22,7 +22,7 @@ def test_a_hand_edit_is_put_back_and_counted_as_drift(operator: Operator, ns: Na
     wait_for(lambda: operator.metrics()["trimtab_drift_total"] == counted + 1, "drift is counted once")
 
 
-def test_entries_added_by_hand_are_removed(operator: Operator, ns: Namespace) -> None:
+def test_manually_added_entries_are_removed(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
@@ -68,7 +68,7 @@ def test_an_entry_of_a_user_who_never_was_goes_also_when_it_came_while_the_opera
     wait_for(lambda: ns.data("app-free-users-0") == before, lambda: str(ns.data("app-free-users-0")))
 
 
-def test_an_output_deleted_by_hand_comes_back(operator: Operator, ns: Namespace) -> None:
+def test_a_manually_deleted_output_is_recreated(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.wait_user("alice", {"session.minutes": 5})
@@ -82,7 +82,7 @@ def test_an_output_deleted_by_hand_comes_back(operator: Operator, ns: Namespace)
         assert after["data"] == before["data"]  # type: ignore[index]
 
 
-def test_a_secret_edited_by_hand_is_put_back(operator: Operator, ns: Namespace) -> None:
+def test_a_manually_edited_secret_is_restored(operator: Operator, ns: Namespace) -> None:
     ns.template(outputs=[{**APP, "kind": "Secret"}, PREFS])
     ns.rendered()
     before = ns.data("app-free", "Secret")
@@ -101,7 +101,7 @@ def test_a_secret_edited_by_hand_is_put_back(operator: Operator, ns: Namespace) 
         "trimtab.dev/group",
     ],
 )
-def test_a_label_taken_off_by_hand_comes_back(operator: Operator, ns: Namespace, label: str) -> None:
+def test_a_manually_removed_label_is_restored(operator: Operator, ns: Namespace, label: str) -> None:
     ns.template()
     ns.rendered()
 
@@ -131,7 +131,9 @@ def test_an_output_relabelled_to_another_group_comes_back(operator: Operator, ns
     ns.rendered()
 
 
-def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, ns: Namespace) -> None:
+def test_labels_and_annotations_of_other_clients_are_left_unchanged(
+    operator: Operator, ns: Namespace
+) -> None:
     ns.template()
     ns.rendered()
     others = {"labels": {"team": "music"}, "annotations": {"note": "ours"}}
@@ -143,7 +145,7 @@ def test_labels_and_annotations_of_others_are_left_alone(operator: Operator, ns:
     assert meta["annotations"]["note"] == "ours"
 
 
-def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_adopted(
+def test_a_foreign_config_map_is_never_overwritten_until_it_is_deleted_or_annotated_for_adoption(
     operator: Operator, ns: Namespace
 ) -> None:
     foreign = {
@@ -169,7 +171,7 @@ def test_a_foreign_config_map_is_never_overwritten_until_it_goes_or_asks_to_be_a
         assert set(ns.data(f"{template}-free")) == {"app.json", "_default.prefs.json"}
 
 
-def test_a_foreign_object_in_the_way_of_one_users_own_blocks_only_that_user(
+def test_a_foreign_object_with_the_name_of_a_per_user_object_blocks_only_that_user(
     operator: Operator, ns: Namespace
 ) -> None:
     foreign = ns.api.create(config_map(ns.name, "app-u-alice", {"mine": "yes"}))
@@ -187,7 +189,9 @@ def test_a_foreign_object_in_the_way_of_one_users_own_blocks_only_that_user(
     ns.accepted("alice")
 
 
-def test_a_foreign_object_that_asks_to_be_adopted_is_taken_over(operator: Operator, ns: Namespace) -> None:
+def test_a_foreign_object_that_is_annotated_for_adoption_is_adopted(
+    operator: Operator, ns: Namespace
+) -> None:
     adopt = {"trimtab.dev/adopt": "true"}
     ns.api.create(config_map(ns.name, "app-free", {"mine": "yes"}, annotations=adopt))
     ns.template()

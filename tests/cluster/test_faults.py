@@ -152,7 +152,7 @@ def test_a_list_in_chunks_whose_continue_token_expired_is_begun_again(
     assert expired.hits == 2
 
 
-def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
+def test_objects_that_were_deleted_while_watches_were_down_are_noticed(
     proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """kopf's watch of templates says nothing of deletions in a gap (410); comparing lists does."""
@@ -173,7 +173,7 @@ def test_objects_deleted_while_watches_were_down_are_missed_by_nobody(
     assert ns.get("ConfigMap", "app-free") is not None
 
 
-def test_nothing_is_swept_on_the_word_of_an_incomplete_list(
+def test_nothing_is_deleted_based_on_an_incomplete_list(
     proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """Lists that fail at any page, streams that are cut before their end: what is rendered stays."""
@@ -240,7 +240,7 @@ def test_writes_under_way_survive_the_end_of_kopf(
         ns.wait_user(f"{name}-alice", {"session.minutes": 5}, of=name)
 
 
-def test_a_write_whose_answer_is_lost_is_not_done_twice(
+def test_a_write_whose_response_is_lost_is_not_repeated(
     proxied: Operator, proxy: FaultProxy, ns: Namespace
 ) -> None:
     """The same apply again changes nothing, and a revision that was begun is not begun anew."""
@@ -280,7 +280,7 @@ def test_a_foreign_object_made_between_look_and_write_is_not_overwritten(
     assert ns.data("app-free") == foreign
 
 
-def test_a_namespace_that_refuses_writes_does_not_hold_up_others(
+def test_a_namespace_that_refuses_writes_does_not_delay_others(
     proxied: Operator, proxy: FaultProxy, operators: OperatorCluster, ns: Namespace
 ) -> None:
     other = Namespace(operators, operators.new_namespace("other"))

@@ -73,9 +73,7 @@ def test_a_forged_snapshot_is_replaced_and_never_rendered(
     assert ns.document() == before
 
 
-def test_a_copy_in_the_place_of_a_gates_job_is_no_evidence(
-    operator: Operator, ns: Namespace, hire: Hire
-) -> None:
+def test_a_copy_of_a_gates_job_is_not_a_result(operator: Operator, ns: Namespace, hire: Hire) -> None:
     ns.template()
     ns.rendered()
     job = {"spec": {"template": {"spec": POD | {"nodeSelector": {"trimtab.dev/nowhere": "true"}}}}}

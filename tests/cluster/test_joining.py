@@ -44,7 +44,7 @@ def test_creating_a_preference_needs_join(ns: Namespace, member: Person) -> None
     member.api.create(nameless)
 
 
-def test_whoever_is_in_a_group_edits_without_join(ns: Namespace, member: Person) -> None:
+def test_a_user_in_a_group_edits_without_join(ns: Namespace, member: Person) -> None:
     member.api.patch("UserPreference", ns.name, "alice", {"spec": {"values": {"session.minutes": 7}}})
     member.api.patch("UserPreference", ns.name, "alice", {"spec": {"suspend": True}})
     member.api.patch("UserPreference", ns.name, "alice", {"metadata": {"labels": {"a": "b"}}})
@@ -199,7 +199,7 @@ def test_a_grant_is_about_a_rendered_groups_name_however_it_is_put_together(
     assert '"a-b-c"' in said
 
 
-def test_a_verdict_is_written_without_join_and_moves_nobody(ns: Namespace, hire: Hire) -> None:
+def test_a_status_is_written_without_join_and_moves_no_user(ns: Namespace, hire: Hire) -> None:
     # given: somebody who may write the status alone, as the operator does
     ann = hire()
     ann.grant(may("userpreferences/status", "patch", "update"))
@@ -209,7 +209,7 @@ def test_a_verdict_is_written_without_join_and_moves_nobody(ns: Namespace, hire:
     assert (after["spec"], after["status"]) == (before["spec"], {"observedGeneration": 1})
 
 
-def test_a_preference_never_changes_its_user_for_anybody(ns: Namespace, member: Person) -> None:
+def test_no_client_can_change_the_user_of_a_preference(ns: Namespace, member: Person) -> None:
     member.grant(may("renderedgroups", "join"))
     change = {"spec": {"user": "bob"}}
     for api in (member.api, ns.api):

@@ -79,7 +79,7 @@ def test_a_crash_at_a_write_changes_nothing_in_the_end(
 
 
 @pytest.mark.parametrize("scene", ["template-waves", "superseded", "percent", "failing"])
-def test_operators_that_keep_dying_come_to_the_same_end(
+def test_operators_that_keep_dying_reach_the_same_end_state(
     cluster: CrashCluster, expected: Expected, log: Path, scene: str
 ) -> None:
     want = expected(scene)

@@ -42,7 +42,7 @@ def test_of_two_operators_one_leads_and_both_are_ready(operators: OperatorCluste
     assert second.metrics().get("trimtab_writes_total", 0) == 0
 
 
-def test_a_leader_that_is_told_to_stop_hands_over_at_once(operators: OperatorCluster, ns: Namespace) -> None:
+def test_a_leader_that_is_stopped_hands_over_immediately(operators: OperatorCluster, ns: Namespace) -> None:
     """With the default Lease of 15 s: the standby does not wait it out."""
     first, second = _two(operators, "--lease-duration", "3600")
     assert first.stop() == 0
@@ -107,7 +107,7 @@ def test_a_leader_that_slept_past_its_lease_changes_nothing(
     ns.wait_user("user-4", {"session.minutes": 4})
 
 
-def test_a_lease_that_is_taken_away_stops_the_leader(operators: OperatorCluster, ns: Namespace) -> None:
+def test_a_leader_that_loses_its_lease_stops(operators: OperatorCluster, ns: Namespace) -> None:
     operator = operators.operator("first", *SHORT).start().acting()
     ns.template()
     ns.rendered()
@@ -152,7 +152,7 @@ def test_a_graceful_stop_ends_with_exit_code_0_and_gives_the_lease_back(
     assert _holder(operators) == ""
 
 
-def test_probes_and_metrics_answer_and_logs_are_json(operators: OperatorCluster, ns: Namespace) -> None:
+def test_probes_and_metrics_respond_and_logs_are_json(operators: OperatorCluster, ns: Namespace) -> None:
     operator = operators.operator("first").start().acting()
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
@@ -182,7 +182,7 @@ def test_probes_and_metrics_answer_and_logs_are_json(operators: OperatorCluster,
         assert {"time", "level", "logger", "message"} <= record.keys()
 
 
-def test_text_logs_and_a_port_in_use_are_for_people(operators: OperatorCluster, ns: Namespace) -> None:
+def test_text_logs_and_a_port_in_use_are_human_readable(operators: OperatorCluster, ns: Namespace) -> None:
     first = operators.operator("first").start().acting()
     port = first.wait_said("starting")["port"]
     second = operators.operator("second", "--port", str(port), "--log-format", "text").start()

@@ -19,7 +19,7 @@ def _second_apart(ns: Namespace, kind: str, name: str) -> None:
     wait_for(lambda: datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") > created, "a second")
 
 
-def test_the_older_of_two_preferences_holds_the_user_and_the_other_takes_over(
+def test_the_older_of_two_preferences_holds_the_user_until_it_is_deleted(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template()
@@ -40,7 +40,7 @@ def test_the_older_of_two_preferences_holds_the_user_and_the_other_takes_over(
     ns.accepted("second")
 
 
-def test_a_user_claimed_from_two_groups_is_served_in_the_older_claims_group_alone(
+def test_a_user_claimed_from_two_groups_is_rendered_only_in_the_group_of_the_older_preference(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template()
@@ -66,7 +66,7 @@ def test_an_invalid_older_claim_still_holds_the_user(operator: Operator, ns: Nam
     ns.wait_user("alice", {"session.minutes": 30})
 
 
-def test_a_preference_that_may_not_join_claims_nobody(
+def test_a_preference_that_may_not_join_claims_no_user(
     operator: Operator, operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
     """Else any namespace could take users away from any template."""
@@ -111,7 +111,7 @@ def test_a_user_who_moves_leaves_one_group_and_enters_the_other(operator: Operat
     assert ns.one("UserPreference", "alice")["status"]["accepted"]["group"] == "pro"
 
 
-def test_a_full_group_refuses_newcomers_and_takes_them_when_there_is_room(
+def test_a_full_group_refuses_new_users_and_admits_them_when_there_is_room(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template(groups=[{"name": "free", "maxUsers": 1}, {"name": "pro"}])
@@ -142,7 +142,7 @@ def test_a_raised_limit_lets_waiting_users_in(operator: Operator, ns: Namespace)
     ns.accepted("bob")
 
 
-def test_a_group_takes_preferences_from_the_namespaces_that_it_selects_alone(
+def test_a_group_admits_preferences_only_from_the_namespaces_that_it_selects(
     operator: Operator, operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
     tenant = Namespace(
@@ -204,7 +204,7 @@ def test_a_target_namespace_must_let_the_template_in(
     ns.rendered()
 
 
-def test_a_target_namespace_that_is_made_later_is_used_then(
+def test_a_target_namespace_that_is_created_later_is_used_then(
     operator: Operator, operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
     late = f"late-{ns.name[-8:]}"
@@ -264,7 +264,7 @@ def test_a_preference_ahead_of_or_behind_the_schema_keeps_what_was_accepted(
     ns.accepted("alice")
 
 
-def test_nobody_can_be_called_as_the_default_entry_is(operator: Operator, ns: Namespace) -> None:
+def test_no_user_can_have_the_name_of_the_default_entry(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("sneaky", {"session.minutes": 5}, user="_default")
     ns.invalid("sneaky", "UserReserved")

@@ -183,7 +183,9 @@ def test_a_preference_that_goes_gives_the_user_back_to_the_default(operator: Ope
     assert ns.get("ConfigMap", "app-free") is not None
 
 
-def test_per_user_delivery_makes_an_object_beside_each_preference(operator: Operator, ns: Namespace) -> None:
+def test_per_user_delivery_creates_an_object_in_the_namespace_of_each_preference(
+    operator: Operator, ns: Namespace
+) -> None:
     secret = {"name": "own", "scope": "User", "kind": "Secret", "format": "JSON", "fileName": "own.json"}
     keys = [*KEYS, {"name": "api.token", "type": "String", "sensitive": True}]
     groups = [{"name": "free", "values": {"api.token": "only-in-the-groups-secret"}}]

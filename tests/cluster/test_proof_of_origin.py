@@ -43,7 +43,7 @@ def test_forged_labels_and_copied_marks_get_nothing_written_served_or_deleted(
     assert {entry["name"] for entry in listed} == set(names)
 
 
-def test_an_output_that_is_locked_or_stripped_of_all_labels_is_put_right(
+def test_an_output_that_is_immutable_or_lost_its_labels_is_restored(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template()

@@ -141,7 +141,7 @@ def test_a_templates_whole_life_under_the_installed_roles(
     )
 
 
-def test_outputs_of_a_retained_template_are_let_go_under_the_installed_roles(
+def test_outputs_of_a_retained_template_are_released_under_the_installed_roles(
     operator_as_installed: Operator, ns: Namespace
 ) -> None:
     ns.template(deletionPolicy="Retain")
@@ -223,9 +223,7 @@ OURS = {"labels": {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/templ
 POD = {"containers": [{"name": "web", "image": "web"}]}
 
 
-def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_makes(
-    taken_over: Api, ns: Namespace
-) -> None:
+def test_the_operators_token_creates_only_what_the_operator_creates(taken_over: Api, ns: Namespace) -> None:
     home = ns.name
     job = {"template": {"spec": {**POD, "restartPolicy": "Never"}}}
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "smoke", "uid": "1"}
@@ -262,9 +260,7 @@ def test_whoever_has_the_operators_token_makes_nothing_but_what_the_operator_mak
     _create(taken_over, {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta | owned, "spec": job})
 
 
-def test_whoever_has_the_operators_token_changes_nothing_that_is_not_the_operators(
-    taken_over: Api, ns: Namespace
-) -> None:
+def test_the_operators_token_changes_only_objects_of_the_operator(taken_over: Api, ns: Namespace) -> None:
     home = ns.name
     ns.api.create(_secret(home, "theirs", stringData={"a": "b"}))
     for kind in WORKLOADS:

@@ -206,7 +206,9 @@ def _verdict(text: str, folder: Path) -> bool:
     return not found.flaws and bool(found.ours) and not any(parse(each)[1] for each in found.ours)
 
 
-def test_manifests_are_taken_and_refused_as_the_api_server_does(namespace: Namespace, tmp_path: Path) -> None:
+def test_manifests_are_accepted_and_refused_as_by_the_api_server(
+    namespace: Namespace, tmp_path: Path
+) -> None:
     differ = []
     for path, value in CHANGES:
         text = json.dumps(_changed(path, value))

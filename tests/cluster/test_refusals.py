@@ -130,7 +130,7 @@ def test_a_user_whose_files_are_too_big_keeps_the_old_ones(operator: Operator, n
     ns.rendered()
 
 
-def test_a_reference_to_nothing_says_what_is_missing(operator: Operator, ns: Namespace) -> None:
+def test_a_reference_to_a_missing_object_names_it(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("dangling", of="apq")
     ns.preference("astray", group="fre")
@@ -230,7 +230,7 @@ def test_a_user_cannot_be_renamed(operator: Operator, ns: Namespace) -> None:
     assert "is immutable" in str(refused.value)
 
 
-def test_an_output_of_another_kind_is_refused_where_the_sensitive_rule_says_so(
+def test_an_output_of_another_kind_is_refused_where_a_sensitive_key_requires_a_secret(
     operator: Operator, ns: Namespace
 ) -> None:
     """A wildcard passes over sensitive keys in a ConfigMap; a Secret carries them."""

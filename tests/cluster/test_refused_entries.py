@@ -105,7 +105,7 @@ def test_a_value_that_admission_refuses_is_its_user_s_failure(
     ns.accepted("late-evil")
 
 
-def test_a_quota_that_refuses_a_new_shard_stops_newcomers_alone(operator: Operator, ns: Namespace) -> None:
+def test_a_quota_that_refuses_a_new_shard_delays_only_new_users(operator: Operator, ns: Namespace) -> None:
     # given: a full shard, a rollout under way, and a quota that is used up
     given(ns)
     large = {"session.greeting": "x" * 5000}

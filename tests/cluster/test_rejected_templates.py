@@ -81,7 +81,7 @@ BROKEN: dict[str, tuple[Body, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_template_says_what_is_wrong_and_changes_nothing(
+def test_a_broken_template_reports_its_violations_and_changes_nothing(
     operator: Operator, ns: Namespace, what: str
 ) -> None:
     fields, words = BROKEN[what]
@@ -144,7 +144,7 @@ def test_an_edit_back_to_the_good_content_is_the_same_revision(operator: Operato
     assert ns.one("RenderedGroup", "app-free")["status"]["revisions"] == before
 
 
-def test_a_template_that_was_never_valid_serves_nobody(operator: Operator, ns: Namespace) -> None:
+def test_a_template_that_was_never_valid_renders_no_user(operator: Operator, ns: Namespace) -> None:
     ns.template(keys=[{"name": "a", "type": "Integer", "default": "many"}])
     ns.preference("alice", {"a": 5})
     ns.wait_verdict("ConfigTemplate", "app", "False", "Rejected")
@@ -184,7 +184,7 @@ def test_a_template_that_shrinks_keeps_the_rest_of_what_its_users_set(
     ns.accepted("alice")
 
 
-def test_a_group_that_vanishes_says_so_to_its_users_and_takes_them_back_when_it_returns(
+def test_users_of_a_removed_group_are_informed_and_rendered_again_when_it_returns(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template()
@@ -206,7 +206,7 @@ def test_a_group_that_vanishes_says_so_to_its_users_and_takes_them_back_when_it_
     ns.accepted("alice")
 
 
-def test_two_templates_that_render_one_name_do_not_fight_and_the_younger_says_so(
+def test_of_two_templates_with_the_same_output_name_the_younger_reports_the_conflict(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template("app", groups=[{"name": "a-b"}])

@@ -10,7 +10,7 @@ from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, given
 from support.service_accounts import CREATES, Hire, Person, may, refused
 
 
-def test_an_approval_is_of_the_content_that_was_previewed_by_whoever_may(
+def test_an_approval_is_of_the_previewed_content_by_an_authorized_requester(
     operator: Operator, ns: Namespace, hire: Hire
 ) -> None:
     def approve(person: Person, content: str) -> str:
@@ -76,7 +76,7 @@ def test_what_is_paused_stays_where_it_is(operator: Operator, ns: Namespace) -> 
     ns.serves(NEW, "free", "pro")
 
 
-def test_an_abort_brings_back_what_was_and_only_a_retry_or_new_content_starts_again(
+def test_an_abort_rolls_back_and_only_a_retry_or_new_content_starts_the_rollout(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns, users=2)

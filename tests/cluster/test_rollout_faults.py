@@ -193,7 +193,7 @@ def test_a_rollout_and_a_rollback_end_right_under(faulty: Faulty, ns: Namespace,
     ns.serves(OLD_PRO, "pro")
 
 
-def test_a_group_that_cannot_be_written_takes_the_rollout_back_and_says_so(
+def test_a_group_that_cannot_be_written_rolls_the_rollout_back_and_reports_it(
     faulty: Faulty, ns: Namespace
 ) -> None:
     def of(group: str) -> Callable[[Exchange], bool]:

@@ -76,7 +76,7 @@ def of(status: Body, name: str = "errors") -> Body:
     return dict(next((g for g in status.get("gates") or () if g["name"] == name), {}))
 
 
-def test_a_query_that_fails_brings_back_what_was_by_itself(monitoring: Monitoring, ns: Namespace) -> None:
+def test_a_query_that_fails_rolls_back_automatically(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns, users=2)
 
     before = ns.one("ConfigMap", "app-pro")
@@ -104,7 +104,7 @@ def test_a_query_that_fails_brings_back_what_was_by_itself(monitoring: Monitorin
     ns.serves(NEW, "free", "pro")
 
 
-def test_a_gate_is_measured_anew_in_each_wave_and_one_that_fails_at_once_stops_the_first(
+def test_a_gate_is_measured_in_each_wave_and_an_immediate_failure_stops_the_first(
     monitoring: Monitoring, ns: Namespace
 ) -> None:
     given(ns)
@@ -147,7 +147,7 @@ def test_no_data_pauses_and_is_no_failure(monitoring: Monitoring, ns: Namespace)
     ns.serves(NEW, "free", "pro")
 
 
-def test_a_prometheus_that_dies_pauses_and_one_that_is_back_goes_on(
+def test_a_prometheus_that_stops_pauses_the_rollout_and_one_that_recovers_resumes_it(
     monitoring: Monitoring, ns: Namespace
 ) -> None:
     given(ns)
@@ -171,7 +171,7 @@ def test_a_prometheus_that_dies_pauses_and_one_that_is_back_goes_on(
     assert "RollbackStarted" not in ns.told()
 
 
-def test_a_gate_asks_only_where_the_admin_allows(monitoring: Monitoring, ns: Namespace) -> None:
+def test_a_gate_queries_only_allowed_hosts(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
 
     here = f"http://{monitoring.metrics.address}"
@@ -267,7 +267,7 @@ def test_a_job_is_run_once_a_wave_of_a_suspended_cronjob(monitoring: Monitoring,
     assert len(jobs()) == 3
 
 
-def test_a_dry_run_decides_nothing_and_says_what_it_measured(monitoring: Monitoring, ns: Namespace) -> None:
+def test_a_dry_run_decides_nothing_and_reports_its_results(monitoring: Monitoring, ns: Namespace) -> None:
     given(ns)
 
     gates = [

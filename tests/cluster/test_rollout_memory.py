@@ -45,7 +45,9 @@ def test_quarantine_survives_a_restart_and_every_sync_of_the_same_manifest(
     ns.serves(OLD_PRO, "pro")
 
 
-def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Operator, ns: Namespace) -> None:
+def test_a_rollout_continues_where_it_was_whenever_the_operator_stops(
+    operator: Operator, ns: Namespace
+) -> None:
     given(ns)
 
     # while it waits, is watched, is paused, has ended
@@ -76,7 +78,7 @@ def test_a_rollout_goes_on_where_it_was_whenever_the_operator_ends(operator: Ope
     assert ns.outputs() == outputs
 
 
-def test_deletion_withdraws_from_every_state_and_while_nobody_watches(
+def test_deletion_withdraws_from_every_state_and_while_no_operator_runs(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns, users=2)
@@ -114,7 +116,7 @@ def test_deletion_withdraws_from_every_state_and_while_nobody_watches(
     assert ns.reach("Soaking")["attempt"] == 1
 
 
-def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
+def test_each_transition_is_reported_once_as_an_event_an_audit_line_and_a_count(
     operator: Operator, ns: Namespace
 ) -> None:
     def counted() -> Counter[str]:
@@ -160,7 +162,7 @@ def test_each_transition_is_told_once_as_an_event_an_audit_line_and_a_count(
     assert [r for r in operator.records() if r.get("audit")] == []
 
 
-def test_a_sensitive_value_that_a_policy_enforces_is_in_secrets_alone(
+def test_a_sensitive_value_that_a_policy_enforces_is_only_in_secrets(
     operators: OperatorCluster, ns: Namespace
 ) -> None:
     def leaks() -> list[str]:

@@ -81,7 +81,7 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
 }  # fmt: skip
 
 
-def test_what_cannot_be_rolled_out_is_refused_and_nothing_moves(operator: Operator, ns: Namespace) -> None:
+def test_an_invalid_rollout_is_rejected_and_changes_nothing(operator: Operator, ns: Namespace) -> None:
     # given: a policy that is served
     given(ns)
     ns.policy()
@@ -155,7 +155,7 @@ def test_a_policy_that_contradicts_one_before_it_is_refused_and_names_it(
     ns.serves({"agent.temperature": 1.5}, "free", "pro")
 
 
-def test_what_the_api_server_can_tell_by_itself_it_refuses(
+def test_the_api_server_refuses_what_it_can_validate(
     operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
     wrong: list[tuple[Body, str]] = [
@@ -218,7 +218,7 @@ def test_actions_on_what_is_not_there_or_has_moved_on_are_refused(operator: Oper
     ns.serves(OLD_PRO, "pro")
 
 
-def test_a_rollout_whose_spec_becomes_invalid_is_held_and_can_be_taken_back(
+def test_a_rollout_whose_spec_becomes_invalid_is_paused_and_can_be_aborted(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)

@@ -27,7 +27,7 @@ def reach(ns: Namespace, phase: str, **also: Any) -> Body:
     return ns.reach(phase, "app", TEMPLATE, **also)
 
 
-def test_the_first_content_is_served_at_once_and_an_edit_goes_by_waves(
+def test_the_first_content_is_rendered_immediately_and_an_edit_in_waves(
     operator: Operator, ns: Namespace
 ) -> None:
     # given: a template whose first wave wants an approval: there is nothing to protect yet
@@ -123,7 +123,7 @@ def test_groups_come_and_go_with_their_wave(operator: Operator, ns: Namespace) -
     ns.wait_verdict("UserPreference", "user-1", "False", "GroupNotFound")
 
 
-def test_a_strategy_may_be_added_to_what_is_served(operator: Operator, ns: Namespace) -> None:
+def test_a_strategy_may_be_added_to_a_rendered_template(operator: Operator, ns: Namespace) -> None:
     given(ns, users=2)
 
     operator.quiet()
@@ -157,7 +157,7 @@ def test_a_strategy_that_is_added_together_with_an_edit_holds_for_that_edit(
     greets(ns, "hi")
 
 
-def test_without_its_strategy_a_template_moves_at_once_and_what_was_is_forgotten(
+def test_without_its_strategy_a_template_is_rendered_immediately_and_its_rollout_is_dropped(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns, strategy=CANARY)

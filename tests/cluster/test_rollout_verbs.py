@@ -206,7 +206,7 @@ def test_a_watched_rollout_that_is_deleted_ends_the_watch(
 # Acting.
 
 
-def test_an_approval_is_an_action_in_the_name_of_who_asks(
+def test_an_approval_is_an_action_in_the_name_of_the_requester(
     fake_operator: FakeOperator, trimtab: Shell
 ) -> None:
     fake_operator.says("AwaitingApproval", **UNDERWAY, preview=PREVIEW)
@@ -240,7 +240,7 @@ def test_what_the_operator_refuses_is_1_with_its_words(fake_operator: FakeOperat
     assert "allowed actions: Promote, Pause or Abort" in answer.stderr
 
 
-def test_who_gets_no_answer_leaves_the_action_behind(fake_operator: FakeOperator, trimtab: Shell) -> None:
+def test_a_command_without_a_result_keeps_the_action(fake_operator: FakeOperator, trimtab: Shell) -> None:
     fake_operator.says("Soaking", **UNDERWAY)
     answer = trimtab("rollout", "pause", "calmer", "-n", fake_operator.namespace, "--timeout", "100ms")
     assert answer.returncode == 3
@@ -248,7 +248,7 @@ def test_who_gets_no_answer_leaves_the_action_behind(fake_operator: FakeOperator
     assert [action["spec"]["action"] for action in fake_operator.actions] == ["Pause"]
 
 
-def test_who_may_not_is_told_what_to_ask_for(fake_operator: FakeOperator, hire: Hire) -> None:
+def test_a_forbidden_action_names_the_missing_permission(fake_operator: FakeOperator, hire: Hire) -> None:
     fake_operator.says("Soaking", **UNDERWAY)
     ann = hire()
     ann.grant(may("policyrollouts", "get"), may("configtemplates", "get"))
@@ -277,7 +277,7 @@ def test_who_may_not_is_told_what_to_ask_for(fake_operator: FakeOperator, hire: 
 # A real operator.
 
 
-def test_a_rollout_from_its_preview_to_its_undo_by_verbs_alone(
+def test_a_rollout_from_its_preview_to_its_undo_by_commands(
     operator: Operator, guarded: OperatorCluster, ns: Namespace, trimtab: Shell
 ) -> None:
     # given: a policy whose only wave wants an approval
@@ -335,7 +335,7 @@ def _revision(ns: Namespace) -> int:
     return int(group.get("status", {}).get("currentRevision") or 0)
 
 
-def test_revisions_are_listed_compared_and_shown_to_go_back_to(
+def test_revisions_are_listed_compared_and_can_be_undone_to(
     operator: Operator, ns: Namespace, trimtab: Shell
 ) -> None:
     # given: a template that was edited once, its secret too
@@ -367,7 +367,7 @@ def test_revisions_are_listed_compared_and_shown_to_go_back_to(
         assert "hunter" not in answer.stdout + answer.stderr
 
 
-def test_a_user_goes_back_to_what_they_preferred(operator: Operator, ns: Namespace, trimtab: Shell) -> None:
+def test_a_user_returns_to_earlier_values(operator: Operator, ns: Namespace, trimtab: Shell) -> None:
     # given: a preference that two people have edited, one of them adding a key
     ns.template()
     ns.preference("ann", {"session.minutes": 5, "session.greeting": "hi"})
@@ -413,7 +413,7 @@ def _history(ns: Namespace) -> list[Body]:
     return list((ns.one("UserPreference", "ann").get("status") or {}).get("history") or [])
 
 
-def test_what_a_gitops_tool_applied_is_only_taken_over_by_force(
+def test_fields_that_a_gitops_tool_applied_are_only_changed_with_force(
     operator: Operator, ns: Namespace, trimtab: Shell
 ) -> None:
     ns.template()

@@ -87,7 +87,7 @@ def restarts(operator: Operator, ns: Namespace) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_what_makes_the_canary_crash_goes_back_by_itself(
+def test_content_that_crashes_the_canary_is_rolled_back_automatically(
     operator: Operator, ns: Namespace, bad: BadConfig, kind: str
 ) -> None:
     # given: a configuration that no pod can live with
@@ -220,7 +220,7 @@ def test_a_share_of_the_users_restarts_nothing(operator: Operator, ns: Namespace
     assert shop.generations() == {group: number + 1 for group, number in before.items()}
 
 
-def test_a_template_that_makes_a_workload_crash_goes_back_by_itself(
+def test_a_template_that_crashes_a_workload_is_rolled_back_automatically(
     operator: Operator, ns: Namespace, bad: BadConfig
 ) -> None:
     shop = Shop(ns, "Deployment", strategy={})

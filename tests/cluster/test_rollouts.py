@@ -16,7 +16,7 @@ from support.operator_process import Operator
 from support.rollout_scenes import NEW, OLD_FREE, OLD_PRO, freeze_now, given
 
 
-def test_kubectl_alone_drives_a_whole_rollout(
+def test_a_whole_rollout_is_driven_by_kubectl(
     operator: Operator, operator_cluster: OperatorCluster, ns: Namespace
 ) -> None:
     def kubectl(*args: str, body: Body | None = None) -> str:
@@ -74,9 +74,7 @@ def test_kubectl_alone_drives_a_whole_rollout(
     ns.serves(OLD_PRO, "pro")
 
 
-def test_a_wave_starts_when_the_one_before_it_was_watched_for_its_soak(
-    operator: Operator, ns: Namespace
-) -> None:
+def test_a_wave_starts_when_the_previous_one_has_soaked(operator: Operator, ns: Namespace) -> None:
     given(ns)
 
     groups = [wave("first", "pro", soak="1s"), wave("second", "free", soak="2s")]
@@ -99,7 +97,7 @@ def test_a_wave_starts_when_the_one_before_it_was_watched_for_its_soak(
     assert at[7] - at[6] >= datetime.timedelta(seconds=2)
 
 
-def test_a_wave_moves_its_groups_alone_and_status_says_what_would_change(
+def test_a_wave_updates_only_its_groups_and_status_shows_what_would_change(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns, users=4)
@@ -131,7 +129,7 @@ def test_a_wave_moves_its_groups_alone_and_status_says_what_would_change(
         wait_for(lambda group=group: ns.pointer(group).get("stableRevision") == 2, f"{group} is stable on it")
 
 
-def test_a_freeze_holds_what_starts_and_never_what_goes_back(operator: Operator, ns: Namespace) -> None:
+def test_a_freeze_delays_starts_and_never_a_rollback(operator: Operator, ns: Namespace) -> None:
     given(ns)
 
     frozen = waves(freezes=[freeze_now()])
@@ -175,9 +173,7 @@ def test_two_rollouts_that_share_a_group_go_one_after_the_other(operator: Operat
     ns.serves({**NEW, "session.greeting": "welcome", "agent.temperature": 0.1}, "pro")
 
 
-def test_new_content_in_mid_flight_starts_again_from_what_is_stable(
-    operator: Operator, ns: Namespace
-) -> None:
+def test_new_content_during_a_rollout_restarts_from_stable(operator: Operator, ns: Namespace) -> None:
     given(ns)
 
     ns.policy(strategy=waves())
@@ -231,7 +227,7 @@ def test_a_share_of_the_users_moves_first_and_only_grows(operator: Operator, ns:
     ns.serves(NEW, "free", "pro")
 
 
-def test_a_policy_whose_scope_changes_is_taken_from_whom_it_is_for_no_more(
+def test_a_policy_whose_scope_changes_is_removed_from_groups_outside_of_it(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)
@@ -249,7 +245,7 @@ def test_a_policy_whose_scope_changes_is_taken_from_whom_it_is_for_no_more(
     ns.serves(OLD_PRO, "pro")
 
 
-def test_rollouts_of_different_groups_go_on_side_by_side_and_the_higher_priority_wins(
+def test_rollouts_of_different_groups_run_concurrently_and_the_higher_priority_wins(
     operator: Operator, ns: Namespace
 ) -> None:
     given(ns)

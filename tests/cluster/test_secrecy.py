@@ -144,7 +144,7 @@ def test_a_value_whose_key_becomes_sensitive_later_is_kept_nowhere_in_clear(
     assert _leaks(operator_cluster, ns, operator) == []
 
 
-def test_a_failing_write_of_a_secret_says_nothing_of_its_content(
+def test_a_failing_write_of_a_secret_reports_nothing_of_its_content(
     operators: OperatorCluster, proxy: FaultProxy, ns: Namespace
 ) -> None:
     refuse = Fault(

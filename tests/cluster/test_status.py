@@ -201,7 +201,7 @@ def test_content_that_returns_is_the_old_revision_again(operator: Operator, ns: 
     ],
     ids=["conditions", "pointer", "counts", "revisions", "all"],
 )  # fmt: skip
-def test_a_rendered_groups_status_edited_by_hand_is_mended(
+def test_a_manually_edited_status_of_a_rendered_group_is_repaired(
     operator: Operator, ns: Namespace, edit: Body | None
 ) -> None:
     ns.template()
@@ -228,7 +228,7 @@ def test_a_rendered_groups_status_edited_by_hand_is_mended(
     assert {name: body["data"] for name, body in ns.outputs().items()} == outputs
 
 
-def test_a_rendered_group_deleted_by_hand_comes_back_and_no_output_changes(
+def test_a_manually_deleted_rendered_group_is_recreated_and_no_output_changes(
     operator: Operator, ns: Namespace
 ) -> None:
     ns.template()
@@ -245,7 +245,7 @@ def test_a_rendered_group_deleted_by_hand_comes_back_and_no_output_changes(
     assert {name: body["data"] for name, body in ns.outputs().items()} == before
 
 
-def test_a_status_somebody_wrote_on_a_preference_is_replaced(operator: Operator, ns: Namespace) -> None:
+def test_a_manually_written_status_of_a_preference_is_replaced(operator: Operator, ns: Namespace) -> None:
     ns.template()
     ns.preference("alice", {"session.minutes": 5})
     ns.accepted("alice")

@@ -171,7 +171,7 @@ async def test_pods_that_never_start_are_a_failure_with_their_reason(
     await watched.until(key, "Healthy")
 
 
-async def test_whoever_has_the_keys_knows_what_will_be_stamped(cluster: Any, namespace: str) -> None:
+async def test_the_digest_of_content_can_be_computed_with_the_keys(cluster: Any, namespace: str) -> None:
     keys, api = Keys.fresh(), Api(cluster.kubeconfig)
     meta = {"name": "trimtab-keys", "namespace": namespace}
     api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": keys.to_secret()})

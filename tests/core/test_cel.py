@@ -35,7 +35,7 @@ from trimtab.core.cel import NUMBER, Condition, Dialect, can_pass, compile_cel
         ("result == 0.0 || 1.0 / result < 2.0", 0.0, True),
     ],
 )
-def test_a_condition_means_what_cel_says(text: str, result: float, holds: bool) -> None:
+def test_a_condition_evaluates_as_cel_specifies(text: str, result: float, holds: bool) -> None:
     assert Condition.compile(text).holds(result) is holds
 
 
@@ -66,7 +66,7 @@ def test_a_condition_means_what_cel_says(text: str, result: float, holds: bool) 
         ("\x00", "column 1"),
     ],
 )
-def test_what_is_no_condition_is_refused_in_words_with_its_place(text: str, said: str) -> None:
+def test_an_invalid_condition_is_refused_with_a_message_and_its_position(text: str, said: str) -> None:
     with pytest.raises(ValueError) as refusal:
         Condition.compile(text)
 
@@ -96,7 +96,7 @@ def test_a_condition_knows_whether_the_number_can_matter(text: str, mentions: bo
 
 
 @pytest.mark.parametrize("text", ["1 / 0 == 1", "int(result) / 0 == 1", "double('x') < result"])
-def test_what_cannot_be_evaluated_is_an_error_and_no_answer(text: str) -> None:
+def test_what_cannot_be_evaluated_is_an_error_and_not_a_result(text: str) -> None:
     condition = Condition.compile(text)
 
     with pytest.raises(ValueError):
@@ -140,7 +140,7 @@ def test_a_dialect_allows_what_it_names_and_nothing_else() -> None:
             compile_cel(text, texts)
 
 
-def test_a_program_says_what_it_returns() -> None:
+def test_a_program_declares_its_return_type() -> None:
     assert compile_cel("result + 1.0", NUMBER).returns == "DOUBLE"
     assert compile_cel("result + 1.0", NUMBER).evaluate({"result": 2.0}) == 3.0
 
@@ -209,7 +209,7 @@ LOGIC = st.recursive(
 @given(
     LOGIC, LOGIC, st.lists(st.one_of(st.floats(allow_nan=False), st.integers(-4, 4).map(float)), min_size=9)
 )
-def test_a_condition_that_holds_of_some_number_is_never_said_not_to(
+def test_a_condition_that_is_true_of_some_number_is_never_reported_as_never_true(
     success: str, failure: str, results: list[float]
 ) -> None:
     one, other = Condition.compile(success), Condition.compile(failure)

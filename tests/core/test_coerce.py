@@ -35,7 +35,7 @@ BIG = 2**63 - 1
         ("StringMap", {"a": 1, "b": "x"}, {"a": "1", "b": "x"}),
     ],
 )
-def test_what_people_mean_is_taken(kind: str, given: Any, taken: Any) -> None:
+def test_unambiguous_text_is_coerced(kind: str, given: Any, taken: Any) -> None:
     assert lossless(kind, given) == taken
     assert type(lossless(kind, given)) is type(taken)
 
@@ -96,7 +96,7 @@ def test_what_would_lose_or_guess_something_is_not(kind: str, given: Any) -> Non
     assert lossless(kind, given) is None
 
 
-def test_the_value_that_was_given_stays_as_it_was() -> None:
+def test_the_given_value_stays_unchanged() -> None:
     given = {"a": "1"}
 
     lossless("NumberMap", given)

@@ -119,7 +119,7 @@ def test_equal_revisions_do_not_differ() -> None:
     assert _structures(Revision(SPEC), Revision(SPEC)) == {}
 
 
-def test_each_key_tells_both_values_and_who_set_them() -> None:
+def test_each_key_has_both_values_and_their_sources() -> None:
     new = _changed(groups=_groups({"debug": True, "api.token": "hunter2"}))
     assert _documents(Revision(SPEC), Revision(new)) == {
         "session.minutes": KeyChange(
@@ -130,7 +130,7 @@ def test_each_key_tells_both_values_and_who_set_them() -> None:
     assert _documents(Revision(new), Revision(SPEC))["debug"].change == diff.REMOVED
 
 
-def test_a_key_that_is_gone_is_removed_and_comes_last() -> None:
+def test_a_deleted_key_is_removed_and_comes_last() -> None:
     without = [key for key in SPEC["keys"] if key["name"] != "agent.temperature"]
     new = Revision(
         _changed(
@@ -147,7 +147,7 @@ def test_a_key_that_is_gone_is_removed_and_comes_last() -> None:
     ]
 
 
-def test_the_same_value_set_by_another_is_told_as_such() -> None:
+def test_the_same_value_from_another_source_is_reported_as_such() -> None:
     new = _changed(keys=_keys(default=20), groups=_groups({"api.token": "hunter2"}))
     assert _documents(Revision(SPEC), Revision(new)) == {
         "session.minutes": KeyChange(
@@ -164,7 +164,7 @@ def test_true_is_not_one() -> None:
     assert documents(of(1), of(1.0)) == []
 
 
-def test_policies_are_layers_and_clamps_are_told() -> None:
+def test_policies_are_layers_and_clamps_are_reported() -> None:
     policy = _policy_spec(
         values={"session.minutes": 25},
         enforced=[{"key": "debug", "value": False}],
@@ -196,7 +196,7 @@ def test_policies_are_layers_and_clamps_are_told() -> None:
         ({"session.minutes": 20}, diff.REMOVED),
     ],
 )
-def test_of_a_sensitive_value_it_is_told_whether_it_is_another_one(values: Spec, change: str | None) -> None:
+def test_of_a_sensitive_value_only_whether_it_changed_is_reported(values: Spec, change: str | None) -> None:
     found = _documents(Revision(SPEC), Revision(_changed(groups=_groups(values))))
     assert (found["api.token"].change if found else None) == change
     if change:
@@ -320,24 +320,24 @@ def test_what_is_no_snapshot_is_unreadable(data: Spec) -> None:
         ),
     ],
 )
-def test_structure_is_told_by_its_place(new: Spec, changes: Spec) -> None:
+def test_structure_is_reported_by_its_path(new: Spec, changes: Spec) -> None:
     found = _structures(Revision(SPEC), Revision(new))
     assert {path: (c.change, c.old, c.new) for path, c in found.items()} == changes
 
 
-def test_a_default_that_others_hide_is_told_as_structure() -> None:
+def test_an_overridden_default_is_reported_as_structure() -> None:
     found = _structures(Revision(SPEC), Revision(_changed(keys=_keys(default=45))))
     assert found["keys[session.minutes].default"] == PartChange(
         "keys[session.minutes].default", diff.CHANGED, 30, 45
     )
 
 
-def test_a_value_that_was_told_by_key_is_not_told_twice() -> None:
+def test_a_value_that_was_reported_by_key_is_not_reported_twice() -> None:
     new = _changed(groups=_groups({"session.minutes": 9, "api.token": "hunter2"}))
     assert _structures(Revision(SPEC), Revision(new)) == {}
 
 
-def test_another_order_is_told_once() -> None:
+def test_another_order_is_reported_once() -> None:
     found = _structures(Revision(SPEC), Revision(_changed(keys=SPEC["keys"][::-1])))
     assert {path: change.change for path, change in found.items()} == {"keys": diff.REORDERED}
 
@@ -356,7 +356,7 @@ def test_policies_come_and_go_and_change() -> None:
     assert path == "policies[calmer]"
 
 
-def test_a_policy_whose_key_is_not_sensitive_any_more_still_compiles() -> None:
+def test_a_policy_whose_key_is_no_longer_sensitive_still_compiles() -> None:
     open_keys = [{**key, "sensitive": False} for key in SPEC["keys"]]
     policy = _policy_spec(
         values={"api.token": "hunter9", "session.minutes": 3},

@@ -43,9 +43,7 @@ def test_a_workload_of_one_group_carries_one_digest(one: str, two: str, group: s
 
 
 @given(DIGEST, DIGEST)
-def test_a_group_that_begins_to_list_a_workload_leaves_the_digest_that_stood_alone(
-    one: str, two: str
-) -> None:
+def test_a_group_that_begins_to_list_a_workload_keeps_the_existing_digest(one: str, two: str) -> None:
     mine, other = mark(one, "free"), mark(two, "paid")
 
     assert carries(marked(two, mine, [other], shared=True), other)

@@ -134,7 +134,7 @@ def test_absent_keys_leave_nothing_behind_and_unknown_values_are_not_written(fmt
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_keys_stand_in_the_order_of_the_template(fmt: str) -> None:
+def test_keys_are_in_the_order_of_the_template(fmt: str) -> None:
     text = compile_writer(fmt, ["z.b", "z.a", "c.x"]).text({"c.x": 1, "z.a": 1, "z.b": 1}).lower()
     places = [re.search(rf"\b{name}\b", text.replace("_", " ")) for name in "bax"]
     assert [m.start() for m in places if m] == sorted(m.start() for m in places if m)
@@ -222,7 +222,7 @@ def test_lists_and_maps_are_json_in_text_formats(value: Value, text: str) -> Non
         (" a\nb", '" a\\nb"'),
     ],
 )
-def test_yaml_text_is_plain_only_where_no_version_takes_it_for_anything_else(text: str, written: str) -> None:
+def test_yaml_text_is_plain_only_where_every_yaml_version_reads_text(text: str, written: str) -> None:
     assert line("YAML", text) == f"key: {written}"
 
 
@@ -238,7 +238,7 @@ def test_yaml_names_that_are_words_are_quoted() -> None:
     )
 
 
-def test_yaml_names_too_long_to_be_looked_for_get_a_question_mark() -> None:
+def test_very_long_yaml_names_get_a_question_mark() -> None:
     assert line("YAML", {"x" * 2000: "z"}) == f"key:\n  ? {'x' * 2000}\n  : z"
 
 
@@ -257,7 +257,7 @@ def test_toml_strings_of_several_lines_are_multi_line_unless_they_hold_control_c
     assert line("TOML", text) == f"key = {written}"
 
 
-def test_a_long_toml_list_stands_on_a_line_an_item() -> None:
+def test_a_long_toml_list_has_a_line_for_each_item() -> None:
     assert line("TOML", ["a", "b"]) == 'key = ["a", "b"]'
     assert line("TOML", ["a" * 50, "b" * 50]) == f'key = [\n  "{"a" * 50}",\n  "{"b" * 50}",\n]'
 
@@ -409,7 +409,7 @@ SAMPLE: dict[str, Value] = {
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_docs_show_each_format_as_it_is_written(fmt: str) -> None:
+def test_docs_show_each_format_as_written(fmt: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
     section = page.split(f"\n## {fmt}\n")[1].split("\n## ")[0]
     sample = section.split("```")[1].partition("\n")[2]

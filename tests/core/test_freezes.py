@@ -39,7 +39,7 @@ def test_a_freeze_holds_from_its_begin_until_its_duration_has_passed(moment: str
     assert (frozen([WEEKEND], at(moment)) is not None) == holds
 
 
-def test_a_freeze_says_why_and_until_when() -> None:
+def test_a_freeze_reports_its_reason_and_its_end() -> None:
     found = frozen([WEEKEND], at("2026-02-28T12:00:00Z"))
 
     assert found is not None
@@ -114,7 +114,7 @@ def test_freezes_of_one_schedule_that_run_into_each_other_are_one() -> None:
     assert frozen([weekdays], at("2026-02-28T18:00:00Z")) is None
 
 
-def test_what_is_said_of_a_long_chain_of_short_freezes_does_not_change_each_minute() -> None:
+def test_the_message_of_a_long_chain_of_short_freezes_does_not_change_each_minute() -> None:
     chain = rule("* * * * 1-5", 1 / 60)
 
     first = frozen([chain], at("2026-02-25T12:00:30Z"))
@@ -225,5 +225,5 @@ def test_a_moment_survives_text_to_the_millisecond(moment: float) -> None:
         (None, None),
     ],
 )
-def test_a_moment_is_read_whoever_wrote_it(text: str | None, seconds: float | None) -> None:
+def test_a_time_is_read_in_every_notation(text: str | None, seconds: float | None) -> None:
     assert times.read(text) == seconds

@@ -140,7 +140,7 @@ def test_the_verdict_names_the_generation_it_is_about() -> None:
         ),
     ],
 )
-def test_what_is_missing_is_said(kind: str, found: Body, says: str) -> None:
+def test_what_is_missing_is_reported(kind: str, found: Body, says: str) -> None:
     verdict = judge(kind, found, [], DIGEST)
 
     assert (verdict.state, verdict.message) == ("Progressing", says)
@@ -182,7 +182,7 @@ def test_what_is_missing_is_said(kind: str, found: Body, says: str) -> None:
         ),
     ],
 )
-def test_what_shall_not_be_updated_is_not_waited_for(kind: str, found: Body, says: str) -> None:
+def test_pods_that_are_not_to_be_updated_are_not_waited_for(kind: str, found: Body, says: str) -> None:
     verdict = judge(kind, found, [], DIGEST)
 
     assert verdict.state == "Healthy", verdict
@@ -190,7 +190,7 @@ def test_what_shall_not_be_updated_is_not_waited_for(kind: str, found: Body, say
 
 
 @pytest.mark.parametrize(("first", "kept"), [(0, 0), (2, 2), (9, 3)])
-def test_the_pods_that_a_partition_keeps_from_restarting_are_told(first: int, kept: int) -> None:
+def test_the_pods_that_a_partition_keeps_from_restarting_are_reported(first: int, kept: int) -> None:
     found = workload({"updatedReplicas": 3 - kept}, updateStrategy={"rollingUpdate": {"partition": first}})
     verdict = judge("StatefulSet", found, [], DIGEST)
 
@@ -205,7 +205,7 @@ def test_a_server_that_does_not_count_available_replicas_counts_ready_ones() -> 
     assert judge("StatefulSet", found, [], DIGEST).state == "Healthy"
 
 
-def test_a_paused_deployment_says_so_unless_it_is_done() -> None:
+def test_a_paused_deployment_is_reported_unless_it_is_complete() -> None:
     waits = judge("Deployment", workload({"updatedReplicas": 0}, paused=True), [], DIGEST)
 
     assert waits.state == "Progressing"
@@ -255,7 +255,7 @@ def test_other_conditions_are_no_failure(fields: Body) -> None:
     assert judge("Deployment", gave_up(**fields), [], DIGEST).state == "Progressing"
 
 
-def test_a_condition_from_before_our_change_is_about_the_revision_before() -> None:
+def test_a_condition_from_before_the_change_is_about_the_previous_revision() -> None:
     found = gave_up("2026-01-01T00:20:00Z")
     found["metadata"]["managedFields"] = [
         {"manager": "trimtab", "time": "2026-01-01T00:20:05Z"},
@@ -304,7 +304,7 @@ def test_a_pod_that_cannot_run_is_a_failure_that_names_it(kind: str, reason: str
     assert verdict.message == f"pod web-1: container main is in {reason}"
 
 
-def test_a_failure_tells_restarts_and_exit_codes_but_no_messages() -> None:
+def test_a_failure_reports_restarts_and_exit_codes_but_no_messages() -> None:
     last = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "password=hunter2"}}
     bad = pod(waiting("CrashLoopBackOff", 4, lastState=last))
 
@@ -422,7 +422,7 @@ def test_of_many_pods_one_is_named_and_the_others_are_counted() -> None:
     assert message == "pod web-1: container main is in CrashLoopBackOff after 1 restart (and 2 more pods)"
 
 
-def test_a_pod_without_a_node_is_told_of_while_waiting() -> None:
+def test_a_pod_without_a_node_is_reported_while_waiting() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "secret"}
     bad = pod(status={"phase": "Pending", "conditions": [unscheduled]})
 
@@ -457,7 +457,7 @@ def blocking(**fields: Any) -> Body:
     return pod(waiting("CrashLoopBackOff", 4), **{**meta, **fields})
 
 
-def test_a_pod_of_another_revision_of_ours_blocks_a_stateful_set() -> None:
+def test_a_pod_of_another_trimtab_revision_blocks_a_stateful_set() -> None:
     assert stuck("StatefulSet", workload(), blocking())
     assert stuck(
         "StatefulSet", workload(ordinals={"start": 1}, updateStrategy={"type": "RollingUpdate"}), blocking()
@@ -505,7 +505,7 @@ def test_a_pod_of_another_revision_of_ours_blocks_a_stateful_set() -> None:
         "another's",
     ],
 )
-def test_any_other_pod_is_left_alone(kind: str, found: Body, bad: Body) -> None:
+def test_any_other_pod_is_left_unchanged(kind: str, found: Body, bad: Body) -> None:
     assert not stuck(kind, found, bad)
 
 

@@ -246,7 +246,7 @@ def test_a_pattern_that_rust_cannot_run_in_linear_time_is_refused(pattern: str) 
 @pytest.mark.parametrize(
     "pattern", ["^(a+)+$", "^(a|aa)+$", "(.*)*x", "^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y"]
 )
-def test_a_catastrophic_pattern_on_a_hostile_text_is_over_at_once(pattern: str) -> None:
+def test_a_catastrophic_pattern_on_hostile_text_ends_immediately(pattern: str) -> None:
     made = key("String", pattern=pattern)
     started = time.perf_counter()
 
@@ -335,7 +335,7 @@ def test_bounds_beyond_64_bits_are_no_mistake(bound: float) -> None:
         ("String", {"maxLength": 1}, "a\u200b", 'may have at most 1 character, got "a\\u200b"; shorten it'),
     ],
 )
-def test_a_message_says_what_is_wrong_what_was_given_and_what_would_do(
+def test_a_message_has_the_problem_the_given_value_and_the_remedy(
     type: str,  # noqa: A002
     limits: dict[str, Any],
     value: Any,
@@ -373,7 +373,7 @@ def test_a_sensitive_key_s_message_shows_neither_the_value_nor_its_limits(
     assert not any(text in said for text in ("canary", "4242", "1000", "limit$", "^limit"))
 
 
-def test_no_more_than_three_violations_are_said_of_one_value() -> None:
+def test_at_most_three_violations_of_one_value_are_reported() -> None:
     _, found = check(key("StringList"), [1] * 100, "user")
 
     assert len(found) == 3
@@ -396,7 +396,7 @@ def test_no_more_than_three_violations_are_said_of_one_value() -> None:
         ("StringMap", "Merge", {"a": "x"}, {}, {"a": "x"}),
     ],
 )
-def test_a_higher_layer_goes_over_a_lower_one_as_merge_says(
+def test_a_higher_layer_overrides_a_lower_one_as_merge_specifies(
     type: str,  # noqa: A002
     merge: str,
     lower: Any,
@@ -416,7 +416,7 @@ def test_combining_changes_neither_layer() -> None:
 
 
 @pytest.mark.parametrize(("kind", "value"), [("StringMap", {"": "a"}), ("NumberMap", {"": 1})])
-def test_an_entry_without_a_name_is_said_as_that(kind: str, value: Any) -> None:
+def test_an_entry_without_a_name_is_reported(kind: str, value: Any) -> None:
     made, _ = compile_key(KeySpec.model_validate({"name": "k", "type": kind}))
     assert made is not None
     [found] = check(made, value, "user")[1]

@@ -46,7 +46,7 @@ def claims(recorded: dict[Ref, str] | None = None, holds: bool = True) -> Claims
         ("planted", None),
     ],
 )
-def test_an_output_stands_under_a_name_of_its_group(name: str, found: Place | None) -> None:
+def test_an_output_has_a_name_of_its_group(name: str, found: Place | None) -> None:
     assert place(Ref("ConfigMap", "ns", name), "app", "free") == found
 
 

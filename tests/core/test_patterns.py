@@ -64,7 +64,7 @@ def test_states_are_estimated_within_bounds(pattern: str, least: int, most: int)
     assert least <= patterns.states(pattern) <= most
 
 
-def test_the_estimate_takes_one_look_at_each_character() -> None:
+def test_the_estimate_reads_each_character_once() -> None:
     assert patterns.states("(" * 500 + "a" + "{999}" * 100 + ")" * 500) > patterns.MAX_STATES
 
 
@@ -94,7 +94,7 @@ def test_a_sensitive_keys_pattern_is_not_shown() -> None:
     assert HUGE[:20] not in found.message
 
 
-def test_an_items_pattern_is_judged_as_a_keys() -> None:
+def test_an_items_pattern_is_validated_as_a_keys() -> None:
     [found] = refusals(key(type="StringList", items={"pattern": HUGE}))
     assert found.rule == "items.pattern"
 
@@ -122,7 +122,7 @@ def test_without_max_length_a_text_is_as_long_as_its_pattern_can_check(kind: str
     assert f"{patterns.longest(LARGE)} characters" in found.message
 
 
-def test_an_enum_of_much_text_beside_a_large_pattern_is_refused() -> None:
+def test_an_enum_of_much_text_with_a_large_pattern_is_refused() -> None:
     [found] = refusals(key(pattern=LARGE, enum=["a" * 4000]))
     assert found.rule == "enum"
 

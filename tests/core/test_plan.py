@@ -90,7 +90,7 @@ def test_a_strange_object_is_written_whatever_its_data() -> None:
         ([], [], False),
     ],
 )
-def test_what_is_not_as_it_was_left_has_drifted(
+def test_an_object_that_changed_since_the_last_write_has_drifted(
     observed: list[Observed], last: list[Desired] | None, drift: bool
 ) -> None:
     (write,) = planned([want("a", x="3")], observed, last)
@@ -99,7 +99,7 @@ def test_what_is_not_as_it_was_left_has_drifted(
     assert write.drift is drift
 
 
-def test_a_write_says_over_what_it_goes() -> None:
+def test_a_write_names_the_version_that_it_replaces() -> None:
     old = have("a", x="2")
 
     (write, deletion) = planned([want("a", x="1")], [old, have("b")])

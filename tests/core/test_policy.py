@@ -88,7 +88,7 @@ def test_a_policy_is_for_the_groups_that_it_names_or_selects_and_else_for_all(
     assert [n.reason for n in compiled.notices] == ([] if groups else ["NoGroups"])
 
 
-def test_the_higher_priority_wins_then_the_name_that_comes_first() -> None:
+def test_the_higher_priority_wins_then_the_lesser_name() -> None:
     made = [
         policy(name, values={"count": 1}, priority=p)
         for name, p in (("b", 0), ("c", 9), ("a", None), ("d", -1))
@@ -111,7 +111,7 @@ def test_a_policy_s_parts_are_layers_with_names_of_their_own() -> None:
     assert made.notices == ()
 
 
-def test_what_was_coerced_is_said_and_taken_unless_the_template_is_strict() -> None:
+def test_coerced_values_are_reported_and_accepted_unless_the_template_is_strict() -> None:
     said = spec(values={"count": "7"}, enforced={"ratio": "0.5"}, constraints={"level": {"enum": ["5"]}})
 
     made = compile_policy("p", said, schema())
@@ -232,7 +232,7 @@ def test_a_constraint_that_makes_no_sense_is_refused(key: str, limits: Any, rule
         ("ttl", {"minimum": 0}),
     ],
 )
-def test_a_constraint_that_leaves_something_is_taken(key: str, limits: Any) -> None:
+def test_a_constraint_that_leaves_some_value_is_accepted(key: str, limits: Any) -> None:
     assert policy(constraints={key: limits}).constraints.keys() == {key}
 
 
@@ -270,7 +270,7 @@ def test_an_enforced_value_must_satisfy_the_policy_s_own_constraints() -> None:
     assert (found.key, found.rule) == ("count", "enforced")
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_violations_are_reported_together() -> None:
     found = refusal(
         spec(
             values={"nope": 1},
@@ -346,7 +346,7 @@ def test_what_priority_scope_or_clamping_settles_is_no_contradiction(judged: Any
     assert contradictions(policy("a", **judged), [policy("b", **other)]) == []
 
 
-def test_a_policy_does_not_contradict_what_it_said_before() -> None:
+def test_a_policy_does_not_contradict_its_previous_content() -> None:
     assert contradictions(policy("a", enforced={"count": 1}), [policy("a", enforced={"count": 2})]) == []
 
 
@@ -372,7 +372,7 @@ def test_the_strategy_is_no_content() -> None:
     assert snapshot.content(body) == {"templateRef": {"name": "app"}, "priority": 1, "policy": {}}
 
 
-def test_what_a_policy_says_of_sensitive_keys_is_stored_apart() -> None:
+def test_sensitive_values_of_a_policy_are_stored_separately() -> None:
     body: dict[str, Any] = {
         "templateRef": {"name": "app"},
         "policy": {
@@ -409,7 +409,7 @@ def test_what_a_policy_says_of_sensitive_keys_is_stored_apart() -> None:
     assert snapshot.join_policy(public, taken) == body
 
 
-def test_a_policy_without_sensitive_keys_is_stored_as_it_is() -> None:
+def test_a_policy_without_sensitive_keys_is_stored_unchanged() -> None:
     body = {"policy": {"values": {"count": 1}}}
 
     assert snapshot.split_policy(body, {"token"}) == (body, [])

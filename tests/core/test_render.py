@@ -52,7 +52,7 @@ def test_without_delivery_there_is_no_default_entry() -> None:
     assert entries.config.keys() == {"app.yaml", "APP_A_SPEED"}
 
 
-def test_a_user_has_the_user_outputs_alone() -> None:
+def test_a_user_has_only_the_user_outputs() -> None:
     entries = user(view(), {"a.name": "x"}).entries
 
     assert entries.config == {"prefs.json": '{"a":{"speed":1.0,"name":"x"}}\n'}

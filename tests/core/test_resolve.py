@@ -77,7 +77,7 @@ def test_the_group_s_document_is_the_layers_without_a_user() -> None:
         ({"ratio": 1}, "ratio", 1.0),
     ],
 )
-def test_what_a_user_sets_wins_or_combines_as_the_key_says(own: Any, name: str, value: Any) -> None:
+def test_values_of_a_user_win_or_combine_as_the_key_specifies(own: Any, name: str, value: Any) -> None:
     made = resolve(own)
 
     assert made.violations == ()
@@ -108,25 +108,25 @@ def test_a_refusal_names_the_key_the_layer_and_the_rule(own: Any, name: str, rul
     assert "canary" not in repr(made.violations)
 
 
-def test_whoever_is_refused_has_the_group_s_document() -> None:
+def test_a_user_whose_values_are_refused_has_the_groups_document() -> None:
     made = resolve({"count": -1, "label": "mine"})
 
     assert made.values == view().values
     assert made.own == {}
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_violations_are_reported_together() -> None:
     made = resolve({"count": -1, "nope": 1, "vendor": "x", "ratio": [], "token": "t"})
 
     assert {v.key for v in made.violations} == {"count", "nope", "vendor", "ratio", "token"}
 
 
-def test_a_merged_value_is_judged_whole_but_each_part_alone_is_fine() -> None:
+def test_a_merged_value_is_validated_as_a_whole_although_each_part_is_valid() -> None:
     assert resolve({"taste": {"jazz": 1, "pop": 1}}).violations == ()
     assert resolve({"taste": {"folk": 1, "pop": 1}}).violations != ()
 
 
-def test_what_was_coerced_is_said_and_taken() -> None:
+def test_coerced_values_are_reported_and_accepted() -> None:
     made = resolve({"count": "7", "on": "false"})
 
     assert (made.values["count"], made.values["on"]) == (7, False)
@@ -182,7 +182,7 @@ def test_every_key_has_a_provenance_in_the_template_s_order() -> None:
     assert made["label"].layer == "profile/p"
 
 
-def test_a_trace_tells_what_was_shadowed_highest_first() -> None:
+def test_a_trace_lists_overridden_values_highest_first() -> None:
     made = trace(view({"values": {"label": "group"}}), {"label": "mine"})["label"]
 
     assert (made.layer, made.value) == ("user", "mine")
@@ -190,7 +190,7 @@ def test_a_trace_tells_what_was_shadowed_highest_first() -> None:
     assert not made.combined
 
 
-def test_a_trace_tells_what_was_combined() -> None:
+def test_a_trace_lists_combined_values() -> None:
     made = trace(view(), {"taste": {"pop": 1.0}})["taste"]
 
     assert made.value == {"jazz": 1.0, "pop": 1.0}
@@ -198,7 +198,7 @@ def test_a_trace_tells_what_was_combined() -> None:
     assert not trace(view(), {"tags": ["z"], "only": ["z"]})["only"].combined
 
 
-def test_a_trace_tells_which_values_must_not_be_shown() -> None:
+def test_a_trace_marks_values_that_must_not_be_shown() -> None:
     assert trace(view(), {})["token"].sensitive
     assert not trace(view(), {})["label"].sensitive
 
@@ -263,7 +263,7 @@ def test_of_several_policies_the_higher_priority_wins_then_the_first_name() -> N
     assert ruled(second, low).values["count"] == 3
 
 
-def test_what_is_enforced_replaces_whatever_the_user_and_merge_say_and_the_user_is_told() -> None:
+def test_an_enforced_value_replaces_any_user_value_and_merge_and_the_user_is_informed() -> None:
     made = ruled(policy("lock", enforced={"tags": ["z"], "model": "big"}))
 
     mine = resolve({**MUST, "tags": ["u"], "model": "huge"}, made)
@@ -277,7 +277,7 @@ def test_what_is_enforced_replaces_whatever_the_user_and_merge_say_and_the_user_
     assert told(resolve(MUST, made)) == []
 
 
-def test_a_user_whose_own_value_is_the_enforced_one_is_told_nothing() -> None:
+def test_a_user_whose_own_value_is_the_enforced_one_gets_no_notice() -> None:
     made = ruled(policy("lock", enforced={"tags": ["z"], "model": "big"}))
 
     mine = resolve({**MUST, "tags": ["z"], "model": "big"}, made)
@@ -396,7 +396,7 @@ def test_the_notice_names_the_policy_whose_limit_it_is() -> None:
     assert "from 99 to 20 by PolicyRollout b" in notice.message
 
 
-def test_the_highest_policy_that_is_broken_says_whether_to_clamp_or_to_drop() -> None:
+def test_the_highest_violated_policy_decides_whether_to_clamp_or_to_drop() -> None:
     clamp = {"count": {"maximum": 50}}
     drop = {"count": {"maximum": 20, "onViolation": "Drop"}}
 
@@ -453,7 +453,7 @@ def test_a_required_value_that_is_dropped_is_a_conflict_and_the_user_gets_the_gr
     assert resolve({"must": "y", "count": 9}, made).values["count"] == 9
 
 
-def test_a_required_value_of_the_group_that_is_dropped_is_a_conflict_for_whoever_has_none() -> None:
+def test_a_dropped_required_value_of_the_group_is_a_conflict_for_users_without_one() -> None:
     made = ruled(policy(limits={"must": {"enum": ["y"]}}), values={"must": "x"})
 
     assert told(resolve({"count": 9}, made)) == [("must", "PolicyConflict")]
@@ -477,7 +477,7 @@ def test_a_constraint_can_bring_a_grown_value_back_within_its_limits() -> None:
     assert resolve({**MUST, "tags": ["u", "v"]}, made).values["tags"] == ["a", "p", "q", "u"]
 
 
-def test_a_group_s_document_that_a_policy_breaks_is_told() -> None:
+def test_a_groups_document_that_violates_a_policy_is_reported() -> None:
     keys = [*RULED, {"name": "owner", "type": "String", "required": True, "setBy": "Group", "default": "x"}]
     made = view(keys=keys, profiles=[], group={"profile": None}).schema
     said = {
@@ -495,7 +495,7 @@ def test_a_group_s_document_that_a_policy_breaks_is_told() -> None:
     assert all("PolicyRollout p" in v.message for v in document_problems(under))
 
 
-def test_a_trace_under_policies_tells_who_locked_clamped_and_dropped() -> None:
+def test_a_trace_under_policies_names_what_locked_clamped_and_dropped() -> None:
     made = ruled(
         policy("vals", values={"count": 60, "model": "big"}, priority=5),
         policy("lock", enforced={"only": ["z"]}),

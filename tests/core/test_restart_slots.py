@@ -42,7 +42,7 @@ SLOW_A = turns(A, 10, slow=True)
         (A, turns(BACK_B, 10), False),
     ],
 )
-def test_who_is_admitted_beside_those_who_restart(
+def test_which_workloads_may_restart_concurrently(
     claim: Claim, taken: list[RestartSlot], admitted: bool
 ) -> None:
     assert admits(claim, taken) == admitted
@@ -55,7 +55,7 @@ def test_those_who_wait_have_a_share_too() -> None:
 
 @pytest.mark.parametrize("slow", [False, True], ids=["quick", "slow"])
 @pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
-def test_however_many_want_turns_they_are_bounded(slow: bool, back: bool) -> None:
+def test_the_number_of_restart_slots_is_limited(slow: bool, back: bool) -> None:
     taken: list[RestartSlot] = []
     for number in range(100):
         claim = Claim(number, back)
@@ -78,5 +78,7 @@ def test_however_many_want_turns_they_are_bounded(slow: bool, back: bool) -> Non
         ([A], [*turns(A, 4), *turns(BACK_B, 4)], A),
     ],
 )
-def test_whose_turn_it_is(waiting: list[Claim], taken: list[RestartSlot], claim: Claim | None) -> None:
+def test_which_workload_gets_the_next_slot(
+    waiting: list[Claim], taken: list[RestartSlot], claim: Claim | None
+) -> None:
     assert next_of(waiting, taken) == claim

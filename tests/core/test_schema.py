@@ -143,7 +143,7 @@ def test_keys_that_clash_are_a_mistake_of_the_template_whatever_its_outputs(form
     assert {v.key for v in found} == {"a.b"}
 
 
-def test_all_mistakes_are_said_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     found = violations(
         keys=[{**NUMBER, "default": "x"}, *keys("b", "b")],
         groups=[{"name": "u", "values": {"z": 1}}],
@@ -230,7 +230,7 @@ def test_strict_coercion_takes_nothing_for_anything_else() -> None:
     assert found.rule == "type"
 
 
-def test_layers_stand_from_lowest_to_highest() -> None:
+def test_layers_are_ordered_from_lowest_to_highest() -> None:
     schema = compiled(
         keys=[{**NUMBER, "default": 1}],
         profiles=[{"name": "p", "values": {"a": 2}}],

@@ -45,7 +45,7 @@ def test_an_overgrown_shard_sheds_its_latest_users() -> None:
     consistent(shards)
 
 
-def test_a_user_too_big_for_any_shard_is_alone() -> None:
+def test_a_user_too_big_for_any_shard_has_its_own() -> None:
     shards = Shards()
     for n in range(3):
         shards.place(f"u{n}", SMALL)
@@ -57,7 +57,7 @@ def test_a_user_too_big_for_any_shard_is_alone() -> None:
     consistent(shards)
 
 
-def test_nobody_is_put_to_a_giant() -> None:
+def test_no_user_joins_a_shard_of_a_giant() -> None:
     shards = Shards()
     shards.place("giant", LIMIT * 2)
 
@@ -84,11 +84,11 @@ def test_a_shard_without_users_is_no_more_and_a_number_is_not_reused_while_it_li
     assert shards.place("new", TARGET).number == 3
 
 
-def test_whoever_is_unknown_is_removed_from_nowhere() -> None:
+def test_removing_an_unknown_user_changes_nothing() -> None:
     assert Shards().remove("nobody") == set()
 
 
-def test_what_the_cluster_holds_is_taken_over_as_it_is() -> None:
+def test_existing_shards_are_adopted_unchanged() -> None:
     shards = adopted({3: [("a", 10), ("b", 20)], 1: [("c", LIMIT * 2)]})
 
     assert shards.of == {"a": 3, "b": 3, "c": 1}

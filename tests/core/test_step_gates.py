@@ -167,7 +167,7 @@ def test_a_measurement_counts_once_although_the_response_to_its_write_was_lost()
     assert (rollout.phase, rollout.progress.gates[0].failures) == ("Progressing", 1)
 
 
-def test_clocks_that_went_back_do_not_silence_a_gate() -> None:
+def test_a_clock_that_jumped_back_does_not_silence_a_gate() -> None:
     rollout = canary()
     status = rollout.progress.gates[0].model_copy(update={"counted_until": "2999-01-01T00:00:00.000Z"})
     rollout.progress = rollout.progress.model_copy(update={"gates": [status]})

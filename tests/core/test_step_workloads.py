@@ -114,7 +114,7 @@ def test_a_deadline_that_passes_for_another_reason_as_well_rolls_back() -> None:
     assert rollout.phase in ("RollingBack", "RolledBack")
 
 
-def test_a_workload_that_fails_rolls_back_whoever_changed_it_before() -> None:
+def test_a_workload_that_fails_rolls_back_also_if_another_client_changed_it() -> None:
     rollout = canary()
     rollout.groups["a"].notes = (changed_back(1),)
     rollout.groups["a"].health = "Failed"

@@ -139,7 +139,7 @@ def test_a_wave_keeps_its_soak_as_written_and_its_approval() -> None:
         ),
     ],
 )
-def test_a_wave_that_cannot_be_says_what_to_change(spec: Any, path: str, message: str) -> None:
+def test_an_impossible_wave_reports_what_to_change(spec: Any, path: str, message: str) -> None:
     assert message in wrong(spec)[f"spec.strategy.{path}"]
 
 
@@ -176,7 +176,7 @@ def test_a_gates_defaults_are_those_that_its_fields_describe() -> None:
     assert gate.spec.http is not None
 
 
-def test_a_gate_keeps_what_is_said() -> None:
+def test_a_gate_keeps_its_fields() -> None:
     (gate,) = compiled(
         gated(
             job={"cronJob": "e2e"},
@@ -271,7 +271,9 @@ def query(success: str, failure: str | None = None) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_could_never_pass_or_never_start_says_what_to_change(spec: Any, path: str, message: str) -> None:
+def test_a_strategy_that_could_never_pass_or_start_reports_what_to_change(
+    spec: Any, path: str, message: str
+) -> None:
     assert message in wrong(spec)[f"spec.strategy.{path}"]
 
 
@@ -281,7 +283,7 @@ def test_conditions_over_result_are_accepted() -> None:
     assert gate.spec.prometheus is not None
 
 
-def test_everything_that_is_wrong_is_said_in_one_reading() -> None:
+def test_all_violations_are_reported_in_one_pass() -> None:
     found = wrong(
         {
             "waves": [{"name": "a", "groups": ["fre"]}, {"name": "b"}, {"name": "c"}],

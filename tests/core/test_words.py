@@ -81,7 +81,7 @@ def test_conditions_are_kstatus_own(ready: str, reconciling: str, stalled: str) 
     assert {c["reason"] for c in made.values()} == {"Because"}
 
 
-def test_a_transition_time_changes_with_the_status_alone() -> None:
+def test_a_transition_time_changes_only_with_the_status() -> None:
     first = conditions(Verdict(TRUE, "A", "a"), 1, "t1", [])
 
     same = said(Verdict(TRUE, "B", "b"), first)
@@ -109,7 +109,7 @@ def test_a_verdict_without_end_is_cut_to_what_the_crd_allows() -> None:
     assert len(notice_fields(verdict.notices)) <= 100
 
 
-def test_an_acceptance_with_warnings_says_how_many() -> None:
+def test_an_acceptance_with_warnings_counts_them() -> None:
     assert "warning" not in accepted().message
     assert "with 1 warning: a: m" in accepted((Notice("a", "R", "m"),)).message
     assert "with 2 warnings" in accepted((Notice("a", "R", "m"),) * 2).message
@@ -171,7 +171,7 @@ def test_other_group_names_are_not(group: str) -> None:
     assert naming.ambiguous_group(group) == ""
 
 
-def test_objects_are_named_as_the_contract_says() -> None:
+def test_objects_are_named_as_the_contract_specifies() -> None:
     assert naming.group_object("app", "free") == "app-free"
     assert naming.shard_object("app", "free", 3) == "app-free-users-3"
     assert naming.user_object("app", "ann") == "app-u-ann"
@@ -214,14 +214,14 @@ def test_a_snapshot_s_public_part_holds_nothing_sensitive() -> None:
     assert public["keys"][1]["description"] == "what for"
 
 
-def test_a_snapshot_is_put_together_as_it_was() -> None:
+def test_a_snapshot_is_restored_unchanged() -> None:
     before = str(SPEC)
 
     assert snapshot.join(*snapshot.split(SPEC)) == SPEC
     assert str(SPEC) == before, "and the original is left alone"
 
 
-def test_a_spec_without_secrets_is_stored_as_it_is() -> None:
+def test_a_spec_without_secrets_is_stored_unchanged() -> None:
     spec = {"keys": [{"name": "a", "type": "String"}], "groups": [{"name": "g"}]}
 
     assert snapshot.split(spec) == (spec, [])

@@ -144,7 +144,7 @@ def test_revisions_that_are_not_counted_well_are_seen(more: Body, law: str) -> N
     assert any(law in found for found in Story().set().pointer(1, more).broken())
 
 
-def test_a_pointer_to_nothing_and_an_epoch_that_falls_are_seen() -> None:
+def test_a_missing_revision_and_a_falling_epoch_are_found() -> None:
     assert any("is listed" in found for found in Story().set().pointer(1, stableRevision=7).broken())
     (found,) = Story().set().pointer(1, epoch=1).broken()
     assert "epoch never falls" in found
@@ -172,7 +172,7 @@ def test_events_that_are_missing_twice_or_written_again_are_seen() -> None:
     assert any("too many" in found for found in story.event("two", "RevisionCreated").broken())
 
 
-def test_an_action_answered_twice_or_never_is_seen() -> None:
+def test_an_action_with_two_results_or_none_is_found() -> None:
     def answer(text: str) -> Body:
         return {"conditions": [{"type": "Ready", "status": "True", "message": text}]}
 

@@ -49,7 +49,7 @@ def test_every_reason_is_documented_with_what_to_do() -> None:
     assert rows == named
 
 
-def test_decision_records_have_a_number_each_and_say_the_three_things() -> None:
+def test_each_decision_record_has_a_number_and_the_three_sections() -> None:
     records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     numbers = [record.name[:3] for record in records]
     assert len(numbers) == len(set(numbers))

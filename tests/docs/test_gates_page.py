@@ -26,7 +26,7 @@ def example(kind: str) -> dict[str, Any]:
     return found
 
 
-def test_the_rollout_on_the_page_is_valid_and_asks_only_what_the_page_allows() -> None:
+def test_the_rollout_on_the_page_is_valid_and_queries_only_allowed_hosts() -> None:
     strategy = compile_strategy(
         PolicyRollout.model_validate(example("PolicyRollout")).spec.strategy, {"free": {}}, ["free"]
     )

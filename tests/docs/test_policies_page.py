@@ -47,7 +47,7 @@ def test_every_policy_on_the_page_is_valid_and_contradicts_no_other() -> None:
     assert document_problems(view("incident-41", "calmer-agents")) == []
 
 
-def test_a_user_is_told_what_the_page_shows() -> None:
+def test_a_user_gets_the_notices_that_the_page_shows() -> None:
     (sample,) = (e["warnings"] for e in EXAMPLES if "warnings" in e)
 
     made = view("calmer-agents").resolve({"agent.temperature": 1.5, "agent.provider": "openai"})
@@ -55,7 +55,7 @@ def test_a_user_is_told_what_the_page_shows() -> None:
     assert [{"key": n.key, "reason": n.reason, "message": n.message} for n in made.notices] == sample
 
 
-def test_the_higher_policy_wins_as_the_page_says() -> None:
+def test_the_higher_policy_wins_as_on_the_page() -> None:
     made = view("calmer-agents", "incident-41")
 
     for minutes, given in ((60, 10), (5, 5)):

@@ -8,7 +8,7 @@ from trimtab.core.refs import TemplateKey
 from trimtab.engine.scheduling.concurrency import Lanes
 
 
-async def test_others_have_turns_while_a_template_or_a_namespace_has_all_of_its_own() -> None:
+async def test_other_templates_run_while_a_template_or_a_namespace_uses_all_of_its_slots() -> None:
     lanes, held = Lanes(2), list[TemplateKey]()
 
     async def hold(whose: TemplateKey) -> None:

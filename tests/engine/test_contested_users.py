@@ -165,7 +165,7 @@ async def test_a_namespace_marks_a_user_once_however_many_claim_it(
     assert marked == ["ann"]
 
 
-async def test_whoever_holds_no_user_says_so_at_its_generation_when_its_namespace_changes(
+async def test_a_preference_that_holds_no_user_reports_its_generation_when_its_namespace_changes(
     cluster: Cluster,
 ) -> None:
     cluster.namespace("tenant", labels={"tenant": "yes"})
@@ -228,7 +228,7 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
     assert ends >= MANY
 
 
-async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
+async def test_users_beyond_the_limit_are_computed_only_when_claims_change(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.namespace("tenant", labels={"tenant": "yes"})
@@ -271,7 +271,7 @@ async def test_who_is_beyond_the_limit_is_worked_out_only_when_claims_change(
         assert cluster.ready(USER_PREFERENCES, "p4", "tenant") == ("False", "GroupFull")
 
 
-def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_beyond_the_limit_are_computed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster_state, group = ClusterState(), GroupSpec.model_validate({"name": "free", "maxUsers": 20})
     key = GroupKey("music", "app", "free")
     schema = cast(Schema, SimpleNamespace(groups={"free": SimpleNamespace(spec=group)}))
@@ -301,7 +301,7 @@ def test_who_is_beyond_the_limit_is_worked_out_some_a_step(monkeypatch: pytest.M
     assert longest == 10
 
 
-def test_the_search_for_the_holder_asks_once_for_each_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_the_holder_checks_each_namespace_once(monkeypatch: pytest.MonkeyPatch) -> None:
     marks = Marks()
     contested(marks)
     asked: list[str] = []

@@ -253,7 +253,7 @@ async def test_an_undisturbed_life_ends_with_nothing_left_behind() -> None:
     assert kinds.count("Secret") == 1
 
 
-async def test_the_keys_are_made_once_even_if_the_first_leader_dies_on_it() -> None:
+async def test_the_keys_are_created_once_even_if_the_first_leader_dies_meanwhile() -> None:
     cluster = Cluster()
     cluster.template()
     for after in (False, True):

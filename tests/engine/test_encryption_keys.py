@@ -57,7 +57,7 @@ async def test_a_deleted_secret_keeps_rotated_keys_too() -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [False, True], ids=["before the look", "between look and write"])
-async def test_keys_that_somebody_has_put_there_are_never_overwritten(meanwhile: bool) -> None:
+async def test_existing_keys_are_never_overwritten(meanwhile: bool) -> None:
     theirs = Keys.fresh()
     made = {"metadata": {"name": KEYS_SECRET, "namespace": SYSTEM}, "data": theirs.to_secret()}
 

@@ -128,7 +128,7 @@ async def test_a_suspended_user_s_files_are_never_those_of_another_namespace(clu
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_a_users_files_do_not_pass_to_whoever_the_preference_is_of_next(
+async def test_a_users_files_do_not_pass_to_the_next_user_of_the_preference(
     cluster: Cluster, restart: bool
 ) -> None:
     cluster.template(PER_USER)
@@ -164,7 +164,7 @@ async def test_a_users_files_go_with_the_preference_that_another_one_follows(clu
     assert cluster.documents() == before
 
 
-async def test_whose_files_an_object_holds_is_put_back(cluster: Cluster) -> None:
+async def test_the_user_label_of_an_object_is_restored(cluster: Cluster) -> None:
     cluster.template(PER_USER)
     cluster.preference("ann", {"agent.voice": "hers"})
     async with Operator(cluster) as operator:
@@ -179,7 +179,7 @@ async def test_whose_files_an_object_holds_is_put_back(cluster: Cluster) -> None
 
 
 @pytest.mark.parametrize("group", [GroupKey("nowhere", "nothing", "none"), FREE], ids=str)
-async def test_forged_labels_get_nothing_deleted_and_are_said(
+async def test_forged_labels_get_nothing_deleted_and_are_reported(
     cluster: Cluster, group: GroupKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster.template()
@@ -245,7 +245,9 @@ async def test_a_uid_that_status_records_proves_nothing_where_the_template_has_n
 @pytest.mark.parametrize(
     ("name", "namespace"), [("copy", HOME), ("app-free", "aaa"), ("app-free-users-5", HOME)]
 )
-async def test_a_copy_with_labels_and_mark_is_not_ours(cluster: Cluster, name: str, namespace: str) -> None:
+async def test_a_copy_with_labels_and_mark_is_not_trimtabs(
+    cluster: Cluster, name: str, namespace: str
+) -> None:
     cluster.template()
     cluster.preference("ann")
     await settled(cluster)
@@ -260,7 +262,7 @@ async def test_a_copy_with_labels_and_mark_is_not_ours(cluster: Cluster, name: s
     assert cluster.find(CONFIG_MAPS, "app-free") is None
 
 
-async def test_what_a_backup_restores_in_its_place_is_ours_under_a_new_uid(cluster: Cluster) -> None:
+async def test_an_object_restored_from_a_backup_is_trimtabs_under_a_new_uid(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann", {"agent.voice": "hers"})
     await settled(cluster)
@@ -279,7 +281,9 @@ async def test_what_a_backup_restores_in_its_place_is_ours_under_a_new_uid(clust
     assert {entry["uid"] for entry in status(cluster)["outputs"]} == {"restored"}
 
 
-async def test_labels_stripped_while_nobody_looked_come_back_with_the_same_bytes(cluster: Cluster) -> None:
+async def test_labels_removed_while_no_operator_ran_are_restored_with_the_same_bytes(
+    cluster: Cluster,
+) -> None:
     cluster.template()
     cluster.preference("ann", {"agent.voice": "hers"})
     await settled(cluster)
@@ -296,7 +300,7 @@ async def test_labels_stripped_while_nobody_looked_come_back_with_the_same_bytes
     assert after["data"] == body["data"]
 
 
-async def test_an_output_that_lost_its_labels_and_its_mark_is_put_back_by_its_uid(cluster: Cluster) -> None:
+async def test_an_output_that_lost_its_labels_and_its_mark_is_restored_by_its_uid(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann", {"agent.voice": "hers"})
     names = ["app-free", "app-free-users-0"]
@@ -315,7 +319,7 @@ async def test_an_output_that_lost_its_labels_and_its_mark_is_put_back_by_its_ui
     assert [mark_of(body) for body in after] == [mark_of(body) for body in before]
 
 
-async def test_an_output_replaced_whole_that_the_operator_may_not_write_says_what_to_do(
+async def test_a_replaced_output_that_the_operator_may_not_write_reports_what_to_do(
     cluster: Cluster,
 ) -> None:
     cluster.template()
@@ -344,7 +348,7 @@ async def test_an_output_replaced_whole_that_the_operator_may_not_write_says_wha
     assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
-async def test_a_retained_output_is_no_longer_ours(cluster: Cluster) -> None:
+async def test_a_retained_output_is_no_longer_trimtabs(cluster: Cluster) -> None:
     cluster.template(spec(deletionPolicy="Retain"))
     await settled(cluster)
     cluster.remove(CONFIG_TEMPLATES, "app")
@@ -378,7 +382,7 @@ async def test_outputs_in_a_target_that_is_no_longer_one_are_removed(cluster: Cl
 # Keys
 
 
-async def test_after_a_loss_of_keys_recorded_objects_are_marked_anew_with_the_same_content(
+async def test_after_a_loss_of_keys_recorded_objects_are_marked_again_with_the_same_content(
     cluster: Cluster,
 ) -> None:
     cluster.template()
@@ -417,7 +421,7 @@ async def test_after_a_loss_of_keys_what_is_not_recorded_waits_for_adoption(clus
 # Adoption
 
 
-async def test_status_shows_an_adoption_for_as_long_as_the_annotation_stands(cluster: Cluster) -> None:
+async def test_status_shows_an_adoption_while_the_annotation_exists(cluster: Cluster) -> None:
     adopt = {naming.ANNOTATION_ADOPT: "true"}
     cluster.memory.put(
         CONFIG_MAPS,
@@ -562,7 +566,9 @@ async def test_an_upgrade_that_is_cut_short_is_continued(cluster: Cluster) -> No
         assert cluster.ready(USER_PREFERENCES, name) == ("True", "Accepted")
 
 
-async def test_an_entry_of_nobody_s_that_came_while_no_operator_ran_goes(cluster: Cluster) -> None:
+async def test_an_entry_without_a_user_that_was_added_while_no_operator_ran_is_removed(
+    cluster: Cluster,
+) -> None:
     cluster.template()
     cluster.preference("ann")
     await settled(cluster)

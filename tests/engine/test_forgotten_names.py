@@ -100,7 +100,7 @@ async def come_and_go(cluster: Cluster, api: Refusing, names: list[str]) -> None
     assert not list(cluster.documents())
 
 
-async def test_what_is_gone_leaves_nothing_behind() -> None:
+async def test_deleted_objects_leave_nothing_behind() -> None:
     cluster = Cluster()
     api = Refusing(cluster)
     async with Operator(cluster, api) as operator:

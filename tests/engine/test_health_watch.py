@@ -146,7 +146,7 @@ async def test_a_workload_is_unknown_until_it_was_seen(key: WorkloadKey, streams
         assert case.told == [key], "told once, as nothing more has happened"
 
 
-async def test_what_happens_to_a_workload_is_told(streams: bool) -> None:
+async def test_changes_of_a_workload_are_reported(streams: bool) -> None:
     async with Case(streams=streams) as case:
         case.watch.want([WEB])
         absent = await case.until(WEB, "Progressing")
@@ -163,7 +163,7 @@ async def test_what_happens_to_a_workload_is_told(streams: bool) -> None:
         await case.until(WEB, "Progressing", BAD, "does not exist")
 
 
-async def test_nothing_happens_where_nobody_waits() -> None:
+async def test_without_a_waiting_rollout_nothing_happens() -> None:
     async with Case() as case:
         case.put(WEB, said={"available": 0})
         case.put(DB)
@@ -171,7 +171,7 @@ async def test_nothing_happens_where_nobody_waits() -> None:
         assert not await case.quietly(3600)
 
 
-async def test_a_healthy_workload_costs_one_watch_and_no_look_at_its_pods() -> None:
+async def test_a_healthy_workload_costs_one_watch_and_no_list_of_its_pods() -> None:
     async with Case() as case:
         case.put(WEB)
         case.watch.want([WEB])
@@ -196,7 +196,7 @@ async def test_of_others_in_the_namespace_nothing_is_kept_or_told() -> None:
         assert not case.api.calls["list pods"]
 
 
-async def test_watches_follow_what_is_wanted() -> None:
+async def test_watches_follow_the_requested_workloads() -> None:
     async with Case("music", "film") as case:
         film = WEB._replace(namespace="film")
         case.watch.want([WEB, WEB._replace(name="two"), DB])
@@ -232,7 +232,7 @@ async def test_many_namespaces_share_one_watch() -> None:
         await case.until(keys[0], "Healthy", BAD)
 
 
-async def test_one_that_is_wanted_later_is_looked_at_by_itself() -> None:
+async def test_a_workload_that_is_requested_later_is_read_separately() -> None:
     async with Case() as case:
         case.put(WEB)
         case.put(two := WEB._replace(name="two"))
@@ -245,7 +245,7 @@ async def test_one_that_is_wanted_later_is_looked_at_by_itself() -> None:
         assert case.api.calls == {"stream deployments": 1, "get deployments": 2}
 
 
-async def test_one_that_is_wanted_while_the_list_goes_by_is_not_taken_for_missing() -> None:
+async def test_a_workload_that_is_requested_during_a_list_does_not_count_as_missing() -> None:
     async with Case(streams=False) as case:
         for number in range(1200):
             case.put(WEB._replace(name=f"a-{number:04}"))
@@ -301,7 +301,7 @@ async def test_a_crash_of_the_old_revision_proves_nothing() -> None:
         assert case.api.calls["list pods"] > 2
 
 
-async def test_pods_are_looked_at_only_while_something_is_wrong() -> None:
+async def test_pods_are_listed_only_while_a_workload_is_unhealthy() -> None:
     async with Case() as case:
         case.put(WEB, said={"available": 1})
         case.watch.want([WEB])
@@ -319,7 +319,7 @@ async def test_pods_are_looked_at_only_while_something_is_wrong() -> None:
         assert not await case.quietly(60)
 
 
-async def test_however_often_a_workload_changes_its_pods_are_looked_at_now_and_then() -> None:
+async def test_the_pods_of_a_workload_that_changes_often_are_listed_at_intervals() -> None:
     async with Case() as case:
         case.watch.want([WEB])
         for number in range(500):
@@ -349,7 +349,7 @@ async def test_looks_are_bounded() -> None:
         assert case.api.most <= module.LOOKS
 
 
-async def test_pods_that_may_not_be_seen_are_said() -> None:
+async def test_pods_that_may_not_be_read_are_reported() -> None:
     async with Case() as case:
         case.put(WEB, said={"available": 1})
         case.api.refusals["list pods"] = errors.ForbiddenError(403, "Forbidden", "no")
@@ -364,7 +364,7 @@ async def test_pods_that_may_not_be_seen_are_said() -> None:
 # Moments.
 
 
-async def test_evidence_from_before_a_moment_is_refused_and_looked_for_anew() -> None:
+async def test_evidence_older_than_requested_is_refused_and_read_again() -> None:
     async with Case() as case:
         case.put(WEB)
         case.watch.want([WEB])
@@ -416,7 +416,7 @@ async def test_what_a_broken_watch_last_saw_grows_old() -> None:
         assert (await case.until(WEB, "Progressing", after=moment)).seen_at >= moment
 
 
-async def test_a_look_at_pods_from_before_a_moment_is_refused_and_repeated() -> None:
+async def test_a_list_of_pods_older_than_requested_is_refused_and_repeated() -> None:
     async with Case() as case:
         case.put(WEB, BAD, said={"available": 1})
         case.crash(WEB, "web-new")
@@ -432,7 +432,7 @@ async def test_a_look_at_pods_from_before_a_moment_is_refused_and_repeated() -> 
         assert failed.seen_at >= moment
 
 
-async def test_an_old_answer_does_not_replace_newer_evidence() -> None:
+async def test_an_old_response_does_not_replace_newer_evidence() -> None:
     async with Case() as case:
         case.put(WEB)
         case.watch.want([WEB])
@@ -451,7 +451,7 @@ async def test_an_old_answer_does_not_replace_newer_evidence() -> None:
         assert case.watch.state(WEB, BAD).message == "does not exist"
 
 
-async def test_a_late_answer_that_there_is_none_does_not_replace_newer_evidence() -> None:
+async def test_a_late_not_found_does_not_replace_newer_evidence() -> None:
     async with Case() as case:
         case.watch.want([WEB])
         await case.until(WEB, "Progressing")
@@ -527,7 +527,7 @@ async def test_no_fault_leaves_a_wrong_verdict(fault: Callable[[Case], None], st
             case.put(WEB)
 
 
-async def test_why_nothing_is_known_is_said() -> None:
+async def test_the_reason_for_missing_evidence_is_reported() -> None:
     async with Case() as case:
         case.api.refusals["stream deployments"] = errors.ForbiddenError(403, "Forbidden", "no")
         case.watch.want([WEB])
@@ -538,7 +538,7 @@ async def test_why_nothing_is_known_is_said() -> None:
         assert (verdict.known, verdict.message) == (False, "has not been seen yet: Forbidden")
 
 
-async def test_an_answer_that_cannot_be_understood_is_not_the_end() -> None:
+async def test_an_invalid_response_does_not_end_the_watch() -> None:
     async with Case(streams=False) as case:
         case.put(WEB)
         case.api.refusals["list deployments"] = RuntimeError("nonsense")
@@ -589,7 +589,7 @@ async def test_a_broken_pod_that_holds_a_stateful_set_up_is_deleted() -> None:
         assert case.memory.writes == [Write("delete", "Pod", "music", "db-1")]
 
 
-async def test_only_on_the_way_back_a_pod_is_deleted_for_never_becoming_ready() -> None:
+async def test_a_pod_that_never_becomes_ready_is_deleted_only_during_a_rollback() -> None:
     async with Case() as case:
         blocked(case)
         body = case.memory.objects(PODS)[0]
@@ -605,7 +605,7 @@ async def test_only_on_the_way_back_a_pod_is_deleted_for_never_becoming_ready() 
         assert case.memory.writes == [Write("delete", "Pod", "music", "db-1")]
 
 
-async def test_a_pod_of_the_revision_that_is_wanted_is_never_deleted() -> None:
+async def test_a_pod_of_the_desired_revision_is_never_deleted() -> None:
     async with Case() as case:
         blocked(case, BAD)
         case.watch.want([DB], back=[DB])
@@ -615,7 +615,7 @@ async def test_a_pod_of_the_revision_that_is_wanted_is_never_deleted() -> None:
         assert not case.memory.writes
 
 
-async def test_whoever_does_not_lead_deletes_nothing() -> None:
+async def test_only_the_leader_deletes_pods() -> None:
     async with Case() as case:
         blocked(case)
         case.api.leads = False
@@ -625,7 +625,7 @@ async def test_whoever_does_not_lead_deletes_nothing() -> None:
         assert not case.memory.writes
 
 
-async def test_a_pod_that_may_not_be_deleted_is_told_of() -> None:
+async def test_a_pod_that_may_not_be_deleted_is_reported() -> None:
     async with Case() as case:
         blocked(case)
         case.api.refusals["delete pods"] = errors.ForbiddenError(403, "Forbidden", "no")

@@ -29,7 +29,7 @@ def cluster() -> Cluster:
     return Cluster(HOME, "mallory", "oscar")
 
 
-async def test_a_group_that_its_target_does_not_let_in_holds_no_name_there(cluster: Cluster) -> None:
+async def test_a_group_that_its_target_does_not_admit_holds_no_name_there(cluster: Cluster) -> None:
     cluster.template(INTO_HOME, namespace="mallory", **OLD)
     async with Operator(cluster) as operator:
         await operator.quiet()
@@ -64,7 +64,7 @@ async def _message(cluster: Cluster) -> str:
     return cluster.message(CONFIG_TEMPLATES, "app", "mallory")
 
 
-async def test_no_verdict_tells_whether_a_target_namespace_exists(cluster: Cluster) -> None:
+async def test_no_status_reveals_whether_a_target_namespace_exists(cluster: Cluster) -> None:
     for name, target in (("one", "oscar"), ("two", "nowhere")):
         groups = [{"name": "free", "targetNamespace": target}]
         cluster.template(spec(groups=groups), name=name, namespace="mallory")
@@ -87,7 +87,7 @@ async def test_a_collision_does_not_name_a_template_of_another_namespace(cluster
     assert "oscar" not in cluster.message(CONFIG_TEMPLATES, "app", "mallory")
 
 
-async def test_who_was_let_in_and_has_rendered_keeps_the_name(cluster: Cluster) -> None:
+async def test_a_template_that_was_admitted_and_rendered_keeps_the_name(cluster: Cluster) -> None:
     let_in(cluster, "mallory")
     cluster.template(INTO_HOME, namespace="mallory")
     async with Operator(cluster) as operator:

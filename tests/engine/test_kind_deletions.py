@@ -165,7 +165,7 @@ async def test_what_is_deleted_after_the_kind_came_back_goes(cluster: Cluster) -
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_a_cluster_admin_says_that_what_is_missing_is_meant_to_go(
+async def test_a_cluster_admin_confirms_that_missing_objects_are_to_be_deleted(
     cluster: Cluster, restart: bool
 ) -> None:
     before = cluster.documents()
@@ -230,7 +230,7 @@ async def test_a_kind_that_cannot_be_read_keeps_everything_in_force_until_it_can
     assert {place[2] for place in cluster.documents()} == {"app-free", "app-paid"}
 
 
-async def test_a_kind_whose_crd_is_never_answered_for_holds_only_its_own_deletions(
+async def test_a_kind_whose_crd_cannot_be_read_delays_only_its_own_deletions(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Counting(cluster)

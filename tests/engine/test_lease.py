@@ -70,7 +70,9 @@ async def test_a_standby_waits_while_the_holder_renews(memory: Memory, clock: Cl
         assert await attempt(holder, memory) is True
 
 
-async def test_a_standby_takes_over_once_the_record_has_stood_still(memory: Memory, clock: Clock) -> None:
+async def test_a_standby_acquires_the_lease_once_the_record_has_not_changed(
+    memory: Memory, clock: Clock
+) -> None:
     holder, standby = candidate("a"), candidate("b")
     await attempt(holder, memory)
     clock.now += 100
@@ -86,7 +88,7 @@ async def test_a_standby_takes_over_once_the_record_has_stood_still(memory: Memo
     assert await attempt(holder, memory) is False
 
 
-async def test_a_released_lease_is_free_at_once(memory: Memory, clock: Clock) -> None:
+async def test_a_released_lease_is_free_immediately(memory: Memory, clock: Clock) -> None:
     holder, standby = candidate("a"), candidate("b")
     await attempt(holder, memory)
     await holder._release(memory)  # type: ignore[arg-type]
@@ -101,7 +103,7 @@ async def test_a_stranger_s_lease_is_not_released(memory: Memory, clock: Clock) 
     assert lease(memory)["holderIdentity"] == "a"
 
 
-async def test_of_two_that_swap_at_once_one_does_not_know(clock: Clock) -> None:
+async def test_of_two_concurrent_acquisitions_one_fails(clock: Clock) -> None:
     class Racing(Memory):
         """Somebody else renews between our look and our swap."""
 

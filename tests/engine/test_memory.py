@@ -25,7 +25,7 @@ def config(name: str = "a", **fields: Any) -> Body:
     return {"metadata": {"name": name, "namespace": HOME, **meta}, **fields}
 
 
-async def test_every_change_has_a_version_and_none_is_made_for_nothing(memory: Memory) -> None:
+async def test_every_change_has_a_version_and_no_version_is_without_change(memory: Memory) -> None:
     first = await memory.apply(CONFIG_MAPS, config(data={"x": "1"}))
     again = await memory.apply(CONFIG_MAPS, config(data={"x": "1"}))
     changed = await memory.apply(CONFIG_MAPS, config(data={"x": "2"}))
@@ -36,7 +36,7 @@ async def test_every_change_has_a_version_and_none_is_made_for_nothing(memory: M
     assert [w.verb for w in memory.writes] == ["apply", "apply"]
 
 
-async def test_apply_takes_back_what_it_set_and_keeps_what_others_set(memory: Memory) -> None:
+async def test_apply_removes_what_it_set_and_keeps_what_others_set(memory: Memory) -> None:
     await memory.apply(CONFIG_MAPS, config(data={"x": "1", "y": "1"}, metadata={"labels": {"ours": "1"}}))
     await memory.merge_patch(
         CONFIG_MAPS, HOME, "a", {"data": {"theirs": "1"}, "metadata": {"labels": {"t": "1"}}}
@@ -103,7 +103,7 @@ async def test_the_status_is_apart_and_the_generation_follows_the_spec(memory: M
     assert edited["status"] == {"x": 1}
 
 
-async def test_answers_are_copies(memory: Memory) -> None:
+async def test_responses_are_copies(memory: Memory) -> None:
     made = await memory.create(CONFIG_MAPS, config(data={"x": "1"}))
     made["data"]["x"] = "changed"
 
@@ -135,7 +135,7 @@ async def test_a_compaction_between_pages_or_before_a_watch_is_gone(memory: Memo
         await anext(memory.watch(CONFIG_MAPS, MetaOnly, version="1"))
 
 
-async def test_a_watch_tells_all_since_a_version_and_ends_in_time(memory: Memory) -> None:
+async def test_a_watch_sends_all_events_since_a_version_and_ends_in_time(memory: Memory) -> None:
     version = memory.version
     memory.put(CONFIG_MAPS, config("a"))
     memory.put(CONFIG_MAPS, config("a", data={"x": "1"}))

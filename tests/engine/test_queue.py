@@ -85,7 +85,7 @@ async def test_a_timer_adds_later_and_a_second_one_replaces_it() -> None:
     assert await asyncio.wait_for(queue.get(), 1) == "a"
 
 
-async def test_adding_at_once_ends_the_timer() -> None:
+async def test_adding_immediately_ends_the_timer() -> None:
     queue = Queue()
     queue.add_after("a", "x", 0.01)
     queue.add("a", "x")

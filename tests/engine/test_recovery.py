@@ -155,7 +155,7 @@ async def test_an_operator_that_may_not_write_writes_nothing(cluster: Cluster) -
     assert cluster.memory.writes[before:] == []
 
 
-async def test_two_operators_in_turn_end_where_one_would(cluster: Cluster) -> None:
+async def test_two_operators_one_after_the_other_reach_the_state_of_one(cluster: Cluster) -> None:
     """The first one loses the Lease in the middle; its calls under way meet the second one's."""
     cluster.template()
     for name in ("ann", "bob"):

@@ -192,7 +192,7 @@ async def test_a_selector_s_view_loses_what_stops_matching(memory: Memory) -> No
         await until(lambda: not case.sink.held)
 
 
-async def test_without_a_watch_it_lists_when_it_is_asked(memory: Memory) -> None:
+async def test_without_a_watch_it_lists_on_request(memory: Memory) -> None:
     async with Case(memory, watch=False) as case:
         put(memory, "new")
         await asyncio.sleep(0.01)
@@ -202,7 +202,7 @@ async def test_without_a_watch_it_lists_when_it_is_asked(memory: Memory) -> None
         await case.equal()
 
 
-async def test_what_it_is_asked_while_it_lists_is_listed_again(memory: Memory) -> None:
+async def test_a_request_during_a_list_causes_another_list(memory: Memory) -> None:
     async with Case(memory, watch=False) as case:
         begin = case.sink.begin
 
@@ -217,7 +217,7 @@ async def test_what_it_is_asked_while_it_lists_is_listed_again(memory: Memory) -
         assert case.sink.ended == 3
 
 
-async def test_it_lists_now_and_then_whatever_the_watch_says(memory: Memory) -> None:
+async def test_it_lists_at_intervals_whatever_the_watch_sends(memory: Memory) -> None:
     async with Case(memory, relist_seconds=1.0) as case:
         case.sink.held["ghost"] = 1
         await until(lambda: "ghost" not in case.sink.held)

@@ -56,7 +56,7 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
         assert '"bright"' in str(cluster.file("ann"))
 
 
-async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -> None:
+async def test_users_of_a_group_that_cannot_be_created_are_informed(cluster: Cluster) -> None:
     api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-more")
     async with Operator(cluster, api) as operator:
         template = calm()
@@ -77,7 +77,7 @@ async def test_users_of_a_group_that_cannot_be_made_are_told(cluster: Cluster) -
 
 
 @pytest.mark.parametrize("move", [True, False], ids=["it may not move", "an output may not go"])
-async def test_a_refusal_in_other_words_each_time_is_not_written_in_turns_for_ever(
+async def test_a_refusal_with_a_changing_message_is_not_written_each_time(
     cluster: Cluster, move: bool
 ) -> None:
     class Numbering(Denying):
@@ -126,7 +126,7 @@ class Losing(Denying):
         return made
 
 
-async def test_a_group_that_was_moved_without_an_answer_is_not_back_before_its_content(
+async def test_a_group_that_was_updated_without_a_response_is_not_rolled_back_before_its_content(
     cluster: Cluster,
 ) -> None:
     api = Losing(cluster)

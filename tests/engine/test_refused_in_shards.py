@@ -49,7 +49,7 @@ async def with_users(cluster: Cluster, count: int) -> None:
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
-async def test_a_refused_entry_is_its_user_s_failure_alone(cluster: Cluster, error: errors.ApiError) -> None:
+async def test_a_refused_entry_fails_only_its_user(cluster: Cluster, error: errors.ApiError) -> None:
     await settled(cluster)
     api = Refusing(cluster, word("FORBIDDEN", error))
     async with Operator(cluster, api) as operator:
@@ -111,7 +111,7 @@ async def test_what_was_refused_is_not_what_was_accepted_last(cluster: Cluster) 
     ]
 
 
-async def test_a_user_who_has_the_group_s_values_and_is_refused_is_told_that_they_stay(
+async def test_a_refused_user_who_has_the_groups_values_learns_that_they_stay(
     cluster: Cluster,
 ) -> None:
     cluster.preference("new", {"session.minutes": 0})
@@ -175,7 +175,7 @@ async def test_one_user_s_content_that_is_refused_leaves_the_group_ready_with_a_
         assert (cluster.find(RENDERED_GROUPS, "app-free") or {})["status"]["invalidUsers"] == 0
 
 
-async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> None:
+async def test_a_user_who_edits_continuously_delays_no_other(cluster: Cluster) -> None:
     await settled(cluster)
 
     async with Operator(cluster, Refusing(cluster, word("FORBIDDEN", BROKEN))):
@@ -189,7 +189,7 @@ async def test_a_user_who_edits_all_the_time_delays_nobody(cluster: Cluster) -> 
             assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "WriteFailed")
 
 
-async def test_an_api_server_that_answers_nothing_blames_no_user(
+async def test_an_api_server_that_does_not_respond_blames_no_user(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await settled(cluster)
@@ -247,7 +247,7 @@ async def test_a_shard_that_is_refused_whatever_it_holds_costs_few_tries(cluster
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("True", "Rendered")
 
 
-async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster) -> None:
+async def test_a_long_search_for_refused_users_fails_no_group(cluster: Cluster) -> None:
     await with_users(cluster, 400)
     api = Refusing(cluster, word("FORBIDDEN"))
 
@@ -266,7 +266,7 @@ async def test_a_long_search_for_who_is_refused_fails_no_group(cluster: Cluster)
         assert not operator.engine.cluster.queue.busy
 
 
-async def test_a_shard_that_is_refused_by_what_may_pass_is_tried_ever_less_often(cluster: Cluster) -> None:
+async def test_a_shard_that_is_refused_temporarily_is_retried_with_backoff(cluster: Cluster) -> None:
     await settled(cluster)
 
     api = Refusing(cluster, named("app-free-users-0", errors.of(504, "", "the webhook did not answer")))
@@ -323,7 +323,7 @@ class Unsteady(Refusing):
         return await super().apply(resource, *args, **options)
 
 
-async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(cluster: Cluster) -> None:
+async def test_a_group_with_two_refused_objects_reports_the_same_each_time(cluster: Cluster) -> None:
     secret = {"name": "keys", "kind": "Secret", "format": "JSON", "fileName": "keys.json"}
     made = calm()
     cluster.template({**made, "outputs": [*made["outputs"], secret]})
@@ -346,7 +346,7 @@ async def test_a_group_of_whose_objects_two_are_refused_says_the_same_each_time(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_shard_that_a_new_policy_forbids_is_mended_beside_a_user_who_is_refused(
+async def test_a_shard_that_a_new_policy_forbids_is_repaired_although_a_user_is_refused(
     cluster: Cluster, restarted: bool
 ) -> None:
     """Two users hold what is forbidden since, and correct it, while another's new entry is refused all the time."""
@@ -377,7 +377,7 @@ async def test_a_shard_that_a_new_policy_forbids_is_mended_beside_a_user_who_is_
         assert cluster.ready(USER_PREFERENCES, "user-3") == ("False", "WriteFailed")
 
 
-async def test_a_quota_stops_newcomers_alone(cluster: Cluster) -> None:
+async def test_a_quota_delays_only_new_users(cluster: Cluster) -> None:
     """A new shard is refused: edits, removals, rollouts and rollbacks go on."""
     keys = [*calm()["keys"], {"name": "agent.note", "type": "String", "default": ""}]
     cluster.template(calm(keys=keys))
@@ -436,7 +436,7 @@ async def test_a_rollback_gets_through_although_most_users_are_refused(cluster: 
         assert voices(cluster) == ["calm", "calm"]
 
 
-async def test_a_rollback_whose_own_write_is_refused_says_so(cluster: Cluster) -> None:
+async def test_a_rollback_whose_own_write_is_refused_is_reported(cluster: Cluster) -> None:
     await settled(cluster)
     api = Refusing(cluster)
     async with Operator(cluster, api):
@@ -452,7 +452,7 @@ async def test_a_rollback_whose_own_write_is_refused_says_so(cluster: Cluster) -
         await until(cluster, "RolledBack")
 
 
-async def test_a_user_who_grows_pushes_nobody_out_of_a_shard_where_no_other_can_be_made(
+async def test_a_growing_user_displaces_no_other_where_no_new_shard_can_be_created(
     cluster: Cluster,
 ) -> None:
     await settled(cluster)
@@ -483,7 +483,7 @@ def both_kinds() -> Body:
     return {**made, "outputs": [*made["outputs"], secret]}
 
 
-async def test_a_refused_entry_in_a_shard_that_is_made_again_keeps_its_last_good_content(
+async def test_a_refused_entry_in_a_recreated_shard_keeps_its_last_good_content(
     cluster: Cluster,
 ) -> None:
     await settled(cluster)
@@ -497,7 +497,7 @@ async def test_a_refused_entry_in_a_shard_that_is_made_again_keeps_its_last_good
         assert cluster.ready(USER_PREFERENCES, "user-0") == ("False", "WriteFailed")
 
 
-async def test_a_group_s_file_that_is_made_again_with_refused_content_stays_as_it_was(
+async def test_a_groups_file_that_is_recreated_with_refused_content_stays_unchanged(
     cluster: Cluster,
 ) -> None:
     await settled(cluster)
@@ -510,7 +510,7 @@ async def test_a_group_s_file_that_is_made_again_with_refused_content_stays_as_i
         assert cluster.ready(RENDERED_GROUPS, "app-free") == ("False", "WriteFailed")
 
 
-async def test_a_newcomer_with_one_of_two_files_leaves_none_behind(cluster: Cluster) -> None:
+async def test_a_new_user_with_one_of_two_files_leaves_none_behind(cluster: Cluster) -> None:
     cluster.template(both_kinds())
     await settled(cluster)
 
@@ -544,7 +544,7 @@ async def test_who_moves_with_one_of_two_files_has_that_one_once(cluster: Cluste
                 assert (kind, HOME, "app-free-users", f"user-{number}.{file}") in shards
 
 
-async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:
+async def test_messages_about_a_refused_secret_never_quote_it() -> None:
     cluster = Cluster()
     outputs = [{"name": "s", "format": "JSON", "scope": "User", "kind": "Secret", "fileName": "s.json"}]
     cluster.template(calm(outputs=outputs))
@@ -561,7 +561,7 @@ async def test_what_is_said_of_a_refused_secret_never_quotes_it() -> None:
 
 @pytest.mark.parametrize("delivery", ["Sharded", "PerUser"])
 @pytest.mark.parametrize("deleted", [True, False])
-async def test_who_is_told_that_what_somebody_else_took_away_cannot_be_put_back(
+async def test_users_whose_removed_entry_cannot_be_restored_are_informed(
     delivery: str, deleted: bool
 ) -> None:
     cluster = Cluster()

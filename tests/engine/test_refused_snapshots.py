@@ -22,7 +22,7 @@ def cluster(ann_and_bob: Cluster) -> Cluster:
 
 @pytest.mark.parametrize("error", [QUOTA, BROKEN], ids=lambda error: str(error.status))
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_template_that_cannot_be_stored_holds_up_no_user(
+async def test_a_template_that_cannot_be_stored_delays_no_user(
     cluster: Cluster, error: errors.ApiError, restarted: bool
 ) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "create", error=error)
@@ -77,7 +77,7 @@ async def test_a_rollout_whose_new_content_cannot_be_stored_can_be_aborted(clust
 
 
 @pytest.mark.parametrize("error", [DENIED, BROKEN], ids=lambda error: str(error.status))
-async def test_a_stored_snapshot_that_cannot_be_looked_at_again_is_not_refused(
+async def test_a_stored_snapshot_that_cannot_be_read_again_is_not_refused(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     api = Denying(cluster, CONTROLLER_REVISIONS, "get", error=None)

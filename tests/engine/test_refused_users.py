@@ -56,7 +56,7 @@ def cluster() -> Cluster:
     ],
     ids=lambda error: str(error.status),
 )
-async def test_a_user_whose_object_stays_refused_is_told_and_nobody_else_waits(
+async def test_a_user_whose_object_stays_refused_is_informed_and_no_other_waits(
     cluster: Cluster, error: errors.ApiError
 ) -> None:
     await settled(cluster)
@@ -100,7 +100,7 @@ async def test_an_abort_reaches_a_group_with_a_user_whose_object_is_refused(clus
         assert voice(cluster, "ann") == "calm"
 
 
-async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cluster) -> None:
+async def test_a_wave_continues_without_a_user_whose_update_is_refused(cluster: Cluster) -> None:
     await settled(cluster)
     async with Operator(cluster, Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)):
         cluster.policy("lock", LOCK, strategy=waves(soak="1m"))
@@ -110,7 +110,7 @@ async def test_a_wave_goes_on_without_a_user_whose_update_is_refused(cluster: Cl
         assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "WriteFailed")
 
 
-async def test_what_passes_is_tried_again_soon_and_the_group_waits_for_it(cluster: Cluster) -> None:
+async def test_a_temporary_refusal_is_retried_soon_and_the_group_waits_for_it(cluster: Cluster) -> None:
     await settled(cluster)
     api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=BUSY)
     async with Operator(cluster, api) as operator:
@@ -139,7 +139,7 @@ async def test_one_user_s_fault_that_does_not_pass_is_never_the_group_s(cluster:
     assert said == {("True", "Rendered")}
 
 
-async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluster) -> None:
+async def test_an_object_that_may_not_be_deleted_delays_no_other(cluster: Cluster) -> None:
     await settled(cluster)
     api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)
     async with Operator(cluster, api) as operator:
@@ -153,7 +153,7 @@ async def test_an_object_that_may_not_be_deleted_holds_nobody_up(cluster: Cluste
         assert served(cluster, "ann") is None
 
 
-async def test_refused_objects_are_looked_at_again_together_and_seldom(cluster: Cluster) -> None:
+async def test_refused_objects_are_retried_together_and_rarely(cluster: Cluster) -> None:
     """However often their users, and others, edit meanwhile."""
     await settled(cluster)
     api = Denying(cluster, CONFIG_MAPS, "apply delete", "app-u-ann", error=QUOTA)

@@ -16,7 +16,7 @@ from trimtab.kube.resources import (
 PER_USER = spec(users={"delivery": "PerUser"})
 
 
-async def test_a_template_and_its_users_are_rendered_and_say_so(cluster: Cluster) -> None:
+async def test_a_template_and_its_users_are_rendered_and_report_it(cluster: Cluster) -> None:
     cluster.template()
     cluster.preference("ann", {"session.minutes": 5})
 

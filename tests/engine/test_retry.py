@@ -33,7 +33,7 @@ def test_delays_double_up_to_the_longest(error: Exception, longest: float) -> No
     assert found[-1] == longest
 
 
-def test_what_worked_starts_anew() -> None:
+def test_a_success_resets_the_delay() -> None:
     backoff = Backoff()
     delays(backoff, ValueError())
 

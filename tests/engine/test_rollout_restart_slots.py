@@ -76,7 +76,7 @@ async def templates() -> AsyncIterator[TwoTemplates]:
         yield templates
 
 
-async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(templates: TwoTemplates) -> None:
+async def test_a_wave_reports_that_it_waits_for_a_slot_and_gets_one(templates: TwoTemplates) -> None:
     async with Operator(templates.cluster):
         await until(templates.cluster, "Succeeded", *APP)
         await asyncio.sleep(300)
@@ -92,7 +92,7 @@ async def test_a_wave_says_that_it_waits_for_a_turn_and_gets_one(templates: TwoT
         assert templates.controllers.most <= MOST * AT_ONCE
 
 
-async def test_an_abort_waits_for_nobody(templates: TwoTemplates) -> None:
+async def test_an_abort_waits_for_no_slot(templates: TwoTemplates) -> None:
     async with Operator(templates.cluster):
         await until(templates.cluster, "Succeeded", *APP)
         templates.cluster.template(mine("loud"))

@@ -186,7 +186,7 @@ async def test_a_deadline_that_passes_as_others_took_a_workload_away_pauses_and_
         assert deployment.digest() is not None
 
 
-async def test_whoever_resets_a_workload_all_the_time_pauses_the_rollout_and_resume_tries_again(
+async def test_a_workload_that_is_reset_repeatedly_pauses_the_rollout_and_resume_retries(
     deployment: OneDeployment,
 ) -> None:
     async with Operator(deployment.cluster) as operator:
@@ -284,7 +284,7 @@ def warnings(cluster: Cluster, name: str) -> list[str]:
     return [w["message"] for w in body["status"].get("warnings", ())]
 
 
-async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_told(
+async def test_the_first_of_two_templates_restarts_their_workload_and_both_report_it(
     deployment: OneDeployment,
 ) -> None:
     cluster = deployment.cluster
@@ -320,7 +320,7 @@ async def test_the_first_of_two_templates_restarts_their_workload_and_both_are_t
         assert (warnings(cluster, "aaa"), warnings(cluster, "app")) == ([], [])
 
 
-async def test_a_template_that_was_never_valid_keeps_nobody_from_restarting_a_workload(
+async def test_a_template_that_was_never_valid_blocks_no_restart(
     deployment: OneDeployment,
 ) -> None:
     broken = {**said("calm"), "keys": [{"name": "broken", "type": "Number", "default": "x"}]}
@@ -356,7 +356,9 @@ async def test_an_edit_that_is_not_served_takes_no_workload_from_another_templat
 # Pods that restart only when they are deleted.
 
 
-async def test_a_rollout_says_that_pods_restart_only_when_they_are_deleted(deployment: OneDeployment) -> None:
+async def test_a_rollout_reports_that_pods_restart_only_when_they_are_deleted(
+    deployment: OneDeployment,
+) -> None:
     key = WorkloadKey("StatefulSet", HOME, "db")
     deployment.memory.put(WORKLOADS["StatefulSet"], workload(key, updateStrategy={"type": "OnDelete"}))
 

@@ -160,7 +160,7 @@ def test_sizes_are_written_as_in_kubernetes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "8MB", "1.5Mi", "much", "8 Mi"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="8Mi"):
         sizes.parse(text)
 

@@ -105,7 +105,7 @@ def stored(part: Part = "spec", stem: str = "app") -> tuple[TemplateKey, Body]:
 
 
 @pytest.mark.parametrize("part", ["spec", "policy"])
-def test_what_was_stored_opens_as_it_was(part: Part) -> None:
+def test_stored_content_is_read_unchanged(part: Part) -> None:
     place, body = stored(part)
 
     assert Vault(KEYS).opened(place, part, body).whole == (SPEC if part == "spec" else POLICY)
@@ -191,7 +191,7 @@ async def test_equal_values_elsewhere_look_different_wherever_a_digest_is_shown(
     assert len(shown) == len(set(shown)) > 20
 
 
-async def test_a_forged_snapshot_is_not_served_and_status_says_so() -> None:
+async def test_a_forged_snapshot_is_not_rendered_and_status_reports_it() -> None:
     cluster = await rendered(calm())
     cluster.template(broken())
     await settled(cluster)
@@ -230,7 +230,7 @@ async def test_a_leader_replaces_a_forged_snapshot_by_what_it_stored() -> None:
         assert voices(cluster) == ["calm", "calm"]
 
 
-async def test_a_controllerrevision_with_copied_labels_is_left_alone() -> None:
+async def test_a_controllerrevision_with_copied_labels_is_left_unchanged() -> None:
     cluster = await rendered(calm())
     mine = cluster.memory.objects(CONTROLLER_REVISIONS)[0]
     labels = mine["metadata"]["labels"]
@@ -267,7 +267,7 @@ async def test_a_snapshot_that_was_labelled_as_another_templates_is_not_deleted_
     assert names(cluster, "second-") == kept
 
 
-async def test_a_deleted_snapshot_of_what_is_stable_is_written_back_and_said_once_nobody_knows_it() -> None:
+async def test_a_deleted_stable_snapshot_is_restored_or_reported_once_its_content_is_unknown() -> None:
     cluster = Cluster()
     cluster.template(calm())
     async with Operator(cluster):

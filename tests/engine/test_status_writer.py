@@ -122,7 +122,7 @@ async def test_otherwise_several_are_under_way() -> None:
         errors.UnavailableError(0, "NoAnswer", ""),
     ],
 )
-async def test_what_may_pass_is_tried_again(error: Exception) -> None:
+async def test_a_temporary_failure_is_retried(error: Exception) -> None:
     case = Case()
     case.template("a")
     case.errors = [error, error]
@@ -135,7 +135,7 @@ async def test_what_may_pass_is_tried_again(error: Exception) -> None:
     assert case.tries == 3
 
 
-async def test_the_status_of_an_object_that_is_gone_is_let_go() -> None:
+async def test_the_status_of_a_deleted_object_is_dropped() -> None:
     case = Case()
     case.template("a")
     case.errors = [errors.NotFoundError(404, "NotFound", "")]
@@ -156,7 +156,7 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", LASTING, ids=lambda error: error.reason)
-async def test_what_is_refused_for_good_is_tried_less_and_less_often(error: Exception) -> None:
+async def test_a_permanent_refusal_is_retried_with_backoff(error: Exception) -> None:
     case = Case()
     case.template("a")
     case.errors = [error] * 1000
@@ -197,7 +197,7 @@ async def test_once_it_would_fit_it_is_written_within_a_second() -> None:
     assert case.said("a") == {"said": 2}
 
 
-async def test_namespaces_take_turns() -> None:
+async def test_namespaces_are_served_round_robin() -> None:
     case = Case()
     order: list[str] = []
 

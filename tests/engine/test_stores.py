@@ -75,13 +75,13 @@ def marks() -> Marks:
         ({"user": "a/b"}, "user"),
     ],
 )
-def test_a_malformed_object_becomes_a_record_that_says_so(spec: dict[str, Any], words: str) -> None:
+def test_a_malformed_object_becomes_a_record_that_reports_it(spec: dict[str, Any], words: str) -> None:
     record = read(preference(spec=spec))
 
     assert words in record.problem
 
 
-def test_the_user_is_the_name_unless_the_spec_says_otherwise() -> None:
+def test_the_user_is_the_name_unless_the_spec_sets_it() -> None:
     assert read(preference()).user == "ann"
     assert read(preference(spec={"user": "Ann_1"})).user == "Ann_1"
 
@@ -100,7 +100,7 @@ def test_fields_that_are_not_built_are_named_unless_they_are_empty(field: str) -
     assert read(preference(spec={field: type(full)()})).unsupported == ()
 
 
-def test_everything_that_a_status_says_is_read_back() -> None:
+def test_every_field_of_a_status_is_read_back() -> None:
     status = {
         "observedGeneration": 3,
         "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "t"}],
@@ -123,7 +123,7 @@ def test_everything_that_a_status_says_is_read_back() -> None:
     "status",
     [{"conditions": "x"}, {"conditions": [{}]}, {"accepted": 3}, {"conditions": [{"type": None}]}, 3],
 )
-def test_a_status_that_is_not_ours_is_taken_for_none(status: Any) -> None:
+def test_an_invalid_status_is_ignored(status: Any) -> None:
     assert read(preference(status=status)).accepted is None
 
 
@@ -143,7 +143,7 @@ def test_what_is_not_newer_changes_nothing(marks: Marks, version: int) -> None:
     assert marks.store.members(FREE)
 
 
-def test_a_change_of_labels_alone_marks_nobody(marks: Marks) -> None:
+def test_a_change_of_labels_marks_no_user(marks: Marks) -> None:
     marks.put(preference(version=1))
 
     assert marks.put(preference(version=2, meta={"labels": {"a": "b"}})) == set()
@@ -158,7 +158,7 @@ def test_a_move_marks_the_user_in_both_groups(marks: Marks) -> None:
     assert marks.store.members(FREE) == {}
 
 
-def test_the_oldest_claim_holds_whatever_comes_first(marks: Marks) -> None:
+def test_the_oldest_claim_holds_in_any_order_of_events(marks: Marks) -> None:
     ages = {"b": "2026-01-02T00:00:00Z", "a": "2026-01-01T00:00:00Z", "c": "2026-01-03T00:00:00Z"}
     for name, age in ages.items():
         marks.put(preference(name, spec={"user": "ann"}, meta={"creationTimestamp": age}))
@@ -242,7 +242,7 @@ def test_a_complete_list_keeps_what_is_newer_than_it(marks: Marks) -> None:
     assert len(marks.store) == 1
 
 
-def test_a_list_that_starts_again_forgets_the_round_before(marks: Marks) -> None:
+def test_a_restarted_list_forgets_the_previous_one(marks: Marks) -> None:
     marks.put(preference("ann", 1), preference("bob", 1))
     marks.store.begin()
     marks.put(preference("ann", 1))
@@ -314,7 +314,7 @@ def test_an_output_that_changes_groups_is_reported_to_both() -> None:
     assert len(case.store.of(PAID)) == 1
 
 
-def test_a_list_of_one_kind_says_nothing_of_the_other() -> None:
+def test_a_list_of_one_kind_does_not_affect_the_other() -> None:
     case = Reports()
     case.put(output("cm"))
     case.put(output("secret"), "Secret")
@@ -437,7 +437,7 @@ def open_names(cluster: ClusterState) -> list[str]:
     return [a.item.metadata.name for a in sorted(cluster.open_actions.values(), key=lambda a: a.order)]
 
 
-def test_only_actions_that_nobody_has_answered_are_open() -> None:
+def test_only_actions_without_a_result_are_open() -> None:
     cluster = ClusterState()
     for number in range(1, 6):
         cluster.actions.put(action(f"a{number}", number, answered=number == 2))
@@ -451,7 +451,7 @@ def test_only_actions_that_nobody_has_answered_are_open() -> None:
     assert open_names(cluster) == []
 
 
-def test_an_action_keeps_its_place_whoever_labels_it() -> None:
+def test_an_action_keeps_its_position_when_it_is_labelled() -> None:
     cluster = ClusterState()
     cluster.actions.put(action("z", 9))
     cluster.actions.put(action("a", 10))

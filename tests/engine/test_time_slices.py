@@ -17,7 +17,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> TimeSlices:
     return TimeSlices()
 
 
-async def test_two_long_works_take_turns(tiny: TimeSlices) -> None:
+async def test_two_long_tasks_alternate(tiny: TimeSlices) -> None:
     order: list[str] = []
 
     async def work(name: str) -> None:
@@ -50,7 +50,7 @@ async def test_others_get_the_loop_between_slices(tiny: TimeSlices) -> None:
 
 
 @pytest.mark.parametrize("ticks", range(12))
-async def test_a_turn_that_is_cancelled_anywhere_ends_and_harms_no_other(
+async def test_a_slice_that_is_cancelled_anywhere_ends_and_harms_no_other(
     tiny: TimeSlices, ticks: int
 ) -> None:
     done: list[str] = []

@@ -36,7 +36,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return cluster
 
 
-async def test_who_cannot_be_judged_keeps_what_they_have_and_stops_nobody(
+async def test_a_user_who_cannot_be_evaluated_keeps_their_content_and_blocks_no_other(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     await settled(cluster)
@@ -67,14 +67,14 @@ async def test_who_cannot_be_judged_keeps_what_they_have_and_stops_nobody(
     assert "in failing" in caplog.text
 
 
-async def test_who_cannot_be_judged_keeps_no_policy_from_rolling_out(cluster: Cluster) -> None:
+async def test_a_user_who_cannot_be_evaluated_blocks_no_policy(cluster: Cluster) -> None:
     cluster.preference("ann", EVIL)
     cluster.policy("p", LOCK, strategy=waves())
     async with Operator(cluster):
         await until(cluster, "Succeeded", "p", POLICY_ROLLOUTS)
 
 
-async def test_a_pass_that_fails_says_where_and_never_with_which_values(
+async def test_a_failing_pass_reports_where_and_never_which_values(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Operator(cluster) as operator:
@@ -91,5 +91,5 @@ async def test_a_pass_that_fails_says_where_and_never_with_which_values(
     assert "s3cr3t" not in caplog.text
 
 
-def test_what_the_api_server_says_is_repeated() -> None:
+def test_a_message_of_the_api_server_is_repeated() -> None:
     assert fault(errors.ForbiddenError(403, "Forbidden", "not you")) == "403 Forbidden: not you"

@@ -200,7 +200,7 @@ def test_the_digest_is_keyed() -> None:
 # One change, one restart.
 
 
-async def test_a_change_restarts_once_and_the_way_back_restarts_once_more() -> None:
+async def test_a_change_restarts_once_and_its_rollback_once_more() -> None:
     async with Case(1) as case:
         stamps = []
         case.start({"port": 1})
@@ -215,7 +215,7 @@ async def test_a_change_restarts_once_and_the_way_back_restarts_once_more() -> N
         assert back == (one, first + 2)
 
 
-async def test_a_workload_that_changes_all_the_time_is_restarted_all_the_same() -> None:
+async def test_a_workload_that_changes_continuously_is_restarted() -> None:
     class Busy(Fence):
         conflicts = 3
 
@@ -235,7 +235,7 @@ async def test_a_workload_that_changes_all_the_time_is_restarted_all_the_same() 
         assert case.generations() == [2]
 
 
-async def test_what_is_missing_or_refused_is_said_and_takes_no_turn() -> None:
+async def test_a_missing_or_refused_workload_is_reported_and_takes_no_slot() -> None:
     async with Case(1) as case:
         process = case.start(at_once=1)
         gone = view(name="gone", kinds=["Deployment", "StatefulSet", "DaemonSet"])
@@ -250,7 +250,7 @@ async def test_what_is_missing_or_refused_is_said_and_takes_no_turn() -> None:
 # Not all at once.
 
 
-async def test_few_restart_at_once_and_all_in_the_end() -> None:
+async def test_few_workloads_restart_concurrently_and_all_in_the_end() -> None:
     async with Case(35) as case:
         process = case.start()
         await asyncio.sleep(60)
@@ -262,7 +262,7 @@ async def test_few_restart_at_once_and_all_in_the_end() -> None:
         assert not any(process.problems.values())
 
 
-async def test_as_long_as_they_are_few_nobody_watches_them() -> None:
+async def test_few_workloads_are_not_watched() -> None:
     async with Case(AT_ONCE) as case:
         process = case.start()
         for _ in range(200):
@@ -273,7 +273,7 @@ async def test_as_long_as_they_are_few_nobody_watches_them() -> None:
         assert case.generations() == [2] * AT_ONCE
 
 
-async def test_one_takes_the_turn_of_one_that_is_done_at_once() -> None:
+async def test_a_free_slot_is_used_immediately() -> None:
     async with Case(30, roll=1) as case:
         case.start(at_once=3)
         await asyncio.sleep(12)
@@ -282,7 +282,7 @@ async def test_one_takes_the_turn_of_one_that_is_done_at_once() -> None:
         assert case.controllers.most == 3
 
 
-async def test_those_that_fail_do_not_hold_up_the_others() -> None:
+async def test_failing_workloads_do_not_delay_others() -> None:
     async with Case(30) as case:
         case.controllers.bad.add(digest(view({"port": 0})))
         case.start({"port": 0}, at_once=3)
@@ -295,7 +295,7 @@ async def test_those_that_fail_do_not_hold_up_the_others() -> None:
         assert case.generations() == [3] * 30
 
 
-async def test_those_that_neither_fail_nor_finish_hold_up_the_others_for_a_while() -> None:
+async def test_workloads_that_neither_fail_nor_finish_delay_others_temporarily() -> None:
     async with Case(6, roll=1e6) as case:
         case.start(at_once=3)
         await asyncio.sleep(LONGEST_SECONDS - 10)
@@ -305,7 +305,7 @@ async def test_those_that_neither_fail_nor_finish_hold_up_the_others_for_a_while
         assert case.generations() == [2] * 6
 
 
-async def test_one_that_is_deleted_meanwhile_does_not_hold_up_the_others() -> None:
+async def test_a_workload_that_is_deleted_meanwhile_does_not_delay_others() -> None:
     async with Case(6, roll=1e6) as case:
         case.start(at_once=3)
         await asyncio.sleep(10)
@@ -324,7 +324,7 @@ async def test_without_health_nothing_is_waited_for() -> None:
         assert case.generations() == [2] * 35
 
 
-async def test_on_the_way_back_a_workload_keeps_its_turn() -> None:
+async def test_a_workload_keeps_its_slot_during_a_rollback() -> None:
     async with Case(3, roll=1e6) as case:
         process = case.start(at_once=3)
         await asyncio.sleep(10)
@@ -369,7 +369,7 @@ class Dying(Fence):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the write", "after the write"])
-async def test_nothing_restarts_twice_for_one_change_whoever_dies(after: bool) -> None:
+async def test_no_workload_restarts_twice_for_one_change_whichever_operator_dies(after: bool) -> None:
     for at in range(1, 13):
         async with Case(12) as case:
             dying = Dying(case.memory, at, after=after)
@@ -386,7 +386,7 @@ async def test_nothing_restarts_twice_for_one_change_whoever_dies(after: bool) -
             assert len(case.memory.writes) == 12
 
 
-async def test_whoever_finds_all_as_it_should_be_writes_nothing() -> None:
+async def test_an_operator_that_finds_no_difference_writes_nothing() -> None:
     async with Case(3) as case:
         case.start()
         await asyncio.sleep(30)
@@ -399,7 +399,7 @@ async def test_whoever_finds_all_as_it_should_be_writes_nothing() -> None:
         assert watched.count == 0
 
 
-async def test_who_takes_over_counts_what_restarts_already() -> None:
+async def test_a_new_leader_counts_the_restarts_in_progress() -> None:
     async with Case(20) as case:
         first = case.start()
         await asyncio.sleep(2)
@@ -432,7 +432,7 @@ async def test_an_api_server_that_is_down_delays_and_changes_nothing_else() -> N
 
 
 @pytest.mark.parametrize("status", [0, 403, 418, 500, 503])
-async def test_workloads_that_cannot_be_told_to_restart_hold_up_no_other_template(status: int) -> None:
+async def test_workloads_that_cannot_be_restarted_delay_no_other_template(status: int) -> None:
     class Failing(Fence):
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
             if body["metadata"]["name"] != "web-019":
@@ -452,7 +452,7 @@ async def test_workloads_that_cannot_be_told_to_restart_hold_up_no_other_templat
         assert case.body(last)["metadata"]["generation"] == 2
 
 
-async def test_nothing_is_stamped_any_more_once_a_restart_has_failed() -> None:
+async def test_no_further_workload_is_restarted_once_a_restart_has_failed() -> None:
     """What comes late would put the mark of an old revision over that of the one which follows."""
     memory = Memory()
     memory.put(NAMESPACES, {"metadata": {"name": HOME}})

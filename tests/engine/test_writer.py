@@ -88,7 +88,7 @@ async def test_a_secret_is_encoded_and_opaque() -> None:
     assert (body["data"], body["type"]) == ({"a": "MQ=="}, "Opaque")
 
 
-async def test_entries_that_are_no_longer_wanted_go() -> None:
+async def test_entries_that_are_no_longer_desired_are_removed() -> None:
     case = Case()
     await case.make(wanted(a="1", b="1"))
     await case.make(wanted(b="2"))
@@ -107,7 +107,7 @@ async def test_entries_that_others_added_go() -> None:
     assert "binaryData" not in case.memory.objects(CONFIG_MAPS)[0]
 
 
-async def test_an_unlabelled_object_is_left_alone() -> None:
+async def test_an_unlabelled_object_is_left_unchanged() -> None:
     case = Case()
     case.theirs(data={"z": "9"})
 
@@ -133,7 +133,7 @@ async def test_labels_without_the_mark_prove_nothing(key: GroupKey, mark: str) -
     assert case.data() == {"z": "9"}
 
 
-async def test_an_object_whose_uid_is_recorded_is_marked_anew() -> None:
+async def test_an_object_whose_uid_is_recorded_is_marked_again() -> None:
     case = Case()
     body = case.theirs(metadata={"labels": naming.group_labels(FREE)}, data={"a": "1"})
     recorded = replace(wanted(a="1"), uid=body["metadata"]["uid"])
@@ -147,7 +147,7 @@ async def test_an_object_whose_uid_is_recorded_is_marked_anew() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
-async def test_an_output_that_nobody_may_change_is_made_anew_at_once(kind: str) -> None:
+async def test_an_immutable_output_is_recreated_immediately(kind: str) -> None:
     case = Case()
     await case.make(wanted(kind=kind, a="1"))
     (body,) = case.memory.objects(OUTPUTS[kind])
@@ -162,7 +162,7 @@ async def test_an_output_that_nobody_may_change_is_made_anew_at_once(kind: str) 
     assert [w.verb for w in case.memory.writes] == ["apply", "delete", "apply"]
 
 
-async def test_a_secret_of_another_type_that_asks_to_be_taken_over_is_made_anew() -> None:
+async def test_a_secret_of_another_type_that_is_annotated_for_adoption_is_recreated() -> None:
     case = Case()
     meta = {"name": "x", "namespace": HOME, "annotations": {naming.ANNOTATION_ADOPT: "true"}}
     case.memory.put(SECRETS, {"metadata": meta, "type": "kubernetes.io/tls", "data": {"z": "OQ=="}})
@@ -173,9 +173,7 @@ async def test_a_secret_of_another_type_that_asks_to_be_taken_over_is_made_anew(
     assert (made["type"], made["data"]) == ("Opaque", {"a": "MQ=="})
 
 
-async def test_what_somebody_makes_between_look_and_write_is_given_back_whatever_their_manager_s_name() -> (
-    None
-):
+async def test_an_object_created_between_read_and_write_is_left_to_its_owner_whatever_its_manager() -> None:
     class Racing(Memory):
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
             answer = await super().apply(resource, body, **options)
@@ -192,7 +190,7 @@ async def test_what_somebody_makes_between_look_and_write_is_given_back_whatever
 
 
 @pytest.mark.parametrize("labels", [{}, naming.group_labels(PAID)], ids=["nobody's", "another group's"])
-async def test_an_object_that_asks_for_it_is_taken_over_whole(labels: dict[str, str]) -> None:
+async def test_an_object_that_is_annotated_for_adoption_is_adopted_whole(labels: dict[str, str]) -> None:
     case = Case()
     adopt = {naming.ANNOTATION_ADOPT: "true"}
     case.theirs(metadata={"labels": labels, "annotations": adopt}, data={"z": "9"})
@@ -204,7 +202,7 @@ async def test_an_object_that_asks_for_it_is_taken_over_whole(labels: dict[str, 
 
 
 @pytest.mark.parametrize("value", ["false", "True", "", "yes"])
-async def test_only_true_lets_an_object_be_taken_over(value: str) -> None:
+async def test_only_true_allows_the_adoption_of_an_object(value: str) -> None:
     case = Case()
     case.theirs(metadata={"annotations": {naming.ANNOTATION_ADOPT: value}}, data={"z": "9"})
 
@@ -238,7 +236,7 @@ async def test_a_stale_deletion_is_refused_and_the_store_refreshed() -> None:
     assert case.data() == {"a": "1"}, "without labels it is not listed: nothing deletes it unseen"
 
 
-async def test_what_is_gone_already_counts_as_deleted() -> None:
+async def test_an_object_that_does_not_exist_counts_as_deleted() -> None:
     case = Case()
     await case.make(wanted(a="1"))
     case.memory.remove(CONFIG_MAPS, HOME, "x")
@@ -247,7 +245,7 @@ async def test_what_is_gone_already_counts_as_deleted() -> None:
     assert case.observed() == {}
 
 
-async def test_an_object_that_is_gone_is_made_again() -> None:
+async def test_a_deleted_object_is_recreated() -> None:
     case = Case()
     await case.make(wanted(a="1"))
     case.memory.remove(CONFIG_MAPS, HOME, "x")
@@ -263,7 +261,7 @@ def _namespace() -> tuple[Any, Body]:
     return NAMESPACES, {"metadata": {"name": HOME}}
 
 
-async def test_what_the_server_says_of_a_secret_is_not_repeated() -> None:
+async def test_a_message_of_the_api_server_about_a_secret_is_not_repeated() -> None:
     class Quoting(Memory):
         async def apply(self, *args: Any, **options: Any) -> Body:
             raise errors.InvalidError(422, "Invalid", "data: canary is not valid")
@@ -278,7 +276,7 @@ async def test_what_the_server_says_of_a_secret_is_not_repeated() -> None:
     assert "canary" in plain.message
 
 
-async def test_a_released_object_stays_as_it_is_and_is_nobody_s() -> None:
+async def test_a_released_object_stays_unchanged_and_has_no_owner() -> None:
     case = Case()
     await case.make(wanted(a="1"))
     await case.writer.release(next(iter(case.store)))

@@ -75,7 +75,7 @@ def test_the_workloads_of_the_music_agent_read_what_is_rendered() -> None:
             assert {item["key"] for item in reference["items"]} <= outputs[kind, reference["name"]].keys()
 
 
-def test_the_music_agents_policies_do_to_its_users_what_their_comments_say() -> None:
+def test_the_music_agents_policies_affect_its_users_as_their_comments_describe() -> None:
     music, policy = EXAMPLES / "music-agent", EXAMPLES / "music-agent" / "rollouts" / "calmer-agents.yaml"
     files = [str(file) for file in (music / "template.yaml", music / "preferences.yaml", policy)]
     said = run("validate", *(word for file in files for word in ("-f", file)))
@@ -112,7 +112,7 @@ def test_applying_the_music_agent_starts_no_rollout() -> None:
     }
 
 
-def test_the_models_are_merged_and_appended_as_their_comments_say() -> None:
+def test_the_models_are_merged_and_appended_as_their_comments_describe() -> None:
     text = rendered("ai-models")["ConfigMap", "models-prod"]["models.toml"]
     assert 'fallbacks = ["small-local", "medium-hosted"]' in text
     assert "chat = 600.0" in text

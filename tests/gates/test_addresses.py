@@ -77,7 +77,7 @@ def test_where_a_clusters_services_are_is_fine(address: str) -> None:
     assert danger(ipaddress.ip_address(address)) == ""
 
 
-async def test_the_resolver_returns_exactly_what_it_looked_at() -> None:
+async def test_the_resolver_returns_exactly_the_addresses_it_checked() -> None:
     async def lookup(host: str, port: int) -> list[str]:
         return ["10.0.0.1", "fd00::1", "::ffff:10.0.0.2"]
 
@@ -106,7 +106,7 @@ async def test_a_name_without_addresses_is_an_error() -> None:
         await CheckedResolver(lookup).resolve("service", 80)
 
 
-async def test_the_systems_resolver_is_asked() -> None:
+async def test_the_systems_resolver_is_used() -> None:
     assert set(await system_lookup("localhost", 80)) <= {"127.0.0.1", "::1"}
     with pytest.raises(OSError):
         await system_lookup("no-such-host.invalid", 80)

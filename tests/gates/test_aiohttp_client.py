@@ -67,7 +67,7 @@ async def test_what_is_requested_is_to_the_letter_what_was_checked() -> None:
     assert server.requests[0].split("\r\n")[0] == f"GET {path} HTTP/1.1"
 
 
-async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+async def test_a_redirect_is_a_response_and_is_not_followed() -> None:
     async with asking() as client, serving(always(reply(b"{}"))) as secret:
         where = f"Location: {secret.url}/admin\r\n"
         for status in ("301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"):
@@ -79,7 +79,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     assert secret.requests == []
 
 
-async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked() -> None:
+async def test_a_name_is_resolved_once_and_the_request_goes_to_that_address() -> None:
     answers = ["127.0.0.1", "169.254.169.254"]
     looked = []
 
@@ -118,7 +118,7 @@ async def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_asked(
         (b"", "closed the connection without a response"),
     ],
 )
-async def test_a_hostile_answer_is_no_answer(response: bytes, said: str) -> None:
+async def test_a_hostile_response_is_an_error(response: bytes, said: str) -> None:
     async with asking() as client, serving(always(response)) as server:
         assert await refusal(client, parse(server.url)) == f"127.0.0.1:{server.port} {said}"
 
@@ -183,7 +183,7 @@ async def test_a_name_server_that_is_silent_gets_no_more_time_either() -> None:
         assert "sent no response within 0.1s" in await refusal(client, parse("http://slow.example/"), 0.1)
 
 
-async def test_what_cannot_be_reached_is_said_without_addresses() -> None:
+async def test_an_unreachable_host_is_reported_without_addresses() -> None:
     async def inside(host: str, port: int) -> list[str]:
         if host == "unknown.example":
             raise OSError("no such name at 10.96.0.10")
@@ -220,7 +220,7 @@ async def test_no_cookie_is_kept() -> None:
     assert "cookie" not in "".join(server.requests).lower()
 
 
-async def test_no_credentials_are_taken_from_a_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_credentials_are_read_from_a_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     async with asking() as client, serving(always(reply())) as server:
@@ -229,7 +229,7 @@ async def test_no_credentials_are_taken_from_a_netrc(tmp_path: Path, monkeypatch
     assert "authorization" not in server.requests[0].lower()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
     tls = self_signed(tmp_path)
     async with asking() as client, serving(always(reply()), tls) as server:
         said = await refusal(client, parse(f"https://127.0.0.1:{server.port}/"))
@@ -238,7 +238,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
     assert server.requests == []
 
 
-async def test_after_errors_in_a_row_a_host_is_not_asked_until_a_probe_is_answered() -> None:
+async def test_after_consecutive_errors_a_host_is_not_queried_until_a_probe_succeeds() -> None:
     now = 0.0
     broken = True
 
@@ -278,7 +278,7 @@ async def test_what_is_a_gates_own_doing_is_not_held_against_its_host() -> None:
     assert {said.partition(" ")[2] for said in large} == {"sent a response of more than 1 MiB"}
 
 
-async def test_a_host_that_hangs_keeps_nobody_from_asking_others() -> None:
+async def test_a_host_that_hangs_delays_no_query_of_other_hosts() -> None:
     async with asking() as client, serving(never) as tarpit, serving(always(reply())) as good:
         stuck = [asyncio.create_task(client.status(parse(tarpit.url), 60)) for _ in range(40)]
         await asyncio.sleep(0)

@@ -46,7 +46,7 @@ def test_errors_in_a_row_open_it_and_others_do_not() -> None:
     assert host.left_alone() == FIRST_SECONDS
 
 
-def test_other_hosts_are_asked_all_the_while() -> None:
+def test_other_hosts_are_queried_meanwhile() -> None:
     host = Host()
 
     host.fails(ERRORS)
@@ -55,7 +55,7 @@ def test_other_hosts_are_asked_all_the_while() -> None:
         call.succeeded()
 
 
-def test_when_the_time_is_over_one_probe_is_made_and_no_other_beside_it() -> None:
+def test_after_the_delay_exactly_one_probe_is_sent() -> None:
     host = Host()
     host.fails(ERRORS)
     host.now += FIRST_SECONDS
@@ -102,7 +102,7 @@ def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_it() -> None:
     assert host.left_alone() == FIRST_SECONDS
 
 
-def test_a_late_answer_closes_it() -> None:
+def test_a_late_response_closes_the_circuit() -> None:
     host = Host()
     with host.breaker.call("host") as slow:
         host.fails(ERRORS)
@@ -111,7 +111,7 @@ def test_a_late_answer_closes_it() -> None:
     host.answers()
 
 
-def test_one_request_that_fails_alone_keeps_nobody_else_from_asking() -> None:
+def test_a_single_failed_request_blocks_no_other_query() -> None:
     host = Host()
     host.fails(ERRORS, "slow query")
 
@@ -120,7 +120,7 @@ def test_one_request_that_fails_alone_keeps_nobody_else_from_asking() -> None:
     host.answers("slow query")
 
 
-def test_of_a_host_that_is_gone_everybody_learns_by_two_requests() -> None:
+def test_two_requests_open_the_circuit_of_an_unreachable_host_for_all() -> None:
     host = Host()
     host.fails(ERRORS, "a")
     host.fails(1, "b")
@@ -128,7 +128,7 @@ def test_of_a_host_that_is_gone_everybody_learns_by_two_requests() -> None:
     assert host.left_alone("c") == FIRST_SECONDS
 
 
-def test_no_request_holds_it_open_alone_by_its_probes() -> None:
+def test_no_single_request_keeps_the_circuit_open_by_its_probes() -> None:
     host = Host()
     host.fails(2, "slow query")
     host.fails(1, "another")
@@ -154,7 +154,7 @@ def test_a_request_under_probe_keeps_no_other_waiting() -> None:
     host.answers("another")
 
 
-def test_nothing_is_remembered_of_hosts_that_answer() -> None:
+def test_no_state_is_kept_of_hosts_that_respond() -> None:
     host = Host()
     host.answers()
     host.fails()

@@ -106,7 +106,7 @@ async def test_the_jobs_end_is_the_gates_result(
     assert (found.result, found.message) == (result, message)
 
 
-async def test_the_end_counts_although_the_cronjob_is_gone() -> None:
+async def test_the_end_of_a_job_counts_although_its_cronjob_was_deleted() -> None:
     api = cluster()
     await measure(api, "music-e2e", RUN, digest)
     end(api, "Complete")
@@ -151,7 +151,7 @@ FORGED: list[Any] = [
 
 
 @pytest.mark.parametrize("meta", FORGED)
-async def test_a_job_that_trimtab_did_not_create_is_an_error_and_left_alone(meta: Body) -> None:
+async def test_a_job_that_trimtab_did_not_create_is_an_error_and_left_unchanged(meta: Body) -> None:
     api = cluster()
     api.put(JOBS, {"metadata": {"name": NAME, "namespace": "music", **meta}, "spec": {}})
     end(api, "Complete")
@@ -165,7 +165,7 @@ async def test_a_job_that_trimtab_did_not_create_is_an_error_and_left_alone(meta
     assert api.writes == []
 
 
-async def test_a_copy_in_the_place_of_the_job_that_is_remembered_is_no_evidence() -> None:
+async def test_a_copy_of_the_recorded_job_is_not_a_result() -> None:
     api = cluster()
     made = await measure(api, "music-e2e", RUN, digest)
     body = api.objects(JOBS)[0]
@@ -201,7 +201,7 @@ def test_a_jobs_name_and_mark_are_keyed_and_of_one_gate_in_one_wave() -> None:
     assert len(named) == len(marks) == 2 * len(runs)
 
 
-async def test_a_job_that_appears_meanwhile_is_taken() -> None:
+async def test_a_job_that_appears_meanwhile_is_used() -> None:
     class Late(Memory):
         """The Job is there when it is made, and was not when it was looked for."""
 

@@ -104,7 +104,7 @@ async def test_the_first_sample_decides(body: bytes, result: str, message: str) 
         ),
     ],
 )
-async def test_a_query_that_cannot_be_answered_is_an_error(status: str, body: bytes, message: str) -> None:
+async def test_a_query_without_a_response_is_an_error(status: str, body: bytes, message: str) -> None:
     assert await measured(body, status) == Measurement("Error", message)
 
 
@@ -129,7 +129,7 @@ async def test_a_condition_that_cannot_be_evaluated_is_an_error() -> None:
     assert found == Measurement("Error", "0.1: a condition cannot be evaluated: divide by zero")
 
 
-async def test_a_condition_that_is_none_is_an_error_and_nobody_is_asked() -> None:
+async def test_an_invalid_condition_is_an_error_and_no_query_is_sent() -> None:
     spec = PrometheusGate(address="http://p:9090", query="up", success_condition="result <")
 
     found = await prometheus.measure(spec, AllowList.parse([]), AiohttpClient(), 10)
@@ -137,7 +137,7 @@ async def test_a_condition_that_is_none_is_an_error_and_nobody_is_asked() -> Non
     assert found == Measurement("Error", "a condition is not valid CEL: column 9: it ends too early")
 
 
-async def test_an_address_that_is_not_allowed_is_not_asked() -> None:
+async def test_an_address_that_is_not_allowed_is_not_queried() -> None:
     async with serving(always(reply(vector("1")))) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
         with pytest.raises(RefusedUrlError, match="--allow-gate-url"):
@@ -146,7 +146,7 @@ async def test_an_address_that_is_not_allowed_is_not_asked() -> None:
     assert server.requests == []
 
 
-async def test_no_answer_is_the_clients_to_say() -> None:
+async def test_a_missing_response_is_reported_by_the_client() -> None:
     async with serving(always(b"")) as server:
         spec = PrometheusGate(address=server.url, query="up", success_condition="result < 1")
         client = AiohttpClient()

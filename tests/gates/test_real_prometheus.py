@@ -98,7 +98,7 @@ async def test_a_value_that_changes_changes_the_verdict(
     assert (before.result, after.result) == ("Successful", "Failed")
 
 
-async def test_a_server_that_dies_is_left_alone_and_asked_again_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_server_that_stops_is_not_queried_until_it_recovers(tmp_path: Path) -> None:
     now = 0.0
     client = AiohttpClient(lambda: now)
     with prometheus_server(tmp_path, {}) as mortal:

@@ -147,7 +147,7 @@ def test_a_new_subject_ends_the_measurements_of_the_old_one(change: dict[str, An
     virtual_time.run(scene())
 
 
-def test_nothing_is_told_of_what_is_forgotten_not_even_by_a_measurement_that_had_just_been_made() -> None:
+def test_no_result_of_a_forgotten_gate_is_reported_not_even_one_in_progress() -> None:
     async def scene() -> None:
         made = asyncio.Event()
 
@@ -171,7 +171,7 @@ def test_nothing_is_told_of_what_is_forgotten_not_even_by_a_measurement_that_had
     virtual_time.run(scene())
 
 
-def test_only_the_gates_that_changed_start_anew() -> None:
+def test_only_the_gates_that_changed_restart() -> None:
     async def scene() -> None:
         s = Scene()
         s.runner.want(SUBJECT, [Check(name="stays"), Check(name="goes"), Check(name="changes")])
@@ -205,7 +205,7 @@ def test_a_measurement_that_takes_longer_than_the_interval_is_followed_by_one_no
     virtual_time.run(scene())
 
 
-def test_gates_with_one_interval_are_not_measured_all_at_once() -> None:
+def test_gates_with_the_same_interval_are_not_measured_at_the_same_time() -> None:
     async def scene() -> list[float]:
         s = Scene()
         for n in range(100):
@@ -278,7 +278,7 @@ def test_a_reporter_that_fails_ends_no_gate(caplog: pytest.LogCaptureFixture) ->
     assert "Could not report a measurement" in caplog.text
 
 
-def test_a_job_is_looked_at_soon_while_it_runs_and_only_told_again_when_it_has_ended() -> None:
+def test_a_running_job_is_read_often_and_only_its_end_is_reported() -> None:
     async def scene() -> None:
         results = iter(["Error", "Pending", "Pending", "Pending", "Successful"])
 
@@ -327,7 +327,7 @@ def test_a_measurement_is_counted_by_type_and_result() -> None:
         ),
     ],
 )
-def test_what_is_not_allowed_is_an_error_that_says_so(spec: HttpGate | PrometheusGate, said: str) -> None:
+def test_a_host_that_is_not_allowed_is_an_error(spec: HttpGate | PrometheusGate, said: str) -> None:
     async def scene() -> None:
         s = Scene()
         kind = {"http": spec} if isinstance(spec, HttpGate) else {"prometheus": spec}

@@ -166,7 +166,7 @@ def test_what_only_begins_like_a_prefix_is_refused(url: str) -> None:
         ("", "not an http:// or https:// URL"),
     ],
 )
-def test_what_programs_read_differently_is_refused_and_says_why(url: str, said: str) -> None:
+def test_urls_that_programs_read_differently_are_refused_with_the_reason(url: str, said: str) -> None:
     with pytest.raises(RefusedUrlError) as refusal:
         ALLOWED.check(url)
 
@@ -214,7 +214,7 @@ def test_whatever_may_be_user_info_is_never_shown(url: str) -> None:
     assert not any(part in str(refusal.value) for part in ("ann", "hun", "ter2", ":12"))
 
 
-def test_a_refusal_says_what_the_cluster_admin_has_to_add() -> None:
+def test_a_refusal_names_what_the_cluster_admin_has_to_add() -> None:
     with pytest.raises(RefusedUrlError) as refusal:
         ALLOWED.check("http://grafana.monitoring:3000/api/health?x=1")
 

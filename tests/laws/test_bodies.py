@@ -32,7 +32,7 @@ EVERY = {a + b + " ": " " + a + b for a in CORNERS for b in CORNERS}
 @example(body=EVERY)
 @example(body={"\\" * 1023 + "\x7f": {"k" * 1021: '":' * 600, "k" * 1022: ""}})
 @given(body=BODIES)
-def test_an_applied_body_says_the_same_to_readers_of_yaml_and_of_json(body: dict[str, Any]) -> None:
+def test_an_applied_body_is_the_same_for_readers_of_yaml_and_of_json(body: dict[str, Any]) -> None:
     assert yaml.load(as_yaml(body), Loader=yaml.SafeLoader) == body
     assert json.loads(as_json(body)) == body
 

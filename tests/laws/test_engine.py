@@ -188,7 +188,7 @@ def test_no_sensitive_value_leaves_secrets(
 @given(
     cases(users=1), st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=4), max_size=4), st.data()
 )
-def test_hostile_objects_harm_nobody_else(
+def test_hostile_objects_harm_no_other(
     case: tuple[Template, list[Body]], specs: list[Body], data: st.DataObject
 ) -> None:
     made, (values,) = case

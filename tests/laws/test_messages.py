@@ -66,7 +66,7 @@ _TYPES = ("String", "Integer", "Number", "Boolean", "Duration", "StringList", "N
     st.dictionaries(st.sampled_from(["a", "b.c", "d", "e", "e\u200b", "E"]), _VALUES, max_size=6),
     st.sampled_from(_TYPES),
 )
-def test_different_violations_never_print_the_same_line_nor_python_nor_what_no_one_sees(
+def test_different_violations_never_print_the_same_line_nor_python_nor_invisible_text(
     values: dict[str, Any], kind: str
 ) -> None:
     keys = [{"name": name, "type": kind} for name in ("a", "b.c", "d")]

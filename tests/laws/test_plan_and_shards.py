@@ -65,7 +65,7 @@ def test_no_object_is_written_twice_and_nothing_goes_before_all_has_come(
 
 
 @given(wishes())
-def test_nothing_drifts_while_nobody_touches_it(desired: dict[Ref, Desired]) -> None:
+def test_nothing_drifts_without_a_change(desired: dict[Ref, Desired]) -> None:
     observed = carried_out({}, plan(desired, {}))
     changed = {ref: replace(want, data={"new": "1"}) for ref, want in desired.items()}
 

@@ -36,7 +36,7 @@ def test_no_value_violates_any_constraint(case: Case) -> None:
 
 
 @given(policy_cases())
-def test_what_is_enforced_is_what_everybody_gets(case: Case) -> None:
+def test_all_users_get_the_enforced_value(case: Case) -> None:
     view = case.view
     for document in (view.values, view.resolve(case.values).values):
         locked: set[str] = set()
@@ -58,7 +58,7 @@ def test_policies_add_no_violation_and_take_none_away_but_of_what_is_required(ca
 
 
 @given(policy_cases())
-def test_whoever_is_refused_or_in_conflict_has_the_group_s_document(case: Case) -> None:
+def test_a_user_who_is_refused_or_in_conflict_has_the_groups_document(case: Case) -> None:
     view = case.view
     made = view.resolve(case.values)
 
@@ -128,7 +128,7 @@ def _layer(case: Case, layer: str, name: str, own: Any) -> Any:
 
 
 @given(policy_cases())
-def test_a_user_is_told_of_every_value_of_theirs_that_is_not_in_force(case: Case) -> None:
+def test_a_user_gets_a_notice_of_each_value_that_is_not_in_effect(case: Case) -> None:
     view = case.view
     made = view.resolve(case.values)
     told = {notice.key for notice in made.notices if notice.reason in ("Locked", "Clamped", "Dropped")}
@@ -154,9 +154,7 @@ def test_a_number_is_clamped_to_the_nearest_that_is_allowed(case: Case) -> None:
 
 
 @given(policy_cases(sensitive=True), st.booleans())
-def test_no_sensitive_value_of_a_policy_is_in_a_configmap_or_in_what_is_said(
-    case: Case, per_user: bool
-) -> None:
+def test_no_sensitive_value_of_a_policy_is_in_a_configmap_or_a_message(case: Case, per_user: bool) -> None:
     view = case.view
     made = view.resolve(case.values)
     group, user = render_group(view), render_user(view, made, per_user=per_user)

@@ -74,7 +74,7 @@ def obstacle(chance: random.Random) -> list[Rule]:
 
 @settings(max_examples=60)
 @given(CHANCE, st.sampled_from([["Sharded"], ["PerUser"], ["Sharded", "PerUser"]]))
-def test_what_is_refused_is_its_owner_s_alone(chance: random.Random, deliveries: list[str]) -> None:
+def test_a_refusal_affects_only_its_owner(chance: random.Random, deliveries: list[str]) -> None:
     async def scene() -> None:
         cluster = Cluster()
         cluster.template(template(chance, deliveries))

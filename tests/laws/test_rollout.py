@@ -45,7 +45,7 @@ def test_a_paused_rollout_never_advances(scene: Any) -> None:
 
 
 @given(SCENES)
-def test_the_epoch_never_decreases_and_rises_before_anything_turns_round(scene: Any) -> None:
+def test_the_epoch_never_decreases_and_rises_before_any_change_of_direction(scene: Any) -> None:
     def law(_: Story, before: RolloutProgress, __: Observation, made: Step) -> None:
         after = made.progress
         assert (after.epoch or 0) >= (before.epoch or 0)
@@ -110,7 +110,7 @@ def test_waves_start_only_in_order_and_the_plan_is_frozen_once_the_first_has(sce
 
 
 @given(SCENES)
-def test_evidence_of_another_epoch_or_wave_says_nothing(scene: Any) -> None:
+def test_evidence_of_another_epoch_or_wave_is_ignored(scene: Any) -> None:
     def law(_: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         present = [e for e in seen.evidence if (e.epoch, e.wave) == (before.epoch, before.current_wave)]
         assert step(before, replace(seen, evidence=tuple(present)), _.now) == made
@@ -138,7 +138,7 @@ def milliseconds(moment: str | None) -> int:
 
 
 @given(SCENES)
-def test_soaks_deadlines_and_freezes_are_judged_by_the_very_times_that_status_records(scene: Any) -> None:
+def test_soaks_deadlines_and_freezes_are_evaluated_by_the_times_in_status(scene: Any) -> None:
     def law(story: Story, before: RolloutProgress, seen: Observation, made: Step) -> None:
         assert {t.at for t in made.transitions} <= {times.text(story.now)}
         reasons = {t.reason for t in made.transitions}
@@ -213,7 +213,7 @@ def test_from_every_state_quiet_good_evidence_leads_to_an_end(scene: Any) -> Non
 
 
 @given(SCENES)
-def test_from_every_state_it_ends_also_when_no_group_follows_and_no_gate_answers(scene: Any) -> None:
+def test_it_ends_from_every_state_also_if_no_group_follows_and_no_gate_responds(scene: Any) -> None:
     story = told(scene)
     story.quiet()
 
@@ -257,7 +257,7 @@ def test_more_failures_in_a_row_than_allowed_always_count(scene: Any) -> None:
 
 
 @given(SCENES)
-def test_each_action_is_answered_once_and_always_in_the_same_words(scene: Any) -> None:
+def test_each_action_has_one_result_that_never_changes(scene: Any) -> None:
     story = told(scene)  # the story itself holds repeated answers against the first one
 
     story.happen(("deliver",))
@@ -267,7 +267,7 @@ def test_each_action_is_answered_once_and_always_in_the_same_words(scene: Any) -
 
 
 @given(SCENES)
-def test_the_same_look_again_changes_nothing(scene: Any) -> None:
+def test_the_same_observation_again_changes_nothing(scene: Any) -> None:
     def law(story: Story, _: RolloutProgress, seen: Observation, made: Step) -> None:
         again = step(made.progress, replace(seen, evidence=(), requests=()), story.now)
         assert again.progress == made.progress
@@ -278,7 +278,7 @@ def test_the_same_look_again_changes_nothing(scene: Any) -> None:
 
 
 @given(SCENES, st.floats(0.001, 5000))
-def test_nothing_changes_before_the_time_at_which_it_wants_to_be_woken(scene: Any, later: float) -> None:
+def test_nothing_changes_before_the_time_of_the_next_pass(scene: Any, later: float) -> None:
     def law(story: Story, _: RolloutProgress, seen: Observation, made: Step) -> None:
         seen = replace(seen, evidence=(), requests=())
         then = story.now + later
@@ -297,7 +297,7 @@ def test_progress_survives_status_and_is_within_the_bounds_of_the_crd(scene: Any
 
 
 @given(SCENES)
-def test_status_says_what_the_machine_does(scene: Any) -> None:
+def test_status_describes_what_the_step_does(scene: Any) -> None:
     def law(_: Story, __: RolloutProgress, seen: Observation, made: Step) -> None:
         after = made.progress
         assert after.phase is not None

@@ -147,7 +147,7 @@ def overheard() -> Iterator[None]:
     phases=[Phase.generate],  # a smaller seed is no simpler story
 )
 @given(st.integers(0, 2**32), st.integers(1, 30), st.booleans())
-def test_whatever_people_do_groups_serve_what_their_rollouts_say(
+def test_whatever_users_do_groups_have_the_content_of_their_rollouts(
     seed: int, steps: int, streams: bool
 ) -> None:
     """Edits of everything, actions, drift, broken watches, failed writes and crashes."""

@@ -91,7 +91,7 @@ def test_the_limits_of_a_sensitive_key_cannot_be_probed_by_a_constraint(field: s
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: f"{limits['type']} {'enum' in limits}")
-def test_a_user_who_sets_a_sensitive_key_is_told_the_same_whatever_it_is_set_to(limits: Body) -> None:
+def test_a_user_who_sets_a_sensitive_key_gets_the_same_notice_whatever_its_value(limits: Body) -> None:
     view = group_view(compile_template("app", template(limits)), "free")
 
     told = {str(view.resolve({"pin": value})) for value in POOL}
@@ -109,7 +109,7 @@ def test_a_user_who_sets_a_sensitive_key_is_told_the_same_whatever_it_is_set_to(
     ],
     ids=["enforced", "enum", "notPattern", "values"],
 )
-def test_no_other_policy_tells_what_a_policy_enforces(says: Body) -> None:
+def test_no_other_policy_reveals_what_a_policy_enforces(says: Body) -> None:
     schema = compile_template("app", template({"type": "String"}))
     mine = compile_policy("mine", policy("mine", says), schema)
     told = set()

@@ -33,7 +33,7 @@ HOSTILE = st.one_of(
 
 
 @given(cases())
-def test_values_as_json_text_come_to_the_same_as_values_as_a_mapping(
+def test_values_as_json_text_equal_values_as_a_mapping(
     case: tuple[Template, list[Body]],
 ) -> None:
     view, (values,) = case[0].view, case[1]
@@ -101,7 +101,7 @@ def test_the_order_of_values_does_not_change_a_document(
 
 
 @given(cases(sensitive=True), st.booleans())
-def test_no_sensitive_value_is_in_a_configmap_or_in_what_is_said(
+def test_no_sensitive_value_is_in_a_configmap_or_a_message(
     case: tuple[Template, list[Body]], per_user: bool
 ) -> None:
     view, (values,) = case[0].view, case[1]

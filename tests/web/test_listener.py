@@ -72,7 +72,7 @@ async def test_no_connection_outlives_its_time(server: Server, monkeypatch: pyte
     )
 
 
-async def test_a_flood_from_one_address_holds_no_more_than_the_cap_and_stops_nobody(server: Server) -> None:
+async def test_a_flood_from_one_address_holds_at_most_the_cap_and_blocks_no_other(server: Server) -> None:
     flood = [await connect(server, HALF) for _ in range(3 * listener.CONNECTIONS)]
 
     assert await answered(server)
@@ -118,7 +118,7 @@ def test_the_cap_leaves_room_below_the_usual_limit_of_file_descriptors() -> None
     assert min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0]) > listener.CONNECTIONS * 4
 
 
-async def test_a_port_that_is_taken_is_an_error(server: Server) -> None:
+async def test_a_port_in_use_is_an_error(server: Server) -> None:
     app = probes.application(lambda: "", lambda: "", lambda: None)
     with pytest.raises(OSError):
         await probes.serve(app, "127.0.0.1", server.port)
@@ -127,7 +127,7 @@ async def test_a_port_that_is_taken_is_an_error(server: Server) -> None:
 @pytest.mark.parametrize(
     "nonsense", [bytes(range(256)) * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HALF + b"x" * 9000]
 )
-async def test_nonsense_is_answered_and_not_logged(
+async def test_nonsense_gets_a_response_and_is_not_logged(
     server: Server, nonsense: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, writer = await connect(server, nonsense)
@@ -137,7 +137,7 @@ async def test_nonsense_is_answered_and_not_logged(
     assert not caplog.records
 
 
-async def test_a_fault_of_our_own_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> str:
         raise RuntimeError("broken")
 

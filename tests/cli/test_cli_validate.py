@@ -155,7 +155,7 @@ def test_preferences_of_a_template_that_is_not_valid_are_not_called_valid(
 ) -> None:
     path = write(TEMPLATE.replace("default: 0.7", "default: 7"), preference("ann"))
     answer = trimtab("validate", "-f", path, "-o", "json")
-    assert answer.json["objects"][1]["violations"][0]["rule"] == "TemplateNotServed"
+    assert answer.json["objects"][1]["violations"][0]["rule"] == "TemplateNotValid"
     assert trimtab("validate", "-f", path, "--key", "plugins").code == 1
 
 

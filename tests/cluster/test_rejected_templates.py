@@ -148,7 +148,7 @@ def test_a_template_that_was_never_valid_renders_no_user(operator: Operator, ns:
     ns.template(keys=[{"name": "a", "type": "Integer", "default": "many"}])
     ns.preference("alice", {"a": 5})
     ns.wait_verdict("ConfigTemplate", "app", "False", "Rejected")
-    ns.invalid("alice", "TemplateNotServed")
+    ns.invalid("alice", "TemplateNotValid")
     assert ns.outputs() == {}
     ns.template(keys=[{"name": "a", "type": "Integer", "default": 1}], groups=[{"name": "free"}])
     ns.wait_user("alice", {"a": 5})

@@ -189,7 +189,7 @@ def test_a_policy_for_a_template_that_is_not_there_waits_for_it(operator: Operat
     found = ns.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotFound")
     assert "create it or correct spec.templateRef" in found["message"]
     ns.template(groups=[{"name": "free", "values": {"session.minutes": 0}}])
-    ns.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotServed")
+    ns.wait_verdict("PolicyRollout", "calmer", "False", "TemplateNotValid")
     ns.template()
     ns.reach("Succeeded")
     ns.serves(NEW, "free", "pro")

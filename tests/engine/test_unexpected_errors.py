@@ -54,7 +54,7 @@ async def test_a_user_who_cannot_be_evaluated_keeps_their_content_and_blocks_no_
         assert cluster.file("new") is None
         assert '"minutes":7' in (cluster.file("bob") or "")
         for name in ("ann", "new"):
-            assert cluster.ready(USER_PREFERENCES, name) == ("False", "NotJudged")
+            assert cluster.ready(USER_PREFERENCES, name) == ("False", "InternalError")
         assert "RuntimeError" in cluster.message(USER_PREFERENCES, "ann")
         assert "what was accepted last stays in force" in cluster.message(USER_PREFERENCES, "ann")
         assert cluster.find_status("ann")["accepted"]["values"] == {"session.minutes": 5}

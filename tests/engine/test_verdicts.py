@@ -233,7 +233,7 @@ async def test_a_template_that_was_never_valid_renders_no_user(cluster: Cluster)
 
     await settled(cluster)
 
-    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "TemplateNotServed")
+    assert cluster.ready(USER_PREFERENCES, "ann") == ("False", "TemplateNotValid")
 
 
 async def test_a_suspended_preference_keeps_what_is_rendered(cluster: Cluster) -> None:

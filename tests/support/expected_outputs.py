@@ -85,11 +85,11 @@ def _preference(
         there = key[:2] in templates
         accepted = made.templates.get(key[:2], False)
         served = accepted or any(other[:2] == key[:2] for other in views)
-        reason = "GroupNotFound" if served else "TemplateNotServed" if there else "TemplateNotFound"
+        reason = "GroupNotFound" if served else "TemplateNotValid" if there else "TemplateNotFound"
         if accepted and any(
             group["name"] == key[2] for group in templates[key[:2]]["spec"].get("groups") or ()
         ):
-            reason = "GroupNotServed"
+            reason = "GroupNotRolledOut"
         made.verdicts[key_of(item)] = reason
         return
     rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
@@ -217,7 +217,7 @@ _GROUP_LABELS = (naming.LABEL_TEMPLATE_NAMESPACE, naming.LABEL_TEMPLATE, naming.
 def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
     for item in objects("UserPreference"):
         wanted, ready = expected.verdicts.get(key_of(item), "unknown"), ready_of(item)
-        status = {"Accepted": "True", "GroupNotServed": "Unknown"}.get(wanted, "False")
+        status = {"Accepted": "True", "GroupNotRolledOut": "Unknown"}.get(wanted, "False")
         if ready != (status, wanted):
             yield f"preference {key_of(item)} says {ready}, expected {wanted}"
     for item in objects(TEMPLATE):
@@ -234,7 +234,7 @@ def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
             yield f"action {key_of(item)} is not answered: {ready_of(item)}"
 
 
-REFUSALS = ("TemplateNotFound", "TemplateNotServed", "NotSupported")
+REFUSALS = ("TemplateNotFound", "TemplateNotValid", "NotSupported")
 
 
 def _serving(template: Body, *, moving: bool) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""CEL, compiled once and checked for types, in dialects that cannot run away; and conditions over a measured number.
+"""CEL, compiled once and checked for types, in dialects of bounded cost; and conditions over a measured number.
 
-A dialect lists what may be said (https://github.com/google/cel-spec): whatever it does not name, the compiler
-refuses. The one for conditions has arithmetic, comparisons and logic over numbers, so its cost is linear in the
-length of the text: no macros, which loop, no text or lists to be joined, no regular expressions. See
+A dialect lists what an expression may contain (https://github.com/google/cel-spec): the compiler rejects all else. The
+one for conditions has arithmetic, comparisons and logic over numbers, so its cost is linear in the length of the text:
+no macros, which loop, no concatenation of texts or lists, no regular expressions. See
 docs/decisions/014-cel-by-googles-library-in-dialects.md.
 """
 
@@ -36,17 +36,17 @@ _CODE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What may be said.
+    """What an expression may contain.
 
-    ``words``: the same for people. ``variables``: (name, CEL type). ``functions``: CEL's standard functions, operators
-    among them as CEL calls them; ``name:overload`` allows that overload alone. ``macros``: all, exists, exists_one,
+    ``summary``: a readable list of it. ``variables``: (name, CEL type). ``functions``: CEL's standard functions, and
+    operators by CEL's names for them; ``name:overload`` allows only that overload. ``macros``: all, exists, exists_one,
     has, map, filter. ``declared``: (function, types of its arguments, type of its result) of overloads that the
-    evaluator knows and the checker does not, in the place of the checker's own of that name.
+    evaluator knows and the checker does not, instead of the checker's own of that name.
 
-    With macros, ``map`` above all, think of what a short text can make of a long list, or of joined text.
+    With macros, ``map`` above all, consider the cost of a short text over a long list, or of concatenated text.
     """
 
-    words: str
+    summary: str
     variables: tuple[tuple[str, str], ...] = ()
     functions: tuple[str, ...] = ()
     macros: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def comparisons() -> tuple[tuple[str, tuple[str, ...], str], ...]:
 
 
 NUMBER = Dialect(
-    words="result, numbers, + - * / %, comparisons, && || ! and ? :",
+    summary="result, numbers, + - * / %, comparisons, && || ! and ? :",
     variables=(("result", "double"),),
     functions=(
         *("_&&_", "_||_", "!_", "_?_:_", "-_", "_-_", "_*_", "_/_", "_%_"),
@@ -72,14 +72,14 @@ NUMBER = Dialect(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression. ``returns`` is its type as CEL calls it, in capitals: BOOL, DOUBLE, STRING, DYN."""
+    """A compiled expression. ``returns`` is CEL's name of its type, in capitals: BOOL, DOUBLE, STRING, DYN."""
 
     text: str
     returns: str
     _compiled: Any = field(repr=False, compare=False)
 
     def evaluate(self, values: dict[str, Any]) -> Any:
-        """The result of the variables' values. :raises ValueError: it has none, as of a division by zero."""
+        """The result for the variables' values. :raises ValueError: none, for example after a division by zero."""
         try:
             result = self._compiled.eval(data=values)
             failed = result.type() == cel.Type.ERROR
@@ -94,16 +94,16 @@ class Program:
 def compile_cel(text: str, dialect: Dialect, longest: int = LONGEST) -> Program:
     """Parse and check an expression.
 
-    :raises ValueError: what is wrong, where, and what may be said instead.
+    :raises ValueError: what is wrong, where, and what is allowed.
     """
     if not text.strip():
-        raise ValueError("it is empty; write an expression, such as result < 0.01")
+        raise ValueError("it is empty; write an expression, for example result < 0.01")
     if len(text) > longest:
         raise ValueError(f"it has {len(text)} characters; at most {longest} are allowed")
     try:
         compiled = _environment(dialect).compile(text)
-    except TypeError:  # half of a surrogate pair
-        raise ValueError("it contains characters that are no text") from None
+    except TypeError:
+        raise ValueError("it contains half of a surrogate pair, which is not valid text") from None
     except RuntimeError as error:
         raise ValueError(_explained(str(error), dialect)) from None
     return Program(text, compiled.return_type().name(), compiled)
@@ -111,7 +111,7 @@ def compile_cel(text: str, dialect: Dialect, longest: int = LONGEST) -> Program:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A boolean expression over one number, ``result``. ``mentions_result``: whether that number can matter."""
+    """A boolean expression over one number, ``result``. ``mentions_result``: whether it depends on that number."""
 
     text: str
     mentions_result: bool
@@ -119,49 +119,53 @@ class Condition:
 
     @classmethod
     def compile(cls, text: str) -> Condition:
-        """:raises ValueError: what is wrong, where, and what may be said instead."""
+        """:raises ValueError: what is wrong, where, and what is allowed."""
         program = compile_cel(text, NUMBER)
         if program.returns != "BOOL":
-            raise ValueError(f"it gives a {program.returns.lower()}, not true or false; say result < 0.01")
+            raise ValueError(
+                f"it gives a {program.returns.lower()}, not true or false; compare it, for example result < 0.01"
+            )
         return cls(text, _needs_result(text), program)
 
     def holds(self, result: float) -> bool:
-        """:raises ValueError: it cannot be evaluated, as ``1 / 0 == 1``."""
+        """:raises ValueError: it cannot be evaluated, for example ``1 / 0 == 1``."""
         value = self._program.evaluate({"result": float(result)})
         if not isinstance(value, bool):
             raise ValueError("it gives neither true nor false")
         return value
 
     def probes(self) -> frozenset[float] | None:
-        """Numbers that stand for all others; None where nobody can tell, as it reckons with the result.
+        """Numbers that represent all others; None if there are no such numbers, as it computes with the result.
 
-        Without arithmetic nothing is compared but the result and the numbers that are written, each perhaps negated.
-        So nothing changes but at one of these, and between two neighbours one number is as good as another.
+        Without arithmetic, only the result and the numbers in the text are compared, each perhaps negated. So the
+        condition changes only at one of these, and is the same for all numbers between two neighbors.
         """
         numbers = _numbers(self.text)
         if numbers is None:
             return None
         steps = {sign * number for number in (*numbers, 0.0) for sign in (1.0, -1.0)}
-        beside = {math.nextafter(step, end) for step in steps for end in (-math.inf, math.inf)}
-        return frozenset(steps | beside)
+        neighbors = {math.nextafter(step, end) for step in steps for end in (-math.inf, math.inf)}
+        return frozenset(steps | neighbors)
 
 
 def can_pass(success: Condition, failure: Condition | None = None) -> bool:
-    """Whether there may be a number of which ``success`` holds and ``failure`` does not; never a wrong no."""
-    probes = [condition.probes() for condition in (success, failure) if condition is not None]
-    if None in probes:
+    """Whether there may be a number for which ``success`` holds and ``failure`` does not. False is certain."""
+    conditions = [success] if failure is None else [success, failure]
+    probes = [found for condition in conditions if (found := condition.probes()) is not None]
+    if len(probes) < len(conditions):
         return True
-    for result in frozenset[float]().union(*(some for some in probes if some is not None)):
-        try:
-            if success.holds(result) and not (failure is not None and failure.holds(result)):
-                return True
-        except ValueError:
-            return True
-    return False
+    return any(_may_pass(success, failure, result) for result in frozenset().union(*probes))
+
+
+def _may_pass(success: Condition, failure: Condition | None, result: float) -> bool:
+    try:
+        return success.holds(result) and not (failure is not None and failure.holds(result))
+    except ValueError:
+        return True
 
 
 def _numbers(text: str) -> list[float] | None:
-    """The numbers that a condition names; None: it reckons with them."""
+    """The numbers in a condition's text; None: it computes with them."""
     bare = _NUMBER_TEXT.sub("0", text)
     if not _COMPARING.fullmatch(bare) or _SUBTRACTION.search(bare):
         return None
@@ -169,7 +173,7 @@ def _numbers(text: str) -> list[float] | None:
 
 
 def _needs_result(text: str) -> bool:
-    """Whether it compiles only where there is a ``result``."""
+    """Whether it compiles only with a variable ``result``."""
     try:
         compile_cel(text, Dialect("numbers", functions=NUMBER.functions, declared=NUMBER.declared))
     except ValueError:
@@ -188,29 +192,40 @@ def _configuration(dialect: Dialect) -> str:
     lines = ["stdlib:", "  include_functions:"]
     lines += ["  - name: '@not_strictly_false'"]  # part of all and exists; an empty list allows everything
     for function in dialect.functions:
-        name, _, overload = function.partition(":") if function != "_?_:_" else (function, "", "")
-        lines.append(f"  - name: '{name}'")
-        if overload:
-            lines += ["    overloads:", f"    - id: {overload}"]
+        lines += _included(function)
     if dialect.macros:
         lines += ["  include_macros:", *(f"  - {name}" for name in dialect.macros)]
     else:
         lines.append("  disable_macros: true")
-    by_name: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    return "\n".join([*lines, *_declared(dialect)])
+
+
+def _included(function: str) -> list[str]:
+    name, _, overload = function.partition(":") if function != "_?_:_" else (function, "", "")
+    overloads = ["    overloads:", f"    - id: {overload}"] if overload else []
+    return [f"  - name: '{name}'", *overloads]
+
+
+def _declared(dialect: Dialect) -> list[str]:
+    by_name: dict[str, list[str]] = {}
     for name, arguments, result in dialect.declared:
-        by_name.setdefault(name, []).append((arguments, result))
-    lines += ["functions:"] if by_name else []
+        by_name.setdefault(name, []).extend(
+            (
+                f"  - id: 'of {name} {' '.join(arguments)}'",
+                "    args:",
+                *(f"    - type_name: {argument}" for argument in arguments),
+                "    return:",
+                f"      type_name: {result}",
+            )
+        )
+    lines = ["functions:"] if by_name else []
     for name, overloads in by_name.items():
-        lines += [f"- name: '{name}'", "  overloads:"]
-        for arguments, result in overloads:
-            lines += [f"  - id: 'of {name} {' '.join(arguments)}'", "    args:"]
-            lines += [f"    - type_name: {argument}" for argument in arguments]
-            lines += ["    return:", f"      type_name: {result}"]
-    return "\n".join(lines)
+        lines += [f"- name: '{name}'", "  overloads:", *overloads]
+    return lines
 
 
 def _explained(said: str, dialect: Dialect) -> str:
-    """The first of the library's errors, for people."""
+    """The first of the library's errors, in readable form."""
     place = _PLACE.search(said)
     if "recursion" in said:
         return "it is nested too deeply, or too many operators follow each other: at most 32 levels"
@@ -225,16 +240,16 @@ def _problem(problem: str, dialect: Dialect) -> str:
     if overload := _OVERLOAD.search(problem):
         types = set(overload[2].split(", "))
         hint = "; write both with a decimal point" if len(types) > 1 and types <= set(_NUMBERS) else ""
-        return f"'{_spoken(overload[1])}' does not take ({overload[2]}){hint}"
+        return f"'{_spelled(overload[1])}' does not take ({overload[2]}){hint}"
     if unknown := _UNKNOWN.search(problem):
-        return f"'{_spoken(unknown[1])}' is not known here; there is {dialect.words}"
+        return f"'{_spelled(unknown[1])}' is not known here; there is {dialect.summary}"
     if unexpected := _UNEXPECTED.search(problem):
         return "it ends too early" if unexpected[1] == "<EOF>" else f"'{unexpected[1]}' is not expected here"
     return problem.split(" expecting ")[0].removeprefix("Syntax error: ")
 
 
-def _spoken(name: str) -> str:
-    """A function as its user knows it: ``_<_`` is <."""
+def _spelled(name: str) -> str:
+    """A function as an expression spells it: ``_<_`` is <."""
     return name if name.isidentifier() else name.strip("@").replace("_", " ").strip()
 
 

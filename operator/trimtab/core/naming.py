@@ -1,4 +1,4 @@
-"""What rendered objects are called, and which names would be ambiguous.
+"""The names of rendered objects, and which names would be ambiguous.
 
 ==================================  =============================================
 object                              name
@@ -28,24 +28,24 @@ LABEL_PREFERENCE = "trimtab.dev/preference"
 LABEL_POLICY = "trimtab.dev/policy"
 LABEL_ROLLOUT = "trimtab.dev/rollout"
 LABEL_DELETION_POLICY = "trimtab.dev/deletion-policy"
-"""On outputs, so that what shall become of them is known when the template and all else is gone."""
+"""On outputs, so that it is known whether to delete them when the template and all else no longer exists."""
 ANNOTATION_REVISION = "trimtab.dev/revision"
 ANNOTATION_DIGEST = "trimtab.dev/digest"
 ANNOTATION_USER = "trimtab.dev/user"
 ANNOTATION_ADOPT = "trimtab.dev/adopt"
 ANNOTATION_MARK = "trimtab.dev/mark"
-"""On outputs: a keyed digest of the object's place, which proves that Trimtab wrote it there (core/origin.py)."""
+"""On outputs: an HMAC of the object's place, which proves that Trimtab wrote it there (core/render/origin.py)."""
 ANNOTATION_ALLOW_FROM = "trimtab.dev/allow-from"
 ANNOTATION_ROTATE = "trimtab.dev/rotate-keys"
-"""On the Secret of the keys: a fresh Fernet key is put first, then the annotation goes."""
+"""On the Secret of the keys: the leader puts a new Fernet key first, then removes the annotation."""
 MANAGER = "trimtab"
 
 DEFAULT_USER = "_default"
-"""Stands for every user without a preference; nobody may be called so."""
+"""Represents all users without a preference; a user may not have this name."""
 
 MAX_NAME = 253
 DIGITS, UNBOUND_DIGITS = 20, 16
-"""Hex digits of a keyed digest, and of one from before digests were bound to their place: so they are told apart."""
+"""Hex digits of an HMAC, and of one of versions that did not bind digests to their place, which distinguishes them."""
 _RESERVED_GROUP = re.compile(r"(^|-)users-[0-9]+$|^u(-|$)")
 _SHARD = re.compile(r"-users-(0|[1-9][0-9]{0,8})")
 
@@ -59,7 +59,7 @@ def shard_object(template: str, group: str, number: int) -> str:
 
 
 def shard_number(template: str, group: str, name: str) -> int | None:
-    """The number of the shard that is called so, or None."""
+    """The number of the shard with this name, or None."""
     found = _SHARD.fullmatch(name.removeprefix(group_object(template, group)))
     number = int(found[1]) if found else None
     return number if number is not None and name == shard_object(template, group, number) else None
@@ -70,7 +70,7 @@ def user_object(template: str, preference: str) -> str:
 
 
 def preference_of(template: str, name: str) -> str | None:
-    """The preference whose user's own object is called so, or None."""
+    """The preference whose user's own object has this name, or None."""
     rest = name.removeprefix(user_object(template, ""))
     return rest if rest and rest != name else None
 
@@ -92,12 +92,12 @@ def stem_and_hash(snapshot: str) -> tuple[str, str]:
 
 
 def is_unbound(digest: str) -> bool:
-    """Whether a digest is of a version before digests were bound to their place."""
+    """Whether a digest is of a version that did not bind digests to their place."""
     return len(digest) == UNBOUND_DIGITS
 
 
 def ambiguous_group(group: str) -> str:
-    """Why a group may not be called so, or an empty string."""
+    """Why a group may not have this name, or an empty string."""
     if _RESERVED_GROUP.search(group):
         return f"the group name {group} is ambiguous (users-<n> names shards, u-... one user's objects)"
     return ""
@@ -109,7 +109,7 @@ def data_key(user: str, file_name: str) -> str:
 
 
 def template_labels(key: TemplateKey) -> dict[str, str]:
-    """The labels of everything that is made for a template."""
+    """The labels of every object that is rendered for a template."""
     return {
         LABEL_MANAGED_BY: MANAGER,
         LABEL_PART_OF: key.name,

@@ -1,4 +1,4 @@
-"""What status says: verdicts to conditions, in kstatus' terms
+"""Verdicts to the conditions of a status, in kstatus' terms
 (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): Ready, Reconciling, Stalled."""
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from trimtab.core.violations import Notice, Violation, bounded, summary
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 MESSAGE_LENGTH, TEXT_LENGTH, NAME_LENGTH = 32768, 1024, 256
-"""What the CRDs allow for a condition's message, for other messages, and for names: longer text would have the
-whole status refused."""
+"""The lengths that the CRDs allow for a condition's message, other messages, and names: the API server would reject a
+status with longer text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an object comes to. ``ready`` is one of "True", "False" and "Unknown"."""
+    """The result for one object. ``ready`` is one of "True", "False" and "Unknown"."""
 
     ready: str
     reason: str
@@ -61,16 +61,16 @@ def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:
 def conditions(verdict: Verdict, generation: int, now: str, before: Sequence[Any]) -> list[dict[str, Any]]:
     """The three conditions; a transition time changes only with its condition's status.
 
-    ``before`` are the conditions as the cluster has them (mappings), ``now`` is RFC 3339 text.
+    ``before`` are the conditions in the cluster (mappings), ``now`` is RFC 3339 text.
     """
     old = {c["type"]: c for c in before}
-    wanted = (
+    desired = (
         ("Ready", verdict.ready, verdict.reason, verdict.message),
         _abnormal("Reconciling", verdict.ready == UNKNOWN, verdict),
         _abnormal("Stalled", verdict.ready == FALSE, verdict),
     )
     made = []
-    for kind, status, reason, message in wanted:
+    for kind, status, reason, message in desired:
         last = old.get(kind, {})
         since = last.get("lastTransitionTime") if last.get("status") == status else None
         made.append(
@@ -93,7 +93,7 @@ def _abnormal(kind: str, holds: bool, verdict: Verdict) -> tuple[str, str, str, 
 
 
 def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
-    """Violations as status carries them; empty fields are left out."""
+    """Violations for a status, without empty fields."""
     return [
         {
             k: v
@@ -111,7 +111,7 @@ def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
 
 
 def notice_fields(items: Sequence[Notice]) -> list[dict[str, str]]:
-    """Warnings as status carries them."""
+    """Warnings for a status."""
     return [
         {"key": i.key[:NAME_LENGTH], "reason": i.reason, "message": i.message[:TEXT_LENGTH]}
         for i in items[:20]
@@ -120,8 +120,8 @@ def notice_fields(items: Sequence[Notice]) -> list[dict[str, str]]:
 
 def without_times(status: Mapping[str, Any]) -> dict[str, Any]:
     """A status without the times of its conditions, to compare."""
-    spoken = [
+    conditions = [
         {**{k: v for k, v in c.items() if k != "lastTransitionTime"}, "message": c.get("message") or ""}
         for c in status.get("conditions") or ()
     ]
-    return {**status, "conditions": spoken}
+    return {**status, "conditions": conditions}

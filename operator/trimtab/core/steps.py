@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 SOME = 500
-"""Of many, those that one step looks at."""
+"""How many of many items one step processes."""
 
 
 def in_order(items: Iterable[T], key: Callable[[T], Any]) -> Steps[Iterator[T]]:
-    """Sort them, some a step; what is returned compares the rest as it goes."""
+    """The items in order. Each step sorts some of them; the returned iterator merges these."""
     rest, sorts = iter(items), list[list[T]]()
     while some := sorted(islice(rest, SOME), key=key):
         sorts.append(some)
@@ -23,10 +23,10 @@ def in_order(items: Iterable[T], key: Callable[[T], Any]) -> Steps[Iterator[T]]:
 
 
 def finished(steps: Steps[T]) -> T:
-    """All of it at once."""
+    """The result, without interruption."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            made: T = end.value
-            return made
+            result: T = end.value
+            return result

@@ -1,7 +1,7 @@
-"""The known name that a misspelt one was meant to be, at a bounded cost whatever people write.
+"""The known name that was probably meant by a misspelled one, at a bounded cost for any input.
 
 Both sides are cut to :data:`LENGTH` characters and at most :data:`CANDIDATES` are compared, in C++ (rapidfuzz). A
-:class:`Guess` compares only when its result is read, so that violations that no one sees cost nothing.
+:class:`Guess` compares only when its result is read, so that violations that are never shown cost nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from itertools import islice
 
 LENGTH, CANDIDATES = 100, 2000
 _LIKENESS = 60
-"""Percent of the letters, in their order, that both must share."""
+"""Percent of the letters, in their order, that both must have in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a word may have been meant to be, not worked out yet."""
+    """What a misspelled word probably means, computed on request."""
 
     word: str
     known: Iterable[str]
@@ -29,9 +29,9 @@ class Guess:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name closest to a misspelt one, or an empty string.
+    """The known name closest to a misspelled one, or an empty string.
 
-    One that differs in case, punctuation or invisible characters alone is closest of all.
+    A name that differs only in case, punctuation or invisible characters is the closest.
     """
     from rapidfuzz import fuzz, process
 

@@ -1,4 +1,4 @@
-"""Text that people read: values cut short, invisible characters escaped, remedies for what YAML misreads."""
+"""Text for messages: values cut short, invisible characters escaped, remedies for what YAML misreads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 _IGNORED = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Characters that Unicode counts as letters or marks and that show nothing."""
+"""Characters that Unicode counts as letters or marks and that are invisible."""
 _YAML_WORDS = {True: "y, yes, on and true as true", False: "n, no, off and false as false"}
 
 
@@ -22,7 +22,7 @@ def visible(text: str) -> str:
 
 
 def invisible(text: str) -> str:
-    """The first character of ``text`` that nobody can see, as ``U+200B``; empty if there is none."""
+    """The first invisible character of ``text``, for example ``U+200B``; empty if there is none."""
     return next((f"U+{ord(char):04X}" for char in text if _escaped(char) != char), "")
 
 

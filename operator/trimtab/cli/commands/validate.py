@@ -112,5 +112,5 @@ def _only(entry: Entry, key: str) -> Entry:
 
 
 _BARS = frozenset(
-    ("TemplateNotFound", "TemplateNotServed", "GroupNotFound", "AheadOfRevision", "BehindSchema", "tooLarge")
+    ("TemplateNotFound", "TemplateNotValid", "GroupNotFound", "AheadOfRevision", "BehindSchema", "tooLarge")
 )

@@ -19,7 +19,7 @@ _NOT_A_MEMBER = frozenset(
         "NamespaceNotAllowed",
         "GroupFull",
         "TemplateNotFound",
-        "TemplateNotServed",
+        "TemplateNotValid",
         "GroupNotFound",
     )
 )

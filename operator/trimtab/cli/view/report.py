@@ -22,7 +22,7 @@ from trimtab.core.violations import RejectedError, Violation
 
 _FIELDS = {
     reasons.TEMPLATE_NOT_FOUND: "spec.templateRef",
-    reasons.TEMPLATE_NOT_SERVED: "spec.templateRef",
+    reasons.TEMPLATE_NOT_VALID: "spec.templateRef",
     reasons.GROUP_NOT_FOUND: "spec.group",
     reasons.GROUP_FULL: "spec.group",
     reasons.USER_TAKEN: "spec.user",
@@ -228,7 +228,7 @@ def preference_violations(done: Examined, manifest: Manifest, status: dict[str, 
             if elsewhere:
                 message = f"{absent}; set spec.templateRef.namespace, as there is {', '.join(elsewhere[:3])}"
             yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
-        elif reason == reasons.TEMPLATE_NOT_SERVED:
+        elif reason == reasons.TEMPLATE_NOT_VALID:
             refused = f"ConfigTemplate {record.template} is not valid, so this was not judged"
             message = f"{refused}; correct the template first"
             yield Violation(_FIELDS[reason], "user", reason, message)

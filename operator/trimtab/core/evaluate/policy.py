@@ -110,7 +110,7 @@ def no_template(key: TemplateKey) -> Verdict:
 def template_never_valid(key: TemplateKey) -> Verdict:
     """The verdict on a policy whose template has no content yet that it could be evaluated with."""
     return refused(
-        reasons.TEMPLATE_NOT_SERVED,
+        reasons.TEMPLATE_NOT_VALID,
         f"ConfigTemplate {key} has never been valid, so nothing is rendered yet; see its status",
     )
 

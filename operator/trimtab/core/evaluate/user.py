@@ -167,7 +167,7 @@ def _kept(preference: Preference, problem: str) -> str:
 def evaluation_failed(preference: Preference, error: str) -> Outcome:
     """The result where evaluating a preference raised an error: the user's files stay unchanged."""
     problem = f"the operator failed to evaluate it ({error}; its log has the place). Change the values, and report this"
-    return Outcome(refused(reasons.NOT_JUDGED, _kept(preference, problem)), None)
+    return Outcome(refused(reasons.INTERNAL_ERROR, _kept(preference, problem)), None)
 
 
 def not_written(preference: Preference, problem: str, *, has_files: bool) -> str:
@@ -220,12 +220,12 @@ def no_group(
         return refused(reasons.TEMPLATE_NOT_FOUND, problem)
     if not served:
         problem = f"{where} has never been valid, so nothing is rendered yet; see its status"
-        return refused(reasons.TEMPLATE_NOT_SERVED, problem)
+        return refused(reasons.TEMPLATE_NOT_VALID, problem)
     if preference.group in groups:
         problem = (
             f"group {preference.group} of {where} is not rendered yet: it waits for the template's rollout"
         )
-        return Verdict(UNKNOWN, reasons.GROUP_NOT_SERVED, f"{problem}, see its status")
+        return Verdict(UNKNOWN, reasons.GROUP_NOT_ROLLED_OUT, f"{problem}, see its status")
     hint = nearest(preference.group, offered)
     problem = f"{where} has no group {preference.group}"
     if hint:

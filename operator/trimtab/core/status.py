@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.core import reasons
-from trimtab.core.text import visible
+from trimtab.core.text import plural, visible
 from trimtab.core.violations import Notice, Violation, bounded, summary
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
@@ -54,7 +54,7 @@ def unsupported(fields: Sequence[str]) -> Verdict:
 def accepted(notices: tuple[Notice, ...] = ()) -> Verdict:
     text = "the values are valid and in force"
     if notices:
-        text += f", with {len(notices)} warning{'s' if len(notices) > 1 else ''}: {notices[0]}"
+        text += f", with {plural(len(notices), 'warning')}: {notices[0]}"
     return Verdict(TRUE, reasons.ACCEPTED, text[:TEXT_LENGTH], (), notices)
 
 

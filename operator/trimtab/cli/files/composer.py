@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from trimtab.cli.files.scalars import PREFIX, TAGS, MalformedError, Scalar, is_exact, resolve
+from trimtab.core.text import cut
 
 MAX_DEPTH = 200
 MAX_ALIASED = 4 * 1024 * 1024
@@ -292,4 +293,4 @@ def _mergeable(value: Any, line: int) -> list[dict[str, Any]]:
 
 def shown(key: str) -> str:
     """A key as messages show it."""
-    return repr(key if len(key) <= 60 else key[:57] + "...")
+    return repr(cut(key, 60))

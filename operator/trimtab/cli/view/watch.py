@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import typer
 from rich.console import RenderableType
@@ -27,12 +27,14 @@ GROUPS = 15
 """Groups in the live display; changes of so many are also printed as lines."""
 
 
-class Display(Protocol):
+class Display:
     """Where scenes are shown; to be closed."""
 
-    def show(self, scene: Scene) -> None: ...
+    def show(self, scene: Scene) -> None:
+        raise NotImplementedError
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Restore the terminal."""
 
 
 async def watch(
@@ -81,7 +83,7 @@ def display_for(output: Format) -> Display:
     return Screen() if sys.stdout.isatty() else Lines()
 
 
-class Documents:
+class Documents(Display):
     """A document for each change: JSON in a line, YAML with separators."""
 
     def __init__(self, output: Format) -> None:
@@ -96,11 +98,8 @@ class Documents:
             sys.stdout.flush()
         self._last = made
 
-    def close(self) -> None:
-        return None
 
-
-class Lines:
+class Lines(Display):
     """A line for each change."""
 
     def __init__(self) -> None:
@@ -112,11 +111,8 @@ class Lines:
         sys.stdout.flush()
         self._last = scene
 
-    def close(self) -> None:
-        return None
 
-
-class Screen:
+class Screen(Display):
     """The whole rollout, refreshed on changes and for the clocks in it."""
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from trimtab.core.schema.layer import USER
 from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
 from trimtab.core.steps import Steps
 from trimtab.core.suggestion import nearest
+from trimtab.core.text import listed
 from trimtab.core.violations import TOO_LARGE, Violation, summary
 
 
@@ -230,7 +231,5 @@ def no_group(
     problem = f"{where} has no group {preference.group}"
     if hint:
         return refused(reasons.GROUP_NOT_FOUND, f"{problem} (did you mean {hint}?); correct spec.group")
-    listed = ", ".join(offered[:5]) + (" and others" if len(offered) > 5 else "")
-    return refused(
-        reasons.GROUP_NOT_FOUND, f"{problem}; correct spec.group" + (f" to one of {listed}" if listed else "")
-    )
+    others = f" to one of {listed(offered, 5)}" if offered else ""
+    return refused(reasons.GROUP_NOT_FOUND, f"{problem}; correct spec.group{others}")

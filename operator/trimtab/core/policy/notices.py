@@ -21,7 +21,7 @@ from trimtab.core.policy.clamping import CLAMPED, DROPPED, Settled
 from trimtab.core.policy.constraint import Constraint
 from trimtab.core.schema.key import Key, Value
 from trimtab.core.schema.layer import USER
-from trimtab.core.text import short
+from trimtab.core.text import cut, listed, short
 from trimtab.core.violations import Notice, Violation
 
 LOCKED, CONFLICT = "Locked", "PolicyConflict"
@@ -89,14 +89,11 @@ def _conflict(key: str, message: str) -> Notice:
 
 
 def _policies(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"PolicyRollout{'s' if len(names) > 1 else ''} {', '.join(names[:5])}{more}"
+    return f"PolicyRollout{'s' if len(names) > 1 else ''} {listed(names, 5)}"
 
 
 def _why(reason: str) -> str:
-    if not reason:
-        return ""
-    return f" ({reason if len(reason) <= _REASON_LENGTH else reason[: _REASON_LENGTH - 3] + '...'})"
+    return f" ({cut(reason, _REASON_LENGTH)})" if reason else ""
 
 
 def _shown(value: Value | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trimtab.core import naming
+from trimtab.core.text import plural
 
 Object = Mapping[str, Any]
 
@@ -121,7 +122,7 @@ def _last_exit(container: Object, restarts: int) -> str:
         return ""
     ended = (container.get("lastState") or {}).get("terminated") or {}
     exit_code = f", last with {word(ended.get('reason'))} {ended['exitCode']}" if "exitCode" in ended else ""
-    return f" after {restarts} restart{'s' if restarts > 1 else ''}{exit_code}"
+    return f" after {plural(restarts, 'restart')}{exit_code}"
 
 
 # Owners of pods.

@@ -1,6 +1,6 @@
 """The admission policies are in force as shipped, and the roles that are shipped let people do what they say.
 
-What they guard has modules of its own: test_acting.py and test_joining.py.
+What they guard has modules of its own: test_requesters.py and test_join_permission.py.
 """
 
 from __future__ import annotations

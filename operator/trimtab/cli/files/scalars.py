@@ -1,6 +1,6 @@
 """Scalars as kubectl reads them: the rules of go.yaml.in/yaml/v2, `resolve.go`, and then of JSON and the API server.
 
-`tests/cluster/test_reading.py` compares them with a real kubectl and API server.
+`tests/cluster/test_manifest_reading.py` compares them with a real kubectl and API server.
 """
 
 from __future__ import annotations

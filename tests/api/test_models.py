@@ -1,4 +1,4 @@
-"""The models read what the API server would keep, and say apart what is unset and what is empty."""
+"""The models read what the API server would store, and distinguish unset from empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trimtab adopt`: it shows what is in the way of a template's outputs, and annotates it only with --yes."""
+"""`trimtab adopt`: it shows the objects that conflict with a template's outputs, and annotates them only with --yes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kubeconfig or an API server that is not what it should be: one line says so, with the documented exit code."""
+"""An invalid kubeconfig or an unreachable API server: one line reports it, with the documented exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text is read as kubectl reads it, and what kubectl would silently swallow is said."""
+"""Text is read as kubectl reads it, and what kubectl would silently drop is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a file says, a verb answers in words: no traceback, one of the documented exit codes."""
+"""Whatever a file contains, a command responds with a message: no traceback, one of the documented exit codes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - tables of what is written and what is said
-"""Line and column lead to the very thing that is wrong, however deep it stands."""
+"""Line and column lead to the exact violation, however deep it is nested."""
 
 from __future__ import annotations
 

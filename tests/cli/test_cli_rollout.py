@@ -1,4 +1,4 @@
-"""`trimtab rollout`: how far it is, for people and scripts; what somebody does to it, and what they are answered."""
+"""`trimtab rollout`: its progress, human-readable and as JSON; its actions and their results."""
 
 from __future__ import annotations
 

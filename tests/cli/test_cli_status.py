@@ -1,4 +1,4 @@
-"""`trimtab status`: what is not Ready, and what nobody has looked at."""
+"""`trimtab status`: what is not Ready, and what no operator has observed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - tables of what is written and what is said
-"""`trimtab validate`: whatever is wrong is said once, with where, what, and what to do; never a traceback."""
+"""`trimtab validate`: each violation is reported once, with its location and remedy; never a traceback."""
 
 from __future__ import annotations
 

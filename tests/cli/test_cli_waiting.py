@@ -1,4 +1,4 @@
-"""Whoever waits is told for what, and whoever is there is asked."""
+"""Commands that wait report for what; commands that need a confirmation prompt on a terminal."""
 
 from __future__ import annotations
 

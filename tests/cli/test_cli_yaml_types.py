@@ -1,4 +1,4 @@
-"""What YAML reads as something else than it says is refused in a file, where a key wants what it says."""
+"""Text that YAML reads as another type is refused in a file, where a key requires text."""
 
 from __future__ import annotations
 

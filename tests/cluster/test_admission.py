@@ -1,4 +1,4 @@
-"""The admission policies are in force as shipped, and the roles that are shipped let people do what they say.
+"""The admission policies are in force as shipped, and the shipped roles grant what they describe.
 
 What they guard has modules of its own: test_requesters.py and test_join_permission.py.
 """

@@ -1,4 +1,4 @@
-"""What is no longer wanted goes, in every namespace, and nothing else does."""
+"""Objects that are no longer desired are deleted, in every namespace, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo` as a newcomer runs it: it ends well and leaves nothing; when it fails, it says why and exits 1."""
+"""`make demo` as a new user runs it: it succeeds and leaves nothing; when it fails, it reports why and exits 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs stay as rendered, whoever edits them; what Trimtab did not make stays as it is."""
+"""Outputs stay as rendered, whichever client edits them; what Trimtab did not create stays unchanged."""
 
 from __future__ import annotations
 

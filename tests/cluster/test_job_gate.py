@@ -1,4 +1,4 @@
-"""Job gates on a real API server: it takes the Jobs, and its controller says how they end."""
+"""Job gates on a real API server: it accepts the Jobs, and its controller reports how they end."""
 
 from __future__ import annotations
 

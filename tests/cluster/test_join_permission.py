@@ -1,4 +1,4 @@
-"""Who may put a preference into a group: whoever has the verb join on it, however the preference is written."""
+"""Who may put a preference into a group: users with the verb join on it, however the preference is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One operator acts, the others wait: what becomes of the Lease when the leader stops, dies, or sleeps."""
+"""One operator acts, the others wait: what happens to the Lease when the leader stops, dies, or sleeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The law: whatever happens, in whatever order, the cluster ends as a fresh render of its live objects says.
+"""The law: whatever happens, in whatever order, the cluster ends as a fresh render of its live objects.
 
 Templates, groups, users and policies come, change, break, mend, move and go; outputs are edited and deleted by hand;
 the operator is killed and restarted; its watches are cut. Then it gets quiet, and everything is compared (see

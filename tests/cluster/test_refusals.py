@@ -1,4 +1,4 @@
-"""What a user writes wrongly ends in a condition that names key, problem and remedy; nobody else is affected."""
+"""A user's mistake results in a condition that names key, problem and remedy; no other user is affected."""
 
 from __future__ import annotations
 

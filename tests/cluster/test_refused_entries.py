@@ -1,4 +1,4 @@
-"""What admission and quotas refuse of one user stops no one else, on a real API server."""
+"""What admission and quotas refuse of one user blocks no other, on a real API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A template that cannot be served changes nothing: what was rendered stays, and users go on being served."""
+"""A template that cannot be rendered changes nothing: outputs stay, and users continue to be rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may act on a rollout: each verb is a right of its own on each rollout, and nobody speaks in another's name."""
+"""Who may act on a rollout: each action is a verb on each rollout, and no requester can use another's name."""
 
 from __future__ import annotations
 

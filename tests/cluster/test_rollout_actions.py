@@ -1,4 +1,4 @@
-"""What people ask of a rollout by RolloutActions: who may, about which content, and what becomes of it."""
+"""RolloutActions: who may request them, about which content, and with which result."""
 
 from __future__ import annotations
 

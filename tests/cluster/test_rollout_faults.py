@@ -1,4 +1,4 @@
-"""Rollouts come to their end whoever dies, sleeps or fails meanwhile, and each group moves as often as it should."""
+"""Rollouts complete whichever operator dies, sleeps or fails meanwhile, and update each group as often as needed."""
 
 from __future__ import annotations
 

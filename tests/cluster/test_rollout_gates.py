@@ -1,4 +1,5 @@
-"""Gates judge a wave by what they measure, with a real Prometheus: failures go back, silence only pauses."""
+"""Gates evaluate a wave by what they measure, with a real Prometheus: failures roll back, missing results only
+pause."""
 
 from __future__ import annotations
 

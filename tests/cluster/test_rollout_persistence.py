@@ -1,4 +1,5 @@
-"""What a rollout knows is in the cluster: it outlives the operator, is told once, and nothing sensitive is in it."""
+"""The state of a rollout is in the cluster: it outlives the operator, is reported once, and contains nothing
+sensitive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be rolled out is refused, with a message that says what to change, and nothing moves anywhere."""
+"""An invalid rollout is rejected with a message that names what to change, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs about rollouts and revisions against a real API server.
+"""Commands about rollouts and revisions against a real API server.
 
 Where it matters what exactly people see and who is let in, the test itself plays the operator, by writing statuses and
 answers as admin. Then a real operator's rollout, revisions and preferences.

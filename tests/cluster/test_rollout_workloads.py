@@ -1,4 +1,5 @@
-"""Workloads restart for what they have to, a wave waits for their health, and what makes them crash goes back."""
+"""Workloads restart for keys that require it, a wave waits for their health, and content that crashes them is rolled
+back."""
 
 from __future__ import annotations
 

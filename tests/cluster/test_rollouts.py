@@ -1,4 +1,4 @@
-"""A policy reaches its groups wave by wave, and goes no further than people and gates let it.
+"""A policy reaches its groups wave by wave, and no further than approvals and gates allow.
 
 Waves that are looked at are watched for an hour; whoever has looked promotes them.
 """

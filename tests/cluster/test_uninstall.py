@@ -1,4 +1,4 @@
-"""Deleting the CRDs under a running operator hurts nothing that was rendered; all works once they are back."""
+"""Deleting the CRDs under a running operator harms no output; everything works once they exist again."""
 
 from __future__ import annotations
 

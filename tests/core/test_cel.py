@@ -1,4 +1,4 @@
-"""Conditions are CEL over one number: what may be said, what it means, and what may not."""
+"""Conditions are CEL over one number: what may be written, what it means, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two revisions of a group: what differs in its document and in how it is made, and never a sensitive value."""
+"""Two revisions of a group: differences of documents and of structure, and never a sensitive value."""
 
 from __future__ import annotations
 

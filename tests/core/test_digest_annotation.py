@@ -1,4 +1,4 @@
-"""What a pod template says of the configuration that its pods are made for."""
+"""What the annotation of a pod template records of the configuration that its pods run."""
 
 from __future__ import annotations
 

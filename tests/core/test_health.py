@@ -1,4 +1,4 @@
-"""A verdict on a workload is about one revision of it, and says what is missing."""
+"""A verdict on a workload is about one revision of it, and names what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with an object's shape is said once, at its own path, in the words of YAML."""
+"""A violation of an object's shape is reported once, at its own path, in terms of YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Desired against observed: the writes that make them equal, in an order in which nobody is ever nowhere."""
+"""Desired against observed: the writes that make them equal, in an order in which no user is ever without an entry."""
 
 from __future__ import annotations
 

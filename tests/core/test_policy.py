@@ -1,4 +1,4 @@
-"""A policy compiled against its template, and policies beside one another: all that is wrong is said at once."""
+"""A policy compiled against its template, and several policies together: all violations are reported together."""
 
 from __future__ import annotations
 

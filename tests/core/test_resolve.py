@@ -1,4 +1,4 @@
-"""Layers to one user's values: what wins, what is refused, and who said so."""
+"""Layers to one user's values: what wins, what is refused, and the source of each value."""
 
 from __future__ import annotations
 

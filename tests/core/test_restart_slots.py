@@ -1,4 +1,4 @@
-"""Few restart at once, none keeps all others waiting, and who goes back comes first."""
+"""Few workloads restart concurrently, none blocks all others, and rollbacks take precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A template compiled: either all of it makes sense, or every reason why not is said at once."""
+"""A template compiled: either all of it is valid, or every violation is reported together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharding: users stay where they are, shards stay small, and what the cluster holds is taken over."""
+"""Sharding: users stay in their shard, shards stay small, and existing shards are adopted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which variables a shell keeps for itself, asked of the shells."""
+"""Which variables a shell reserves, as the shells themselves report."""
 
 from __future__ import annotations
 

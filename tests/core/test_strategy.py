@@ -1,4 +1,4 @@
-"""Strategies: which waves, gates and freezes they come to, and what is wrong with those that cannot be followed."""
+"""Strategies: the waves, gates and freezes that they result in, and the violations of those that are not valid."""
 
 from __future__ import annotations
 

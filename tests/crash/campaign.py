@@ -1,4 +1,4 @@
-"""Which runs there are to be, and what has become of them.
+"""Which runs there are, and their results.
 
 Each scene runs undisturbed first, twice: what the two have in common is what all others must come to, and what they
 wrote is where operators are killed. Writes that only turn up later are added when they do.

@@ -1,4 +1,4 @@
-"""The laws of a rollout, held against everything that became of a namespace's objects, in its order.
+"""The laws of a rollout, checked against every change of a namespace's objects, in order.
 
 :mod:`crash.serving` looks at what is served when, :mod:`crash.history` at what is told of it.
 """

@@ -1,4 +1,4 @@
-"""A program that has imported all of Trimtab and becomes `trimtab run` as often as it is asked.
+"""A program that has imported all of Trimtab and becomes `trimtab run` as often as requested.
 
 Half of an operator's start is Python's imports; a run of the harness starts thousands of operators. Each line of
 standard input is one order, as JSON: ``{"arguments": [...], "kubeconfig": ..., "log": ...}``; the answer is a pid. The

@@ -1,4 +1,4 @@
-"""What is told of rollouts: transitions, Events, answers to actions."""
+"""What is reported of rollouts: transitions, Events, results of actions."""
 
 from __future__ import annotations
 

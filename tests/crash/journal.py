@@ -1,4 +1,4 @@
-"""Everything that ever became of the objects of a cluster, in the order in which it did.
+"""Every change of the objects of a cluster, in order.
 
 One watch a kind, over all namespaces, straight to the API server. Resource versions come from one counter (etcd's), so
 changes of all kinds have one order, and "before" has a meaning.

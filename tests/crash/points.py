@@ -1,4 +1,4 @@
-"""Where an operator can be killed: each write that it makes, told apart from all others, before and after it."""
+"""Where an operator can be killed: each write that it sends, distinguished from all others, before and after it."""
 
 from __future__ import annotations
 

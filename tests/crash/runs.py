@@ -1,4 +1,4 @@
-"""A scene from its beginning to its end: undisturbed, or with an operator to which something happens.
+"""A scene from its start to its end: undisturbed, or with an operator that is killed, paused or disturbed.
 
 =====================  ==============================================================================================
 run                    what happens

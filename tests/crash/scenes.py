@@ -1,4 +1,4 @@
-"""What happens in the runs: small but whole rollouts, as a person drives them.
+"""What happens in the runs: small but whole rollouts, with the actions of their users.
 
 A scene sets itself (``play.begin()`` ends that), and then waits for what it sees before it goes on. It waits by
 conditions that a crash may delay and never undo.

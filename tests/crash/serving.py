@@ -1,4 +1,4 @@
-"""What is served when: nobody gets content before its wave, and nobody what was rolled back.
+"""Which content is rendered when: no user gets content before its wave, and none what was rolled back.
 
 Scenes mark content: a value such as ``mark-new`` is in every document and every snapshot of it, and nowhere else. So
 what a document is made of can be read off it, and nothing is asked of the operator but its own objects.

@@ -1,4 +1,4 @@
-"""A leader that stops at a write, and goes on when another has long taken over."""
+"""A leader that stops at a write, and continues long after another has acquired the lease."""
 
 from __future__ import annotations
 

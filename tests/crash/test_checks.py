@@ -1,4 +1,4 @@
-"""The checks of the crash harness see what they are there to see: each law broken once, by hand."""
+"""The checks of the crash harness find what they are for: each law is broken once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/policies.md is true: its examples are valid and come to what it says."""
+"""docs/policies.md is true: its examples are valid and have the results that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes long leaves turns to others, and nothing of those who are gone is kept."""
+"""Long work of one template or namespace leaves slots to others, and no state of deleted ones is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 between any two API calls: whoever takes over ends where an undisturbed operator would have."""
+"""kill -9 between any two API calls: the next operator reaches the state that an undisturbed one would have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's keys outlive their Secret's deletion, and never another Secret that somebody has put there."""
+"""The operator's keys outlive the deletion of their Secret, and never overwrite an existing Secret."""
 
 from __future__ import annotations
 

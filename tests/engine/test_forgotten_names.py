@@ -1,4 +1,4 @@
-"""Nothing of what is gone is kept, whoever creates and deletes under ever new names."""
+"""No state of deleted objects is kept, whichever new names are created and deleted."""
 
 from __future__ import annotations
 

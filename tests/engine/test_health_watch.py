@@ -1,4 +1,4 @@
-"""Workloads are watched on demand, judged from memory, and nothing is left when nobody waits."""
+"""Workloads are watched on demand, evaluated from memory, and nothing is left when no rollout waits."""
 
 from __future__ import annotations
 

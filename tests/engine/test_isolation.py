@@ -1,4 +1,4 @@
-"""What one team writes takes no names from another, and tells it nothing about others."""
+"""What one team writes takes no names from another, and reveals nothing about others."""
 
 from __future__ import annotations
 

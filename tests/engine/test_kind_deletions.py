@@ -1,4 +1,4 @@
-"""Deleting a kind is not deleting what was made of its objects: CRDs go and come back under the real engine."""
+"""Deleting a kind does not delete the outputs of its objects: CRDs are deleted and recreated under the real engine."""
 
 from __future__ import annotations
 

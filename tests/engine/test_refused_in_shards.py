@@ -1,4 +1,4 @@
-"""Entries of shards that the API server refuses: their users say so, and everything else is written."""
+"""Entries of shards that the API server refuses: their users' status reports it, and everything else is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Content that the API server refuses to store: whoever wrote it is told, and what is served lives on."""
+"""Content that the API server refuses to store: status reports it, and the content in effect stays."""
 
 from __future__ import annotations
 

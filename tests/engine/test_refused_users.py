@@ -1,4 +1,4 @@
-"""Users' own objects that cannot be written (delivery PerUser): their users say so, and no one else waits."""
+"""Per-user objects that cannot be written: their users' status reports it, and no other user waits."""
 
 from __future__ import annotations
 

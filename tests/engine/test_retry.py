@@ -1,4 +1,4 @@
-"""What failed is tried again: soon, then less and less often, but never forgotten."""
+"""Failures are retried: soon, then with increasing delays, but always."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies and templates that are rejected, alone or because of each other: the content in effect stays."""
+"""Policies and templates that are rejected, for themselves or for each other: the content in effect stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workloads that restart few at a time: one template's that never become ready hold up no other one's rollouts."""
+"""Few workloads restart at a time: those of one template that never become ready delay no rollout of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one object may weigh: refused with its size and the limit, and nobody else notices."""
+"""Objects that are too large: refused with their size and the limit, without effect on others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored content counts only if it holds what its name says, and what it shows is bound to its place."""
+"""Stored content counts only if its name matches it, and the digests that it shows are bound to their path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status writes: coalesced, a few at a time, over exactly the version they were made for."""
+"""Status writes: coalesced, a few at a time, over exactly the version that they were computed for."""
 
 from __future__ import annotations
 

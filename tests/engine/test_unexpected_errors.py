@@ -1,4 +1,4 @@
-"""Errors that nobody expected: whoever's object brings them about is told, and nobody else notices."""
+"""Unexpected errors: the status of the object that causes them reports it, without effect on others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workload restarts once for a change that needs it, few at a time, whoever dies meanwhile."""
+"""A workload restarts once for a change that requires it, few at a time, whichever operator dies meanwhile."""
 
 from __future__ import annotations
 

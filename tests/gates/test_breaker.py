@@ -1,4 +1,4 @@
-"""A host that does not answer is left alone, for longer and longer, until one probe is answered."""
+"""A host that does not respond is not queried, with increasing delays, until one probe succeeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An HTTP gate looks at the status code, and at nothing else."""
+"""An HTTP gate evaluates the status code only."""
 
 from __future__ import annotations
 

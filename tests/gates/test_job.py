@@ -1,4 +1,4 @@
-"""A job gate makes one Job a wave of a suspended CronJob, whoever looks, however often."""
+"""A job gate creates one Job a wave from a suspended CronJob, however often it is measured."""
 
 from __future__ import annotations
 

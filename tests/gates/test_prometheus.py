@@ -1,4 +1,4 @@
-"""What a Prometheus server's answers mean, and that nothing of what it says is repeated but a number."""
+"""What a Prometheus server's responses mean, and that only a number of them is repeated."""
 
 from __future__ import annotations
 

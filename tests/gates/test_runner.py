@@ -1,4 +1,4 @@
-"""Gates are measured on their intervals, for as long as their wave is judged, and evidence never crosses to another."""
+"""Gates are measured at their intervals while their wave is evaluated, and results never cross to another wave."""
 
 from __future__ import annotations
 

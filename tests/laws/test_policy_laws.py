@@ -1,4 +1,4 @@
-"""Laws of policies: what they promise whoever wrote them, and every user under them."""
+"""Laws of policies: what they guarantee to their authors, and to every user under them."""
 
 from __future__ import annotations
 

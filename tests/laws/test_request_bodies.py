@@ -1,4 +1,4 @@
-"""What a request says is what a reader gets, whether it reads the body as JSON or as YAML."""
+"""A request body is the same for readers of JSON and of YAML."""
 
 from __future__ import annotations
 

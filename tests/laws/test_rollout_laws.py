@@ -1,4 +1,4 @@
-"""Laws of the rollout machine, whatever is seen, asked and edited, whenever, and however groups follow."""
+"""Laws of the steps of a rollout, whatever is observed, requested and edited, whenever, and however groups follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verdict says of a sensitive value that another layer set is the same for any two equally valid values."""
+"""A verdict about a sensitive value of another layer is the same for any two equally valid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line write and what they are answered."""
+"""Files that the tests of the command line write, and the results of its calls."""
 
 from __future__ import annotations
 

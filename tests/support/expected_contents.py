@@ -1,4 +1,4 @@
-"""What each group should serve, worked out of specs and statuses with nothing but the pure core.
+"""The content that each group should have, computed from specs and statuses with only the pure core.
 
 It knows nothing of the engine. What a rollout's progress means for a group is in ``rollout_meaning``.
 """

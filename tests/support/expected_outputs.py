@@ -1,4 +1,4 @@
-"""What the cluster should hold, worked out afresh from the live objects with nothing but the pure core.
+"""What the cluster should hold, computed from the live objects with only the pure core.
 
 It knows nothing of the engine: no stores, no queues, no order of events. The random-events laws compare it with what
 the operator has made of the same objects.

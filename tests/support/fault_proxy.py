@@ -1,4 +1,4 @@
-"""A reverse proxy in front of an API server that fails on request: whatever goes wrong on a bad day, on demand.
+"""A reverse proxy in front of an API server that fails on request, in all ways that networks and API servers do.
 
 An operator gets its plain-HTTP kubeconfig (on loopback); the proxy holds the real credentials. It records every
 exchange, so tests can count writes, and breaks those that a :class:`Fault` picks. It runs in a thread of its own.

@@ -1,4 +1,4 @@
-"""Small servers on loopback for gates to ask: they answer to the letter, or misbehave as told."""
+"""Small servers on loopback for gates to query: they respond to the letter, or misbehave on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real engine over the API server in memory: a cluster to write into, an operator to run, and what came of it."""
+"""The real engine over the API server in memory: a cluster to write into, an operator to run, and the results."""
 
 from __future__ import annotations
 

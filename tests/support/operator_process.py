@@ -1,4 +1,4 @@
-"""`trimtab run` as a child process: what it says, and what is done to it."""
+"""`trimtab run` as a child process: its output, and signals to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random policies over random templates, and what they say, read from the words of the policy alone."""
+"""Random policies over random templates, and their effects, computed from the policies only."""
 
 from __future__ import annotations
 

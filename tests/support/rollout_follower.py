@@ -1,4 +1,4 @@
-"""A small cluster whose groups follow what a rollout wants of them, when and as far as a test lets them."""
+"""A model of a rollout whose groups follow their intents, when and as far as a test allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rollout's progress means for its groups, said once more in other words than the machine's own."""
+"""What a rollout's progress means for its groups, computed in another way than in the core."""
 
 from __future__ import annotations
 

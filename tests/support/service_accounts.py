@@ -1,4 +1,4 @@
-"""People who are not the cluster's admin: service accounts with tokens of their own, who may do what they are given.
+"""Users who are not the cluster's admin: service accounts with tokens of their own and only the rights they are given.
 
 A right is given by RBAC alone, and before anything is tried the API server is asked whether it knows of it. So a
 refusal is never a right that has not got through yet.

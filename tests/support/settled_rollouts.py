@@ -1,4 +1,4 @@
-"""Whether rollouts that nobody touches any more are where they may stay, worked out with nothing but the pure core."""
+"""Whether rollouts that no user changes any longer are in a phase where they may stay, by the pure core only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of rollouts share: a template of two rings, policies for it, and looks at how far they are."""
+"""What tests of rollouts share: a template with two rings, policies for it, and accessors of their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP port is open to every pod: whoever connects is heard for a while, and nobody takes it from the others."""
+"""The HTTP port is open to every pod: each client is served for a limited time, and none blocks the others."""
 
 from __future__ import annotations
 

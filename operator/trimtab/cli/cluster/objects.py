@@ -10,8 +10,10 @@ from trimtab.core.suggestion import nearest
 from trimtab.core.text import listed
 
 Body = dict[str, Any]
-NOT_OBSERVED = "the operator has not observed it; is `trimtab run` running?"
-_STALE = "the operator has not observed its latest generation"
+NOT_OBSERVED, STALE = "NotObserved", "Stale"
+"""Reasons of the command line: the operator has not observed the object, or not its latest generation."""
+NOT_OBSERVED_MESSAGE = "the operator has not observed it; is `trimtab run` running?"
+_STALE_MESSAGE = "the operator has not observed its latest generation"
 _KEPT = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
@@ -75,9 +77,9 @@ def verdict(meta: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str
     """``ready``, ``reason`` and ``message`` of an object; Unknown if the operator has not observed its generation."""
     found = ready(status)
     if not found:
-        return {"ready": "Unknown", "reason": "NotObserved", "message": NOT_OBSERVED}
+        return {"ready": "Unknown", "reason": NOT_OBSERVED, "message": NOT_OBSERVED_MESSAGE}
     if found.get("observedGeneration", status.get("observedGeneration", 0)) < meta.get("generation", 0):
-        return {"ready": "Unknown", "reason": "Stale", "message": _STALE}
+        return {"ready": "Unknown", "reason": STALE, "message": _STALE_MESSAGE}
     return {"ready": found["status"], "reason": found["reason"], "message": found.get("message", "")}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab.api.rollout_status import RolloutProgress
-from trimtab.cli.cluster.objects import NOT_OBSERVED
+from trimtab.cli.cluster.objects import NOT_OBSERVED_MESSAGE
 from trimtab.cli.cluster.rollouts import Kind, Rollout
 from trimtab.cli.errors import Failure
 from trimtab.core import durations, times
@@ -93,7 +93,7 @@ class Progress:
     def message(self) -> str:
         """Why it is in its phase."""
         if not self.current and not self.observed:
-            return NOT_OBSERVED
+            return NOT_OBSERVED_MESSAGE
         if not self.current:
             generation = self.rollout.generation
             return (
@@ -101,7 +101,7 @@ class Progress:
             )
         ready = str(self.rollout.ready.get("message") or "")
         if not self.rollout.rolls_out:
-            return f"no strategy, so changes take effect in all groups immediately: {ready or NOT_OBSERVED}"
+            return f"no strategy, so changes take effect in all groups immediately: {ready or NOT_OBSERVED_MESSAGE}"
         return self.status.message or ready
 
     def waves(self, now: float) -> list[dict[str, Any]]:

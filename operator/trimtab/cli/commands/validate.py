@@ -15,7 +15,9 @@ from trimtab.cli.options import FileOptions, Output
 from trimtab.cli.output import Format, Line, notes, say, show
 from trimtab.cli.simulate.files import Examined, examine
 from trimtab.cli.view.report import Entry, report
+from trimtab.core import reasons
 from trimtab.core.text import plural
+from trimtab.core.violations import TOO_LARGE
 
 
 def validate(
@@ -112,5 +114,12 @@ def _only(entry: Entry, key: str) -> Entry:
 
 
 _BARS = frozenset(
-    ("TemplateNotFound", "TemplateNotValid", "GroupNotFound", "AheadOfRevision", "BehindSchema", "tooLarge")
+    (
+        reasons.TEMPLATE_NOT_FOUND,
+        reasons.TEMPLATE_NOT_VALID,
+        reasons.GROUP_NOT_FOUND,
+        reasons.AHEAD_OF_REVISION,
+        reasons.BEHIND_SCHEMA,
+        TOO_LARGE,
+    )
 )

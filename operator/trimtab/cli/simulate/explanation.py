@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from trimtab.cli.cluster.objects import NOT_OBSERVED, STALE
 from trimtab.cli.simulate.simulation import Simulation
+from trimtab.core import reasons
 from trimtab.core.policy.notices import CONFLICT
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.in_force import in_force
@@ -14,17 +16,24 @@ from trimtab.core.violations import Violation
 
 _NOT_A_MEMBER = frozenset(
     (
-        "UserTaken",
-        "UserReserved",
-        "NamespaceNotAllowed",
-        "GroupFull",
-        "TemplateNotFound",
-        "TemplateNotValid",
-        "GroupNotFound",
+        reasons.USER_TAKEN,
+        reasons.USER_RESERVED,
+        reasons.NAMESPACE_NOT_ALLOWED,
+        reasons.GROUP_FULL,
+        reasons.TEMPLATE_NOT_FOUND,
+        reasons.TEMPLATE_NOT_VALID,
+        reasons.GROUP_NOT_FOUND,
     )
 )
 _NOT_WRITTEN = frozenset(
-    ("WriteFailed", "Conflict", "TargetNotAllowed", "ContentUnreadable", "NotObserved", "Stale")
+    (
+        reasons.WRITE_FAILED,
+        reasons.CONFLICT,
+        reasons.TARGET_NOT_ALLOWED,
+        reasons.CONTENT_UNREADABLE,
+        NOT_OBSERVED,
+        STALE,
+    )
 )
 """Reasons with which a user who joined the group has no files yet."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,15 +123,14 @@ async def read(cluster: Cluster, scope: Scope) -> Status:
     :raises Failure: there is no such template.
     """
     notes: list[str] = []
-    templates = await _list(cluster, CONFIG_TEMPLATES, scope, _template)
-    known = [item["name"] for item in templates]
-    if scope.template is not None:
-        templates = [item for item in templates if item["name"] == scope.template]
-        if not templates:
-            raise Failure(absent(CONFIG_TEMPLATES.kind, scope.template, str(scope), known))
-    groups = await _list(cluster, RENDERED_GROUPS, scope, _group)
+    every = await _list(cluster, CONFIG_TEMPLATES, Scope(scope.namespace, None))
+    templates = [_template(item) for item in every if scope.template in (None, item.name)]
+    if scope.template is not None and not templates:
+        known = [item.name for item in every]
+        raise Failure(absent(CONFIG_TEMPLATES.kind, scope.template, str(scope), known))
+    groups = [_group(item) for item in await _list(cluster, RENDERED_GROUPS, scope)]
     try:
-        rollouts = await _list(cluster, POLICY_ROLLOUTS, scope, _rollout)
+        rollouts = [_rollout(item) for item in await _list(cluster, POLICY_ROLLOUTS, scope)]
     except errors.ForbiddenError:
         rollouts = []
         notes.append("you may not list PolicyRollouts: they are omitted")
@@ -139,12 +138,15 @@ async def read(cluster: Cluster, scope: Scope) -> Status:
     return Status(scope, templates, groups, rollouts, users, notes)
 
 
-async def _list(
-    cluster: Cluster, resource: Resource, scope: Scope, item: Callable[[StoredObject], Item]
-) -> list[Item]:
+async def _list(cluster: Cluster, resource: Resource, scope: Scope) -> list[StoredObject]:
+    """The objects of the templates in scope."""
     bodies = cluster.each(resource, dict[str, Any], scope.namespace)
-    items = [item(StoredObject(body, resource.kind)) async for body in bodies]
-    return [each for each in items if scope.template in (None, each.get("template", scope.template))]
+    items = [StoredObject(body, resource.kind) async for body in bodies]
+    return [item for item in items if scope.template in (None, _template_of(item))]
+
+
+def _template_of(item: StoredObject) -> str:
+    return str((item.spec.get("templateRef") or {}).get("name", ""))
 
 
 def _template(item: StoredObject) -> Item:
@@ -157,7 +159,7 @@ def _group(item: StoredObject) -> Item:
     spec, status = item.spec, item.status
     return {
         "namespace": item.namespace,
-        "template": (spec.get("templateRef") or {}).get("name", ""),
+        "template": _template_of(item),
         "group": spec.get("group", ""),
         **_verdict(item.meta, status),
         "revision": status.get("currentRevision", 0),
@@ -168,8 +170,12 @@ def _group(item: StoredObject) -> Item:
 
 
 def _rollout(item: StoredObject) -> Item:
-    template = (item.spec.get("templateRef") or {}).get("name", "")
-    return {**item.reference, "template": template, **_verdict(item.meta, item.status), **_progress(item)}
+    return {
+        **item.reference,
+        "template": _template_of(item),
+        **_verdict(item.meta, item.status),
+        **_progress(item),
+    }
 
 
 def _progress(item: StoredObject) -> Item:

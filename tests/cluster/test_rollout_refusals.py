@@ -60,14 +60,14 @@ STRATEGIES: dict[str, tuple[Body, str, str]] = {
         "Berlin is not a time zone", "Europe/Berlin"),
 }  # fmt: skip
 POLICIES: dict[str, tuple[Body, str, str]] = {
-    "a key that is not there": ({"says": enforce("session.minute", 5)}, "session.minute", "session.minutes"),
-    "a value that the template forbids": ({"says": minutes(0)}, "session.minutes", "at least 1"),
-    "a value of another type": ({"says": minutes("soon")}, "session.minutes", "must be of type Integer"),
+    "a key that is not there": ({"content": enforce("session.minute", 5)}, "session.minute", "session.minutes"),
+    "a value that the template forbids": ({"content": minutes(0)}, "session.minutes", "at least 1"),
+    "a value of another type": ({"content": minutes("soon")}, "session.minutes", "must be of type Integer"),
     "a constraint that forbids its own value": (
-        {"says": {**minutes(25), "constraints": [{"key": "session.minutes", "maximum": 20}]}},
+        {"content": {**minutes(25), "constraints": [{"key": "session.minutes", "maximum": 20}]}},
         "breaks its own constraint", "change one of the two"),
     "a constraint of limits that cross": (
-        {"says": {"constraints": [{"key": "session.minutes", "minimum": 20, "maximum": 10}]}},
+        {"content": {"constraints": [{"key": "session.minutes", "minimum": 20, "maximum": 10}]}},
         "session.minutes", ""),
     "groups that are not there": ({"groups": ["free", "gold"]}, "has no group gold", "remove it or correct its name"),
     "no group": ({"groups": []}, "spec.groups: names no group", "delete the PolicyRollout to withdraw it"),
@@ -75,9 +75,9 @@ POLICIES: dict[str, tuple[Body, str, str]] = {
         {"groupSelector": {"matchLabels": {"ring": "canary"}}}, "selects no group of the template", "correct it"),
     "a schemaVersion that is not the template's": (
         {"schemaVersion": 7}, "is written for schemaVersion 7", "write the policy for the schemaVersion"),
-    "nothing": ({"says": {"values": {}}}, "is empty", "give it values, enforced or constraints"),
+    "nothing": ({"content": {"values": {}}}, "is empty", "set values, enforced or constraints"),
     "flags": (
-        {"says": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not supported in this"),
+        {"content": {"flags": [{"name": "x", "rollout": {"on": 25}}]}}, "spec.policy.flags", "not supported in this"),
 }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_an_invalid_rollout_is_rejected_and_changes_nothing(operator: Operator, 
     # when: new ones say what cannot be
     names = {what: what.lower().replace(" ", "-").replace("'", "") for what in cases}
     for what, (wrong, _, _) in cases.items():
-        ns.policy(names[what], **{"says": enforce("session.greeting", "welcome"), **wrong})
+        ns.policy(names[what], **{"content": enforce("session.greeting", "welcome"), **wrong})
 
     # then: each says what is wrong and what to do about it
     for what, (_, said, remedy) in cases.items():
@@ -110,7 +110,7 @@ def test_an_invalid_rollout_is_rejected_and_changes_nothing(operator: Operator, 
     # and so does an edit of what is served
     for what in ("a wave of no group", "a key that is not there", "flags"):
         wrong, said, _ = cases[what]
-        replace(ns, policy(ns.name, **{"says": minutes(26), **wrong}))
+        replace(ns, policy(ns.name, **{"content": minutes(26), **wrong}))
         assert said in ns.reach("Rejected")["message"], what
 
     # and nothing moves, also after a restart

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trimtab.core.workload.health import judge
+from trimtab.core.workload.health import health_of
 from trimtab.core.workload.pods import pod_selector, stuck, trouble, troubled
 
 Body = dict[str, Any]
@@ -76,9 +76,9 @@ CRASHING = pod(waiting("CrashLoopBackOff", 4))
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_replicas_of_the_revision_available_is_healthy(kind: str) -> None:
-    assert judge(kind, workload(), [], DIGEST).state == "Healthy"
-    assert judge(kind, workload(), [], None).state == "Healthy"
-    assert judge(kind, workload(digest=None), [], None).state == "Healthy"
+    assert health_of(kind, workload(), [], DIGEST).state == "Healthy"
+    assert health_of(kind, workload(), [], None).state == "Healthy"
+    assert health_of(kind, workload(digest=None), [], None).state == "Healthy"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,16 +94,16 @@ def test_all_replicas_of_the_revision_available_is_healthy(kind: str) -> None:
     ],
 )
 def test_what_is_not_about_the_revision_proves_nothing(kind: str, found: Body, says: str) -> None:
-    verdict = judge(kind, found, [CRASHING], DIGEST)
+    verdict = health_of(kind, found, [CRASHING], DIGEST)
 
     assert (verdict.state, verdict.known) == ("Progressing", True)
     assert says in verdict.message
 
 
 def test_the_verdict_names_the_generation_it_is_about() -> None:
-    assert judge("Deployment", workload(), [], DIGEST).generation == 3
-    assert judge("Deployment", workload({"observedGeneration": 2}), [], DIGEST).generation == 3
-    assert judge("Deployment", {}, [], DIGEST).generation == 0
+    assert health_of("Deployment", workload(), [], DIGEST).generation == 3
+    assert health_of("Deployment", workload({"observedGeneration": 2}), [], DIGEST).generation == 3
+    assert health_of("Deployment", {}, [], DIGEST).generation == 0
 
 
 # When it is done.
@@ -141,7 +141,7 @@ def test_the_verdict_names_the_generation_it_is_about() -> None:
     ],
 )
 def test_what_is_missing_is_reported(kind: str, found: Body, says: str) -> None:
-    verdict = judge(kind, found, [], DIGEST)
+    verdict = health_of(kind, found, [], DIGEST)
 
     assert (verdict.state, verdict.message) == ("Progressing", says)
 
@@ -183,7 +183,7 @@ def test_what_is_missing_is_reported(kind: str, found: Body, says: str) -> None:
     ],
 )
 def test_pods_that_are_not_to_be_updated_are_not_waited_for(kind: str, found: Body, says: str) -> None:
-    verdict = judge(kind, found, [], DIGEST)
+    verdict = health_of(kind, found, [], DIGEST)
 
     assert verdict.state == "Healthy", verdict
     assert says in f"{verdict.message} {verdict.note}"
@@ -192,7 +192,7 @@ def test_pods_that_are_not_to_be_updated_are_not_waited_for(kind: str, found: Bo
 @pytest.mark.parametrize(("first", "kept"), [(0, 0), (2, 2), (9, 3)])
 def test_the_pods_that_a_partition_keeps_from_restarting_are_reported(first: int, kept: int) -> None:
     found = workload({"updatedReplicas": 3 - kept}, updateStrategy={"rollingUpdate": {"partition": first}})
-    verdict = judge("StatefulSet", found, [], DIGEST)
+    verdict = health_of("StatefulSet", found, [], DIGEST)
 
     told = f"{kept} of 3 pods restart only when they are deleted" if kept else ""
     assert (verdict.state, verdict.note[: len(told)], bool(verdict.note)) == ("Healthy", told, kept > 0)
@@ -202,15 +202,15 @@ def test_a_server_that_does_not_count_available_replicas_counts_ready_ones() -> 
     found = workload()
     del found["status"]["availableReplicas"]
 
-    assert judge("StatefulSet", found, [], DIGEST).state == "Healthy"
+    assert health_of("StatefulSet", found, [], DIGEST).state == "Healthy"
 
 
 def test_a_paused_deployment_is_reported_unless_it_is_complete() -> None:
-    waits = judge("Deployment", workload({"updatedReplicas": 0}, paused=True), [], DIGEST)
+    waits = health_of("Deployment", workload({"updatedReplicas": 0}, paused=True), [], DIGEST)
 
     assert waits.state == "Progressing"
     assert "paused" in waits.message
-    assert judge("Deployment", workload(paused=True), [], DIGEST).state == "Healthy"
+    assert health_of("Deployment", workload(paused=True), [], DIGEST).state == "Healthy"
 
 
 # What its own controller says.
@@ -228,7 +228,7 @@ def gave_up(at: str = "2026-01-01T00:20:00Z", **fields: Any) -> Body:
 
 
 def test_a_passed_deadline_of_its_own_is_a_failure() -> None:
-    verdict = judge("Deployment", gave_up(), [], DIGEST)
+    verdict = health_of("Deployment", gave_up(), [], DIGEST)
 
     assert (verdict.state, verdict.message) == (
         "Failed",
@@ -239,7 +239,7 @@ def test_a_passed_deadline_of_its_own_is_a_failure() -> None:
 def test_pods_that_cannot_be_made_are_a_failure() -> None:
     found = gave_up(type="ReplicaFailure", status="True", reason="FailedCreate")
 
-    assert judge("Deployment", found, [], DIGEST).message == "its pods cannot be created (FailedCreate)"
+    assert health_of("Deployment", found, [], DIGEST).message == "its pods cannot be created (FailedCreate)"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_pods_that_cannot_be_made_are_a_failure() -> None:
     ],
 )
 def test_other_conditions_are_no_failure(fields: Body) -> None:
-    assert judge("Deployment", gave_up(**fields), [], DIGEST).state == "Progressing"
+    assert health_of("Deployment", gave_up(**fields), [], DIGEST).state == "Progressing"
 
 
 def test_a_condition_from_before_the_change_is_about_the_previous_revision() -> None:
@@ -261,17 +261,17 @@ def test_a_condition_from_before_the_change_is_about_the_previous_revision() -> 
         {"manager": "trimtab", "time": "2026-01-01T00:20:05Z"},
         {"manager": "kube-controller-manager", "time": "2026-01-01T00:20:06Z"},
     ]
-    assert judge("Deployment", found, [], DIGEST).state == "Progressing"
+    assert health_of("Deployment", found, [], DIGEST).state == "Progressing"
 
     found["status"]["conditions"][0]["lastUpdateTime"] = "2026-01-01T00:30:05Z"
-    assert judge("Deployment", found, [], DIGEST).state == "Failed"
+    assert health_of("Deployment", found, [], DIGEST).state == "Failed"
 
 
 def test_a_deployment_that_came_through_after_its_deadline_is_healthy() -> None:
     found = gave_up()
     found["status"]["updatedReplicas"] = 3
 
-    assert judge("Deployment", found, [CRASHING], DIGEST).state == "Healthy"
+    assert health_of("Deployment", found, [CRASHING], DIGEST).state == "Healthy"
 
 
 # Pods.
@@ -298,7 +298,7 @@ UNFINISHED = {
 def test_a_pod_that_cannot_run_is_a_failure_that_names_it(kind: str, reason: str) -> None:
     found = workload(UNFINISHED[kind])
 
-    verdict = judge(kind, found, [pod(container("proxy", ready=True), waiting(reason))], DIGEST)
+    verdict = health_of(kind, found, [pod(container("proxy", ready=True), waiting(reason))], DIGEST)
 
     assert verdict.state == "Failed"
     assert verdict.message == f"pod web-1: container main is in {reason}"
@@ -308,7 +308,7 @@ def test_a_failure_reports_restarts_and_exit_codes_but_no_messages() -> None:
     last = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "password=hunter2"}}
     bad = pod(waiting("CrashLoopBackOff", 4, lastState=last))
 
-    verdict = judge("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
+    verdict = health_of("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
 
     expected = "pod web-1: container main is in CrashLoopBackOff after 4 restarts, last with OOMKilled 137"
     assert verdict.message == expected
@@ -318,7 +318,7 @@ def test_a_reason_that_is_no_word_is_not_quoted() -> None:
     last = {"terminated": {"exitCode": 1, "reason": "password=hunter2"}}
     bad = pod(waiting("CrashLoopBackOff", 1, lastState=last))
 
-    message = judge("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST).message
+    message = health_of("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST).message
 
     assert message.endswith("after 1 restart, last with Unknown 1")
 
@@ -358,14 +358,15 @@ def test_a_reason_that_is_no_word_is_not_quoted() -> None:
     ],
 )
 def test_other_pods_are_no_failure(other: Body) -> None:
-    assert judge("Deployment", workload(UNFINISHED["Deployment"]), [other], DIGEST).state == "Progressing"
+    assert health_of("Deployment", workload(UNFINISHED["Deployment"]), [other], DIGEST).state == "Progressing"
 
 
 def test_of_a_workload_without_a_digest_every_pod_counts() -> None:
     found = workload(UNFINISHED["Deployment"], digest=None)
 
     assert (
-        judge("Deployment", found, [pod(waiting("CrashLoopBackOff", 4), digest=None)], None).state == "Failed"
+        health_of("Deployment", found, [pod(waiting("CrashLoopBackOff", 4), digest=None)], None).state
+        == "Failed"
     )
 
 
@@ -379,7 +380,7 @@ def test_many_restarts_count_while_the_container_has_not_been_ready_since(
 ) -> None:
     bad = pod(container(state={"running": {"startedAt": running_since}}, restartCount=3))
 
-    verdict = judge("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
+    verdict = health_of("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
 
     assert (verdict.state == "Failed") == failed
     assert ("keeps restarting after 3 restarts" in verdict.message) == failed
@@ -391,10 +392,10 @@ def test_init_containers_count_until_they_are_done() -> None:
     found = workload(UNFINISHED["Deployment"])
 
     assert (
-        judge("Deployment", found, [pod(status={"initContainerStatuses": [done]})], DIGEST).state
+        health_of("Deployment", found, [pod(status={"initContainerStatuses": [done]})], DIGEST).state
         == "Progressing"
     )
-    failed = judge("Deployment", found, [pod(status={"initContainerStatuses": [broken]})], DIGEST)
+    failed = health_of("Deployment", found, [pod(status={"initContainerStatuses": [broken]})], DIGEST)
     assert failed.message == "pod web-1: container migrate is in CrashLoopBackOff after 2 restarts"
 
 
@@ -408,7 +409,7 @@ def test_init_containers_count_until_they_are_done() -> None:
     ids=["by itself", "evicted", "disrupted"],
 )
 def test_a_pod_that_has_failed_counts_unless_its_node_ended_it(status: Body, failed: bool) -> None:
-    verdict = judge("DaemonSet", workload(UNFINISHED["DaemonSet"]), [pod(status=status)], DIGEST)
+    verdict = health_of("DaemonSet", workload(UNFINISHED["DaemonSet"]), [pod(status=status)], DIGEST)
 
     assert (verdict.state == "Failed") == failed
 
@@ -417,7 +418,7 @@ def test_of_many_pods_one_is_named_and_the_others_are_counted() -> None:
     bad = [pod(waiting("CrashLoopBackOff", 1), name=f"web-{n}") for n in (3, 1, 2)]
     slow = pod(waiting("ContainerCreating"), name="web-0")
 
-    message = judge("Deployment", workload(UNFINISHED["Deployment"]), [slow, *bad], DIGEST).message
+    message = health_of("Deployment", workload(UNFINISHED["Deployment"]), [slow, *bad], DIGEST).message
 
     assert message == "pod web-1: container main is in CrashLoopBackOff after 1 restart (and 2 more pods)"
 
@@ -426,7 +427,7 @@ def test_a_pod_without_a_node_is_reported_while_waiting() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "secret"}
     bad = pod(status={"phase": "Pending", "conditions": [unscheduled]})
 
-    verdict = judge("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
+    verdict = health_of("Deployment", workload(UNFINISHED["Deployment"]), [bad], DIGEST)
 
     assert verdict.state == "Progressing"
     assert verdict.message.endswith("; pod web-1: is not scheduled (Unschedulable)")

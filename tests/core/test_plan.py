@@ -74,7 +74,7 @@ def test_deletions_come_last() -> None:
 
 def test_a_strange_object_is_written_whatever_its_data() -> None:
     strange = have("a", x="1")
-    strange.strange = True
+    strange.has_foreign_data = True
 
     assert told(planned([want("a", x="1")], [strange])) == ["apply a"]
 

@@ -350,12 +350,12 @@ def test_a_deletion_of_an_earlier_object_changes_nothing() -> None:
 def test_a_secret_is_decoded_and_what_no_output_has_is_strange_or_locked() -> None:
     assert observe("Secret", output(data={"a": "eA=="})).data == {"a": "x"}
     plain = observe("Secret", output(data={"a": "eA=="}, type="Opaque"))
-    assert not plain.strange
-    assert not plain.locked
-    assert observe("Secret", output(type="kubernetes.io/tls")).locked
-    assert observe("ConfigMap", output(immutable=True)).locked
-    assert observe("Secret", output(data={"a": "/w=="})).strange, "no UTF-8"
-    assert observe("ConfigMap", output(binaryData={"a": "eA=="})).strange
+    assert not plain.has_foreign_data
+    assert not plain.is_immutable
+    assert observe("Secret", output(type="kubernetes.io/tls")).is_immutable
+    assert observe("ConfigMap", output(immutable=True)).is_immutable
+    assert observe("Secret", output(data={"a": "/w=="})).has_foreign_data, "no UTF-8"
+    assert observe("ConfigMap", output(binaryData={"a": "eA=="})).has_foreign_data
 
 
 # Whole objects

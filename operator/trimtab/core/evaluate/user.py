@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from trimtab.core import naming, reasons
 from trimtab.core.evaluate.membership import Membership
-from trimtab.core.policy.notices import outgrown
+from trimtab.core.policy.notices import exceeded
 from trimtab.core.render.render import Entries, Rendered, user_files
 from trimtab.core.resolve.in_force import in_force
 from trimtab.core.resolve.preference import VALUES_BYTES, Accepted, Preference
@@ -62,7 +62,7 @@ def evaluate_user(
     if not files.violations:
         return Outcome(accepted((*resolution.notices, *files.notices)), files.entries, inputs=inputs)
     if view.policies and (yield from _renders_without_policies(view, preference)):
-        notice = outgrown(files.violations[0], [policy.name for policy in view.policies])
+        notice = exceeded(files.violations[0], [policy.name for policy in view.policies])
         without = yield from _render(view, Resolution(view.values, {}))
         return Outcome(accepted((*resolution.notices, notice)), without.entries, inputs=inputs)
     return (yield from _invalid(view, preference, resolution, files.violations))

@@ -61,12 +61,12 @@ def limited(key: Key, settled: Settled) -> list[Notice]:
     return [Notice(key.name, DROPPED, f"was dropped by {who}{values}{why}")]
 
 
-def outgrown(violation: Violation, authors: Sequence[str]) -> Notice:
+def exceeded(violation: Violation, authors: Sequence[str]) -> Notice:
     """For a user whose value breaks a limit of the key together with what policies set."""
     return _conflict(violation.key, f"together with what {_policies(authors)} sets, it {violation.problem}")
 
 
-def bereft(key: str, by: Constraint | None) -> Notice:
+def left_unset(key: str, by: Constraint | None) -> Notice:
     """For a user who has no value for a required key, as a constraint dropped it."""
     who = f"PolicyRollout {by.policy}" if by is not None else "the policies"
     why = _why(by.reason) if by is not None else ""

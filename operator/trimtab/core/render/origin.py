@@ -43,12 +43,12 @@ def is_proved(have: Observed, mark: str, uid: str) -> bool:
     return marked or (bool(uid) and have.uid == uid)
 
 
-def asks_for_adoption(have: Observed) -> bool:
+def requests_adoption(have: Observed) -> bool:
     """Whether the object's annotation lets Trimtab adopt it."""
     return have.annotations.get(naming.ANNOTATION_ADOPT) == "true"
 
 
-def is_ours(have: Observed, desired: Desired) -> bool:
+def is_managed(have: Observed, desired: Desired) -> bool:
     """Whether the existing object at the place of ``desired`` is Trimtab's."""
     return is_proved(have, desired.annotations[naming.ANNOTATION_MARK], desired.uid)
 

@@ -26,9 +26,9 @@ class Desired:
 
 @dataclass(slots=True)
 class Observed:
-    """An output in the cluster. ``data`` of a Secret is decoded; ``strange``: it contains data that Trimtab never
-    writes, for example binary data; ``locked``: the API server allows no change of its data (``immutable``) or its
-    type; ``applied``: a field manager of Trimtab's name has applied it, which any client can do.
+    """An output in the cluster. ``data`` of a Secret is decoded. ``has_foreign_data``: it contains data that Trimtab
+    never writes, for example binary data. ``is_immutable``: the API server allows no change of its data (``immutable``)
+    or its type. ``applied``: a field manager of Trimtab's name has applied it, which any client can do.
     """
 
     ref: Ref
@@ -37,8 +37,8 @@ class Observed:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     data: Mapping[str, str]
-    strange: bool = False
-    locked: bool = False
+    has_foreign_data: bool = False
+    is_immutable: bool = False
     applied: bool = False
     seen: int = 0
     created: str = ""
@@ -65,8 +65,8 @@ Write = Apply | Delete
 def differs(desired: Desired, observed: Observed) -> bool:
     """Whether the cluster's object needs a write."""
     return (
-        observed.strange
-        or observed.locked
+        observed.has_foreign_data
+        or observed.is_immutable
         or observed.data != desired.data
         or any(
             observed.annotations.get(name) != desired.annotations[name]

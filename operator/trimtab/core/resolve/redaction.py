@@ -35,7 +35,7 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
+class Redacted:
     """Content with a :class:`Hidden` at each sensitive path; ``blind`` if there may be more, of which nothing is
     known."""
 
@@ -43,36 +43,36 @@ class Masked:
     blind: bool = False
 
 
-def template(data: Mapping[str, Any], *, blind: bool = False) -> Masked:
+def template(data: Mapping[str, Any], *, blind: bool = False) -> Redacted:
     """A template's snapshot, from its ``data``; with ``blind`` its sensitive values are omitted whatever is known.
 
     The fields that its author did not set have their defaults, so that two equivalent contents are equal.
 
     :raises UnreadableError: it is not a template's.
     """
-    return _masked(data, "spec", ConfigTemplateSpec, snapshot.join, blind=blind)
+    return _redacted(data, "spec", ConfigTemplateSpec, snapshot.join, blind=blind)
 
 
-def policy(data: Mapping[str, Any], *, blind: bool = False) -> Masked:
+def policy(data: Mapping[str, Any], *, blind: bool = False) -> Redacted:
     """The same of a policy's snapshot."""
-    return _masked(data, "policy", PolicyRolloutSpec, snapshot.join_policy, blind=blind)
+    return _redacted(data, "policy", PolicyRolloutSpec, snapshot.join_policy, blind=blind)
 
 
-def _masked(
+def _redacted(
     data: Mapping[str, Any],
     part: str,
     model: type[ApiModel],
     join: Callable[[Spec, Taken], Spec],
     *,
     blind: bool,
-) -> Masked:
+) -> Redacted:
     try:
         whole = model.model_validate(data[part]).model_dump(by_alias=True, exclude_none=True)
         digests = {} if blind else _digests(data)
         content = join(whole, [(path.split("/"), Hidden(digest)) for path, digest in digests.items()])
     except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
         raise UnreadableError(f"it holds no {part} ({type(error).__name__})") from None
-    return Masked(content, "sealed" in data and not digests)
+    return Redacted(content, "sealed" in data and not digests)
 
 
 def _digests(data: Mapping[str, Any]) -> Mapping[str, str]:

@@ -58,7 +58,7 @@ class GroupView:
     """The group's own document."""
     bare: Mapping[str, Value]
     """What it would be without policies."""
-    owed: frozenset[str]
+    unset_required: frozenset[str]
     """Required keys that the group has no value for: each user must set them."""
     required: frozenset[str]
     """Required keys that users may set."""
@@ -82,7 +82,7 @@ class GroupView:
             )
         except ValidationError:
             return self._slowly(given)
-        if not self.special.isdisjoint(own) or not self.owed <= own.keys():
+        if not self.special.isdisjoint(own) or not self.unset_required <= own.keys():
             return self._combined(own)
         return Resolution({**self.values, **own}, own)
 
@@ -130,7 +130,7 @@ class GroupView:
                 yield from check_combined(key, key.combine(self.bare[name], value), USER, layers)
 
     def _missing(self, given: Container[str]) -> Iterator[Violation]:
-        for name in _in_order(self.owed, self.schema):
+        for name in _in_order(self.unset_required, self.schema):
             if name not in self.bare and name not in given:
                 yield Fault("is required and has no value", "set it").at(name, USER, "required")
 
@@ -140,7 +140,7 @@ class GroupView:
         lengths = {name: patterns.characters(own[name]) for name in states if name in own}
         costly = too_costly(states, USER, lengths)
         if costly is not None:
-            notice = policy_notices.outgrown(costly, self.authors(costly.key))
+            notice = policy_notices.exceeded(costly, self.authors(costly.key))
             return Resolution(self.values, {}, (), (*said, notice))
         values, changes, conflicts = dict(self.values), [], []
         for name, value in own.items():
@@ -152,8 +152,8 @@ class GroupView:
             changes += notices
             if decided is not None:
                 values[name] = decided
-                conflicts += self._outgrown(key, decided)
-        conflicts += self._bereft(own, values)
+                conflicts += self._exceeded(key, decided)
+        conflicts += self._left_unset(own, values)
         if conflicts:
             return Resolution(self.values, {}, (), (*said, *conflicts))
         return Resolution(values, own, (), (*said, *changes))
@@ -169,18 +169,18 @@ class GroupView:
         settled = limits.settle([*setters(self.layers, key.name), (USER, value)])
         return settled.value, policy_notices.limited(key, settled)
 
-    def _outgrown(self, key: Key, value: Value) -> list[Notice]:
+    def _exceeded(self, key: Key, value: Value) -> list[Notice]:
         """Why a value that was merged with those of policies breaks the key's own limits, if it does."""
         if not self.policies or key.merge == "Replace" or key.name in self.locks:
             return []
-        return [policy_notices.outgrown(each, self.authors(key.name)) for each in check(key, value, USER)[1]]
+        return [policy_notices.exceeded(each, self.authors(key.name)) for each in check(key, value, USER)[1]]
 
-    def _bereft(self, own: dict[str, Value], values: dict[str, Value]) -> list[Notice]:
+    def _left_unset(self, own: dict[str, Value], values: dict[str, Value]) -> list[Notice]:
         """Required keys that constraints left without a value."""
         if self.required <= values.keys():
             return []
         lost = _in_order(self.required - values.keys(), self.schema)
-        return [policy_notices.bereft(name, _settled(self, name, own).by) for name in lost]
+        return [policy_notices.left_unset(name, _settled(self, name, own).by) for name in lost]
 
     def authors(self, name: str) -> list[str]:
         """The policies that set or constrain a key below its user, the one that takes precedence first."""
@@ -226,7 +226,7 @@ def group_view(
         layers=(*group.layers, *(policy.values for policy in reversed(order))),
         values=bare,
         bare=bare,
-        owed=required - bare.keys(),
+        unset_required=required - bare.keys(),
         required=required,
         special=schema.special | locks.keys() | limits.keys(),
         locks=locks,
@@ -242,7 +242,7 @@ def group_view(
         if value is not None:
             values[key] = value
     values = {key: values[key] for key in schema.keys if key in values}
-    return replace(view, values=values, owed=required - values.keys())
+    return replace(view, values=values, unset_required=required - values.keys())
 
 
 def _locks(order: Iterable[Policy]) -> dict[str, Lock]:

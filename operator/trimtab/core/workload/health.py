@@ -47,7 +47,7 @@ class Health:
     """Whether it is not healthy because another client deleted or paused it, which is no evidence of the revision."""
 
 
-def judge(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
+def health_of(kind: str, found: Object, pods: Sequence[Object], digest: str | None) -> Health:
     """The health of a Deployment, StatefulSet or DaemonSet at the revision of ``digest`` (None: whichever it has), as
     :func:`trimtab.core.workload.digest_annotation.mark` gives it.
 

@@ -146,7 +146,7 @@ class Delivery:
 
     async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
         have = self.observed(parcel.ref, False)
-        if have is not None and have.locked:
+        if have is not None and have.is_immutable:
             # it is deleted to be made again: its content is still the last good one
             self.state.written.setdefault(parcel.ref, replace(parcel.want, data=have.data))
         parcel.staying = self._staying(parcel, movers)

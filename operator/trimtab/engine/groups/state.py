@@ -12,7 +12,7 @@ from trimtab.core.evaluate.user import Outcome
 from trimtab.core.refs import GroupKey, Ref, WorkloadKey
 from trimtab.core.render.entries import Owner, in_shard
 from trimtab.core.render.objects import GroupObjects, target_of
-from trimtab.core.render.origin import Claims, asks_for_adoption, is_ours, is_proved, place
+from trimtab.core.render.origin import Claims, is_managed, is_proved, place, requests_adoption
 from trimtab.core.render.plan import Desired, Observed
 from trimtab.core.render.render import CONFIG_MAP, KINDS, SECRET, Entries, named
 from trimtab.core.render.shard import Shards, adopted
@@ -414,9 +414,9 @@ class GroupState:
             self.uids.pop(ref, None)
             return
         self.written[ref] = want
-        if have is not None and is_ours(have, want):
+        if have is not None and is_managed(have, want):
             self.uids[ref] = have.uid
-            if asks_for_adoption(have):
+            if requests_adoption(have):
                 self.adopted.add(ref)
 
     def refs_of(self, user: str) -> Iterator[Ref]:

@@ -16,7 +16,7 @@ import msgspec
 
 from trimtab.core import naming, reasons
 from trimtab.core.refs import Ref, TemplateKey
-from trimtab.core.render.origin import asks_for_adoption, is_ours
+from trimtab.core.render.origin import is_managed, requests_adoption
 from trimtab.core.render.plan import Apply, Delete, Desired, Observed, Write, differs
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.scheduling.concurrency import Lanes
@@ -85,11 +85,11 @@ class Writer:
         if have is None or not self._is_ours(have, desired):
             have = await self.live(desired.ref)
         if have is not None and not self._is_ours(have, desired):
-            if not asks_for_adoption(have) or self._anothers(_template(desired), have):
+            if not requests_adoption(have) or self._anothers(_template(desired), have):
                 return Failure(write, reasons.CONFLICT, self._foreign(desired, have), again=False)
             log.warning("took over an object that is annotated for it", extra={"object": str(desired.ref)})
         try:
-            if have is not None and have.locked:
+            if have is not None and have.is_immutable:
                 await self._delete(have)  # the API server lets nobody change it; it is made anew at once
                 have = None
             body = self._body(desired, have)
@@ -114,7 +114,7 @@ class Writer:
         return None
 
     def _is_ours(self, have: Observed, desired: Desired) -> bool:
-        return is_ours(have, desired) and not self._anothers(_template(desired), have)
+        return is_managed(have, desired) and not self._anothers(_template(desired), have)
 
     async def _give_back(self, write: Apply, answer: Body) -> Failure:
         """Somebody made the object after our look: applying nothing gives up every field of ours in it."""

@@ -67,14 +67,14 @@ def observe(kind: str, item: OutputObject) -> Observed:
     """Parse a listed output; a Secret's data is decoded here and nowhere else."""
     meta = item.metadata
     data: dict[str, str] = item.data or {}
-    strange = bool(item.binaryData)
-    locked = bool(item.immutable)
+    foreign = bool(item.binaryData)
+    immutable = bool(item.immutable)
     if kind == "Secret":
-        locked = locked or item.type not in (None, "Opaque")
+        immutable = immutable or item.type not in (None, "Opaque")
         try:
             data = {name: base64.b64decode(text, validate=True).decode() for name, text in data.items()}
         except ValueError:
-            data, strange = dict.fromkeys(data, ""), True
+            data, foreign = dict.fromkeys(data, ""), True
     notes = meta.annotations or {}
     return Observed(
         ref=Ref(kind, meta.namespace, meta.name),
@@ -83,9 +83,9 @@ def observe(kind: str, item: OutputObject) -> Observed:
         labels=meta.labels or {},
         annotations={name: notes[name] for name in _KEPT_ANNOTATIONS if name in notes},
         data=data,
-        strange=strange,
+        has_foreign_data=foreign,
         created=intern(meta.creationTimestamp or ""),
-        locked=locked,
+        is_immutable=immutable,
         applied=any(m.manager == FIELD_MANAGER and m.operation == "Apply" for m in meta.managedFields or ()),
     )
 

@@ -1,7 +1,7 @@
 """The health of the workloads that somebody waits for: watched on demand, judged from memory, nothing at rest.
 
 One watch for each kind and namespace in use (one for all namespaces where there are many) keeps those workloads that
-are wanted, and only what is needed to judge them. Their pods are looked at while they are not healthy.
+are wanted, and only what is needed to evaluate them. Their pods are looked at while they are not healthy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.digest_annotation import carries
-from trimtab.core.workload.health import Health, judge
+from trimtab.core.workload.health import Health, health_of
 from trimtab.core.workload.pods import digest_in
 from trimtab.engine.scheduling.retry import doubled
 from trimtab.engine.workloads.pod_diagnosis import PodLooks
@@ -95,13 +95,13 @@ class HealthWatch:
         if seen_at < after:
             self._confirm(entry)
             return Health("Progressing", "has not been looked at since", known=False, seen_at=seen_at)
-        verdict = judge(key.kind, entry.found, (), digest)
+        verdict = health_of(key.kind, entry.found, (), digest)
         if verdict.state != "Healthy":
             if entry.pods_at < after:  # what is known of its pods is of before
                 entry.pods_asked = True
                 entry.again.set()
             else:
-                by_pods = judge(key.kind, entry.found, entry.pods, digest)
+                by_pods = health_of(key.kind, entry.found, entry.pods, digest)
                 seen_at = entry.pods_at if by_pods.state != verdict.state else seen_at
                 verdict = by_pods
         message = "; ".join(filter(None, (verdict.message, entry.refused)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from trimtab.core.refs import WorkloadKey
-from trimtab.core.workload.health import judge
+from trimtab.core.workload.health import health_of
 from trimtab.core.workload.pods import digest_in, pod_selector, stuck, trouble, troubled
 from trimtab.engine.workloads.types import PodObject
 from trimtab.engine.workloads.watch import NEVER, Entry
@@ -44,7 +44,7 @@ class PodLooks:
 
     def follow(self, entry: Entry) -> None:
         """The workload has changed: look at its pods, or stop to."""
-        if not entry.found or judge(entry.key.kind, entry.found, (), None).state == "Healthy":
+        if not entry.found or health_of(entry.key.kind, entry.found, (), None).state == "Healthy":
             self.forget(entry)
         elif entry.looking is not None and not entry.looking.done():
             entry.again.set()

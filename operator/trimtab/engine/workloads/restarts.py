@@ -23,7 +23,7 @@ from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.resolve.restart_values import restarting
 from trimtab.core.workload.digest_annotation import carries, mark, marked
-from trimtab.core.workload.health import judge
+from trimtab.core.workload.health import health_of
 from trimtab.core.workload.pods import digest_in
 from trimtab.core.workload.restart_slots import AT_ONCE, Claim, RestartSlot, admits, next_of
 from trimtab.crypto import Keys
@@ -234,7 +234,7 @@ class Workloads:
 
     def _notice(self, key: WorkloadKey, found: Body, digest: str, claim: Claim) -> None:
         """One that is stamped already: perhaps by a process that has died since, and restarting still."""
-        if self.health is not None and judge(key.kind, found, (), digest).state == "Progressing":
+        if self.health is not None and health_of(key.kind, found, (), digest).state == "Progressing":
             self._restarting.setdefault(key, _Restarting(digest, _now(), claim))
 
     def _take_turn(self, key: WorkloadKey, digest: str, claim: Claim) -> bool:

@@ -124,7 +124,7 @@ class Operator:
     async def _settle(self, engine: Engine) -> None:
         """Finish the work in progress, up to the timeout. A stop at any time is safe."""
         if engine.term is not None:
-            engine.term.verdicts.flush()
+            engine.term.statuses.flush()
             try:
                 async with asyncio.timeout(self.options.settle):
                     await engine.idle()
@@ -172,7 +172,7 @@ class Operator:
         LAST_EVENT_AGE.set(self._silence(engine))
         QUEUE.set(len(engine.cluster.queue))
         term = engine.term
-        STATUS_QUEUE.set(len(term.statuses) + term.verdicts.waiting if term is not None else 0)
+        STATUS_QUEUE.set(term.statuses.depth if term is not None else 0)
 
 
 def _now() -> str:

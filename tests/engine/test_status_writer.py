@@ -11,8 +11,9 @@ from support.in_memory import HOME, LONGEST_WAIT, Cluster
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.scheduling.retry import LASTING_SECONDS
-from trimtab.engine.status.writer import CHANGED_SECONDS, Make, Statuses, StatusWrite, Target
+from trimtab.engine.status.writer import CHANGED_SECONDS, Make, StatusWrite, StatusWriter, Target
 from trimtab.kube import errors
+from trimtab.kube.memory import EPOCH
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES
 
@@ -26,7 +27,7 @@ class Case(Fence):
         self.errors: list[Exception] = []
         self.tries = self.running = self.most = 0
         self.queue = Queue()
-        self.statuses = Statuses(self, self.queue)
+        self.statuses = StatusWriter(self, self.queue, lambda: EPOCH)
 
     async def replace_status(self, *args: Any, **options: Any) -> Body:
         self.tries += 1

@@ -92,6 +92,28 @@ def _abnormal(kind: str, holds: bool, verdict: Verdict) -> tuple[str, str, str, 
     return kind, FALSE, verdict.reason, ""
 
 
+def composed(
+    before: Mapping[str, Any], verdict: Verdict, generation: int, now: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The status ``before`` with this verdict on this generation, and with ``fields``. What is None or an empty list is
+    removed."""
+    status = {
+        **before,
+        "observedGeneration": generation,
+        "conditions": conditions(verdict, generation, now, before.get("conditions") or ()),
+        **fields,
+    }
+    return {name: value for name, value in status.items() if value not in (None, [])}
+
+
+def findings(verdict: Verdict) -> dict[str, Any]:
+    """The verdict's violations and warnings as fields of status."""
+    return {
+        "violations": violation_fields(verdict.violations),
+        "warnings": notice_fields(verdict.notices),
+    }
+
+
 def violation_fields(items: Sequence[Violation]) -> list[dict[str, str]]:
     """Violations for a status, without empty fields."""
     return [

@@ -20,6 +20,7 @@ from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.reconcile import Groups
 from trimtab.engine.groups.revisions import Revisions
+from trimtab.engine.groups.status import GroupStatuses
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import GROUPS, PREFERENCES
@@ -36,12 +37,12 @@ from trimtab.engine.rollouts.status import ProgressWriter
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.scheduling.workers import Workers
-from trimtab.engine.status.verdicts import Verdicts
-from trimtab.engine.status.writer import Statuses
+from trimtab.engine.status.writer import StatusWriter
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.ownership import Ownership
 from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.templates.reconcile import TemplatePass
+from trimtab.engine.templates.status import TemplateStatuses
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import Workloads, restart_digest
 from trimtab.gates.measurer import GateMeasurer
@@ -77,7 +78,7 @@ class Term:
         self, api: Api, cluster: ClusterState, keyring: Keyring, settings: Settings, clock: Clock
     ) -> None:
         self.cluster, self._keyring = cluster, keyring
-        self.statuses = Statuses(api, cluster.queue)
+        self.statuses = StatusWriter(api, cluster.queue, clock.now)
         slices = TimeSlices()
         self.ownership = Ownership(cluster, keyring)
         self.snapshots = Snapshots(api, cluster, keyring)
@@ -92,8 +93,7 @@ class Term:
             settings.max_template_output,
         )
         writer = Writer(api, cluster.outputs, partial(keyring.digest, "output"), self.ownership.is_anothers)
-        self.verdicts = Verdicts(cluster, self.statuses, clock.now)
-        revisions = Revisions(api, cluster, clock.now, self.ownership)
+        revisions = Revisions(api, cluster, self.statuses, self.ownership)
         self.health = HealthWatch(api, cluster.enqueue_workload)
         self.workloads = Workloads(
             api, lambda view: restart_digest(keyring.keys, view), self.health, cluster.enqueue_group
@@ -104,7 +104,7 @@ class Term:
             cluster=cluster,
             templates=self.templates,
             writer=writer,
-            verdicts=self.verdicts,
+            statuses=GroupStatuses(cluster, self.statuses),
             revisions=revisions,
             workloads=self.workloads,
             assignments=assignments,
@@ -126,8 +126,8 @@ class Term:
             previews=PreviewTasks(Previews(cluster, assignments, slices), self.memories, clock.now),
             watching=self.watching,
             events=RolloutEvents(api, self.memories),
-            answers=Answers(api, cluster, self.sources, clock.now),
-            writer=ProgressWriter(api, self.sources, clock.seconds, clock.now, self.memories),
+            answers=Answers(api, cluster, self.sources, self.statuses),
+            writer=ProgressWriter(self.statuses, self.sources, clock.seconds, self.memories),
             clock=clock.seconds,
             states=self.groups.states,
             memories=self.memories,
@@ -139,7 +139,7 @@ class Term:
             sources=self.sources,
             snapshots=self.snapshots,
             groups=self.groups,
-            verdicts=self.verdicts,
+            statuses=TemplateStatuses(cluster, self.statuses, self.groups.drift),
             memories=self.memories,
         )
         self._workers = Workers(cluster.queue, self.reconcile)
@@ -153,7 +153,6 @@ class Term:
                 tasks.create_task(self.statuses.run())
                 tasks.create_task(self._keyring.run())
         finally:
-            self.verdicts.stop()
             self.memories.keep(())
             self.workloads.stop()
             await self.health.stop()

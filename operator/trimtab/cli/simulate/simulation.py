@@ -137,7 +137,7 @@ class Simulation:
         outcome = self._state.preferences.get((namespace, name))
         if outcome is None:
             return self._given[namespace, name]
-        return status_of(self._preferences[namespace, name], outcome.verdict)
+        return status_of(self._preferences[namespace, name], outcome.verdict, "")
 
     def verdict(self, preference: Preference) -> dict[str, str]:
         """``ready``, ``reason`` and ``message``: of the cluster's operator, or as it would write them."""

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.evaluate.user import Outcome
 from trimtab.core.resolve.preference import EMPTY, Accepted, Preference, canonical
-from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields
+from trimtab.core.status import Verdict, composed, findings
 
 HISTORY_BYTES = 64 * 1024
 STORED_BYTES = 1024 * 1024
@@ -58,27 +58,26 @@ def _without(values: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def status_of(preference: Preference, verdict: Verdict) -> dict[str, Any]:
-    """All of a preference's status; conditions without times (see :func:`fingerprint`)."""
-    status: dict[str, Any] = {
-        "observedGeneration": preference.generation,
-        "conditions": conditions(verdict, preference.generation, "", ()),
-    }
-    if verdict.violations:
-        status["violations"] = violation_fields(verdict.violations)
-    if verdict.notices:
-        status["warnings"] = notice_fields(verdict.notices)
+def status_of(preference: Preference, verdict: Verdict, now: str) -> dict[str, Any]:
+    """All of a preference's status."""
+    before = {"conditions": conditions_before(preference)}
+    fields = {**findings(verdict), **_kept_fields(preference)}
+    return composed(before, verdict, preference.generation, now, fields)
+
+
+def _kept_fields(preference: Preference) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     kept = preference.accepted
     if kept is not None:
-        status["accepted"] = {
+        fields["accepted"] = {
             "generation": kept.generation,
             "group": kept.group,
             **({"schemaVersion": kept.schema_version} if kept.schema_version is not None else {}),
             **({"values": msgspec.json.decode(kept.values)} if kept.values != EMPTY else {}),
         }
     if preference.history is not None:
-        status["history"] = msgspec.json.decode(preference.history)
-    return status
+        fields["history"] = msgspec.json.decode(preference.history)
+    return fields
 
 
 def _push(history: bytes | None, old: Accepted, limit: int, room: int) -> bytes | None:

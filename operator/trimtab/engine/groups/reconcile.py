@@ -42,6 +42,7 @@ from trimtab.engine.groups.reach import common_failure
 from trimtab.engine.groups.revision_switch import RevisionSwitcher
 from trimtab.engine.groups.revisions import Revisions
 from trimtab.engine.groups.state import GroupState
+from trimtab.engine.groups.status import GroupStatuses
 from trimtab.engine.groups.user_limit import update_limit
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
@@ -49,7 +50,7 @@ from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER, PASSING_SECONDS, doubled
 from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
-from trimtab.engine.status.verdicts import Verdicts
+from trimtab.engine.status.writer import COUNTS_SECONDS
 from trimtab.engine.store.cluster_state import ClusterState, Dirt
 from trimtab.engine.store.objects import group_of
 from trimtab.engine.store.ownership import Ownership
@@ -80,13 +81,15 @@ class Groups:
     cluster: ClusterState
     templates: Templates
     writer: Writer
-    verdicts: Verdicts
+    statuses: GroupStatuses
     revisions: Revisions
     workloads: Workloads
     assignments: Assignments
     origins: Ownership
     states: dict[GroupKey, GroupState] = field(default_factory=dict)
     outcomes: dict[GroupKey, Verdict] = field(default_factory=dict)
+    drift: Counter[TemplateKey] = field(default_factory=Counter)
+    """Reverted manual changes that no template's status reports yet"""
     unmoved: Counter[GroupKey] = field(default_factory=Counter)
     """Times in a row that a group could not be moved to what it shall serve"""
     said: dict[GroupKey, tuple[str, float]] = field(default_factory=dict)
@@ -129,7 +132,7 @@ class Groups:
         verdict = Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(content))
         if self.outcomes.get(key) != verdict:
             self.outcomes[key] = verdict
-            self.verdicts.unrendered(key, verdict)
+            self.statuses.unrendered(key, verdict)
             self.cluster.report(key.template_key)
         self.cluster.queue.add_after(Work("group", key), key.namespace, UNREAD_SECONDS)
         dirt = self.cluster.dirty(key)
@@ -146,7 +149,7 @@ class Groups:
                     and preference.accepted.generation == preference.generation
                 )
                 if (dirt.everything or preference.user in waiting) and not known:
-                    self.verdicts.offer(preference, Outcome(told, None))
+                    self.statuses.offer(preference, Outcome(told, None))
                 await turn.over()
 
     async def _pass(self, key: GroupKey, assignment: Assignment) -> None:
@@ -189,7 +192,7 @@ class Groups:
             self.cluster.enqueue_rollouts(key.template_key)
         async with self.slices.turn() as turn:
             for preference in list(self.cluster.preferences.members(key).values()):
-                self.verdicts.offer(preference, Outcome(verdict, None))
+                self.statuses.offer(preference, Outcome(verdict, None))
                 await turn.over()
         raise error
 
@@ -346,7 +349,7 @@ class Groups:
 
     def _count_drift(self, state: GroupState, drifted: int) -> None:
         if drifted:
-            self.verdicts.drift[state.key.template_key] += drifted
+            self.drift[state.key.template_key] += drifted
             self.cluster.report(state.key.template_key)
 
     def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
@@ -500,13 +503,13 @@ class Groups:
                 (state.invalid.discard if outcome.verdict.ready == TRUE else state.invalid.add)(
                     preference.key
                 )
-                self.verdicts.offer(preference, outcome)
+                self.statuses.offer(preference, outcome)
                 await turn.over()
         if verdict is None:
             return
         changed = self.outcomes.get(key) != verdict
         self.outcomes[key] = verdict
-        self.verdicts.group(state, verdict, now=changed)
+        self.statuses.group(state, verdict, delay=0.0 if changed else COUNTS_SECONDS)
         if changed:
             self.cluster.report(key.template_key)
             self.cluster.enqueue_rollouts(key.template_key)
@@ -559,7 +562,7 @@ class Groups:
                         groups=schema.groups if schema is not None else (),
                         offered=offers.get(there, []),
                     )
-                    self.verdicts.offer(preference, Outcome(verdict, None))
+                    self.statuses.offer(preference, Outcome(verdict, None))
                 await turn.over()
         if left is None:
             self.said.pop(key, None)
@@ -567,7 +570,7 @@ class Groups:
             message = self._said(
                 key, f"the group is gone, but not all that was rendered for it yet: {left.message}"
             )
-            self.verdicts.unrendered(key, Verdict(FALSE, reasons.WRITE_FAILED, message))
+            self.statuses.unrendered(key, Verdict(FALSE, reasons.WRITE_FAILED, message))
             raise left
 
 

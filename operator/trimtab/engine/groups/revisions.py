@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,7 +20,8 @@ from trimtab.core.rollout.revisions import (
     switched,
 )
 from trimtab.core.rollout.source import POLICY
-from trimtab.core.status import UNKNOWN, Verdict, conditions
+from trimtab.core.status import UNKNOWN, Verdict, composed
+from trimtab.engine.status.writer import StatusWriter
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.ownership import Ownership
 from trimtab.kube import errors
@@ -35,11 +36,11 @@ NONE = GroupRevisions({})
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """Reads and switches the groups' revisions. ``now`` gives RFC 3339 text."""
+    """Reads and switches the groups' revisions."""
 
     api: Api
     cluster: ClusterState
-    now: Callable[[], str]
+    statuses: StatusWriter
     origins: Ownership
 
     def of(self, key: GroupKey) -> GroupRevisions:
@@ -65,22 +66,12 @@ class Revisions:
         status = switched(
             before,
             switch,
-            SwitchContext(self.now(), dict(self._generations(key, before, switch)), limit, last),
+            SwitchContext(self.statuses.now(), dict(self._generations(key, before, switch)), limit, last),
         )
-        generation, number = item.metadata.generation, status["currentRevision"]
+        number = status["currentRevision"]
         verdict = Verdict(UNKNOWN, reasons.PROGRESSING, f"Writing revision {number}")
-        status["observedGeneration"] = generation
-        status["conditions"] = conditions(
-            verdict, generation, self.now(), item.status.get("conditions") or ()
-        )
-        name, version = item.metadata.name, item.metadata.resourceVersion
-        try:
-            self._put(
-                await self.api.replace_status(RENDERED_GROUPS, key.namespace, name, status, version=version)
-            )
-        except errors.ConflictError:
-            self._put(await self.api.get(RENDERED_GROUPS, key.namespace, name))
-            raise
+        status = composed(status, verdict, item.metadata.generation, self.statuses.now(), {})
+        await self.statuses.replace(RENDERED_GROUPS, self.cluster.groups, item, status)
         log.info("revision", extra={"group": str(key), "revision": number, "snapshot": switch.content[0]})
 
     async def remove(self, key: GroupKey) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,8 @@ from trimtab.core.objects import AnyObject, template_of
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout import ActionResult, Request
 from trimtab.core.rollout.source import POLICY, TEMPLATE, RolloutSource
-from trimtab.core.status import TRUE, Verdict, conditions, refused
+from trimtab.core.status import TRUE, Verdict, composed, refused
+from trimtab.engine.status.writer import StatusWriter
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
@@ -25,12 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """``now`` gives RFC 3339 text."""
-
     api: Api
     cluster: ClusterState
     sources: RolloutSources
-    now: Callable[[], str]
+    statuses: StatusWriter
 
     def requests(self, source: RolloutSource) -> Iterable[Request]:
         """What people ask of this rollout and nobody has answered, the oldest first."""
@@ -95,7 +94,7 @@ class Answers:
             try:
                 await self._tell(item, answer)
             except errors.NotFoundError:
-                self.cluster.actions.drop(item)
+                continue
             except errors.ApiError as error:
                 if errors.lasts(error) or isinstance(error, errors.InvalidError):
                     log.error("an answer was refused: %s", error.reason, extra={"action": str(item.key)})
@@ -109,21 +108,8 @@ class Answers:
             if answer.accepted
             else refused(reasons.REFUSED, answer.message)
         )
-        generation = item.metadata.generation
-        status = {
-            **item.status,
-            "observedGeneration": generation,
-            "conditions": conditions(verdict, generation, self.now(), ()),
-        }
-        try:
-            body = await self.api.replace_status(
-                ROLLOUT_ACTIONS, *item.key, status, version=item.metadata.resourceVersion
-            )
-        except errors.ConflictError:
-            now = await self.api.get(ROLLOUT_ACTIONS, *item.key)
-            self.cluster.actions.put(msgspec.convert(now, AnyObject))
-            raise
-        self.cluster.actions.put(msgspec.convert(body, AnyObject))
+        status = composed(item.status, verdict, item.metadata.generation, self.statuses.now(), {})
+        await self.statuses.replace(ROLLOUT_ACTIONS, self.cluster.actions, item, status)
 
 
 def _about(action: AnyObject, source: RolloutSource) -> bool:

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from trimtab.api.rollout_status import TRANSITIONS, RolloutProgress, Transition
 from trimtab.core.objects import AnyObject
 from trimtab.core.rollout import Step, intents
 from trimtab.core.rollout.phase import rollout_verdict
 from trimtab.core.rollout.source import POLICY, STATUS_FIELDS, RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
-from trimtab.core.status import Verdict, conditions, notice_fields, violation_fields, without_times
+from trimtab.core.status import composed, findings, without_times
 from trimtab.engine.rollouts.memory import RolloutMemories
+from trimtab.engine.status.writer import StatusWriter
 from trimtab.engine.store.rollout_sources import RolloutSources, resource_of
 from trimtab.kube import errors
-from trimtab.kube.port import Api
 
 SETTLE_SECONDS = 1.0
 """Counters in a rollout's status are written at most this often."""
@@ -26,12 +24,11 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class ProgressWriter:
-    """``clock`` gives seconds since 1970, ``now`` the same as RFC 3339 text."""
+    """``clock`` gives seconds since 1970."""
 
-    api: Api
+    statuses: StatusWriter
     sources: RolloutSources
     clock: Callable[[], float]
-    now: Callable[[], str]
     memories: RolloutMemories
 
     def may_wait(self, source: RolloutSource, made: Step) -> float | None:
@@ -53,26 +50,7 @@ class ProgressWriter:
         :raises trimtab.kube.errors.ConflictError: it has changed; what is there now is in the store.
         """
         item, memory = self._newest(source), self.memories.of(source.uid)
-        status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
-        status |= progress.to_dict()
-        if source.kind == POLICY:
-            generation = item.metadata.generation
-            verdict = _verdict(spec, progress)
-            before = item.status.get("conditions") or ()
-            status |= {
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), before),
-                "violations": violation_fields(verdict.violations),
-                "warnings": notice_fields(verdict.notices),
-            }
-        elif progress.phase != "Succeeded" and spec.refusal is None:  # its phase and Ready are never at odds
-            generation, before = item.metadata.generation, item.status.get("conditions") or ()
-            verdict = rollout_verdict(progress, ())
-            status |= {
-                "observedGeneration": generation,
-                "conditions": conditions(verdict, generation, self.now(), before),
-            }
-        status = {name: value for name, value in status.items() if value not in (None, [])}
+        status = self._composed(item, spec, progress)
         wanted = intents(progress)
         if without_times(status) == without_times(item.status):
             memory.uncertain = frozenset()
@@ -100,23 +78,24 @@ class ProgressWriter:
         )
         return now if now is not None and same else seen
 
+    def _composed(self, item: AnyObject, spec: EvaluatedSpec, progress: RolloutProgress) -> dict[str, Any]:
+        others = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
+        fields, generation = progress.to_dict(), item.metadata.generation
+        if spec.source.kind == POLICY:
+            verdict = spec.refusal or rollout_verdict(progress, spec.notices)
+            fields |= findings(verdict)
+        elif progress.phase != "Succeeded" and spec.refusal is None:
+            verdict = rollout_verdict(progress, ())  # its phase and Ready agree always
+        else:
+            return {name: value for name, value in {**others, **fields}.items() if value not in (None, [])}
+        return composed(others, verdict, generation, self.statuses.now(), fields)
+
     async def put(self, kind: str, item: AnyObject, status: dict[str, Any]) -> AnyObject:
-        """Write a status over exactly ``item``; what stands there now."""
-        resource = resource_of(kind)
-        store = self.sources.store(kind)
+        """Write a status over exactly ``item``; the object as it is now."""
         try:
-            answer = await self.api.replace_status(
-                resource, *item.key, status, version=item.metadata.resourceVersion
-            )
-        except errors.ConflictError:
-            store.put(msgspec.convert(await self.api.get(resource, *item.key), AnyObject))
-            raise
+            return await self.statuses.replace(resource_of(kind), self.sources.store(kind), item, status)
         except errors.NotFoundError:
-            store.drop(item)
-            raise errors.UnavailableError(0, "Gone", f"{kind} {item.key} is gone") from None
-        now = msgspec.convert(answer, AnyObject)
-        store.put(now)
-        return now
+            raise errors.UnavailableError(0, "Gone", f"{kind} {item.key} was deleted") from None
 
 
 def numbered(made: Step) -> Step:
@@ -145,9 +124,3 @@ def numbered(made: Step) -> Step:
 def _ours(item: AnyObject) -> dict[str, Any]:
     """The fields of status that are a rollout's."""
     return {name: value for name, value in item.status.items() if name in STATUS_FIELDS}
-
-
-def _verdict(spec: EvaluatedSpec, progress: RolloutProgress) -> Verdict:
-    if spec.refusal is not None:
-        return spec.refusal
-    return rollout_verdict(progress, spec.notices)

@@ -19,10 +19,10 @@ from trimtab.engine.rollouts.memory import RolloutMemories
 from trimtab.engine.scheduling.failures import apart
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER
-from trimtab.engine.status.verdicts import Verdicts
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
 from trimtab.engine.store.workload_listings import told
+from trimtab.engine.templates.status import TemplateStatuses
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class TemplatePass:
     sources: RolloutSources
     snapshots: Snapshots
     groups: Groups
-    verdicts: Verdicts
+    statuses: TemplateStatuses
     memories: RolloutMemories
     _seen: dict[TemplateKey, object] = field(default_factory=dict)
     """The content that each one's last pass was about: whoever else may have judged it since"""
@@ -129,7 +129,7 @@ class TemplatePass:
         """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
         if gone:
             self.templates.forget(key)
-            self.verdicts.drift.pop(key, None)
+            self.groups.drift.pop(key, None)
         if self._tidied.get(key) != self.cluster.snapshots.changes:
             needed = self._needed(key)
             self.policies.forget(key, needed)
@@ -201,7 +201,7 @@ class TemplatePass:
             if verdict.ready == UNKNOWN and self._said_already(key, judgement):
                 return  # a start, not a change: its groups are being compared
         verdict = replace(verdict, notices=(*verdict.notices, *self._notices(key)))
-        self.verdicts.template(key, judgement, verdict, lambda: self._counts(key))
+        self.statuses.offer(key, judgement, verdict, lambda: self._counts(key))
 
     def _is_held(self, group: GroupKey, judgement: Judgement | None) -> bool:
         """Whether a policy's rollout holds the group, so that it is sent to work when that is through."""
@@ -248,7 +248,7 @@ class TemplatePass:
         return {
             "groups": len(states),
             "users": sum(len(self.cluster.preferences.members(s.key)) for s in states),
-            "invalidUsers": sum(self.verdicts.invalid_users(s) for s in states),
+            "invalidUsers": sum(self.groups.statuses.invalid_users(s) for s in states),
         }
 
 

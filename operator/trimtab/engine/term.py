@@ -199,7 +199,7 @@ class Term:
     async def _group(self, key: GroupKey) -> None:
         try:
             await self.groups.reconcile(key)
-        except Exception:
+        except BaseException:
             self.cluster.dirty(key).everything = True  # the pass may have lost what was dirty
             raise
         GROUPS.set(len(self.groups.states))

@@ -63,7 +63,10 @@ class RolloutSpecs:
             source = without_samples(source, judgement.accepted.schema.sensitive)
         evaluate = self._template if source.kind == TEMPLATE else self._policy
         found = await evaluate(key, source, judgement)
-        return found if isinstance(found, EvaluatedSpec) else _refused(source, found)
+        found = found if isinstance(found, EvaluatedSpec) else _refused(source, found)
+        if found.target is None:
+            self.memories.of(source.uid).latest = None  # what it stored before is needed only if its status names it
+        return found
 
     def _recovered(self, key: TemplateKey, source: RolloutSource) -> RolloutSource:
         lost = is_lost(source)

@@ -11,7 +11,7 @@ import pytest
 from support.failing_writes import Denying
 from support.in_memory import HOME, Cluster, Operator, settled
 from support.wave_rollouts import DARK, LOCK, REST, calm, progress, until, voices, waves
-from trimtab.engine.groups.reconcile import CONFLICT_SECONDS
+from trimtab.engine.scheduling.retry import CONFLICT_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES, RENDERED_GROUPS, USER_PREFERENCES, Resource

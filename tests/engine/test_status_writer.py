@@ -9,8 +9,8 @@ import pytest
 
 from support.in_memory import HOME, LONGEST_WAIT, Cluster
 from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.scheduling import retry
 from trimtab.engine.scheduling.queue import Queue
-from trimtab.engine.scheduling.retry import LASTING_SECONDS
 from trimtab.engine.status.writer import CHANGED_SECONDS, Make, StatusWrite, StatusWriter, Target
 from trimtab.kube import errors
 from trimtab.kube.memory import EPOCH
@@ -166,7 +166,7 @@ async def test_a_permanent_refusal_is_retried_with_backoff(error: Exception) -> 
     for _ in range(60):
         await case.settle()
 
-    assert case.tries <= 10 + 60 * LONGEST_WAIT / LASTING_SECONDS
+    assert case.tries <= 10 + 60 * LONGEST_WAIT / retry.LASTING.longest
 
 
 async def test_edits_do_not_make_a_status_that_fails_be_tried_more_often_than_every_second() -> None:

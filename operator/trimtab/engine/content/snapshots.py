@@ -25,7 +25,7 @@ from trimtab.engine.content.sealing import Content, NotStoredError, TooLargeErro
 from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
 from trimtab.engine.scheduling.failures import apart
-from trimtab.engine.scheduling.retry import LASTING_SECONDS, doubled
+from trimtab.engine.scheduling.retry import SNAPSHOTS
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
@@ -143,7 +143,7 @@ class Snapshots:
         before, now = self._refused.get(place), _now()
         tries, since = (before.tries + 1, before.since) if before is not None else (0, now)
         lasts = errors.lasts(error) or now - since > PATIENCE_SECONDS
-        delay = doubled(1.0, tries, LASTING_SECONDS) if lasts else 0.0
+        delay = SNAPSHOTS.after(tries + 1) if lasts else 0.0
         self._refused[place] = _Refused(str(error), tries if lasts else 0, since, now + delay)
         if lasts:
             raise NotStoredError(place, str(error), delay) from None

@@ -48,7 +48,14 @@ from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import USERS_RESOLVED
 from trimtab.engine.scheduling.failures import fault
 from trimtab.engine.scheduling.queue import Work
-from trimtab.engine.scheduling.retry import NEVER, PASSING_SECONDS, doubled
+from trimtab.engine.scheduling.retry import (
+    CONFLICT_SECONDS,
+    NEVER,
+    PASSING,
+    REFUSED_OBJECTS,
+    RESTARTS,
+    SEARCH_SECONDS,
+)
 from trimtab.engine.scheduling.time_slices import TimeSlice, TimeSlices
 from trimtab.engine.status.writer import COUNTS_SECONDS
 from trimtab.engine.store.cluster_state import ClusterState, Dirt
@@ -65,10 +72,6 @@ BATCH = 500
 """Users that one pass takes: a group's turn ends, its next one comes after the other namespaces'."""
 CHUNK = 50
 """Objects compared before others get the event loop."""
-SEARCH_SECONDS = 0.25
-"""Between passes that look for the entries that an object is refused for."""
-CONFLICT_SECONDS = 15.0
-"""After how long a foreign object in the way is looked at again: it is not watched."""
 
 Judged = list[tuple[Preference, Outcome]]
 
@@ -209,8 +212,8 @@ class Groups:
         """Take up what is due to be tried again."""
         now = asyncio.get_running_loop().time()
         state.touched.update(state.refusals.due(now))
-        if now >= state.retry_at:
-            state.retry_at = NEVER
+        if now >= state.objects.at:
+            state.objects.at = NEVER
             state.touched |= state.failed.keys()
             self._judge_later(state, dirt)
 
@@ -307,9 +310,9 @@ class Groups:
         if report.failed:
             self._retry(state)
         elif not state.failed:
-            state.failures, state.retry_at = 0, NEVER
+            state.objects.succeeded()
             self._judge_later(state, dirt)
-        if state.restart_at != NEVER:
+        if state.restarts.at != NEVER:
             # else a start says first that there is nothing to know, and then that there is
             self._share_workloads(state)
         searching = bool(state.failed) and not state.failing and not state.back
@@ -370,15 +373,10 @@ class Groups:
         """Once what they read is written; a failure is only theirs."""
         now = asyncio.get_running_loop().time()
         if self.workloads.may_retry(state.key):
-            state.restart_at = 0.0
-        if now < state.restart_at:
-            if (
-                state.restart_at != NEVER
-            ):  # whatever led to this pass has taken the place of the look that was due
-                later = state.restart_at - now + 0.01
-                self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, later)
+            state.restarts.at = 0.0
+        if now < state.restarts.at:
             return
-        turn, delay = state.turn, CONFLICT_SECONDS
+        turn = state.turn
         before = state.workload_problems, state.shared
         self._share_workloads(state)
         try:
@@ -386,21 +384,16 @@ class Groups:
                 state.view, state.target, state.key, back=state.back, elsewhere=state.elsewhere
             )
             state.workload_problems = tuple(problems)
-            state.restart_failures = 0
+            state.restarts.succeeded()
         except errors.ApiError as error:
             state.workload_problems = (f"workloads could not be restarted yet: {error.reason}",)
-            state.restart_failures += 1  # it may pass
-            delay = doubled(0.25, state.restart_failures, CONFLICT_SECONDS)
+            state.restarts.failed(RESTARTS, now)
         state.turn = self.workloads.waits(state.key)
         if state.turn != turn:
             self.cluster.enqueue_rollouts(state.key.template_key)
-        if state.workload_problems:
-            state.restart_at = now + delay
-            self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, delay + 0.01)
-        elif state.turn:
-            state.restart_at = now + CONFLICT_SECONDS
-        else:
-            state.restart_at = NEVER
+        if not state.restarts.failures and (state.workload_problems or state.turn):
+            state.restarts.at = now + CONFLICT_SECONDS
+        elif not state.restarts.failures:
             self.cluster.enqueue_rollouts(state.key.template_key)
         if (state.workload_problems, state.shared) != before:
             await self._say(state, self._verdict(state, more=False), [])
@@ -434,27 +427,28 @@ class Groups:
         """Restart the group's workloads in its next pass, if they need it."""
         state = self.states.get(key)
         if state is not None:
-            state.restart_at = 0.0
+            state.restarts.at = 0.0
             self.cluster.enqueue_group(key)
 
     def _retry(self, state: GroupState) -> None:
+        now = asyncio.get_running_loop().time()
         if not state.failing:
-            state.retry_at = asyncio.get_running_loop().time() + SEARCH_SECONDS
+            state.objects.at = now + SEARCH_SECONDS
             return
-        state.failures += 1
         passes = any(waiting.failure.again for waiting in state.failed.values())
-        longest = PASSING_SECONDS if passes else CONFLICT_SECONDS
-        delay = doubled(0.05, state.failures, longest)
-        state.retry_at = asyncio.get_running_loop().time() + delay
+        state.objects.failed(PASSING if passes else REFUSED_OBJECTS, now)
 
     def _wake(self, state: GroupState) -> None:
-        """Have the group looked at again when the next thing is due."""
-        again = asyncio.get_running_loop().time() + CONFLICT_SECONDS if state.unmoved else NEVER
-        at = min(state.retry_at, state.refusals.next(), again)
+        """Queue the group for when the next retry is due: the only place where its retries are scheduled."""
+        now = asyncio.get_running_loop().time()
+        due = [state.objects.at, state.refusals.next()]
+        if state.unmoved:
+            due.append(now + CONFLICT_SECONDS)
+        if state.restarts.at > now and (state.workload_problems or not state.turn):
+            due.append(state.restarts.at + 0.01)  # a group that waits for a slot is called
+        at = min(due)
         if at < NEVER:
-            delay = max(
-                at - asyncio.get_running_loop().time(), 0.05
-            )  # never at once, whatever is left undone
+            delay = max(at - now, 0.05)  # never immediately, whatever is left undone
             self.cluster.queue.add_after(Work("group", state.key), state.key.namespace, delay)
 
     def _told(self, state: GroupState, judged: Judged) -> Judged:
@@ -486,7 +480,7 @@ class Groups:
     def _failing(self, state: GroupState) -> Verdict | None:
         failures = [waiting.failure for _, waiting in sorted(state.failing.items())]  # the same one each time
         first = next((f for f in failures if not f.again), failures[0])
-        if first.again and state.failures < PATIENCE:
+        if first.again and state.objects.failures < PATIENCE:
             return self.outcomes.get(state.key)  # the next try may well mend it
         return Verdict(FALSE, first.reason, first.message)
 

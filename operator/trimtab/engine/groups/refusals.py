@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from trimtab.core.refs import Ref
 from trimtab.engine.groups.writer import Failure
-from trimtab.engine.scheduling.retry import NEVER, doubled
+from trimtab.engine.scheduling.retry import NEVER, REFUSED_ENTRIES
 
-FIRST_SECONDS = 0.5
-LONGEST_SECONDS = 15.0
 SECONDS_EACH = 0.02
 """For each user who is refused: where they are many, each is tried less often."""
 
@@ -66,8 +64,9 @@ class Refusals:
         """Remember a refusal; whether it says anything new."""
         before = self.at(ref).get(user)
         tries = before.tries + 1 if before is not None else 0
-        longest = max(LONGEST_SECONDS, SECONDS_EACH * len(self._by_user))
-        refusal = Refusal(entries, failure, tries, now + doubled(FIRST_SECONDS, tries, longest), whole)
+        longest = max(REFUSED_ENTRIES.longest, SECONDS_EACH * len(self._by_user))
+        due = now + REFUSED_ENTRIES._replace(longest=longest).after(tries + 1)
+        refusal = Refusal(entries, failure, tries, due, whole)
         self._by_ref.setdefault(ref, {})[user] = refusal
         self._by_user.setdefault(user, {})[ref] = refusal
         return before is None or before.failure.message != failure.message
@@ -102,5 +101,5 @@ class Refusals:
 
 def is_due(refusal: Refusal, now: float) -> bool:
     """A little early is good enough, so that those of about the same time are tried together."""
-    slack = doubled(FIRST_SECONDS, refusal.tries, LONGEST_SECONDS) / 10
+    slack = REFUSED_ENTRIES.after(refusal.tries + 1) / 10
     return now >= refusal.due - slack

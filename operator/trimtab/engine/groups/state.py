@@ -24,7 +24,7 @@ from trimtab.core.rollout.user_share import UserShare, is_included
 from trimtab.core.schema.template import Schema
 from trimtab.engine.groups.refusals import Refusals
 from trimtab.engine.groups.writer import Failure
-from trimtab.engine.scheduling.retry import NEVER
+from trimtab.engine.scheduling.retry import Retry
 
 NOTHING = Entries()
 
@@ -110,12 +110,10 @@ class GroupState:
     limit_basis: LimitBasis | None = None
     unmoved: str = ""
     """Why it cannot be moved to what it shall serve, if so"""
-    failures: int = 0
-    """Passes in a row that the whole group has to try again"""
-    retry_at: float = NEVER
-    """When it does (the event loop's time)"""
+    objects: Retry = field(default_factory=Retry)
+    """When ``failed`` is retried"""
     failed: dict[Ref, Waiting] = field(default_factory=dict)
-    """What it tries again"""
+    """Objects that could not be written"""
     moving: set[str] = field(default_factory=set)
     """Users who have not been judged against the group's present revision yet"""
     later: dict[str, str] = field(default_factory=dict)
@@ -130,10 +128,8 @@ class GroupState:
     """In how many objects a user lacks an entry"""
     surplus: dict[Ref, set[str]] = field(default_factory=dict)
     """Who has entries in an object that should go"""
-    restart_at: float = 0.0
-    """When workloads are to be looked at (the event loop's time): at once after a change of what is served."""
-    restart_failures: int = 0
-    """Tries in a row to restart workloads that the API server has kept from succeeding"""
+    restarts: Retry = field(default_factory=lambda: Retry(0.0))
+    """When workloads are restarted if they need it: immediately after a change of the rendered content"""
     workload_problems: tuple[str, ...] = ()
     elsewhere: frozenset[WorkloadKey] = frozenset()
     """Workloads that an older template lists as well, and restarts"""
@@ -247,8 +243,7 @@ class GroupState:
         """Serve another revision: every object may change."""
         self.touched |= set(self.refs())
         self.served, self.view, self.revision, self.share = served, view, revision, share
-        self.restart_at = 0.0
-        self.restart_failures = 0
+        self.restarts.restart()
         self.turn = ""
         self.target = target_of(self.key, view)
         self.fixed = {made.ref: made for made in self._objects.of_group()}

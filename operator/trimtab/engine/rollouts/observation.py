@@ -79,7 +79,7 @@ class Sightings:
             and outcome is not None
             and outcome.ready == TRUE
             and self.groups.switcher.follows(key, assignment)
-            and (state.restart_at == NEVER or not state.view.group.spec.workloads)
+            and (state.restarts.at == NEVER or not state.view.group.spec.workloads)
         )
         problem = outcome.message if outcome is not None and outcome.ready == FALSE else ""
         if state is not None:
@@ -106,7 +106,7 @@ class Sightings:
     @staticmethod
     def _may_restart(state: GroupState) -> bool:
         """Whether its workloads are all restarted, or one of them could not be: else that is under way."""
-        return state.restart_at == NEVER or bool(state.workload_problems)
+        return state.restarts.at == NEVER or bool(state.workload_problems)
 
     def _is_left(self, key: GroupKey) -> bool:
         """Whether a group that is to go is still served."""

@@ -65,7 +65,9 @@ class RolloutSpecs:
         found = await evaluate(key, source, judgement)
         found = found if isinstance(found, EvaluatedSpec) else _refused(source, found)
         if found.target is None:
-            self.memories.of(source.uid).latest = None  # what it stored before is needed only if its status names it
+            self.memories.of(
+                source.uid
+            ).latest = None  # what it stored before is needed only if its status names it
         return found
 
     def _recovered(self, key: TemplateKey, source: RolloutSource) -> RolloutSource:

@@ -19,7 +19,7 @@ from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.digest_annotation import carries
 from trimtab.core.workload.health import Health, health_of
 from trimtab.core.workload.pods import digest_in
-from trimtab.engine.scheduling.retry import doubled
+from trimtab.engine.scheduling.retry import WORKLOAD_READS
 from trimtab.engine.workloads.pod_diagnosis import PodLooks
 from trimtab.engine.workloads.types import WorkloadObject
 from trimtab.engine.workloads.watch import EVERYWHERE, NEVER, Entry, Seen, WorkloadWatch
@@ -33,7 +33,6 @@ LOOKS = 4
 """Requests about single workloads, and about their pods, at once."""
 NAMESPACES = 8
 """Watches of one kind; where more namespaces are in use one watch sees all, since each is a connection."""
-LONGEST_BACKOFF = 30.0
 
 
 class HealthWatch:
@@ -180,7 +179,7 @@ class HealthWatch:
         failures = 0
         while not await self._got(entry):
             failures += 1
-            await asyncio.sleep(doubled(0.25, failures, LONGEST_BACKOFF))
+            await asyncio.sleep(WORKLOAD_READS.after(failures))
         self.changed(entry.key)
 
     async def _got(self, entry: Entry) -> bool:

@@ -28,7 +28,7 @@ async def test_a_group_that_a_policy_cannot_reach_serves_its_users(
     api = Denying(cluster, RENDERED_GROUPS, "apply status", "app-free", error=error)
     if restarted:
         template = calm()
-        template["keys"][0]["default"] = 0.9
+        template["keys"][0] = {**template["keys"][0], "default": 0.9}
         cluster.template(template)
     async with Operator(cluster, api):
         cluster.policy("lock", LOCK)

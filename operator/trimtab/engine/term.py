@@ -26,9 +26,9 @@ from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import GROUPS, PREFERENCES
 from trimtab.engine.rollouts.actions import Answers
 from trimtab.engine.rollouts.events import RolloutEvents
-from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.rollouts.evidence import EvidenceCollector
 from trimtab.engine.rollouts.memory import RolloutMemories
-from trimtab.engine.rollouts.observation import Sightings
+from trimtab.engine.rollouts.observation import GroupObserver
 from trimtab.engine.rollouts.preview import Previews
 from trimtab.engine.rollouts.preview_tasks import PreviewTasks
 from trimtab.engine.rollouts.reconcile import Rollouts
@@ -114,7 +114,7 @@ class Term:
         self.memories = RolloutMemories(cluster)
         measurer = GateMeasurer(api, settings.allow_gates, partial(keyring.digest, "job"))
         self.gates = Runner(measurer, self.memories.measured, clock.seconds)
-        self.watching = Watching(cluster, self.workloads, self.health, self.gates, self.memories)
+        self.evidence = EvidenceCollector(cluster, self.workloads, self.health, self.gates, self.memories)
         self.specs = RolloutSpecs(
             cluster, self.templates, self.policies, self.sources, revisions, slices, self.memories
         )
@@ -122,9 +122,9 @@ class Term:
             cluster=cluster,
             sources=self.sources,
             specs=self.specs,
-            sightings=Sightings(self.groups, self.watching),
+            observer=GroupObserver(self.groups, self.evidence),
             previews=PreviewTasks(Previews(cluster, assignments, slices), self.memories, clock.now),
-            watching=self.watching,
+            evidence=self.evidence,
             events=RolloutEvents(api, self.memories),
             answers=Answers(api, cluster, self.sources, self.statuses),
             writer=ProgressWriter(self.statuses, self.sources, clock.seconds, self.memories),
@@ -185,7 +185,7 @@ class Term:
         if isinstance(key, GroupKey):
             await self._group(key)
         elif isinstance(key, WorkloadKey):
-            self.watching.workload_changed(key)
+            self.evidence.workload_changed(key)
             self.workloads.settle(key)
         elif work.what == "rollout":
             await self.rollouts.reconcile(key)

@@ -122,7 +122,7 @@ class Assignment:
     stable: Components | None = None
 
     def switch(self, first: str) -> RevisionSwitch:
-        """What the RenderedGroup has to record; ``first`` is the user whom the share is sure to include."""
+        """What the RenderedGroup has to record; ``first`` is the user that the share always includes."""
         mine = self.share
         share = UserShare(mine.content.components, mine.percent, first) if mine is not None else None
         return RevisionSwitch(self.content.components, share, self.operation, self.stable)

@@ -100,7 +100,7 @@ class GroupRevisions:
         return int(last.get("epoch") or 0) > operation.epoch
 
     def first_user(self, content: Components, seed: str) -> str:
-        """The user whom a share of the content, or of the rollout ``seed``, has included so far; or empty."""
+        """The user that a share of the content, or of the rollout ``seed``, includes so far; or empty."""
         other = self.shared
         same = other is not None and components_of(other) == content
         return self.share.get("first") or "" if same or self.operation.get("uid") == seed else ""

@@ -20,7 +20,7 @@ from trimtab.core.violations import Notice
 class EvaluatedSpec:
     """``source`` is what was evaluated; ``target`` and ``strategy`` are None while the spec is refused. ``scope`` are
     the groups that the rollout is, or was, for, in the template's order. ``unprotected``: no group is rendered yet.
-    ``basis`` is a hash of what its effects depend on besides users: another basis requires another preview. After
+    ``basis`` is a hash of what its effects depend on, users excepted: another basis requires another preview. After
     ``retry_seconds`` it is evaluated again without an edit."""
 
     source: RolloutSource
@@ -58,6 +58,20 @@ def without_samples(source: RolloutSource, sensitive: Container[str]) -> Rollout
         return source
     preview = preview.model_copy(update={"samples": kept})
     return replace(source, progress=source.progress.model_copy(update={"preview": preview}))
+
+
+def requires_preview(spec: EvaluatedSpec) -> bool:
+    """Whether its content may start and has no preview with the present basis."""
+    progress, target = spec.source.progress, spec.target
+    if target is None or spec.unprotected or progress.underway == "Back":
+        return False
+    stable = progress.stable.hash if progress.stable is not None else None
+    if target.hash == stable or any(target.hash == each.hash for each in progress.quarantine):
+        return False
+    preview = progress.preview
+    if preview is None or preview.hash != target.hash:
+        return True
+    return progress.underway is None and preview.basis != spec.basis
 
 
 def policy_content(snapshot: str) -> Content:

@@ -70,7 +70,7 @@ def compile_strategy(
     groups: Mapping[str, Mapping[str, str]],
     template_groups: Collection[str] = (),
 ) -> Strategy:
-    """:func:`compiling_strategy`, all at once."""
+    """:func:`compiling_strategy`, in one call."""
     return finished(compiling_strategy(spec, groups, template_groups))
 
 
@@ -80,7 +80,7 @@ def compiling_strategy(
     template_groups: Collection[str] = (),
 ) -> Steps[Strategy]:
     """``groups`` are those of the scope, name to labels, in the template's order; ``template_groups`` are all of the
-    template's, which lets a message say whether a group is unknown or only out of scope.
+    template's, so that a message states whether a group is unknown or only out of scope.
 
     :raises RejectedError: all violations.
     """

@@ -54,7 +54,7 @@ class GroupObservation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One measurement of a gate, with the epoch and the wave (from 1) that it was made in. ``rule`` is that of the gate
+    """One measurement of a gate, with the epoch and the wave (from 1) of its start. ``rule`` is that of the gate
     that was measured, ``at`` when the measurement started, in seconds since 1970."""
 
     gate: str

@@ -1,7 +1,7 @@
 """Every transition of a rollout as an Event, a JSON audit line and a metric: who, what, when, why, from, to.
 
-Status lists the last transitions, numbered, and an Event's name follows from the number: whoever takes over tells what
-its predecessor decided and did not tell any more, and nothing is told twice. Nothing sensitive is ever in one.
+Status lists the last transitions, numbered, and an Event's name contains the number: a new leader records what its
+predecessor decided and did not record, and nothing is recorded twice. No transition contains sensitive values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trimtab.kube.resources import EVENTS
 log = logging.getLogger("trimtab.audit")
 
 RECENT = 600.0
-"""Seconds after which a transition that nobody told is not told any more: Events of older ones may have expired."""
+"""Seconds after which a missing transition is no longer recorded: Events of older ones may have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class RolloutEvents:
     memories: RolloutMemories
 
     async def record(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> None:
-        """Tell what has not been told yet, the oldest first.
+        """Record what has not been recorded yet, the oldest first.
 
-        :raises trimtab.kube.errors.ApiError: the API server could not take an Event now; try again.
+        :raises trimtab.kube.errors.ApiError: the API server could not accept an Event now; retry.
         """
         memory = self.memories.of(source.uid)
         last = memory.last_event
         if last > max((t.number for t in transitions), default=0):
-            last = 0  # somebody wiped the status, and they are counted anew
+            last = 0  # another client deleted the status, and numbers restart
         if not last:
             last = await self._found(source, transitions, now)
         for transition in sorted(transitions, key=lambda t: t.number):
@@ -51,7 +51,7 @@ class RolloutEvents:
             memory.last_event = transition.number
 
     async def _found(self, source: RolloutSource, transitions: Sequence[Transition], now: float) -> int:
-        """The number of the last one that whoever led before has told: they are told in their order."""
+        """The number of the last one that a previous leader has recorded: they are recorded in order."""
         for transition in sorted(transitions, key=lambda t: -t.number):
             if not _recent(transition, now):
                 break
@@ -67,7 +67,7 @@ class RolloutEvents:
         return 0
 
     async def _post(self, source: RolloutSource, transition: Transition) -> bool:
-        """Make the Event; False if it is there already."""
+        """Create the Event; False if it exists already."""
         meta = source.item.metadata
         body = {
             "apiVersion": EVENTS.api_version,
@@ -97,7 +97,7 @@ class RolloutEvents:
         except errors.ApiError as error:
             if not _refused(error):
                 raise
-            log.warning("an Event was refused: %s", error.reason)  # the line below says it all the same
+            log.warning("The API server refused an Event: %s", error.reason)  # the audit line has all of it
         return True
 
     def _record(self, source: RolloutSource, transition: Transition) -> None:
@@ -120,7 +120,7 @@ class RolloutEvents:
 
 
 def _refused(error: errors.ApiError) -> bool:
-    """Whether asking again does not help; a webhook denies with any code."""
+    """Whether a retry cannot succeed; a webhook may deny with any code."""
     return errors.lasts(error) or isinstance(error, (errors.ForbiddenError, errors.InvalidError))
 
 
@@ -130,14 +130,14 @@ def _recent(transition: Transition, now: float) -> bool:
 
 
 def _name(source: RolloutSource, transition: Transition) -> str:
-    """The Event's name: the same whoever tells it."""
+    """The Event's name: the same for every leader."""
     hashed = hashlib.sha256(f"{source.uid}/{transition.number}".encode()).hexdigest()[:16]
     return f"{source.name[:200].rstrip('-.')}.{hashed}"
 
 
 def _micro(transition: Transition) -> str:
-    """RFC 3339 with microseconds, as MicroTime wants it. They are the number's, so that what happened at one moment is
-    listed in its order."""
+    """RFC 3339 with microseconds, which MicroTime requires. They hold the transition's number, so that transitions of
+    one moment are listed in order."""
     seconds, _, fraction = transition.at.removesuffix("Z").partition(".")
     return f"{seconds}.{fraction[:3]:0<3}{transition.number % 1000:03}Z"
 

@@ -1,17 +1,18 @@
-"""What is watched while a rollout is under way: the health of its workloads, and its gates' evidence."""
+"""Evidence about a rollout in progress: the health of its workloads, and its gates' measurements."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from trimtab.api.rollout_status import WorkloadNote
+from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout import planned
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
+from trimtab.core.rollout.strategy import Gate
 from trimtab.core.workload.health import Health, State
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.memory import Measuring, RolloutMemories
@@ -22,27 +23,27 @@ from trimtab.gates import Subject
 from trimtab.gates.runner import Runner
 
 EVIDENCE_SECONDS = 180.0
-"""How old evidence of a workload's health may be: longer than a watch says nothing."""
+"""How old evidence of a workload's health may be: longer than a watch may be silent."""
 _BACK = ("RollingBack", "RolledBack", "RollbackFailed")
 _WORST = {"Failed": 0, "Progressing": 1, "Healthy": 2}
 
 
 @dataclass(slots=True)
-class Watching:
+class EvidenceCollector:
     cluster: ClusterState
     workloads: Workloads
     health_watch: HealthWatch
     runner: Runner
     memories: RolloutMemories
-    _wanted: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
+    _watched: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
     _back: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
     _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
 
     # Health.
 
     def health(self, state: GroupState) -> tuple[State, str, list[WorkloadNote], bool]:
-        """The group's workloads on what it serves now: the worst of them, what to know of them, and whether all that
-        are not well are so by others' doing."""
+        """The group's workloads on its current revision: the worst state with its message, notes, and whether other
+        clients caused all that is unhealthy."""
         worst: tuple[State, str] = ("Healthy", "")
         notes = []
         disturbed, by_others = self.workloads.stamps.disturbed(state.key), True
@@ -60,8 +61,8 @@ class Watching:
         return (*worst, notes, by_others and worst[0] != "Healthy")
 
     def lost_stamp(self, state: GroupState) -> bool:
-        """Whether a workload of the group is seen without its stamp: it has come back, or others changed it. Each
-        version of it counts once."""
+        """Whether a workload of the group was observed without its digest: it was recreated, or another client changed
+        it. Each version of it counts once."""
         stamps, lost = self.workloads.stamps, False
         for key, mark in self._marks(state).items():
             if mark is None:
@@ -79,80 +80,95 @@ class Watching:
         return {key: None if key in state.elsewhere else mark for key, mark in marks.items()}
 
     def _fresh(self, key: WorkloadKey, mark: str | None) -> Health:
-        """What is known of a workload. Evidence of half the age at which it counts no more, as its watch is dead, is
-        asked for anew while it still counts: that nothing happens is no reason to break a soak."""
+        """A workload's health. From half of the maximum age it is requested again while it still counts: a silent watch
+        alone must not interrupt a soak."""
         now = asyncio.get_running_loop().time()
         found = self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS / 2)
         return found if found.known else self.health_watch.state(key, mark, after=now - EVIDENCE_SECONDS)
 
-    def keep(
+    def watch(
         self, key: TemplateKey, sources: Sequence[RolloutSource], states: dict[GroupKey, GroupState]
     ) -> None:
-        """Watch the workloads of the groups that are under way, and of those that came back until they are healthy;
-        measure nothing for deleted rollouts."""
-        wanted: set[WorkloadKey] = set()
-        back: set[WorkloadKey] = set()
+        """Watch the workloads of groups in progress, and those of rolled back groups until they are healthy; measure
+        nothing for deleted rollouts."""
+        watched, back = set[WorkloadKey](), set[WorkloadKey]()
         for source in sources:
-            going_back = source.progress.phase in _BACK
-            for name in source.intents or (planned(source.progress) if going_back else ()):
-                state = states.get(GroupKey(*key, name))
-                mine = set(state.workloads) if state is not None else set()
-                if source.progress.underway is None:
-                    mine &= self._wanted.get(key, set())
-                    marks = self._marks(state) if state is not None and mine else {}
-                    mine = {
-                        w
-                        for w, m in marks.items()
-                        if w in mine and self.health_watch.state(w, m).state == "Progressing"
-                    }
-                wanted |= mine
-                back |= mine if going_back else set()
+            mine = self._workloads_of(key, source, states)
+            watched |= mine
+            back |= mine if source.progress.phase in _BACK else set()
         present = {source.uid for source in sources}
         for uid in self.memories.measured_for(key):
             if uid not in present:
                 self.stop_measuring(uid)
-        if (wanted, back) == (self._wanted.get(key, set()), self._back.get(key, set())):
+        if (watched, back) == (self._watched.get(key, set()), self._back.get(key, set())):
             return
-        self._wanted[key], self._back[key] = wanted, back
-        if not wanted:
-            del self._wanted[key], self._back[key]
-        self._owners = {workload: owner for owner, mine in self._wanted.items() for workload in mine}
+        self._watched[key], self._back[key] = watched, back
+        if not watched:
+            del self._watched[key], self._back[key]
+        self._owners = {workload: owner for owner, mine in self._watched.items() for workload in mine}
         self.health_watch.want(self._owners.keys(), back=set().union(*self._back.values()))
 
+    def _workloads_of(
+        self, key: TemplateKey, source: RolloutSource, states: dict[GroupKey, GroupState]
+    ) -> set[WorkloadKey]:
+        progress = source.progress
+        names = source.intents or (planned(progress) if progress.phase in _BACK else ())
+        found = [state for name in names if (state := states.get(GroupKey(*key, name))) is not None]
+        if progress.underway is not None:
+            return {workload for state in found for workload in state.workloads}
+        return {workload for state in found for workload in self._still_progressing(key, state)}
+
+    def _still_progressing(self, key: TemplateKey, state: GroupState) -> Iterator[WorkloadKey]:
+        """Watched workloads of a finished rollout that are not healthy yet."""
+        mine = self._watched.get(key, set()).intersection(state.workloads)
+        for workload, mark in (self._marks(state) if mine else {}).items():
+            if workload in mine and self.health_watch.state(workload, mark).state == "Progressing":
+                yield workload
+
     def workload_changed(self, workload: WorkloadKey) -> None:
-        """Something is known of a workload that was not known before."""
+        """A workload's health has changed."""
         owner = self._owners.get(workload)
         if owner is not None:
             self.cluster.enqueue_rollouts(owner)
 
     # Gates.
 
-    def follow(self, key: TemplateKey, source: RolloutSource, spec: EvaluatedSpec, *, measure: bool) -> None:
-        """Measure the rollout's gates in its present wave, or none."""
-        progress = source.progress
+    def measure(self, key: TemplateKey, source: RolloutSource, spec: EvaluatedSpec, *, due: bool) -> None:
+        """Measure the gates of the rollout's current wave, or stop if they are not ``due``."""
+        started_at = source.progress.wave_started_at
         gates = spec.strategy.gates if spec.strategy is not None else ()
-        if not measure or not gates or progress.wave_started_at is None:
-            if spec.strategy is not None or not measure:
+        if not due or not gates or started_at is None:
+            if spec.strategy is not None or not due:
                 self.stop_measuring(source.uid)
             return
-        subject = Subject(
-            kind=source.kind,
-            namespace=source.key.namespace,
-            name=source.name,
-            uid=source.uid,
-            epoch=progress.epoch or 0,
-            wave=progress.current_wave or 0,
-            started_at=times.read(progress.wave_started_at) or 0.0,
-            settled_at=progress.settled_at,
-        )
+        progress, subject = source.progress, _subject(source, started_at)
         successful = {(s.name, s.rule or "") for s in progress.gates if s.result == "Successful"}
         self.memories.of(source.uid).measuring = Measuring(key, subject, frozenset(successful))
-        known = {status.name: (status.round, status.job or "") for status in progress.gates}
-        due = [gate for gate in gates if progress.settled_at is not None or not gate.once]
-        jobs = ((gate, *known.get(gate.name, (0, ""))) for gate in due)
-        self.runner.want(subject, [replace(gate, round=number, job=uid) for gate, number, uid in jobs])
+        self.runner.want(subject, _due_gates(gates, progress))
 
     def stop_measuring(self, uid: str) -> None:
         """Measure nothing of that rollout any longer."""
         self.runner.forget(uid)
         self.memories.of(uid).stop_measuring()
+
+
+def _subject(source: RolloutSource, started_at: str) -> Subject:
+    progress = source.progress
+    return Subject(
+        kind=source.kind,
+        namespace=source.key.namespace,
+        name=source.name,
+        uid=source.uid,
+        epoch=progress.epoch or 0,
+        wave=progress.current_wave or 0,
+        started_at=times.read(started_at) or 0.0,
+        settled_at=progress.settled_at,
+    )
+
+
+def _due_gates(gates: Iterable[Gate], progress: RolloutProgress) -> list[Gate]:
+    """The gates with what status records of their Jobs; a Job runs once the wave's groups have settled."""
+    known = {status.name: (status.round, status.job or "") for status in progress.gates}
+    due = [gate for gate in gates if progress.settled_at is not None or not gate.once]
+    jobs = ((gate, *known.get(gate.name, (0, ""))) for gate in due)
+    return [replace(gate, round=number, job=uid) for gate, number, uid in jobs]

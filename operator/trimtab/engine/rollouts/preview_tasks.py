@@ -29,7 +29,7 @@ class PreviewTasks:
         self, key: TemplateKey, source: RolloutSource, target: Content, groups: Sequence[str], basis: str
     ) -> Preview | None:
         """What it would change in these groups; None while that is being computed. ``basis`` is a hash of what else
-        its effects depend on; when it changes, the preview is computed anew.
+        its effects depend on; when it changes, the preview is computed again.
 
         :raises trimtab.kube.errors.ApiError: some content could not be read now.
         """

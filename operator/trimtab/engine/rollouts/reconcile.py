@@ -1,8 +1,7 @@
-"""The pass over all rollouts of one template: look, step, write what was decided, and only then act on it.
+"""The pass over all rollouts of one template: observe, step, store the progress, and only then act on it.
 
-What the machine decides is in status before anything follows from it; groups then follow their assignment by
-themselves. One pass handles all rollouts of a template, one after the other, so that no two of them start over the
-same group.
+Status records every decision before anything follows from it; groups then follow their assignment. One pass handles all
+rollouts of a template, one after the other, so that no two of them start in the same group.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from dataclasses import dataclass, field
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.rollout import Observation, step
 from trimtab.core.rollout.source import STATUS_FIELDS, TEMPLATE, RolloutSource
-from trimtab.core.rollout.spec import EvaluatedSpec
+from trimtab.core.rollout.spec import EvaluatedSpec, requires_preview
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.actions import Answers
 from trimtab.engine.rollouts.events import RolloutEvents
-from trimtab.engine.rollouts.evidence import Watching
+from trimtab.engine.rollouts.evidence import EvidenceCollector
 from trimtab.engine.rollouts.memory import RolloutMemories, Sent
-from trimtab.engine.rollouts.observation import Sightings
+from trimtab.engine.rollouts.observation import GroupObserver
 from trimtab.engine.rollouts.preview_tasks import PreviewTasks
 from trimtab.engine.rollouts.spec import RolloutSpecs
 from trimtab.engine.rollouts.status import ProgressWriter, numbered
@@ -29,7 +28,7 @@ from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
 
 WARM_SECONDS = 30.0
-"""How long a new leader waits at most until it has looked at all groups of a rollout that is under way."""
+"""How long a new leader waits at most until it has observed all groups of a rollout in progress."""
 
 
 @dataclass(slots=True)
@@ -39,9 +38,9 @@ class Rollouts:
     cluster: ClusterState
     sources: RolloutSources
     specs: RolloutSpecs
-    sightings: Sightings
+    observer: GroupObserver
     previews: PreviewTasks
-    watching: Watching
+    evidence: EvidenceCollector
     events: RolloutEvents
     answers: Answers
     writer: ProgressWriter
@@ -57,7 +56,7 @@ class Rollouts:
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
 
-        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller retries later.
         """
         wake: list[float] = []
         failures, untold = list[Exception](), list[Exception]()
@@ -69,7 +68,7 @@ class Rollouts:
             self.cluster.enqueue_template(key)
         with apart(failures):
             await self._forget_progress(key)
-        self.watching.keep(key, self.sources.of(key), self.states)
+        self.evidence.watch(key, self.sources.of(key), self.states)
         with apart(untold):
             await self.answers.refuse_strays(key)
         self._tidy()
@@ -80,25 +79,25 @@ class Rollouts:
             raise failure
 
     def _tidy(self) -> None:
-        """Keep nothing of rollouts that are gone."""
+        """Forget deleted rollouts."""
         present = self.sources.present()
         self.sources.keep(present)
         for uid in self.memories.keep(present):
-            self.watching.runner.forget(uid)
+            self.evidence.runner.forget(uid)
 
     async def _forget_progress(self, key: TemplateKey) -> None:
-        """A template whose strategy was taken away does not roll out any more: its status says nothing of it."""
+        """Remove the progress from the status of a template whose strategy was removed."""
         item = self.cluster.templates.get(key)
         if item is None or item.spec.get("strategy") is not None or not STATUS_FIELDS & item.status.keys():
             return
         status = {name: value for name, value in item.status.items() if name not in STATUS_FIELDS}
-        self.watching.stop_measuring(item.metadata.uid)
+        self.evidence.stop_measuring(item.metadata.uid)
         await self.writer.put(TEMPLATE, item, status)
         for group in self.cluster.groups_of(key):
             self.cluster.enqueue_group(group)
 
     async def _advance(self, key: TemplateKey, uid: str, untold: list[Exception]) -> list[float]:
-        """One rollout's turn; when it wants to be looked at again. ``untold`` takes why people cannot be told of it."""
+        """Advance one rollout; when to observe it again. ``untold`` collects failures to report it."""
         source = next((source for source in self.sources.of(key) if source.uid == uid), None)
         if source is None:
             return []
@@ -106,9 +105,9 @@ class Rollouts:
         spec = await self.specs.of(key, source)
         source = spec.source
         warming = source.progress.underway and self.clock() < self._warm_at
-        if warming and not self.sightings.complete(key, source):
-            return [self._warm_at]  # a start: groups are being compared, and that is no news of them
-        seen = await self._see(key, spec)
+        if warming and not self.observer.complete(key, source):
+            return [self._warm_at]  # after a start groups are still being compared
+        seen = await self._observe(key, spec)
         made = step(source.progress, seen, self.clock())
         if made.transitions:
             made = numbered(made)
@@ -117,7 +116,7 @@ class Rollouts:
             source = await self.writer.write(source, spec, made.progress)
         self._moved(key, source)
         self.memories.of(uid).consumed(seen.evidence)
-        self.watching.follow(key, source, spec, measure=made.measure)
+        self.evidence.measure(key, source, spec, due=made.measure)
         with apart(untold):
             await self.answers.tell(made.results)
         with apart(untold):
@@ -125,12 +124,12 @@ class Rollouts:
         again = self.clock() + spec.retry_seconds if spec.retry_seconds is not None else None
         return [at for at in (made.wake_at, delayed, again) if at is not None]
 
-    # Seeing.
+    # Observing.
 
-    async def _see(self, key: TemplateKey, spec: EvaluatedSpec) -> Observation:
+    async def _observe(self, key: TemplateKey, spec: EvaluatedSpec) -> Observation:
         source = spec.source
         preview = source.progress.preview
-        if spec.target is not None and self._wants_preview(spec):
+        if spec.target is not None and requires_preview(spec):
             preview = await self.previews.of(key, source, spec.target, spec.scope, spec.basis) or preview
         else:
             self.memories.of(source.uid).drop_preview()
@@ -138,7 +137,7 @@ class Rollouts:
             target=spec.target,
             refusal=spec.refusal.message if spec.refusal else "",
             strategy=spec.strategy,
-            groups=await self.sightings.of(key, source, spec.scope),
+            groups=await self.observer.of(key, source, spec.scope),
             busy=self._busy(key, spec),
             preview=preview,
             evidence=tuple(self.memories.of(source.uid).evidence),
@@ -146,22 +145,8 @@ class Rollouts:
             unprotected=spec.unprotected,
         )
 
-    @staticmethod
-    def _wants_preview(spec: EvaluatedSpec) -> bool:
-        """Only for what would start: known content, of which no preview has been made as things stand."""
-        progress, target = spec.source.progress, spec.target
-        if target is None or spec.unprotected or progress.underway == "Back":
-            return False
-        known = {c.hash for c in (progress.stable,) if c} | {q.hash for q in progress.quarantine}
-        if target.hash in known:
-            return False
-        preview, started = progress.preview, progress.underway is not None
-        if preview is None or preview.hash != target.hash:
-            return True
-        return not started and preview.basis != spec.basis
-
     def _busy(self, key: TemplateKey, spec: EvaluatedSpec) -> str:
-        """Another rollout that is under way in a group of this one."""
+        """Another rollout that is in progress in a group of this one."""
         mine = (
             {name for wave in spec.source.progress.waves for name in wave.groups}
             if (spec.source.progress.underway)
@@ -177,9 +162,9 @@ class Rollouts:
     # Acting.
 
     def _moved(self, key: TemplateKey, source: RolloutSource) -> None:
-        """Send the groups to work that it wants something else of than when they were sent last.
+        """Queue the groups whose intents differ from those that they were queued with last.
 
-        By what was sent, not by what this pass has written: a write may have come through whose answer was lost.
+        Not by what this pass has written: a write may have succeeded whose response was lost.
         """
         self._resumed(key, source)
         progress = source.progress
@@ -199,9 +184,9 @@ class Rollouts:
             self.cluster.enqueue_rollouts(key)  # others may have waited for it
 
     def _resumed(self, key: TemplateKey, source: RolloutSource) -> None:
-        """Groups that were held, or under way, and are not any more: what others did to their workloads is counted
-        anew, and what was given up of their restarts is tried anew."""
+        """Groups that are no longer paused or in progress: changes of their workloads by other clients are counted from
+        now, and restarts that were given up are retried."""
         for name, before in self.memories.of(source.uid).sent.wanted.items():
             intent = source.intents.get(name)
             if intent is None or (before.hold and not intent.hold):
-                self.watching.workloads.stamps.forgive(GroupKey(*key, name))
+                self.evidence.workloads.stamps.forgive(GroupKey(*key, name))

@@ -27,7 +27,9 @@ from trimtab.engine.rollouts.preview import Previews
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
+    CONTROLLER_REVISIONS,
     EVENTS,
+    POLICY_ROLLOUTS,
     ROLLOUT_ACTIONS,
     USER_PREFERENCES,
     Resource,
@@ -42,6 +44,19 @@ class Refusing(Port):
     ) -> Body:
         if name == "aaa" or resource is ROLLOUT_ACTIONS:
             raise errors.InvalidError(422, "Invalid", "not like this")
+        return await self.memory.replace_status(resource, namespace, name, status, version=version)
+
+
+class Silent(Port):
+    """It stores no status of a PolicyRollout until ``calm``."""
+
+    calm = False
+
+    async def replace_status(
+        self, resource: Resource, namespace: str | None, name: str, status: Body, *, version: str
+    ) -> Body:
+        if resource is POLICY_ROLLOUTS and not self.calm:
+            raise errors.UnavailableError(503, "Unavailable", "not now")
         return await self.memory.replace_status(resource, namespace, name, status, version=version)
 
 
@@ -209,3 +224,25 @@ async def test_a_slow_preview_delays_no_other_rollout(monkeypatch: pytest.Monkey
         assert (progress(cluster)["phase"], voices(cluster)) == ("RolledBack", ["calm", "calm"])
         assert progress(cluster, "slow")["phase"] == "Pending"
         await until(cluster, "Succeeded", "slow")
+
+
+async def test_content_of_a_spec_that_is_refused_before_it_ever_started_is_deleted() -> None:
+    cluster = Cluster()
+    cluster.template(calm())
+    await settled(cluster)
+    port = Silent(cluster.memory)
+
+    def stored() -> list[str]:
+        found = (body["metadata"]["name"] for body in cluster.memory.objects(CONTROLLER_REVISIONS))
+        return [name for name in found if name.startswith("lock-policy-")]
+
+    async with Operator(cluster, port):
+        cluster.policy("lock", LOCK, strategy=waves())
+        await asyncio.sleep(30)
+        assert len(stored()) == 1
+
+        cluster.policy("lock", LOCK, groups=["nobody"])
+        port.calm = True
+        await until(cluster, "Rejected")
+        await asyncio.sleep(600)
+        assert not stored()

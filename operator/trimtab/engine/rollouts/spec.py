@@ -63,12 +63,17 @@ class RolloutSpecs:
             source = without_samples(source, judgement.accepted.schema.sensitive)
         evaluate = self._template if source.kind == TEMPLATE else self._policy
         found = await evaluate(key, source, judgement)
-        found = found if isinstance(found, EvaluatedSpec) else _refused(source, found)
-        if found.target is None:
-            self.memories.of(
-                source.uid
-            ).latest = None  # what it stored before is needed only if its status names it
-        return found
+        spec = found if isinstance(found, EvaluatedSpec) else _refused(source, found)
+        if spec.target is None:
+            self._release(key, source)
+        return spec
+
+    def _release(self, key: TemplateKey, source: RolloutSource) -> None:
+        """A refused spec requires no content: the template's pass deletes what was stored and never rolled out."""
+        memory = self.memories.of(source.uid)
+        if memory.latest is not None:
+            memory.latest = None
+            self.cluster.enqueue_template(key)
 
     def _recovered(self, key: TemplateKey, source: RolloutSource) -> RolloutSource:
         lost = is_lost(source)

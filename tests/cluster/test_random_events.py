@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from support.expected_outputs import World, differences, world
+from support.expected_outputs import Expected, differences, expected
 from support.fault_proxy import FaultProxy
 from support.live_objects import Api, Body, RefusedError, wait_for
 from support.manifests import (
@@ -235,7 +235,7 @@ class RandomEvents(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def delete_rendered_group(self, which: int) -> None:
         found = sorted(item["metadata"]["name"] for item in self.api.list("RenderedGroup", self.home))
-        live = {name for (_, name), valid in world(self._objects).templates.items() if valid}
+        live = {name for (_, name), valid in expected(self._objects).templates.items() if valid}
         found = [name for name in found if name.split("-")[0] in live]  # else it is the only memory
         if found:
             self.api.delete("RenderedGroup", self.home, found[which % len(found)])
@@ -295,8 +295,8 @@ class RandomEvents(RuleBasedStateMachine):
 
     def _wrong(self) -> list[str]:
         """What is not as it should be; empty when all is."""
-        expected = world(self._objects)
-        return differences(expected, self._objects) + self._history(expected)
+        wanted = expected(self._objects)
+        return differences(wanted, self._objects) + self._history(wanted)
 
     def _objects(self, kind: str) -> list[Body]:
         places = (self.home, self.tenant, self.away)
@@ -304,7 +304,7 @@ class RandomEvents(RuleBasedStateMachine):
             return [self.api.one(kind, "", name) for name in places]
         return [item for name in places for item in self.api.list(kind, name)]
 
-    def _history(self, expected: World) -> list[str]:
+    def _history(self, wanted: Expected) -> list[str]:
         """What is said to have been accepted, or is served of a broken template, was once written so."""
         found = []
         for where in (self.home, self.tenant):
@@ -314,7 +314,7 @@ class RandomEvents(RuleBasedStateMachine):
                 known = self.written.get((where, name), [])
                 if status.get("accepted") and accepted not in known:
                     found.append(f"preference {name} never said {accepted}")
-                if expected.verdicts[where, name] == "Accepted" and accepted != (
+                if wanted.verdicts[where, name] == "Accepted" and accepted != (
                     item["spec"].get("values") or {}
                 ):
                     found.append(f"preference {name} is accepted, but status.accepted says {accepted}")

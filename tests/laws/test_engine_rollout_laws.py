@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY, generate_latest
 
 from support.expected_contents import Reading
-from support.expected_outputs import differences, world
+from support.expected_outputs import differences, expected
 from support.in_memory import SYSTEM, Cluster, Operator, settled
 from support.random_actions import Crowd
 from support.virtual_time import run
@@ -104,7 +104,7 @@ class Story:
         """Everything is as its specs and statuses say."""
         found = [
             *self.witness.broken,
-            *differences(world(self.objects, KEYS), self.objects),
+            *differences(expected(self.objects, KEYS), self.objects),
             *self._invented(),
         ]
         assert not found, "\n  ".join(found)

@@ -17,6 +17,7 @@ from support.rollout_meaning import Body, RolloutSource, Word
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
 from trimtab.api.unsupported import not_supported
+from trimtab.core import naming
 from trimtab.core.policy.fit import within
 from trimtab.core.policy.policy import Policy, compile_policy, in_scope
 from trimtab.core.render.render import render_group
@@ -183,7 +184,8 @@ class Reading:
             return None
         movers = [s for s in (*([template] if template else ()), *policies) if s.plans(group[2])]
         status = self.pointers.get(group) or {}
-        if not movers and status.get("stableRevision") != status.get("currentRevision"):
+        rendered = any((c["type"], c["status"]) == ("Ready", "True") for c in status.get("conditions") or ())
+        if not movers and rendered and status.get("stableRevision") != status.get("currentRevision"):
             self.problems.append(
                 f"group {group} stands on {status.get('currentRevision')}, which is not stable"
             )
@@ -221,7 +223,8 @@ class Reading:
     def _named(self, key: Key) -> str | None:
         """The snapshot of what is written now."""
         content = snapshot.content(self.templates[key]["spec"])
-        found = (n for ns, n in self.snapshots if ns == key[0] and self.template_content(ns, n) == content)
+        mine = [(ns, n) for ns, n in self.snapshots if ns == key[0] and naming.stem_and_hash(n)[0] == key[1]]
+        found = (n for ns, n in mine if self.template_content(ns, n) == content)
         return next(found, "(no snapshot)")
 
     def pointed(self, group: Group) -> tuple[Parts | None, Parts | None, Body]:

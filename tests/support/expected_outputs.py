@@ -1,7 +1,7 @@
-"""What the cluster should hold, computed from the live objects with only the pure core.
+"""What the cluster has to hold: the desired state of its live objects, computed afresh.
 
-It knows nothing of the engine: no stores, no queues, no order of events. The random-events laws compare it with what
-the operator has made of the same objects.
+It knows nothing of the engine: no stores, no queues, no order of events. Which content each group is on, and whether a
+rollout may stay in its phase, is worked out independently (``expected_contents``, ``settled_rollouts``).
 """
 
 from __future__ import annotations
@@ -11,174 +11,113 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.expected_contents import POLICY, TEMPLATE, Group, Key, Objects, Reading, Serving, key_of
+from support.cluster_snapshot import snapshot_of
+from support.expected_contents import POLICY, TEMPLATE, Group, Key, Objects, Reading, key_of
 from support.rollout_meaning import Body
 from support.settled_rollouts import unrest
 from trimtab.core import naming
-from trimtab.core.render.render import Entries, named, render_group, render_user
-from trimtab.core.resolve.resolve import GroupView, Resolution
-from trimtab.core.selector import selects
+from trimtab.core.evaluate.desired_state import DesiredGroup, DesiredState, desired_state
+from trimtab.core.refs import GroupKey
+from trimtab.core.render.objects import GroupObjects
+from trimtab.core.render.render import named
+from trimtab.core.resolve.resolve import GroupView
+from trimtab.core.status import Verdict
 from trimtab.crypto import Keys
 
-Views = Mapping[Group, Serving]
-Labels = Mapping[str, Mapping[str, str]]
 KINDS = ("ConfigMap", "Secret")
+Ready = tuple[str, str]
+"""Status and reason of Ready."""
 
 
 @dataclass
-class World:
+class Expected:
     """``objects``: data of every output but the shards; ``users``: each group's user entries, in whichever shard;
-    ``verdicts``: Ready's reason of each preference, by namespace and name; ``templates``: whether it is accepted;
-    ``problems``: what is wrong with the pointers and rollouts themselves; ``moving``: templates over which a policy's
-    rollout is under way."""
+    ``verdicts``: the reason of each preference's Ready, by namespace and name; ``templates``: whether each is accepted;
+    ``ready``: of each preference, template and RenderedGroup, by kind; ``refusals``: why policies are refused;
+    ``problems``: what is wrong with revisions and rollouts."""
 
     objects: dict[tuple[str, str, str], Mapping[str, str]] = field(default_factory=dict)
     users: dict[Group, dict[str, str]] = field(default_factory=dict)
     verdicts: dict[Key, str] = field(default_factory=dict)
     templates: dict[Key, bool] = field(default_factory=dict)
+    ready: dict[tuple[str, str, str], Ready] = field(default_factory=dict)
+    refusals: dict[Key, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    moving: frozenset[Key] = frozenset()
 
 
-def world(objects: Objects, keys: Keys | None = None) -> World:
-    """Of all objects, read once; ``keys`` are the operator's, for what is sealed and for shares of users."""
-    reading = Reading(objects, keys)
-    made = World(templates={key: schema is not None for key, schema in reading.live.items()})
-    labels = {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in objects("Namespace")}
-    views = dict(reading.serving())
-    preferences = sorted(objects("UserPreference"), key=_age)
-    for key, serving in views.items():
-        _group(made, key, serving.view)
-    for item in preferences:
-        _preference(made, item, preferences, views, labels, reading.templates)
-    made.problems = [*reading.problems, *unrest(reading)]
-    made.moving = frozenset(
-        key for key, policies in reading.policies.items() if any(p.progress.underway for p in policies)
-    )
+def expected(objects: Objects, keys: Keys | None = None, *, collisions: bool = False) -> Expected:
+    """Of all objects, read once; ``keys`` are the operator's, for what is sealed and for shares of users. With
+    ``collisions`` of templates' names nothing is worked out independently, which knows none."""
+    state = desired_state(snapshot_of(objects, keys))
+    made = Expected(templates={key: found.accepted is not None for key, found in state.templates.items()})
+    for key, group in state.groups.items():
+        _group(made, key, group)
+        made.ready["RenderedGroup", key.namespace, naming.group_object(key.template, key.group)] = _ready(
+            group.verdict
+        )
+    for key, outcome in state.preferences.items():
+        made.verdicts[key] = outcome.verdict.reason
+        made.ready["UserPreference", *key] = _ready(outcome.verdict)
+    for template, verdict in state.ready.items():
+        made.ready[TEMPLATE, *template] = _ready(verdict)
+    made.refusals = {
+        key: found.refusal.reason for key, found in state.policies.items() if found.refusal is not None
+    }
+    if not collisions:
+        reading = Reading(objects, keys)
+        made.problems = [*_disagreements(state, reading), *reading.problems, *unrest(reading)]
     return made
 
 
-def _group(made: World, key: Group, view: GroupView) -> None:
-    namespace, template, group = key
-    entries = render_group(view).entries
-    for kind in KINDS:
-        if any(
-            output.kind == kind and (output.scope == "Group" or view.schema.delivery != "None")
-            for output in view.schema.outputs
-        ):
-            target = view.group.spec.target_namespace or namespace
-            made.objects[kind, target, naming.group_object(template, group)] = entries.of(kind)
-    made.users[key] = {}
+def _ready(verdict: Verdict) -> Ready:
+    return verdict.ready, verdict.reason
 
 
-def _preference(
-    made: World,
-    item: Body,
-    everyone: list[Body],
-    views: Views,
-    labels: Labels,
-    templates: Mapping[Key, Body],
-) -> None:
-    key = _group_of(item)
-    serving = views.get(key)
-    if serving is None:
-        there = key[:2] in templates
-        accepted = made.templates.get(key[:2], False)
-        served = accepted or any(other[:2] == key[:2] for other in views)
-        reason = "GroupNotFound" if served else "TemplateNotValid" if there else "TemplateNotFound"
-        if accepted and any(
-            group["name"] == key[2] for group in templates[key[:2]]["spec"].get("groups") or ()
-        ):
-            reason = "GroupNotRolledOut"
-        made.verdicts[key_of(item)] = reason
-        return
-    rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
-    rivals = [
-        p
-        for p in rivals
-        if (found := views.get(_group_of(p))) and _admits(found.view, _group_of(p), p, labels)
-    ]
-    made.verdicts[key_of(item)], entries = _judge(item, rivals, everyone, serving, key, labels)
-    if entries is None:
-        return
-    delivery = _delivery(serving.of(_user(item)))
-    if delivery == "Sharded":
-        both = named(_user(item), entries)
-        made.users[key] |= {**both.config, **both.secret}
-    elif delivery == "PerUser":
-        name = naming.user_object(key[1], item["metadata"]["name"])
-        for kind in KINDS:
-            if entries.of(kind):
-                made.objects[kind, item["metadata"]["namespace"], name] = entries.of(kind)
+def _disagreements(state: DesiredState, reading: Reading) -> Iterator[str]:
+    """Where the content of a group is not what the independent reading of its rollouts finds."""
+    served = dict(reading.serving())
+    if served.keys() != state.groups.keys():
+        yield f"groups {sorted(state.groups)}, independently {sorted(served)}"
+    for key, found in served.items():
+        group = state.groups.get(GroupKey(*key))
+        if group is None:
+            continue
+        for one, other in ((group.view, found.view), (group.shared, found.ahead)):
+            if _content(one) != _content(other):
+                yield f"group {key}: its content differs from what its rollouts say"
+    for key, schema in reading.live.items():
+        if (state.templates[key].accepted is not None) != (schema is not None):  # type: ignore[index]
+            yield f"template {key} is evaluated as {state.templates[key].verdict}"  # type: ignore[index]
 
 
-def _delivery(view: GroupView) -> str:
-    return view.schema.delivery
-
-
-def _judge(
-    item: Body, rivals: list[Body], everyone: list[Body], serving: Serving, key: Group, labels: Labels
-) -> tuple[str, Entries | None]:
-    """Ready's reason, and what is rendered for the user."""
-    if not _admits(serving.view, key, item, labels):
-        return "NamespaceNotAllowed", None
-    if rivals[0] is not item:
-        return "UserTaken", None
-    limit = serving.view.group.spec.max_users
-    if limit is not None:
-        members = [
-            p for p in everyone if _group_of(p) == key and _holds(p, everyone, serving.view, key, labels)
-        ]
-        if item in members[limit:]:
-            return "GroupFull", None
-    view = serving.of(_user(item))
-    per_user = _delivery(view) == "PerUser"
-    resolution = view.resolve(item["spec"].get("values") or {})
-    if not resolution.violations:
-        return "Accepted", render_user(view, resolution, per_user=per_user).entries
-    return "Invalid", render_user(view, _in_force(view, item), per_user=per_user).entries
-
-
-def _holds(item: Body, everyone: list[Body], view: GroupView, key: Group, labels: Labels) -> bool:
-    """Whether it is the oldest claim on its user, among those that the law's templates let in."""
-    rivals = [p for p in everyone if _group_of(p)[:2] == key[:2] and _user(p) == _user(item)]
-    return rivals[0] is item and _admits(view, key, item, labels)
-
-
-def _in_force(view: GroupView, item: Body) -> Resolution:
-    """What was accepted last, less what no longer fits; else the group's document."""
-    values = ((item.get("status") or {}).get("accepted") or {}).get("values") or {}
-    resolution = view.resolve(values)
-    if resolution.violations:
-        misfits = {violation.key for violation in resolution.violations}
-        resolution = view.resolve({k: v for k, v in values.items() if k not in misfits})
-    return Resolution(view.values, {}) if resolution.violations else resolution
-
-
-def _admits(view: GroupView, key: Group, item: Body, labels: Labels) -> bool:
-    selector = view.group.spec.preference_namespace_selector
-    namespace = item["metadata"]["namespace"]
-    return namespace == key[0] if selector is None else selects(selector, labels[namespace])
-
-
-def _user(item: Body) -> str:
-    return str(item["spec"].get("user") or item["metadata"]["name"])
-
-
-def _group_of(item: Body) -> Group:
-    reference: dict[str, Any] = item["spec"]["templateRef"]
+def _content(view: GroupView | None) -> object:
+    """What tells one content of a group from another."""
+    if view is None:
+        return None
     return (
-        reference.get("namespace") or item["metadata"]["namespace"],
-        reference["name"],
-        item["spec"]["group"],
+        view.values,
+        [policy.name for policy in view.policies],
+        view.schema.spec.model_copy(update={"strategy": None}),
     )
 
 
-def _age(item: Body) -> tuple[str, str]:
-    return item["metadata"]["creationTimestamp"], item["metadata"]["uid"]
+def _group(made: Expected, key: GroupKey, group: DesiredGroup) -> None:
+    users = made.users[key] = {}
+    if group.verdict.ready == "False":
+        return  # nothing is written
+    built = GroupObjects(key, group.view, 0, lambda _: "")
+    for desired in built.of_group():
+        made.objects[tuple(desired.ref)] = desired.data
+    for user, files in group.users.items():
+        if files.delivery == "Sharded":
+            both = named(user, files.entries)
+            users |= {**both.config, **both.secret}
+        elif files.delivery == "PerUser":
+            for desired in built.own_objects(*files.preference.key, user, files.entries):
+                made.objects[tuple(desired.ref)] = desired.data
 
 
-def differences(expected: World, objects: Objects) -> list[str]:
+def differences(expected: Expected, objects: Objects) -> list[str]:
     """What is not as it should be: documents, groups and verdicts; empty when all is."""
     found: list[str] = list(expected.problems)
     rendered: dict[tuple[str, str, str], Any] = {}
@@ -214,35 +153,23 @@ def differences(expected: World, objects: Objects) -> list[str]:
 _GROUP_LABELS = (naming.LABEL_TEMPLATE_NAMESPACE, naming.LABEL_TEMPLATE, naming.LABEL_GROUP)
 
 
-def _verdicts(expected: World, objects: Objects) -> Iterator[str]:
+def _verdicts(expected: Expected, objects: Objects) -> Iterator[str]:
+    for kind in ("UserPreference", TEMPLATE, "RenderedGroup"):
+        for item in objects(kind):
+            wanted = expected.ready.get((kind, *key_of(item)))
+            if wanted is not None and ready_of(item) != wanted:
+                yield f"{kind} {key_of(item)} says {ready_of(item)}, expected {wanted}"
     for item in objects("UserPreference"):
-        wanted, ready = expected.verdicts.get(key_of(item), "unknown"), ready_of(item)
-        status = {"Accepted": "True", "GroupNotRolledOut": "Unknown"}.get(wanted, "False")
-        if ready != (status, wanted):
-            yield f"preference {key_of(item)} says {ready}, expected {wanted}"
-    for item in objects(TEMPLATE):
-        accepted, ready = expected.templates.get(key_of(item), False), ready_of(item)
-        may_say = _serving(item, moving=key_of(item) in expected.moving)
-        if (ready[1] == "Rejected") == accepted or (accepted and ready not in may_say):
-            yield f"template {key_of(item)} says {ready}, valid: {accepted}"
+        if key_of(item) not in expected.verdicts:
+            yield f"preference {key_of(item)} has no verdict"
     for item in objects(POLICY):
-        phase = (item.get("status") or {}).get("phase")
-        if ready_of(item)[1] not in (phase, *(REFUSALS if phase == "Rejected" else ())):
-            yield f"rollout {key_of(item)} says {ready_of(item)} in phase {phase}"
+        phase, refusal = (item.get("status") or {}).get("phase"), expected.refusals.get(key_of(item))
+        wanted_reason = refusal if phase == "Rejected" and refusal is not None else phase
+        if (refusal is not None) != (phase == "Rejected") or ready_of(item)[1] != wanted_reason:
+            yield f"rollout {key_of(item)} says {ready_of(item)} in phase {phase}, refused: {refusal}"
     for item in objects("RolloutAction"):
         if ready_of(item) not in (("True", "Accepted"), ("False", "Refused")):
             yield f"action {key_of(item)} is not answered: {ready_of(item)}"
-
-
-REFUSALS = ("TemplateNotFound", "TemplateNotValid", "NotSupported")
-
-
-def _serving(template: Body, *, moving: bool) -> list[tuple[str, str]]:
-    """What a valid template may say when it is at rest, or its groups wait for a rollout of a policy."""
-    phase = (template.get("status") or {}).get("phase") or "Succeeded"
-    if phase == "Succeeded":
-        return [("True", "Rendered"), *([("Unknown", "Progressing")] if moving else [])]
-    return [("False" if phase in ("Rejected", "RolledBack") else "Unknown", phase)]
 
 
 def _clear(kind: str, item: Body) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.api.policy_rollout import PolicyRolloutSpec
+from trimtab.core import naming
 from trimtab.core.evaluate.membership import PreferenceKey
 from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
@@ -83,7 +84,8 @@ class Contents:
         equal = (
             place.name
             for place, content in self._stored.items()
-            if place.namespace == namespace and place.name.startswith(f"{stem}-") and content == whole
+            if (place.namespace, naming.stem_and_hash(place.name)[0]) == (namespace, stem)
+            and content == whole
         )
         return next(equal, f"{stem}-{UNSTORED}")
 

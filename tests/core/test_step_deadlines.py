@@ -153,13 +153,13 @@ def test_the_deadline_does_not_run_while_another_rollout_rolls_back_in_its_group
 def test_the_deadline_does_not_run_while_a_group_waits_for_a_restart_slot() -> None:
     rollout = new_rollout({"waves": TWO_WAVES, "gates": [GATE]})
     rollout.act()
-    rollout.groups["a"].waits = "waits for a turn to restart Deployment web"
+    rollout.groups["a"].waits = "waits for a slot to restart Deployment web"
 
     for _ in range(100):
         rollout.now += 60
         rollout.act()
     assert rollout.phase == "Progressing"
-    assert "group a: waits for a turn to restart Deployment web" in (rollout.progress.message or "")
+    assert "group a: waits for a slot to restart Deployment web" in (rollout.progress.message or "")
 
     rollout.groups["a"].waits = ""
     rollout.groups["a"].problem = "no rights"
@@ -174,7 +174,7 @@ def test_the_deadline_runs_if_a_restarted_group_is_unhealthy_while_others_wait_f
     rollout.act()
     rollout.follow("a", "b")
     rollout.groups["a"].health = "Progressing"
-    rollout.groups["c"].waits = "waits for a turn to restart Deployment web"
+    rollout.groups["c"].waits = "waits for a slot to restart Deployment web"
 
     for _ in range(11):
         rollout.now += 60

@@ -17,7 +17,6 @@ from trimtab.core.resolve.preference import Preference, PreferenceObject
 from trimtab.core.schema.template import Schema, compile_template
 from trimtab.core.steps import Steps, finished
 from trimtab.engine.groups import user_limit
-from trimtab.engine.groups.user_limit import update_limit
 from trimtab.engine.scheduling.time_slices import TimeSlice
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.preferences import Preferences
@@ -220,9 +219,9 @@ async def test_a_slice_may_end_after_each_who_claims_a_user(
             await over(turn)
 
         monkeypatch.setattr(TimeSlice, "over", count)
-        limit = finished(update_limit(operator.engine.cluster, state))
+        limit = finished(state.limit.update(operator.engine.cluster, state.key, state.view))
         async with groups.slices.turn() as turn:
-            judged = await groups._user(state, "ann", limit.membership, turn)
+            judged = await groups.users.evaluate_user(state, "ann", limit.membership, turn)
 
     assert len(judged) == MANY
     assert ends >= MANY

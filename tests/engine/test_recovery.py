@@ -9,7 +9,7 @@ import pytest
 
 from support.failing_writes import Denying
 from support.in_memory import SYSTEM, Cluster, Operator, settled, spec
-from trimtab.engine.groups import reconcile as groups_module
+from trimtab.engine.groups import reports
 from trimtab.engine.leadership.write_guard import Fence
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -43,7 +43,7 @@ async def test_a_refused_write_is_retried_with_backoff(cluster: Cluster) -> None
 async def test_a_write_that_stays_refused_is_reported(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_module, "PATIENCE", 1)
+    monkeypatch.setattr(reports, "PATIENCE", 1)
     cluster.template()
     api = Denying(cluster, CONFIG_MAPS, "apply", "app-free")
     async with Operator(cluster, api) as operator:

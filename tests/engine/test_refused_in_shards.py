@@ -163,7 +163,7 @@ async def test_one_user_s_content_that_is_refused_leaves_the_group_ready_with_a_
         await operator.quiet()
         assert ready_of_group(cluster) == ("True", "Rendered")
         said = cluster.message(RENDERED_GROUPS, "app-free")
-        assert f"files of 1 of {of} users are refused, as their UserPreferences say" in said
+        assert f"files of 1 of {of} users are refused; see their UserPreferences" in said
         group = cluster.find(RENDERED_GROUPS, "app-free") or {}
         assert group["status"]["invalidUsers"] == 1
 

@@ -83,12 +83,12 @@ async def test_a_wave_reports_that_it_waits_for_a_slot_and_gets_one(templates: T
         await templates.block()
         templates.cluster.template(mine("loud"))
         await asyncio.sleep(5)
-        waits = f"group mine: waits for a turn to restart Deployment {HOME}/mine: {AT_ONCE} restart at once"
+        waits = f"group mine: waits for a slot to restart Deployment {HOME}/mine: {AT_ONCE} workloads are restarting"
         assert waits in templates.message()
 
         await asyncio.sleep(SLOW_SECONDS + CHECK_SECONDS)
         assert progress(templates.cluster, *APP)["phase"] == "Soaking"
-        assert "waits for a turn" not in templates.message()
+        assert "waits for a slot" not in templates.message()
         assert templates.controllers.most <= MOST * AT_ONCE
 
 

@@ -13,7 +13,7 @@ from support.wave_rollouts import APP, event_reasons, progress, until
 from support.workload_controllers import Controllers, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.pods import digest_in
-from trimtab.engine.workloads.restart_stamps import PAUSE_SECONDS, RESTAMPS
+from trimtab.engine.workloads.restart_history import PAUSE_SECONDS, REPEATS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
 
@@ -197,10 +197,10 @@ async def test_a_workload_that_is_reset_repeatedly_pauses_the_rollout_and_resume
                 stamps += 1
                 deployment.change(None, "gitops")
             await asyncio.sleep(PAUSE_SECONDS)
-        assert stamps == 1 + RESTAMPS
+        assert stamps == 1 + REPEATS
         status = deployment.status()
         assert (status["phase"], status["halt"]["reason"]) == ("Paused", "ChangedBack")
-        told = f"changed back {1 + RESTAMPS} times (changed last by gitops); it is not restarted again until"
+        told = f"changed back {1 + REPEATS} times (changed last by gitops); it is not restarted again until"
         assert told in status["message"]
         assert told in deployment.cluster.message(RENDERED_GROUPS, "app-all")
 

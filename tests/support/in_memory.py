@@ -39,8 +39,8 @@ def spec(**changes: Any) -> Body:
     """A small template: two groups, a file for the group and one for each user."""
     made: Body = {
         "keys": [
-            TEMPERATURE,
-            MINUTES,
+            {**TEMPERATURE},
+            {**MINUTES},
             {"name": "agent.voice", "type": "String", "default": "calm"},
         ],
         "groups": [{"name": "free", "values": {"session.minutes": 20}}, {"name": "paid"}],

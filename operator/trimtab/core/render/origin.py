@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab.core import naming
@@ -98,3 +98,57 @@ class Claims:
         return have.ref in self.recorded or (
             found.shard is not None and have.ref.namespace in self.namespaces
         )
+
+
+@dataclass(slots=True)
+class Written:
+    """What the operator has written for one group, and the objects that it can prove to be the group's own."""
+
+    claims: Claims
+    objects: dict[Ref, Desired] = field(default_factory=dict)
+    """What was last written"""
+    uids: dict[Ref, str] = field(default_factory=dict)
+    """The group's own objects: those that status records, and those that were proved since"""
+    adopted: set[Ref] = field(default_factory=set)
+    """Those of them with the annotation that lets Trimtab adopt an existing object"""
+    foreign: set[Ref] = field(default_factory=set)
+    """Objects with the group's labels that Trimtab did not create"""
+    upgrading: bool = False
+    """Whether objects without a mark may be left, so that status records no uid yet"""
+
+    def adopt(self, have: Observed) -> Place | None:
+        """What an object of the cluster holds, if it is the group's own; else it is foreign."""
+        found = place(have.ref, self.claims.template, self.claims.group)
+        if found is None or not self.claims.prove(have):
+            self.foreign.add(have.ref)
+            return None
+        self.uids[have.ref] = have.uid
+        return found
+
+    def uid(self, ref: Ref) -> str:
+        """The recorded uid of an object; empty if there is none."""
+        return self.uids.get(ref, "")
+
+    def owns(self, have: Observed) -> bool:
+        """Whether the object is the group's own, whatever its target namespace is now."""
+        found = place(have.ref, self.claims.template, self.claims.group)
+        return found is not None and is_proved(have, self.claims.mark(have.ref), self.uid(have.ref))
+
+    def settle(self, ref: Ref, want: Desired | None, have: Observed | None) -> None:
+        """The cluster has ``want`` now, and ``have`` is the object there."""
+        self.adopted.discard(ref)
+        if want is None:
+            self.objects.pop(ref, None)
+            self.uids.pop(ref, None)
+            return
+        self.objects[ref] = want
+        if have is not None and is_managed(have, want):
+            self.uids[ref] = have.uid
+            if requests_adoption(have):
+                self.adopted.add(ref)
+
+
+def recorded(claims: Claims) -> Written:
+    """What a RenderedGroup records of earlier writes."""
+    uids = {ref: uid for ref, uid in claims.recorded.items() if uid}
+    return Written(claims, uids=uids, upgrading=claims.upgrading)

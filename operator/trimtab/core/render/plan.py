@@ -86,15 +86,19 @@ def plan(
 
     ``last`` is what Trimtab wrote last: an object that differs from it has drifted.
     """
-    writes: list[Write] = []
-    for ref, want in desired.items():
-        have = observed.get(ref)
-        if have is None:
-            writes.append(Apply(want, None, drift=bool(last and ref in last)))
-        elif differs(want, have):
-            left = last.get(ref) if last else None
-            writes.append(Apply(want, have, drift=left is not None and differs(left, have)))
-        else:
-            have.data = want.data  # equal, so one copy in memory is enough
-    writes += [Delete(have) for ref, have in observed.items() if ref not in desired]
-    return writes
+    left = last or {}
+    refs = [*desired, *(ref for ref in observed if ref not in desired)]
+    writes = (plan_one(desired.get(ref), observed.get(ref), left.get(ref)) for ref in refs)
+    return [write for write in writes if write is not None]
+
+
+def plan_one(want: Desired | None, have: Observed | None, last: Desired | None) -> Write | None:
+    """The write for one object; None if it is as it should be. ``last`` is what was written there before."""
+    if want is None:
+        return Delete(have) if have is not None else None
+    if have is None:
+        return Apply(want, None, drift=last is not None)
+    if differs(want, have):
+        return Apply(want, have, drift=last is not None and differs(last, have))
+    have.data = want.data  # equal, so one copy in memory is enough
+    return None

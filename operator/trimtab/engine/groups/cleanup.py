@@ -1,4 +1,4 @@
-"""Groups that are no more: what was rendered for them goes, after a live look at what says so."""
+"""Deletes the objects of a group that no longer exists, after a direct read of its template."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETAIN = "Retain"
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Removes a group's outputs and its RenderedGroup, in every namespace."""
+    """Deletes a group's outputs in every namespace, and its RenderedGroup."""
 
     api: Api
     cluster: ClusterState
@@ -37,38 +37,40 @@ class Removal:
     origins: Ownership
 
     async def clean_up(self, key: GroupKey, judgement: Judgement | None) -> errors.ApiError | None:
-        """Remove what was rendered; what a deleted template said to Retain is let go instead. What the API server
-        refuses keeps nothing else from going: it is still marked, so the next pass finds it.
+        """Delete the outputs; those of a deleted template with deletionPolicy Retain are released instead. The first
+        refusal of the API server is returned: all other objects are deleted, and the next pass finds the rest.
 
-        ``judgement`` is what the group is missing from: None if its template is gone. Nothing is removed while nothing
-        says that a person deleted it.
+        ``judgement`` is about the template without the group: None if the template was deleted. Nothing is deleted
+        while the whole kind may have been removed.
 
-        :raises trimtab.kube.errors.ApiError: nothing is decided; the API server could not be asked.
+        :raises trimtab.kube.errors.ApiError: nothing is decided; the API server could not be reached.
         """
         outputs = self.origins.proved(key)
-        if self.cluster.rendered_group(key) is None and not outputs:
+        nothing_left = self.cluster.rendered_group(key) is None and not outputs
+        if nothing_left or (judgement is None and key.template_key in self.cluster.kept.templates):
             return None
-        if judgement is None and key.template_key in self.cluster.kept.templates:
-            return None
-        await self._look_again(key.template_key, judgement)
-        kept = [
-            o for o in outputs if judgement is None and o.labels.get(naming.LABEL_DELETION_POLICY) == RETAIN
-        ]
+        await self._confirm(key.template_key, judgement)
+        kept = list(filter(_is_retained, outputs)) if judgement is None else []
         surplus = [o for o in outputs if o not in kept]
-        works = [*map(self._release, kept), *map(self._delete, surplus)]
-        results = await asyncio.gather(*works, return_exceptions=True)
-        left = [result for result in results if result is not None]
-        for result in sorted(left, key=lambda result: isinstance(result, errors.ApiError)):
-            if isinstance(result, errors.ApiError):
-                return result
-            raise result
+        left = await self._remove(kept, surplus)
+        if left is not None:
+            return left
         try:
             await self.revisions.remove(key)
         except errors.ApiError as error:
             return error
-        log.info("group removed", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
+        log.info("Deleted a group", extra={"group": str(key), "deleted": len(surplus), "released": len(kept)})
         self.cluster.report(key.template_key)
         return None
+
+    async def _remove(self, kept: list[Observed], surplus: list[Observed]) -> errors.ApiError | None:
+        """Release and delete these objects; the first refusal, if there are any."""
+        works = [*map(self._release, kept), *map(self._delete, surplus)]
+        results = [r for r in await asyncio.gather(*works, return_exceptions=True) if r is not None]
+        for result in results:
+            if not isinstance(result, errors.ApiError):
+                raise result
+        return next((result for result in results if isinstance(result, errors.ApiError)), None)
 
     async def _release(self, observed: Observed) -> None:
         try:
@@ -76,8 +78,8 @@ class Removal:
         except errors.NotFoundError:
             self.cluster.outputs.forget(observed)
         except errors.ApiError as error:  # of a Secret it may quote data
-            said = f"{error.status} {error.reason}" if observed.ref.kind == "Secret" else str(error)
-            message = f"{observed.ref}: the API server refused to let it go: {said}"
+            detail = f"{error.status} {error.reason}" if observed.ref.kind == "Secret" else str(error)
+            message = f"{observed.ref}: the API server refused to release it: {detail}"
             raise errors.UnavailableError(0, error.reason, message) from None
 
     async def _delete(self, observed: Observed) -> None:
@@ -85,8 +87,8 @@ class Removal:
         if failure is not None:
             raise errors.UnavailableError(0, failure.reason, failure.message)
 
-    async def _look_again(self, key: TemplateKey, judgement: Judgement | None) -> None:
-        """Ask the API server itself before anything is removed: the store may be behind.
+    async def _confirm(self, key: TemplateKey, judgement: Judgement | None) -> None:
+        """Read the template directly before anything is deleted: the store may be behind.
 
         :raises UnavailableError: it was; the store knows now.
         """
@@ -104,4 +106,8 @@ class Removal:
             if judgement is not None and seen == (judgement.uid, judgement.generation):
                 return
             self.cluster.templates.put(live)
-        raise errors.UnavailableError(0, "StaleStore", f"template {key} has changed meanwhile")
+        raise errors.UnavailableError(0, "StaleStore", f"template {key} changed meanwhile")
+
+
+def _is_retained(observed: Observed) -> bool:
+    return observed.labels.get(naming.LABEL_DELETION_POLICY) == RETAIN

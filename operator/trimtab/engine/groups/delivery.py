@@ -1,382 +1,292 @@
-"""One pass's writes of a group: whatever does not depend on what the API server refuses is written.
+"""Delivers a pass's changes: additions first, then removals, each object as far as the API server accepts it.
 
-Objects are independent of each other, with one exception: an entry that moves (to another shard, to an object of the
-user's own, to a Secret) leaves its old place only once it is in its new one. So additions come first.
-
-An object of several users that is refused is written without the entries that it is refused for: they are found by
-halves (decision 021). Their owners keep their last good entries there and are told; everybody else's are written.
+An object of several users that is refused is written without the entries that it is refused for, which are found by
+halves (decision 021). Their owners keep their last good entries there, and their preferences report that; all other
+users' entries are written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
 
 from trimtab.core import reasons
 from trimtab.core.refs import Ref
-from trimtab.core.render.entries import (
-    GROUP,
-    Data,
-    Owner,
-    arriving,
-    changed,
-    composed,
-    in_shard,
-    leaving,
-    of_user,
-)
-from trimtab.core.render.plan import Apply, Delete, Desired, Observed, differs, plan
-from trimtab.engine.groups.refusals import is_due
-from trimtab.engine.groups.state import GroupState, Waiting
+from trimtab.core.render.entries import GROUP, changed, of_user
+from trimtab.core.render.plan import Observed
+from trimtab.engine.groups.object_writes import ObjectChange, ObjectWrites, Report, change_of
+from trimtab.engine.groups.state import GroupState
+from trimtab.engine.groups.unwritten import Refusal, is_due
 from trimtab.engine.groups.writer import Failure, Writer
-from trimtab.engine.metrics import WRITE_FAILURES
 from trimtab.engine.scheduling.failures import all_of
+from trimtab.engine.scheduling.time_slices import TimeSlices
+from trimtab.engine.store.cluster_state import ClusterState
+from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.ownership import Ownership
 
+CHUNK = 50
+"""Objects that are compared before other tasks get the event loop."""
 PATIENCE = 6
-"""Passes that may fail in a row for reasons that pass, before status says so and before a user's entry is suspected."""
+"""Passes in a row that may fail for transient reasons, before status reports it and a user's entry is suspected."""
 MOST_TRIES = 32
-"""Refused writes of one object in one pass; what is left is tried by the next pass."""
+"""Refused writes of one object in one pass; the next pass continues."""
 MOST_TRIES_OF_A_PASS = 128
-POSTPONED_SECONDS = 1.0
 
 
-Look = Callable[[Ref, bool], Observed | None]
-"""Gives what the cluster has in a place; if it should not be there, only what is the group's."""
-
-
-@dataclass(slots=True)
-class Parcel:
-    """An object to be made as it should be. ``owner`` is None for the group's own. ``want`` without data: a user's
-    object that should not be; ``wanted``: whether one of the group's own should be."""
-
-    want: Desired
-    owner: Owner | None
-    wanted: bool
-    staying: Collection[str] = ()
-    tries: int = 0
-    turn: int = 0
-    tried: bool = False
-
-    @property
-    def ref(self) -> Ref:
-        return self.want.ref
-
-    def owner_of(self, entry: str) -> str:
-        return self.owner(entry) if self.owner is not None else GROUP
-
-    def arriving(self, good: Data) -> set[str]:
-        return arriving(self.want.data, good, self.owner_of)
-
-    def leaving(self, good: Data) -> set[str]:
-        return leaving(self.want.data, good, self.owner_of)
-
-
-def parcel_of(state: GroupState, ref: Ref, observed: Look) -> Parcel | None:
-    """The object as a pass should make it; None if it is so, and nothing of it is remembered."""
-    want = state.wanted(ref)
-    have = observed(ref, want is not None)
-    remembered = ref in state.failed or ref in state.surplus or ref in state.lacking or state.refusals.at(ref)
-    if not remembered and want is None and have is None:
-        state.settle(ref, None, None)
-        return None
-    if not remembered and want is not None and have is not None and not differs(want, have):
-        have.data = want.data  # equal, so one copy in memory is enough
-        state.settle(ref, want, have)
-        return None
-    return Parcel(want or state.shell(ref), state.owner(ref, have), want is not None and ref in state.fixed)
-
-
-@dataclass(slots=True)
-class Report:
-    """``failed``: whether something is to be tried again by the whole group. ``news``: users of whom something else is
-    to be said than before. ``drifted``: hand edits that were put back."""
-
-    failed: bool = False
-    news: set[str] = field(default_factory=set)
-    drifted: int = 0
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """``observed`` gives what the cluster has of the group's; without ``removing`` no object is deleted yet."""
-
+    cluster: ClusterState
+    origins: Ownership
     writer: Writer
-    state: GroupState
-    observed: Look
-    now: float
-    removing: bool
-    report: Report = field(default_factory=Report)
-    _tries: int = 0
-    _unmade: list[tuple[Ref, str]] = field(default_factory=list)
-    """Objects that could not be made at all, by whose entries they were for"""
+    slices: TimeSlices
 
-    async def carry_out(self, parcels: Sequence[Parcel]) -> Report:
-        """All writes.
+    async def deliver(self, state: GroupState) -> Report:
+        """Compare the touched objects with what they should be, and write those that differ.
 
-        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost on the way.
+        :raises trimtab.kube.errors.NotLeaderError: the Lease was lost meanwhile.
         """
-        lacked = dict(self.state.lacking)
-        arriving_at: dict[str, set[Ref]] = {}
-        for parcel in parcels:
-            for user in parcel.arriving(self._good(parcel.ref)):
-                arriving_at.setdefault(user, set()).add(parcel.ref)
-        first: list[tuple[Parcel, Collection[str]]] = []
-        second: list[Parcel] = []
-        for parcel in parcels:
-            good = self._good(parcel.ref)
-            movers = {u for u in parcel.leaving(good) if arriving_at.get(u, set()) - {parcel.ref}}
-            adds = bool(parcel.arriving(good))
-            if adds:
-                first.append((parcel, movers))
-            if movers or not adds:
-                second.append(parcel)
-        await all_of(self._deliver(parcel, movers) for parcel, movers in first)
-        await all_of(self._deliver(parcel, ()) for parcel in second)
-        for ref, user in self._unmade:
-            self.state.take_back(user, ref)
-        self._look_again(lacked)
-        return self.report
+        refs, state.files.touched = state.files.touched, set()
+        observed = partial(self._observed, state)
+        changes: list[ObjectChange] = []
+        try:
+            async with self.slices.turn() as turn:
+                for chunk in _chunks(refs):
+                    found = (change_of(state, ref, observed) for ref in chunk)
+                    changes += [change for change in found if change is not None]
+                    await turn.over()
+            now = asyncio.get_running_loop().time()
+            # until all users are placed, an object without users may still get some
+            writes = ObjectWrites(self.writer, state, observed, now, removing=not state.moving)
+            return await _deliver_all(writes, changes)
+        except BaseException:
+            state.files.touched |= refs
+            raise
 
-    def _look_again(self, lacked: Mapping[Ref, set[str]]) -> None:
-        """At what is left of those who lack less than before: by now it may go."""
-        state = self.state
-        placed = {user for ref, users in lacked.items() for user in users - state.lacking.get(ref, set())}
-        if placed:
-            state.touched |= {ref for ref, users in state.surplus.items() if users & placed}
-
-    async def _deliver(self, parcel: Parcel, movers: Collection[str]) -> None:
-        have = self.observed(parcel.ref, False)
-        if have is not None and have.is_immutable:
-            # it is deleted to be made again: its content is still the last good one
-            self.state.written.setdefault(parcel.ref, replace(parcel.want, data=have.data))
-        parcel.staying = self._staying(parcel, movers)
-        waiting = self.state.failed.pop(parcel.ref, None)
-        if parcel.owner is None:
-            failure = await self._write(parcel, ())
-            if failure is not None:
-                # the group's users depend on it, and status reports it only after several tries
-                passes = failure.again or failure.reason != reasons.CONFLICT
-                self._wait(parcel, [GROUP], replace(failure, again=passes))
-                if self.observed(parcel.ref, True) is None and self._good(parcel.ref):
-                    await self._write(parcel, (GROUP,))  # it was deleted to be made again
-            for user in list(self.state.refusals.at(parcel.ref)) if failure is None else ():
-                self._admitted(parcel.ref, user)  # of an object that is no user's any more
-        else:
-            await self._users(parcel)
-            if waiting is not None and not parcel.tried:  # it is not due yet
-                self.state.failed[parcel.ref] = waiting
-        if parcel.ref not in self.state.failed:
-            self.state.tries.pop(parcel.ref, None)
-        self._note(parcel)
-
-    def _staying(self, parcel: Parcel, movers: Collection[str]) -> set[str]:
-        """The entries that should go, and stay for now: of those who move, or lack an entry in another object, but for
-        the files that are where they belong already."""
-        good = self._good(parcel.ref)
-        users = parcel.leaving(good)
-        waiting = {user for user in users if user in movers or self._lacks(user, parcel.ref)}
-        gone = good.keys() - parcel.want.data.keys()
-        return {
-            name for name in gone if parcel.owner_of(name) in waiting and not self._has_moved(parcel, name)
-        }
-
-    def _has_moved(self, parcel: Parcel, entry: str) -> bool:
-        """Whether the user has this very file in another object."""
-        user = parcel.owner_of(entry)
-        file = entry.removeprefix(f"{user}.") if parcel.owner is in_shard else entry
-        for ref in self.state.refs_of(user):
-            name = f"{user}.{file}" if self.state.owner(ref, None) is in_shard else file
-            if ref != parcel.ref and name in self._good(ref):
-                return True
-        return False
-
-    # Users' objects.
-
-    async def _users(self, parcel: Parcel) -> None:
-        ref, want = parcel.ref, parcel.want.data
-        candidates = changed(want, self._good(ref), parcel.owner_of)
-        known = self.state.refusals.at(ref)
-        self._forget(parcel, candidates)
-        suspects = [
-            user
-            for user in candidates
-            if user in known
-            and (is_due(known[user], self.now) or of_user(want, parcel.owner_of, user) != known[user].entries)
-        ]
-        fresh = [user for user in candidates if user not in known]
-        out = set(candidates)
-        if fresh or GROUP not in known or is_due(known[GROUP], self.now):
-            await self._admit(parcel, fresh, out, suspected=GROUP in known and not fresh)
-        if any(known[user].whole for user in suspects if user in known):
-            # whose entry is what the object is refused for, and whose would mend it, shows only together
-            suspects = [
-                user for user in candidates if user in suspects or (user in known and known[user].whole)
-            ]
-        if suspects and ref not in self.state.failed:
-            parcel.turn = known[suspects[0]].tries if suspects[0] in known else 0
-            first = parcel.turn // 2 % len(suspects)
-            await self._admit(parcel, suspects[first:] + suspects[:first], out, suspected=True)
-        self._forget(parcel, candidates)
-
-    def _forget(self, parcel: Parcel, candidates: Collection[str]) -> None:
-        """Those refused before who have no other entries now than those that are there."""
-        known = [user for user in self.state.refusals.at(parcel.ref) if user not in (GROUP, *candidates)]
-        lost = self._lost(parcel) if known else ()
-        for user in known:
-            if user not in lost:
-                self._admitted(parcel.ref, user)
-
-    def _lost(self, parcel: Parcel) -> set[str]:
-        """The users whose entries were changed or deleted by hand, and who have no edit of their own waiting."""
-        want, good, have = parcel.want.data, self._good(parcel.ref), self.observed(parcel.ref, True)
-        there = have.data if have is not None else {}
-        lost = {parcel.owner_of(name) for name, text in want.items() if there.get(name) != text}
-        return lost.difference(changed(want, good, parcel.owner_of)) if lost else lost
-
-    async def _admit(self, parcel: Parcel, users: list[str], out: set[str], *, suspected: bool) -> None:
-        """Write these users' entries too, but for those that the API server refuses; ``out`` are those not written."""
-        stack, probed = [users], False
-        while stack:
-            some = stack.pop()
-            failure = await self._write(parcel, out - set(some))
-            if failure is None:
-                out.difference_update(some)
-                for user in some or [GROUP]:
-                    self._admitted(parcel.ref, user)
-                continue
-            rest = [user for part in (some, *stack) for user in part]
-            if not await self._is_final(parcel, failure, suspected=suspected):
-                return self._wait(parcel, rest, failure)
-            if not probed:
-                probed = True
-                if failure.reason == reasons.CONFLICT or not await self._takes(parcel, some, out):
-                    whose = {*(rest or [GROUP]), *self._lost(parcel)}
-                    return self._refuse(parcel, sorted(whose), failure, whole=True)
-                some = [user for user in some if user in out]
-            if len(some) == 1:
-                self._refuse(parcel, some, failure)
-            elif parcel.tries > MOST_TRIES or self._tries > MOST_TRIES_OF_A_PASS:
-                return self._search_on(parcel, rest, failure, suspected=suspected)
-            else:
-                half = len(some) // 2
-                stack += [part for part in (some[half:], some[:half]) if part]
+    def _observed(self, state: GroupState, ref: Ref, wanted: bool) -> Observed | None:
+        """What the cluster has there; of what should not exist only the group's own objects, as they are deleted."""
+        have = self.cluster.outputs.get(ref)
+        state.written.foreign.discard(ref)
+        if have is None or wanted:
+            return have
+        if group_of(have.labels) not in (None, state.key):
+            return None
+        if state.written.owns(have):
+            return have
+        state.written.foreign.add(ref)
+        self.origins.report([have])
         return None
 
-    async def _takes(self, parcel: Parcel, some: Sequence[str], out: set[str]) -> bool:
-        """Whether the object is not refused whatever it holds. What is not new is written by that, such as removals.
 
-        Where that is refused as well, or nothing is there yet, a few others are tried: one of them may mend what is
-        there, but not together with one who is refused. They are others at each turn.
-        """
-        if not some:
+def _chunks(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
+    rest = iter(refs)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+async def _deliver_all(writes: ObjectWrites, changes: Sequence[ObjectChange]) -> Report:
+    state, unwritten = writes.state, writes.unwritten
+    missing_before = dict(unwritten.missing)
+    first, second = writes.in_order(changes)
+    await all_of(_deliver(writes, change, movers) for change, movers in first)
+    await all_of(_deliver(writes, change, ()) for change in second)
+    for ref, user in writes.uncreated:
+        state.files.return_user(user, ref, [at for at, users in unwritten.surplus.items() if user in users])
+    state.files.touched |= unwritten.removable(missing_before)
+    return writes.report
+
+
+async def _deliver(writes: ObjectWrites, change: ObjectChange, movers: Collection[str]) -> None:
+    ref, unwritten = change.ref, writes.unwritten
+    have = writes.observed(ref, False)
+    if have is not None and have.is_immutable:
+        # it is deleted and recreated: its content is still the last good one
+        writes.state.written.objects.setdefault(ref, replace(change.want, data=have.data))
+    change.staying = writes.staying(change, movers)
+    waiting = unwritten.waiting.pop(ref, None)
+    if change.owner is None:
+        await _deliver_to_group(writes, change)
+    else:
+        await _deliver_to_users(writes, change)
+        if waiting is not None and not change.attempted:  # it is not due yet
+            unwritten.waiting[ref] = waiting
+    if ref not in unwritten.waiting:
+        unwritten.attempts.pop(ref, None)
+    good = writes.good(ref)
+    unwritten.compared(ref, change.arriving(good), change.leaving(good))
+
+
+async def _deliver_to_group(writes: ObjectWrites, change: ObjectChange) -> None:
+    ref, failure = change.ref, await writes.write(change, ())
+    if failure is None:
+        for user in list(writes.refusals.at(ref)):
+            writes.admitted(ref, user)  # the object no longer belongs to a user
+        return
+    writes.wait_as_group(change, failure)
+    if writes.observed(ref, True) is None and writes.good(ref):
+        await writes.write(change, (GROUP,))  # it was deleted to be recreated
+
+
+async def _deliver_to_users(writes: ObjectWrites, change: ObjectChange) -> None:
+    """New entries first; then those that were refused before and have changed, or are due."""
+    ref = change.ref
+    candidates = changed(change.want.data, writes.good(ref), change.owner_of)
+    known = writes.refusals.at(ref)
+    _forget_reverted(writes, change, candidates)
+    fresh, before = _partition(candidates, known)
+    suspects = [user for user in before if _is_due(writes, change, user, known[user])]
+    out, group = set(candidates), known.get(GROUP)
+    if fresh or group is None or is_due(group, writes.now):
+        await Search(writes, change, out, suspected=group is not None and not fresh).admit(fresh)
+    suspects = _with_whole(candidates, suspects, known)
+    if suspects and ref not in writes.unwritten.waiting:
+        change.rotation = known[suspects[0]].tries if suspects[0] in known else 0
+        await Search(writes, change, out, suspected=True).admit(_rotated(suspects, change.rotation // 2))
+    _forget_reverted(writes, change, candidates)
+
+
+def _partition(users: Iterable[str], known: Container[str]) -> tuple[list[str], list[str]]:
+    """The users that are not known, and those that are."""
+    users = list(users)
+    return [user for user in users if user not in known], [user for user in users if user in known]
+
+
+def _with_whole(candidates: Iterable[str], suspects: list[str], known: Mapping[str, Refusal]) -> list[str]:
+    """The suspects, and where the object is refused whatever it holds, all who are refused for that: which entry it is
+    refused for, and which would correct that, shows only together."""
+    whole = {user for user, refusal in known.items() if refusal.whole}
+    if not whole.intersection(suspects):
+        return suspects
+    return [user for user in candidates if user in suspects or user in whole]
+
+
+def _rotated(users: list[str], by: int) -> list[str]:
+    """Others come first each time."""
+    first = by % len(users)
+    return users[first:] + users[:first]
+
+
+def _is_due(writes: ObjectWrites, change: ObjectChange, user: str, refusal: Refusal) -> bool:
+    """Whether the user's entries are retried: they changed, or it is time."""
+    entries = of_user(change.want.data, change.owner_of, user)
+    return is_due(refusal, writes.now) or entries != refusal.entries
+
+
+def _forget_reverted(writes: ObjectWrites, change: ObjectChange, candidates: Iterable[str]) -> None:
+    """Forget the refusals of users whose desired entries are the ones that are there."""
+    known = [user for user in writes.refusals.at(change.ref) if user not in (GROUP, *candidates)]
+    lost = _lost_users(writes, change) if known else ()
+    for user in known:
+        if user not in lost:
+            writes.admitted(change.ref, user)
+
+
+@dataclass(slots=True)
+class Search:
+    """``out`` are the users whose new entries are not written. ``suspected``: the users were refused before."""
+
+    writes: ObjectWrites
+    change: ObjectChange
+    out: set[str]
+    suspected: bool
+    _parts: list[list[str]] = field(default_factory=list)
+    """Users whose entries are still to be tried, in parts that are tried together"""
+    _probed: bool = False
+
+    async def admit(self, users: list[str]) -> None:
+        """Write these users' entries too, except those that the API server refuses."""
+        self._parts = [users]
+        while self._parts:
+            part = self._parts.pop()
+            failure = await self.writes.write(self.change, self.out - set(part))
+            if failure is None:
+                self._admitted(part)
+            elif not await self._narrow(part, failure):
+                return
+
+    def _admitted(self, users: Sequence[str]) -> None:
+        self.out.difference_update(users)
+        for user in users or [GROUP]:
+            self.writes.admitted(self.change.ref, user)
+
+    async def _narrow(self, part: list[str], failure: Failure) -> bool:
+        """Continue with the halves of a part that was refused; False if the search ends here."""
+        rest = list(chain(part, *self._parts))
+        if not await self._is_final(failure):
+            self.writes.wait(self.change, rest, failure)
             return False
-        half = len(some) // 2
-        parts = [some[:1], some[-1:], some[half : half + 1]]
-        if self.observed(parcel.ref, True) is not None or self._good(parcel.ref):
-            if await self._write(parcel, out, forced=len(some) > 1 or self._is_sole(parcel, some)) is None:
+        if not self._probed:
+            self._probed = True
+            if not await self._accepts_others(part, failure):
+                users = {*(rest or [GROUP]), *_lost_users(self.writes, self.change)}
+                self.writes.refuse(self.change, sorted(users), failure, whole=True)
+                return False
+            part = list(filter(self.out.__contains__, part))
+        if len(part) == 1:
+            self.writes.refuse(self.change, part, failure)
+            return True
+        if self.change.attempts > MOST_TRIES or self.writes.attempts > MOST_TRIES_OF_A_PASS:
+            self._continue_later(rest, failure)
+            return False
+        half = len(part) // 2
+        self._parts += [users for users in (part[half:], part[:half]) if users]
+        return True
+
+    def _continue_later(self, users: list[str], failure: Failure) -> None:
+        if self.suspected:  # they can wait for it longer
+            self.writes.postpone(self.change.ref)
+        else:
+            self.writes.search_on(self.change, users, failure)
+
+    async def _accepts_others(self, part: Sequence[str], failure: Failure) -> bool:
+        """Whether the object is accepted with some other entries. That also writes what is not new, such as removals.
+
+        If it is refused without the part as well, or does not exist yet, a few users of the part are tried: one of
+        them may correct the object, but not together with one who is refused. They are others in each pass.
+        """
+        if not part or failure.reason == reasons.CONFLICT:
+            return False
+        ref, half = self.change.ref, len(part) // 2
+        some = [part[:1], part[-1:], part[half : half + 1]]
+        if self.writes.observed(ref, True) is not None or self.writes.good(ref):
+            forced = len(part) > 1 or self._is_sole(part)
+            if await self.writes.write(self.change, self.out, forced=forced) is None:
                 return True
-            parts = [some[:1], some[1:] if parcel.turn % 2 else some[half:]]
-        for part in parts if len(some) > 1 else ():
-            if await self._write(parcel, out - set(part)) is None:
-                out.difference_update(part)
-                for user in part:
-                    self._admitted(parcel.ref, user)
+            some = [part[:1], part[1:] if self.change.rotation % 2 else part[half:]]
+        return len(part) > 1 and await self._accepts_any(some)
+
+    async def _accepts_any(self, some: Iterable[Sequence[str]]) -> bool:
+        for users in some:
+            if await self.writes.write(self.change, self.out - set(users)) is None:
+                self._admitted(users)
                 return True
         return False
 
-    async def _is_final(self, parcel: Parcel, failure: Failure, *, suspected: bool) -> bool:
-        """Whether nothing but another content, or somebody's help, will get it written. An API server that answers
-        nothing else either is no user's matter, nor is one who keeps writing over a shard."""
-        ref, own = parcel.ref, parcel.ref in self.state.own_refs
+    def _is_sole(self, part: Sequence[str]) -> bool:
+        """Whether it is the shard of the group's only user: then a refusal is reported for the group."""
+        files = self.writes.state.files
+        return self.change.ref not in files.own_refs and files.user_count == len(part) == 1
+
+    async def _is_final(self, failure: Failure) -> bool:
+        """Whether only other content, or a change of the cluster, gets the object written. An API server that fails
+        every request is not a user's failure, nor is another client that keeps writing to a shard."""
+        ref, own = self.change.ref, self.change.ref in self.writes.state.files.own_refs
         if failure.reason == reasons.CONFLICT:
             return own
         if not failure.again:
             return True
-        if not suspected and self.state.tries[ref] < PATIENCE - 1:
+        if not self.suspected and self.writes.unwritten.attempts[ref] < PATIENCE - 1:
             return False
-        return own or (not failure.raced and (failure.status > 0 or await self.writer.answers(ref)))
+        return own or (
+            not failure.raced and (failure.status > 0 or await self.writes.writer.is_reachable(ref))
+        )
 
-    # One write.
 
-    async def _write(self, parcel: Parcel, held: Collection[str], *, forced: bool = False) -> Failure | None:
-        """Write the object with the last good entries of those who are ``held``, if that changes anything."""
-        ref, state, parcel.tried = parcel.ref, self.state, True
-        data = composed(parcel.want.data, self._good(ref), parcel.owner_of, held, parcel.staying)
-        desired = parcel.want if data == parcel.want.data else replace(parcel.want, data=data)
-        exists = bool(data) or parcel.wanted
-        have = self.observed(ref, exists)
-        last = {ref: state.written[ref]} if ref in state.written else {}
-        (write,) = plan({ref: desired} if exists else {}, {ref: have} if have else {}, last) or (None,)
-        if write is None and forced and have is not None:
-            write = Apply(desired, have, drift=False)
-        if isinstance(write, Delete) and not self.removing:
-            state.touched.add(ref)
-            return None
-        if write is not None:
-            failure = await self.writer.write(write)
-            if failure is not None:
-                parcel.tries += 1
-                self._tries += 1
-                return failure
-            self.report.drifted += isinstance(write, Apply) and write.drift
-        state.settle(ref, desired if exists else None, self.observed(ref, True))
-        return None
-
-    def _good(self, ref: Ref) -> Data:
-        """What was last written there, or found there first."""
-        written = self.state.written.get(ref)
-        if written is not None:
-            return written.data
-        have = self.observed(ref, False)
-        return have.data if have is not None else {}
-
-    # What came of it.
-
-    def _admitted(self, ref: Ref, user: str) -> None:
-        if self.state.refusals.drop(ref, user):
-            self.report.news.add(user)
-
-    def _is_sole(self, parcel: Parcel, some: Sequence[str]) -> bool:
-        """Whether it is the shard of the group's only user: then whose fault a refusal is, is the group's matter."""
-        return parcel.ref not in self.state.own_refs and self.state.user_count == len(some) == 1
-
-    def _refuse(self, parcel: Parcel, users: Iterable[str], failure: Failure, *, whole: bool = False) -> None:
-        """These users' entries wait until they change, or for their time."""
-        WRITE_FAILURES.labels(failure.reason).inc()
-        failure = replace(failure, again=False)
-        unmade = self.observed(parcel.ref, True) is None and not self._good(parcel.ref)
-        for user in users:
-            if unmade:
-                self._unmade.append((parcel.ref, user))
-            entries = of_user(parcel.want.data, parcel.owner_of, user)
-            if self.state.refusals.add(parcel.ref, user, entries, failure, self.now, whole=whole):
-                self.report.news.add(user)
-
-    def _wait(self, parcel: Parcel, users: Iterable[str], failure: Failure) -> None:
-        """The object is tried again soon, with everything."""
-        WRITE_FAILURES.labels(failure.reason).inc()
-        self.state.tries[parcel.ref] += 1
-        self.state.failed[parcel.ref] = Waiting(failure, frozenset(users))
-        self.state.refusals.postpone(parcel.ref, self.now + POSTPONED_SECONDS)
-        self.report.failed = True
-
-    def _search_on(self, parcel: Parcel, rest: Iterable[str], failure: Failure, *, suspected: bool) -> None:
-        """The next passes find the others who are refused. Those who were refused before can wait for it longer."""
-        if not suspected:
-            passing = replace(failure, again=True)
-            self.state.failed[parcel.ref] = Waiting(passing, frozenset(rest), searching=True)
-            self.report.failed = True
-        self.state.refusals.postpone(parcel.ref, self.now + POSTPONED_SECONDS)
-
-    def _note(self, parcel: Parcel) -> None:
-        """Remember who lacks an entry there, and who has one that should go."""
-        ref, good = parcel.ref, self._good(parcel.ref)
-        lack, surplus = parcel.arriving(good), parcel.leaving(good)
-        self.state.lack(ref, lack)
-        self.state.surplus.pop(ref, None)
-        if surplus:
-            self.state.surplus[ref] = surplus
-
-    def _lacks(self, user: str, beside: Ref) -> bool:
-        """Whether the user, or the group, lacks an entry in another object."""
-        return self.state.lacks[user] > (user in self.state.lacking.get(beside, ()))
+def _lost_users(writes: ObjectWrites, change: ObjectChange) -> set[str]:
+    """The users whose entries another client changed or deleted, and who have no edit of their own that waits."""
+    want, good, have = change.want.data, writes.good(change.ref), writes.observed(change.ref, True)
+    there = have.data if have is not None else {}
+    lost = {change.owner_of(name) for name, text in want.items() if there.get(name) != text}
+    return lost.difference(changed(want, good, change.owner_of)) if lost else lost

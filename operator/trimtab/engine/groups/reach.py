@@ -1,47 +1,45 @@
-"""Whether a group's revision reaches its users, or so few that it is the group's matter and no user's own."""
+"""Whether a group's revision reaches its users. If it reaches few, that is a failure of the group, not of its users."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from trimtab.core.evaluate.membership import holder
-from trimtab.core.render.entries import GROUP
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.groups.writer import Failure
 from trimtab.engine.store.cluster_state import ClusterState
 
 
 def common_failure(cluster: ClusterState, state: GroupState) -> Failure | None:
-    """By what most users' entries cannot be written: a rollout that went on would have reached nobody.
+    """Of a group with refused users: the failure of most users' entries: a rollout that continued would reach no user.
 
-    Who has no entry at all yet is not among those it reaches. An only user counts where their shard is refused whatever
-    it holds: else it is their content, which must not hold up other groups' rollouts. Nor must that of one tenant who
-    has most of the users: without those of the other namespace that has most of the refused, most are refused as well.
+    Users without any entry yet do not count. The failure of an only user counts if their shard is refused whatever it
+    holds: else it is their content, which must not block the rollouts of other groups. Nor must the content of one
+    tenant who has most of the users: without the users of the other namespace that has most of the refused, most users
+    must be refused as well.
     """
-    refused = state.refusals.users().keys() - {GROUP}
-    if not refused:
-        return None
+    unwritten, users = state.unwritten, state.files.user_count
+    refused = unwritten.refused
     first = min(refused)
-    lacking: set[str] = set().union(*state.lacking.values())
-    somewhere: set[str] = set().union(*state.surplus.values())
-    missed = refused - (lacking - somewhere)
-    new = len(refused) - len(missed)
+    counted = refused - (unwritten.users_missing - unwritten.users_surplus)
+    new = len(refused) - len(counted)
     if len(refused) == 1:
-        sole = state.user_count == 1 and first not in state.own and not new
-        return state.refusals.of(first) if sole and state.refusals.of_whole(first) else None
-    if not (2 * len(missed) > state.user_count - new or len(refused) >= state.user_count):
+        sole = users == 1 and first not in state.files.own and not new
+        return unwritten.refusals.of(first) if sole and unwritten.refusals.of_whole(first) else None
+    if not (2 * len(counted) > users - new or len(refused) >= users):
         return None
-    return None if _is_one_tenants(cluster, state, refused) else state.refusals.of(first)
+    return None if _is_one_tenant(cluster, state, refused) else unwritten.refusals.of(first)
 
 
-def _is_one_tenants(cluster: ClusterState, state: GroupState, refused: set[str]) -> bool:
+def _is_one_tenant(cluster: ClusterState, state: GroupState, refused: set[str]) -> bool:
+    """Whether most of the refused users are of one other namespace, and most of the others are not refused."""
     homes = Counter(_home(cluster, state, user) for user in refused)
     del homes[state.key.namespace]
     if not homes:
         return False
     tenant = max(homes, key=lambda home: (homes[home], home))
-    reached = len(refused) - homes[tenant] or 1  # as many others as are missed, and one at least
-    for user in state.users():
+    reached = len(refused) - homes[tenant] or 1  # as many others as are refused, and at least one
+    for user in state.files.users():
         if user not in refused and _home(cluster, state, user) != tenant:
             reached -= 1
             if not reached:
@@ -52,5 +50,5 @@ def _is_one_tenants(cluster: ClusterState, state: GroupState, refused: set[str])
 def _home(cluster: ClusterState, state: GroupState, user: str) -> str:
     """The namespace of the preference that holds the user."""
     claimants = cluster.preferences.claimants(state.key.template_key, user)
-    held = holder(cluster, state.view.schema, claimants)
-    return held.namespace if held is not None else ""
+    found = holder(cluster, state.view.schema, claimants)
+    return found.namespace if found is not None else ""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from trimtab.core import naming
 from trimtab.core.evaluate.membership import is_effective, may_render_into
 from trimtab.core.refs import GroupKey, Ref
-from trimtab.core.render.objects import target_of
 from trimtab.core.render.plan import Observed
 from trimtab.core.resolve.content import CompiledContent
 from trimtab.core.resolve.preference import Preference
@@ -20,7 +19,7 @@ from trimtab.core.status import Verdict
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.groups.revisions import Revisions
-from trimtab.engine.groups.state import GroupState, ShareState
+from trimtab.engine.groups.state import GroupState, ShareState, initial_state
 from trimtab.engine.groups.writer import Writer
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
@@ -105,8 +104,8 @@ class RevisionSwitcher:
 
     async def _adopted(self, key: GroupKey, served: CompiledContent, number: int) -> GroupState:
         """The state of a group that this process has not reconciled yet, with its objects in the cluster."""
-        view, claims = served.view(key.group), self.origins.claims(key)
-        state = GroupState(key, served, view, target_of(key, view), number, claims)
+        claims = self.origins.claims(key)
+        state = initial_state(key, served, number, claims)
         outputs = dict(self.cluster.outputs.of(key))
         outputs |= await self.writer.recover(ref for ref in claims.recorded if ref not in outputs)
         targets = {
@@ -127,7 +126,7 @@ class RevisionSwitcher:
         async with self.slices.turn() as turn:
             for _ in state.adopt(outputs.values(), targets, holder):
                 await turn.over()
-        self.origins.report(outputs[ref] for ref in state.foreign)
+        self.origins.report(outputs[ref] for ref in state.written.foreign)
         self._keep_the_unclaimed(state, outputs)
         return state
 
@@ -139,8 +138,8 @@ class RevisionSwitcher:
         kept, key = self.cluster.kept, state.key
         if not kept.users_before:
             return
-        for ref in state.touched & outputs.keys():
-            for user in state.users_in(ref):
+        for ref in state.files.touched & outputs.keys():
+            for user in state.files.users_in(ref):
                 if not self._is_claimed(key, user):
                     kept.adopt(key, user, outputs[ref].created)
 
@@ -171,7 +170,7 @@ class RevisionSwitcher:
     def _reaches(self, key: GroupKey, schema: Schema, preference: Preference) -> bool:
         state = self.states.get(key)
         claimants = self.cluster.preferences.claimants(key.template_key, preference.user)
-        over_limit = state.over_limit if state is not None else ()
+        over_limit = state.limit.exceeding if state is not None else ()
         return is_effective(self.cluster, schema, preference, claimants, over_limit)
 
     def _share_state(

@@ -32,9 +32,9 @@ class GroupStatuses:
     # Preferences.
 
     def offer(self, preference: Preference, outcome: Outcome) -> None:
-        """Write the preference's status if it would say anything new.
+        """Write the preference's status if it changes.
 
-        What was judged before an edit that came meanwhile is not offered: it would only replace the newer verdict.
+        A verdict on an earlier version of the preference is not offered: it would only replace the newer verdict.
         """
         if self.cluster.preferences.get(preference.namespace, preference.name) is not preference:
             return
@@ -84,9 +84,9 @@ class GroupStatuses:
         return {
             "users": len(self.cluster.preferences.members(state.key)),
             "invalidUsers": self.invalid_users(state),
-            "shards": len(state.content),
+            "shards": len(state.files.content),
             "outputs": _outputs(state),
-            "foreign": [_reference(ref) for ref in sorted(state.foreign)[:FOREIGN_LISTED]] or None,
+            "foreign": [_reference(ref) for ref in sorted(state.written.foreign)[:FOREIGN_LISTED]] or None,
         }
 
 
@@ -100,14 +100,17 @@ def _reference(ref: Ref) -> dict[str, Any]:
 
 def _outputs(state: GroupState) -> list[dict[str, Any]]:
     """The group's own objects by their uids. An upgrade lists none, so that a restart continues it."""
-    listed = sorted(ref for ref in state.written if ref not in state.own_refs or ref in state.adopted)
+    written = state.written
+    listed = sorted(
+        ref for ref in written.objects if ref not in state.files.own_refs or ref in written.adopted
+    )
     made = []
     for ref in listed[:OUTPUTS_LISTED]:
-        uid = state.uids.get(ref)
-        if state.upgrading:
+        uid = written.uids.get(ref)
+        if written.upgrading:
             made.append(_reference(ref))
         elif uid is not None:
-            adopted = {"adopted": True} if ref in state.adopted else {}
+            adopted = {"adopted": True} if ref in written.adopted else {}
             made.append({**_reference(ref), "uid": uid, **adopted})
     return made
 

@@ -1,7 +1,7 @@
 """Carries out planned writes: server-side apply over exactly the version that was planned against.
 
-What Trimtab did not make (core/origin.py) is never overwritten: an object is created only where a read has just found
-none, and taken over only if it asks for that by annotation.
+An object that Trimtab did not create (core/render/origin.py) is never overwritten: an object is created only where a
+read has just found none, and adopted only if its annotation allows that.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from trimtab.kube.resources import OUTPUTS
 log = logging.getLogger(__name__)
 
 PARALLEL = 8
-"""Writes of one template at once."""
+"""Concurrent writes of one template."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A write that did not happen. ``again`` says whether the same write may succeed by itself soon, ``status`` is the
-    API server's answer as an HTTP code (0: there was none), ``raced`` that another write came first."""
+    """A write that did not happen. ``again``: the same write may succeed soon. ``status`` is the HTTP status code of
+    the API server's response (0: there was none). ``raced``: another write preceded it."""
 
     write: Write
     reason: str
@@ -51,8 +51,8 @@ class Failure:
 
 
 class Writer:
-    """``digest`` is keyed: it gives what the digest annotation of an object says of its data. ``anothers`` says whether
-    an object is the output of another template than this one."""
+    """``digest`` returns the HMAC of an object's data for its digest annotation; ``anothers`` whether an object is the
+    output of another template than this one."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Writer:
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost.
         """
-        async with self._lanes.turn(_whose(write)):
+        async with self._lanes.turn(_template_of(write)):
             try:
                 if isinstance(write, Delete):
                     await self._delete(write.observed)
@@ -84,14 +84,10 @@ class Writer:
         desired, have = write.desired, write.observed
         if have is None or not self._is_ours(have, desired):
             have = await self.live(desired.ref)
-        if have is not None and not self._is_ours(have, desired):
-            if not requests_adoption(have) or self._anothers(_template(desired), have):
+            if have is not None and not self._may_adopt(desired, have):
                 return Failure(write, reasons.CONFLICT, self._foreign(desired, have), again=False)
-            log.warning("took over an object that is annotated for it", extra={"object": str(desired.ref)})
         try:
-            if have is not None and have.is_immutable:
-                await self._delete(have)  # the API server lets nobody change it; it is made anew at once
-                have = None
+            have = await self._unlocked(have)
             body = self._body(desired, have)
             answer = await self._api.apply(OUTPUTS[desired.ref.kind], body, force=have is not None)
         except errors.ForbiddenError as error:
@@ -102,7 +98,20 @@ class Writer:
             )
         if have is None and _others(answer):
             return await self._give_back(write, answer)
-        observed = self._outputs.wrote(desired.ref.kind, answer)
+        await self._settle(write, answer)
+        return None
+
+    async def _unlocked(self, have: Observed | None) -> Observed | None:
+        """The object, unless the API server rejects every change of its data: such an object is deleted, to be
+        recreated immediately."""
+        if have is None or not have.is_immutable:
+            return have
+        await self._delete(have)
+        return None
+
+    async def _settle(self, write: Apply, answer: Body) -> None:
+        """The write happened: store the object, without entries of other managers."""
+        desired, observed = write.desired, self._outputs.wrote(write.desired.ref.kind, answer)
         if differs(desired, observed):
             observed = await self._remove_foreign_entries(desired, observed, answer)
         if observed.data == desired.data:
@@ -110,14 +119,21 @@ class Writer:
         WRITES.labels(desired.ref.kind, "apply").inc()
         if write.drift:
             DRIFT.inc()
-            log.warning("put back a hand edit", extra={"object": str(desired.ref)})
-        return None
+            log.warning("Reverted a manual change", extra={"object": str(desired.ref)})
+
+    def _may_adopt(self, desired: Desired, have: Observed) -> bool:
+        if self._is_ours(have, desired):
+            return True
+        if not requests_adoption(have) or self._anothers(_template(desired), have):
+            return False
+        log.warning("Adopted an object that is annotated for it", extra={"object": str(desired.ref)})
+        return True
 
     def _is_ours(self, have: Observed, desired: Desired) -> bool:
         return is_managed(have, desired) and not self._anothers(_template(desired), have)
 
     async def _give_back(self, write: Apply, answer: Body) -> Failure:
-        """Somebody made the object after our look: applying nothing gives up every field of ours in it."""
+        """Another client created the object after the read: applying nothing releases all fields that Trimtab set."""
         ref = write.desired.ref
         metadata = {
             "name": ref.name,
@@ -129,7 +145,7 @@ class Writer:
         return Failure(write, reasons.CONFLICT, self._foreign(write.desired, have), again=False)
 
     async def _remove_foreign_entries(self, desired: Desired, observed: Observed, answer: Body) -> Observed:
-        """Apply leaves what other managers own; an output has nobody else's entries."""
+        """Apply keeps what other managers own; an output has no entries of theirs."""
         extra: dict[str, None] = dict.fromkeys(
             name for name in answer.get("data") or {} if name not in desired.data
         )
@@ -153,7 +169,7 @@ class Writer:
         WRITES.labels(ref.kind, "delete").inc()
 
     async def release(self, observed: Observed) -> None:
-        """Let an output go: it stays as it is, but is no longer ours (deletionPolicy Retain), and cannot be proved so.
+        """Release an output (deletionPolicy Retain): it stays unchanged, but Trimtab no longer manages it.
 
         :raises trimtab.kube.errors.ApiError: the API server refused.
         """
@@ -171,7 +187,7 @@ class Writer:
         WRITES.labels(ref.kind, "release").inc()
 
     async def live(self, ref: Ref) -> Observed | None:
-        """What stands in the place now, whoever made it.
+        """The object at this location now, whichever client created it.
 
         :raises trimtab.kube.errors.ApiError: the API server refused.
         """
@@ -182,12 +198,12 @@ class Writer:
         return observe(ref.kind, msgspec.convert(body, OutputObject))
 
     async def recover(self, recorded: Iterable[Ref]) -> dict[Ref, Observed]:
-        """Of objects that are recorded and not listed, those that are there all the same: without our labels.
+        """Of objects that are recorded and not listed, those that exist: without Trimtab's labels.
 
-        :raises trimtab.kube.errors.ApiError: it could not be asked now.
+        :raises trimtab.kube.errors.ApiError: the API server could not be reached.
         """
 
-        async def look(ref: Ref) -> None:
+        async def read(ref: Ref) -> None:
             have = self._outputs.get(ref)
             async with self._lanes.all:
                 if have is None:
@@ -198,12 +214,12 @@ class Writer:
                 found[ref] = have
 
         found: dict[Ref, Observed] = {}
-        await all_of(look(ref) for ref in recorded)
+        await all_of(read(ref) for ref in recorded)
         return found
 
     async def _refresh(self, write: Write, refused: errors.ConflictError) -> Failure:
-        """Look at what is there now. If it has changed, the next plan decides anew; else it is not the object that is
-        in conflict: a webhook denies with any code, and quotas have races of their own."""
+        """Read the object. If it has changed, the next pass decides; else the conflict is not about the object: a
+        webhook may deny with any code, and quotas have races of their own."""
         ref, before = _ref(write), write.observed
         try:
             body = await self._api.get(OUTPUTS[ref.kind], ref.namespace, ref.name)
@@ -221,11 +237,11 @@ class Writer:
                 self._outputs.wrote(ref.kind, body)
             elif before is not None:
                 self._outputs.forget(before)
-        message = f"{ref}: changed by somebody else meanwhile; trying again"
+        message = f"{ref}: changed by another client meanwhile; retrying"
         return Failure(write, reasons.WRITE_FAILED, message, again=True, raced=True)
 
-    async def answers(self, ref: Ref) -> bool:
-        """Whether the API server answers at all: reads of the same place, if not writes."""
+    async def is_reachable(self, ref: Ref) -> bool:
+        """Whether the API server responds at all: to reads of the same object, if not to writes."""
         try:
             await self.live(ref)
         except errors.UnavailableError as error:
@@ -236,15 +252,15 @@ class Writer:
 
     def _foreign(self, desired: Desired, have: Observed) -> str:
         owner, mine = group_of(have.labels), _template(desired)
-        # what is in other namespaces is not for this author to learn
+        # the template's author may not know what is in other namespaces
         known = owner is not None and owner.namespace == mine.namespace
         if self._anothers(mine, have):
             whose = f"group {owner}" if known else "a template of another namespace"
-            return f"{desired.ref} exists and is an output of {whose}; it was left alone. Rename one of the templates"
-        labels = f" (it has the labels of group {owner}, which prove nothing)" if known else ""
+            return f"{desired.ref} exists and is an output of {whose}; it stays unchanged. Rename one of the templates"
+        labels = f" (it has the labels of group {owner}, which do not prove it)" if known else ""
         return (
-            f"{desired.ref} exists and was not made by Trimtab{labels}; it was left alone. Rename or delete it, "
-            f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab take it over"
+            f"{desired.ref} exists and was not made by Trimtab{labels}; it stays unchanged. Rename or delete it, "
+            f"or annotate it {naming.ANNOTATION_ADOPT}=true to let Trimtab adopt it"
         )
 
     def _body(self, desired: Desired, have: Observed | None) -> Body:
@@ -271,7 +287,7 @@ def _ref(write: Write) -> Ref:
     return write.desired.ref if isinstance(write, Apply) else write.observed.ref
 
 
-def _whose(write: Write) -> TemplateKey:
+def _template_of(write: Write) -> TemplateKey:
     if isinstance(write, Apply):
         return _template(write.desired)
     group = group_of(write.observed.labels)
@@ -289,7 +305,7 @@ def _template(desired: Desired) -> TemplateKey:
 
 
 def _shows_origin(have: Observed) -> bool:
-    """Whether anything in the object names Trimtab. The admission policy about the operator goes by that."""
+    """Whether anything in the object names Trimtab: the admission policy for the operator's account requires that."""
     names = (*have.labels, *have.annotations)
     return (
         have.applied or group_of(have.labels) is not None or any(n.startswith("trimtab.dev/") for n in names)
@@ -298,14 +314,14 @@ def _shows_origin(have: Observed) -> bool:
 
 def _bare(ref: Ref, error: errors.ApiError) -> str:
     return (
-        f"{ref} shows nothing of Trimtab any more, as after kubectl replace, and the API server refuses to have it "
-        f"put back ({error.status} {error.reason}). Delete it, or annotate it {naming.ANNOTATION_ADOPT}=true"
+        f"{ref} has lost every label and annotation of Trimtab, as after kubectl replace, and the API server refuses "
+        f"to restore it ({error.status} {error.reason}). Delete it, or annotate it {naming.ANNOTATION_ADOPT}=true"
     )
 
 
 def _failure(write: Write, error: errors.ApiError) -> Failure:
     ref = _ref(write)
-    # The API server's text for a rejected Secret may quote data; only its code and reason are repeated.
+    # The API server's message for a rejected Secret may quote data; only its code and reason are reported.
     detail = f"{error.status} {error.reason}" if ref.kind == "Secret" else str(error)
     message = f"{ref}: the API server refused the write: {detail}"
     return Failure(write, reasons.WRITE_FAILED, message, again=not errors.lasts(error), status=error.status)

@@ -46,7 +46,7 @@ class EvidenceCollector:
         clients caused all that is unhealthy."""
         worst: tuple[State, str] = ("Healthy", "")
         notes = []
-        disturbed, by_others = self.workloads.stamps.disturbed(state.key), True
+        disturbed, by_others = self.workloads.history.disturbed(state.key), True
         for key, mark in self._marks(state).items():
             found = self._fresh(key, mark)
             if found.note:
@@ -60,16 +60,16 @@ class EvidenceCollector:
                 by_others = by_others and (found.by_others or key in disturbed)
         return (*worst, notes, by_others and worst[0] != "Healthy")
 
-    def lost_stamp(self, state: GroupState) -> bool:
+    def lost_annotation(self, state: GroupState) -> bool:
         """Whether a workload of the group was observed without its digest: it was recreated, or another client changed
         it. Each version of it counts once."""
-        stamps, lost = self.workloads.stamps, False
+        history, lost = self.workloads.history, False
         for key, mark in self._marks(state).items():
             if mark is None:
                 continue
-            version = self.health_watch.lacks(key, mark, stamps.version(state.key, key))
+            version = self.health_watch.lacks(key, mark, history.version(state.key, key))
             if version is not None:
-                stamps.saw(state.key, key, mark, version)
+                history.processed(state.key, key, mark, version)
                 lost = True
         return lost
 
@@ -77,7 +77,7 @@ class EvidenceCollector:
         """What the group's workloads carry; None for those that another template restarts."""
         keys = state.workloads
         marks = self.workloads.marks_of(state.view, keys) if keys else {}
-        return {key: None if key in state.elsewhere else mark for key, mark in marks.items()}
+        return {key: None if key in state.restarts.elsewhere else mark for key, mark in marks.items()}
 
     def _fresh(self, key: WorkloadKey, mark: str | None) -> Health:
         """A workload's health. From half of the maximum age it is requested again while it still counts: a silent watch

@@ -11,11 +11,11 @@ from trimtab.core.rollout import GroupObservation, Intent
 from trimtab.core.rollout.assignment import Assignment
 from trimtab.core.rollout.source import TEMPLATE, RolloutSource
 from trimtab.core.status import FALSE, TRUE, Verdict
-from trimtab.engine.groups.reconcile import CHUNK, Groups
+from trimtab.engine.groups.delivery import CHUNK
+from trimtab.engine.groups.reconcile import Groups
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.rollouts.evidence import EvidenceCollector
-from trimtab.engine.scheduling.retry import NEVER
-from trimtab.engine.workloads.restart_stamps import notes
+from trimtab.engine.workloads.restart_history import notes
 
 
 @dataclass(slots=True)
@@ -68,8 +68,8 @@ class GroupObserver:
         """A group that exists, or is about to."""
         state = self.groups.states.get(key)
         forward = source.progress.underway == "Forward"
-        if state is not None and forward and _restarts(state) and self.evidence.lost_stamp(state):
-            self.groups.restart_now(key)
+        if state is not None and forward and _restarts(state) and self.evidence.lost_annotation(state):
+            self.groups.restarts.request(key)
         found = self._with_problems(found, key, state, forward=forward)
         if state is None or not self._is_settled(state, source, assignment):
             return found
@@ -79,16 +79,16 @@ class GroupObserver:
         self, found: GroupObservation, key: GroupKey, state: GroupState | None, *, forward: bool
     ) -> GroupObservation:
         """With what is known of a group whether it has settled or not."""
-        stamps = self.groups.workloads.stamps
-        lost = list(stamps.lost(key)) if forward else []
-        problems = state.workload_problems if state is not None else ()
+        history = self.groups.workloads.history
+        lost = list(history.changed_back(key)) if forward else []
+        problems = state.restarts.problems if state is not None else ()
         return replace(
             found,
             problem=_problem(self.groups.outcomes.get(key), problems),
-            waits=state.turn if state is not None else "",
+            waits=state.restarts.waiting if state is not None else "",
             notes=tuple(notes(lost)),
             contested=next((each.message for each in lost if each.given_up), ""),
-            by_others=_all_of(problems, stamps.disturbed(key)),
+            by_others=_all_of(problems, history.disturbed(key)),
         )
 
     def _is_settled(self, state: GroupState, source: RolloutSource, assignment: Assignment) -> bool:
@@ -98,7 +98,7 @@ class GroupObserver:
             return False
         if intent is not None and intent.hold and not _has_moved(state, source, intent):
             return False
-        restarted = state.restarts.at == NEVER or not state.view.group.spec.workloads
+        restarted = state.restarts.done or not state.view.group.spec.workloads
         return restarted and self.groups.switcher.follows(state.key, assignment)
 
     def _with_health(self, found: GroupObservation, state: GroupState) -> GroupObservation:
@@ -134,7 +134,7 @@ class GroupObserver:
 
 def _restarts(state: GroupState) -> bool:
     """Whether a lost restart may be repeated: no restart of the group is in progress."""
-    return state.restarts.at == NEVER or bool(state.workload_problems)
+    return state.restarts.done or bool(state.restarts.problems)
 
 
 def _problem(outcome: Verdict | None, workload_problems: Collection[str]) -> str:

@@ -174,7 +174,8 @@ class Rollouts:
         memory.sent = after
         names = {*before.wanted, *after.wanted}
         changed = {name for name in names if before.wanted.get(name) != after.wanted.get(name)}
-        if before.phase is None or (before.stable, before.target) != (after.stable, after.target):
+        where = before.stable, before.target, before.underway
+        if before.phase is None or where != (after.stable, after.target, after.underway):
             changed |= {group.group for group in self.cluster.groups_of(key)}
         for name in changed:
             self.cluster.enqueue_group(GroupKey(key.namespace, key.name, name))
@@ -189,4 +190,4 @@ class Rollouts:
         for name, before in self.memories.of(source.uid).sent.wanted.items():
             intent = source.intents.get(name)
             if intent is None or (before.hold and not intent.hold):
-                self.evidence.workloads.stamps.forgive(GroupKey(*key, name))
+                self.evidence.workloads.history.resume(GroupKey(*key, name))

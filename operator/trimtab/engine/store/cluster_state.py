@@ -25,14 +25,22 @@ of them, reports of many groups are taken together, and the pass costs a bounded
 
 @dataclass(slots=True)
 class Dirt:
-    """What of a group must be looked at: users by the namespace of their preferences, outputs, or everything."""
+    """What of a group changed: users by the namespace of their preferences, outputs, or ``everything``.
+    ``assignment``: something changed that decides which content the group is on."""
 
     users: dict[str, dict[str, None]] = field(default_factory=dict)
     outputs: set[Ref] = field(default_factory=set)
+    assignment: bool = False
     everything: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.outputs or self.everything)
+        return bool(self.users or self.outputs or self.assignment or self.everything)
+
+    def add_user(self, namespace: str, user: str) -> None:
+        self.users.setdefault(namespace, {})[user] = None
+
+    def all_users(self) -> set[str]:
+        return {user for users in self.users.values() for user in users}
 
     def take(self, most: int) -> list[str]:
         """Up to ``most`` users, the namespaces taking turns; they are no longer dirty."""
@@ -97,6 +105,13 @@ class ClusterState:
         return self.dirt.setdefault(key, Dirt())
 
     def enqueue_group(self, key: GroupKey) -> None:
+        """Queue the group, whose assignment may have changed."""
+        if self.synced:
+            self.dirty(key).assignment = True
+            self.requeue_group(key)
+
+    def requeue_group(self, key: GroupKey) -> None:
+        """Queue the group for what is dirty already."""
         if self.synced:
             self.queue.add(Work("group", key), key.namespace)
 
@@ -162,14 +177,14 @@ class ClusterState:
         _PREFERENCE_EVENTS.inc()
         if not self.synced:
             return  # the start looks at everything
-        self.dirty(key).users.setdefault(namespace, {})[user] = None
-        self.enqueue_group(key)
+        self.dirty(key).add_user(namespace, user)
+        self.requeue_group(key)
 
     def output_changed(self, key: GroupKey, ref: Ref) -> None:
         EVENTS.labels("output").inc()
         if self.synced:
             self.dirty(key).outputs.add(ref)
-            self.enqueue_group(key)
+            self.requeue_group(key)
 
     def _template_changed(self, key: TemplateKey, old: AnyObject | None, new: AnyObject | None) -> None:
         EVENTS.labels("ConfigTemplate").inc()

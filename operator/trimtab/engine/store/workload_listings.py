@@ -1,8 +1,8 @@
-"""Which templates list a workload: of several, the oldest restarts it, and all are told.
+"""Which templates list a workload: of several, the oldest restarts it, and all report that.
 
-Two templates that stamped one workload would restart it for ever, each taking the other's stamp away. Who restarts it
-follows from the templates' specs and what is served of them, so it is the same after a restart, and clears itself once
-one lists it no more.
+Two templates that both annotated one workload would restart it forever, each replacing the other's annotation. Which
+one restarts it follows from the templates' specs and revisions in effect, so it is the same after a restart of the
+operator, and only one is left once the other no longer lists the workload.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Listings:
     """workload -> the templates that list it, with when each was created"""
 
     def put(self, key: TemplateKey, item: AnyObject | None) -> set[TemplateKey]:
-        """Take over a template, None if it is gone; the other ones that list what it lists or listed."""
+        """Store a template, None if it was deleted; returns the others that list what it lists or listed."""
         before, now = (
             self._of.pop(key, frozenset()),
             frozenset(_listed(item)) if item is not None else frozenset(),
@@ -48,7 +48,7 @@ class Listings:
         return (workload for workload in self._of.get(key, ()) if len(self._by[workload]) > 1)
 
     def listing(self, workload: WorkloadKey, counts: Callable[[TemplateKey], bool]) -> list[TemplateKey]:
-        """The templates that list the workload, of those that count; the one that restarts it comes first."""
+        """The templates that list the workload, of those that count, the oldest first: it restarts the workload."""
         found = self._by.get(workload, {})
         return (
             sorted(filter(counts, found), key=lambda key: (found[key], key))
@@ -57,9 +57,9 @@ class Listings:
         )
 
 
-def told(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) -> str:
-    """What one of several templates has to know of a workload that all of them list. Templates of other namespaces are
-    not named: its author may not know what there is."""
+def message_about(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) -> str:
+    """The message for one of several templates that list a workload. Templates of other namespaces are not named: the
+    author may not know what is there."""
 
     def named(other: TemplateKey) -> str:
         return (
@@ -69,10 +69,10 @@ def told(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) ->
         )
 
     others = ", ".join(dict.fromkeys(named(other) for other in listing if other != key))
-    said = f"{others} too, whose changes do not restart it, as ConfigTemplate {key} was created first"
+    reason = f"{others} too, whose changes do not restart it, as ConfigTemplate {key} was created first"
     if listing[0] != key:
-        said = f"{named(listing[0])} too, which was created first: only its changes restart it"
-    return f"{workload} is listed by {said}. List it in one template only"
+        reason = f"{named(listing[0])} too, which was created first: only its changes restart it"
+    return f"{workload} is listed by {reason}. List it in one template only"
 
 
 def _listed(item: AnyObject) -> Iterator[WorkloadKey]:

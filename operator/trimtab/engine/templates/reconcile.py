@@ -21,7 +21,7 @@ from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.rollout_sources import RolloutSources
-from trimtab.engine.store.workload_listings import told
+from trimtab.engine.store.workload_listings import message_about
 from trimtab.engine.templates.status import TemplateStatuses
 
 
@@ -160,7 +160,9 @@ class TemplatePass:
 
     def _shared_workloads(self, key: TemplateKey, *, changed: bool) -> None:
         """Who restarts a workload that several templates list may have changed: look at the groups that list it."""
-        listing = {workload: self.groups.listing(workload) for workload in self.cluster.listings.shared(key)}
+        listing = {
+            workload: self.groups.restarts.listing(workload) for workload in self.cluster.listings.shared(key)
+        }
         before = self._shared.pop(key, {})
         if listing:
             self._shared[key] = listing
@@ -170,13 +172,13 @@ class TemplatePass:
             self.cluster.enqueue_template(other)
         for group, state in self.groups.states.items() if news else ():
             if group.template_key == key and news.intersection(state.workloads):
-                self.groups.restart_now(group)
+                self.groups.restarts.request(group)
 
     def _notices(self, key: TemplateKey) -> tuple[Notice, ...]:
         """What the template has to know of workloads that others list as well."""
         shared = {w: listing for w, listing in self._shared.get(key, {}).items() if len(listing) > 1}
         return tuple(
-            Notice("groups[].workloads", "WorkloadShared", told(workload, key, listing))
+            Notice("groups[].workloads", "WorkloadShared", message_about(workload, key, listing))
             for workload, listing in sorted(shared.items())
             if key in listing
         )

@@ -1,12 +1,11 @@
 """Workloads that read a group's configuration: restarted when a key with ``reload: Restart`` changed, and only then.
 
-A restart is the pod template's annotation ``trimtab.dev/digest``, a keyed digest of those keys' values; Kubernetes
-does the rest at the workload's own pace. The digest of equal values is equal, so nothing restarts twice for one change,
-whoever dies in between, and a rollback stamps the very digest of before.
+A restart is the pod template's annotation ``trimtab.dev/digest``, an HMAC of those keys' values; Kubernetes does the
+rest at the workload's own pace. Equal values have an equal digest, so nothing restarts twice for one change, also if
+the operator is killed meanwhile, and a rollback restores the previous digest.
 
-What others take away is stamped again (`restart_stamps`). Few workloads are between the stamp and being
-healthy again (`core.workload.restart_slots`); whoever comes then waits for a turn. As long as there are fewer, nobody
-watches them.
+If another client removes the annotation, it is written again (`restart_history`). Few workloads restart concurrently
+(`core.workload.restart_slots`); others wait for a slot. Workloads are watched only while others wait.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from trimtab.engine.metrics import WRITES
 from trimtab.engine.scheduling.concurrency import Lanes
 from trimtab.engine.scheduling.failures import all_of
 from trimtab.engine.workloads.health import HealthWatch
-from trimtab.engine.workloads.restart_stamps import Stamps
+from trimtab.engine.workloads.restart_history import RestartHistory
 from trimtab.kube import errors
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import WORKLOADS
@@ -40,18 +39,18 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 PARALLEL = 2
-"""Workloads of one template that are told to restart at once."""
+"""Workloads of one template that are annotated concurrently."""
 SLOW_SECONDS = 60.0
-"""After so long a workload that is not healthy yet holds up only those of its own template."""
+"""After so long a workload that is not healthy yet blocks only those of its own template."""
 LONGEST_SECONDS = 600.0
-"""After so long a workload that is neither healthy nor failed does not hold others up any more."""
+"""After so long a workload that is neither healthy nor failed no longer blocks others."""
 CHECK_SECONDS = 15.0
-"""How often those who wait look again, if nobody calls them before."""
+"""How often waiting groups are checked, if nothing queues them earlier."""
 RESTARTS = "restarts"
 
 
-class _Ask(NamedTuple):
-    """One workload that a group wants to carry a mark."""
+class _Request(NamedTuple):
+    """One workload of a group and the mark that it should carry."""
 
     key: WorkloadKey
     mark: str
@@ -70,7 +69,7 @@ class _Restarting(NamedTuple):
 
 
 def restart_digest(keys: Keys, view: GroupView) -> str:
-    """Of the values that the group's workloads need a restart for, bound to the group."""
+    """The HMAC of the values that the group's workloads restart for, bound to the group."""
     values = restarting(view)
     if view.unbound:
         return keys.unbound(values)
@@ -79,8 +78,8 @@ def restart_digest(keys: Keys, view: GroupView) -> str:
 
 @dataclass(slots=True)
 class Workloads:
-    """``digest`` is keyed: of the values that a group's workloads need a restart for. Without ``health`` nothing is
-    waited for.
+    """``digest`` returns the HMAC of the values that a group's workloads restart for. Without ``health`` there is no
+    limit of slots.
 
     ``enqueue(group)`` is called when a waiting group may restart its workloads; :meth:`may_retry` is true then.
     """
@@ -90,17 +89,17 @@ class Workloads:
     health: HealthWatch | None = None
     enqueue: Callable[[GroupKey], None] = lambda _group: None
     at_once: int = AT_ONCE
-    stamps: Stamps = field(default_factory=Stamps)
+    history: RestartHistory = field(default_factory=RestartHistory)
     _lanes: Lanes = field(default_factory=lambda: Lanes(PARALLEL))
     _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
     _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
-    """The groups that wait, and for what"""
+    """The groups that wait for a slot, and for which workload"""
     _called: set[GroupKey] = field(default_factory=set)
     """The groups that waited and may restart their workloads now"""
     _timer: asyncio.TimerHandle | None = None
 
     def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
-        """What the pods of these workloads of the group carry."""
+        """The mark that the pods of these workloads of the group carry."""
         wanted = mark(self.digest(view), view.group.spec.name)
         return dict.fromkeys(keys, wanted)
 
@@ -113,12 +112,12 @@ class Workloads:
         back: bool = False,
         elsewhere: Container[WorkloadKey] = (),
     ) -> list[str]:
-        """Stamp the group's workloads but those that are restarted ``elsewhere``; what could not be done, for people.
-        ``back``: as they return to what was before.
+        """Annotate the group's workloads except those that are restarted ``elsewhere``; returns the problems.
+        ``back``: a rollback restarts them.
 
-        Where too many restart already, :meth:`waits` says why, and ``enqueue`` queues the group when a slot is free.
+        If too many restart already, :meth:`waits` returns why, and ``enqueue`` queues the group when a slot is free.
 
-        :raises trimtab.kube.errors.UnavailableError: try again later.
+        :raises trimtab.kube.errors.UnavailableError: the caller retries.
         """
         workloads = view.group.spec.workloads
         owner = group.template_key if group is not None else None
@@ -127,15 +126,15 @@ class Workloads:
         listed = (WorkloadKey(w.kind, namespace, w.name) for w in workloads)
         keys = [key for key in listed if key not in elsewhere]
         if group is not None:
-            self.stamps.keep(group, keys)
+            self.history.keep(group, keys)
         if not keys:
             return []
         claim = Claim(owner, back)
         try:
             marks = self.marks_of(view, keys)
             shared = view.schema.shared
-            asks = [_Ask(key, marks[key], claim, group, key in shared) for key in keys]
-            outcomes = await all_of(self._stamp(ask) for ask in asks)
+            requests = [_Request(key, marks[key], claim, group, key in shared) for key in keys]
+            outcomes = await all_of(self._annotate(request) for request in requests)
         finally:
             self._call_next()
         if None in outcomes:
@@ -143,13 +142,12 @@ class Workloads:
         return [problem for problem in outcomes if problem]
 
     def waits(self, group: GroupKey) -> str:
-        """What the group waits for, for people, where a workload of it cannot be told to restart yet, as others
-        restart; else empty."""
+        """Which workload of the group waits for a slot, as a message; empty if none does."""
         queues = (self._waiting.get(claim, {}) for claim in _claims(group))
         return next((queue[group] for queue in queues if group in queue), "")
 
     def settle(self, key: WorkloadKey) -> None:
-        """Something new is known of a workload's health."""
+        """A workload's health may have changed: free its slot once it is healthy or has failed."""
         if key in self._restarting and not self._is_restarting(key):
             del self._restarting[key]
             self._call_next()
@@ -163,7 +161,7 @@ class Workloads:
     def forget(self, group: GroupKey) -> None:
         """The group no longer exists."""
         self._called.discard(group)
-        self.stamps.keep(group, ())
+        self.history.keep(group, ())
 
     def stop(self) -> None:
         """The term ends."""
@@ -172,19 +170,19 @@ class Workloads:
 
     # One workload.
 
-    async def _stamp(self, ask: _Ask) -> str | None:
-        """An empty string, or why it could not be done; None if its turn is yet to come."""
-        owner = ask.group.template_key if ask.group is not None else TemplateKey("", "")
+    async def _annotate(self, request: _Request) -> str | None:
+        """An empty string, or why it could not be done; None if it waits for a slot."""
+        owner = request.group.template_key if request.group is not None else TemplateKey("", "")
         async with self._lanes.turn(owner):
             for _ in range(ATTEMPTS):
-                # Its controller writes its status all the time.
+                # its controller writes its status all the time
                 with contextlib.suppress(errors.ConflictError):
-                    return await self._stamp_once(ask)
-        self._restarting.pop(ask.key, None)
-        return f"{ask.key} keeps changing; it will be restarted later"
+                    return await self._annotate_once(request)
+        self._restarting.pop(request.key, None)
+        return f"{request.key} keeps changing; it is restarted later"
 
-    async def _stamp_once(self, ask: _Ask) -> str | None:
-        key, digest, claim, group, shared = ask
+    async def _annotate_once(self, request: _Request) -> str | None:
+        key, digest, claim, group, shared = request
         resource = WORKLOADS[key.kind]
         try:
             found = await self.api.get(resource, key.namespace, key.name)
@@ -192,15 +190,15 @@ class Workloads:
             before = digest_in(template)
             if carries(before, digest):
                 if group is not None:
-                    self.stamps.holds(group, key, digest, found)
+                    self.history.holds(group, key, digest, found)
                 self._notice(key, found, digest, claim)
                 return ""
-            if group is not None and (why := self.stamps.refuses(group, key, digest, found, _now())):
+            if group is not None and (why := self.history.pause(group, key, digest, found, _now())):
                 self._restarting.pop(key, None)
                 return why
-            if not self._take_turn(key, digest, claim):
+            if not self._take_slot(key, digest, claim):
                 return None
-            others = self.stamps.others(group, key) if group is not None else []
+            others = self.history.marks_of_others(group, key) if group is not None else []
             value = marked(before, digest, others, shared=shared or bool(others))
             body = {
                 "metadata": {
@@ -213,36 +211,36 @@ class Workloads:
             answer = await self.api.apply(resource, body)
             self._restarting[key] = _Restarting(digest, _now(), claim)
             if group is not None:
-                self.stamps.stamped(group, key, digest, answer, _now())
+                self.history.annotated(group, key, digest, answer, _now())
         except errors.NotFoundError:
             self._restarting.pop(key, None)
             if group is not None:
-                self.stamps.gone(group, key, digest)
+                self.history.missing(group, key, digest)
             return f"{key} does not exist"
         except (errors.ForbiddenError, errors.InvalidError) as error:
             self._restarting.pop(key, None)
             return f"{key} could not be restarted: {error.reason}"
         except errors.ApiError as error:
             if not isinstance(error, (errors.ConflictError, errors.UnavailableError)):
-                self._restarting.pop(key, None)  # else it may be restarting all the same
+                self._restarting.pop(key, None)  # else it may be restarting
             raise
         WRITES.labels(key.kind, "restart").inc()
         log.info("restarting", extra={"workload": str(key)})
         return ""
 
-    # Turns.
+    # Slots.
 
     def _notice(self, key: WorkloadKey, found: Body, digest: str, claim: Claim) -> None:
-        """One that is stamped already: perhaps by a process that has died since, and restarting still."""
+        """A workload that has the annotation: perhaps from an earlier leader, and still restarting."""
         if self.health is not None and health_of(key.kind, found, (), digest).state == "Progressing":
             self._restarting.setdefault(key, _Restarting(digest, _now(), claim))
 
-    def _take_turn(self, key: WorkloadKey, digest: str, claim: Claim) -> bool:
-        """Whether it may restart now; then it counts until it has."""
+    def _take_slot(self, key: WorkloadKey, digest: str, claim: Claim) -> bool:
+        """Whether it may restart now; then it has a slot until it is healthy or has failed."""
         new = self.health is not None and key not in self._restarting
         if new and not admits(claim, self._taken(), self._waiting, self.at_once):
             return False
-        known = self._restarting.get(key)  # what is tried again and again becomes slow as well
+        known = self._restarting.get(key)  # repeated attempts become slow as well
         since = known.since if known is not None and known.digest == digest else _now()
         self._restarting[key] = _Restarting(digest, since, claim)
         return True
@@ -266,7 +264,7 @@ class Workloads:
 
     def _wait(self, group: GroupKey | None, claim: Claim, key: WorkloadKey) -> None:
         if group is not None:
-            why = f"waits for a turn to restart {key}: {self.at_once} restart at once"
+            why = f"waits for a slot to restart {key}: {self.at_once} workloads are restarting"
             self._waiting.setdefault(claim, {})[group] = why
         self._watch()
 
@@ -277,7 +275,7 @@ class Workloads:
                 del self._waiting[claim]
 
     def _call_next(self) -> None:
-        """As many of those who wait as there are turns: one that needs none lets the next one in."""
+        """Queue as many waiting groups as there are free slots; a group that needs none leaves it to the next one."""
         taken = self._taken() if self._waiting else []
         while (claim := next_of(self._waiting, taken, self.at_once)) is not None:
             group = next(iter(self._waiting[claim]))
@@ -288,7 +286,7 @@ class Workloads:
         self._watch()
 
     def _watch(self) -> None:
-        """Watch what restarts only while somebody waits for it."""
+        """Watch restarting workloads only while groups wait for a slot."""
         if self.health is not None:
             self.health.want(self._restarting.keys() if self._waiting else (), by=RESTARTS)
         if self._timer is not None:

@@ -10,6 +10,7 @@ from trimtab.api.rollout_status import Content, RolloutProgress
 from trimtab.core import naming
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout.preview import is_redacted
+from trimtab.core.rollout.queries import same
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.rollout.strategy import Strategy
 from trimtab.core.status import Verdict
@@ -65,8 +66,7 @@ def requires_preview(spec: EvaluatedSpec) -> bool:
     progress, target = spec.source.progress, spec.target
     if target is None or spec.unprotected or progress.underway == "Back":
         return False
-    stable = progress.stable.hash if progress.stable is not None else None
-    if target.hash == stable or any(target.hash == each.hash for each in progress.quarantine):
+    if same(target, progress.stable) or target.hash in {each.hash for each in progress.quarantine}:
         return False
     preview = progress.preview
     if preview is None or preview.hash != target.hash:

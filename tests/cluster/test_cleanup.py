@@ -118,10 +118,7 @@ def test_what_was_rendered_goes_and_nothing_else(
 def test_retain_leaves_the_outputs_unowned_when_the_template_goes(
     operator: Operator, ns: Namespace, down: bool
 ) -> None:
-    ns.template(deletionPolicy="Retain")
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice(deletionPolicy="Retain")
 
     before = {name: ns.data(name) for name in ("app-free", "app-pro", "app-free-users-0")}
     if down:
@@ -161,10 +158,7 @@ def test_a_recreated_template_renders_its_users_again(operator: Operator, ns: Na
 def test_a_template_replaced_while_the_operator_was_down_is_served_from_its_new_content(
     operator: Operator, ns: Namespace
 ) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     operator.stop()
     ns.drop("ConfigTemplate", "app")

@@ -23,10 +23,7 @@ def test_a_manual_change_is_reverted_and_counted_as_drift(operator: Operator, ns
 
 
 def test_manually_added_entries_are_removed(operator: Operator, ns: Namespace) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     for name in ("app-free", "app-free-users-0"):
         before = ns.data(name)
@@ -55,10 +52,7 @@ def test_an_entry_of_a_user_who_never_was_is_removed(operator: Operator, ns: Nam
 def test_an_entry_of_a_user_who_never_was_goes_also_when_it_came_while_the_operator_was_down(
     operator: Operator, ns: Namespace
 ) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     before = ns.data("app-free-users-0")
     operator.stop()
@@ -69,10 +63,7 @@ def test_an_entry_of_a_user_who_never_was_goes_also_when_it_came_while_the_opera
 
 
 def test_a_manually_deleted_output_is_recreated(operator: Operator, ns: Namespace) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     for name in ("app-free", "app-free-users-0"):
         before = ns.one("ConfigMap", name)

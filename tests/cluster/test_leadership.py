@@ -57,10 +57,7 @@ def test_a_leader_that_is_killed_is_replaced_when_its_lease_has_run_out(
     operators: OperatorCluster, ns: Namespace
 ) -> None:
     first, second = _two(operators, *SHORT)
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     before = ns.outputs()
     first.kill()

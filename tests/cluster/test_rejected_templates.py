@@ -85,10 +85,7 @@ def test_a_broken_template_reports_its_violations_and_changes_nothing(
     operator: Operator, ns: Namespace, what: str
 ) -> None:
     fields, words = BROKEN[what]
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     operator.quiet()
     before = ns.outputs()

@@ -204,10 +204,7 @@ def test_content_that_returns_is_the_old_revision_again(operator: Operator, ns: 
 def test_a_manually_edited_status_of_a_rendered_group_is_repaired(
     operator: Operator, ns: Namespace, edit: Body | None
 ) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
     operator.quiet()
     outputs = {name: body["data"] for name, body in ns.outputs().items()}
     patch: Body = {"status": edit}
@@ -231,10 +228,7 @@ def test_a_manually_edited_status_of_a_rendered_group_is_repaired(
 def test_a_manually_deleted_rendered_group_is_recreated_and_no_output_changes(
     operator: Operator, ns: Namespace
 ) -> None:
-    ns.template()
-    ns.preference("alice", {"session.minutes": 5})
-    ns.wait_user("alice", {"session.minutes": 5})
-    ns.rendered()
+    ns.with_alice()
 
     before = {name: body["data"] for name, body in ns.outputs().items()}
     ns.drop("RenderedGroup", "app-free")

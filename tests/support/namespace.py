@@ -31,6 +31,13 @@ class Namespace:
     ) -> Body:
         return self.api.apply(policy(self.name, name, content, strategy, **spec))
 
+    def with_alice(self, **spec: Any) -> None:
+        """A template, and the user alice with 5 minutes; both are rendered."""
+        self.template(**spec)
+        self.preference("alice", {"session.minutes": 5})
+        self.wait_user("alice", {"session.minutes": 5})
+        self.rendered()
+
     def drop(self, kind: str, name: str) -> None:
         self.api.delete(kind, self.name, name)
 

@@ -75,8 +75,8 @@ def test_counts_follow_groups_and_users(operator: Operator, ns: Namespace) -> No
 
     def look() -> bool:
         template = ns.one("ConfigTemplate", "app").get("status") or {}
-        free = ns.one("RenderedGroup", "app-free").get("status") or {}
-        pro = ns.one("RenderedGroup", "app-pro").get("status") or {}
+        free = (ns.get("RenderedGroup", "app-free") or {}).get("status") or {}
+        pro = (ns.get("RenderedGroup", "app-pro") or {}).get("status") or {}
         return (
             (template.get("groups"), template.get("users"), template.get("invalidUsers")) == (2, 2, 1)
             and (free.get("users"), free.get("invalidUsers"), free.get("shards")) == (1, 0, 1)

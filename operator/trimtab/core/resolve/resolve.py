@@ -110,16 +110,25 @@ class GroupView:
         self, own: dict[str, Value], violations: Sequence[Violation] = (), notices: Sequence[Notice] = ()
     ) -> Resolution:
         """Values of the right types under the rules beyond types."""
-        failed = {violation.key for violation in violations}
-        found = [*violations, *self._broken_rules(own), *self._missing(own.keys() | failed)]
-        said = [*notices, *_deprecated(self.schema, own)]
+        found = [*violations, *self._broken_rules(own)]
+        if self.unset_required:
+            found += self._missing(own.keys() | {violation.key for violation in violations})
+        said = [*notices, *self._deprecated(own)]
         if found:
             return Resolution(self.values, {}, tuple(found), tuple(said))
         return self._under_policies(own, said)
 
+    def _deprecated(self, own: Iterable[str]) -> list[Notice]:
+        keys = self.schema.keys
+        return [
+            Notice(name, "Deprecated", f"is deprecated: {deprecated.message}")
+            for name in filter(self.schema.special.__contains__, own)
+            if (deprecated := keys[name].spec.deprecated)
+        ]
+
     def _broken_rules(self, own: dict[str, Value]) -> Iterator[Violation]:
         """Who may set a key, and merged values within their limits."""
-        for name, value in own.items():
+        for name in filter(self.schema.special.__contains__, own):
             key = self.schema.keys[name]
             if key.sensitive:
                 yield _in_clear(name)
@@ -127,7 +136,7 @@ class GroupView:
                 yield Fault("is set by the group, not by users", "remove it").at(name, USER, "setBy")
             elif key.merge != "Replace" and name in self.bare:
                 layers = (*self.group.layers, Layer(USER, own))
-                yield from check_combined(key, key.combine(self.bare[name], value), USER, layers)
+                yield from check_combined(key, key.combine(self.bare[name], own[name]), USER, layers)
 
     def _missing(self, given: Container[str]) -> Iterator[Violation]:
         for name in _in_order(self.unset_required, self.schema):
@@ -136,12 +145,9 @@ class GroupView:
 
     def _under_policies(self, own: dict[str, Value], said: list[Notice]) -> Resolution:
         """Valid values of a user, as far as the policies allow them."""
-        states = {name: limits.states for name, limits in self.limits.items() if limits.states}
-        lengths = {name: patterns.characters(own[name]) for name in states if name in own}
-        costly = too_costly(states, USER, lengths)
+        costly = self._costly_constraints(own) if self.limits else None
         if costly is not None:
-            notice = policy_notices.exceeded(costly, self.authors(costly.key))
-            return Resolution(self.values, {}, (), (*said, notice))
+            return Resolution(self.values, {}, (), (*said, costly))
         values, changes, conflicts = dict(self.values), [], []
         for name, value in own.items():
             if name not in self.special:
@@ -157,6 +163,13 @@ class GroupView:
         if conflicts:
             return Resolution(self.values, {}, (), (*said, *conflicts))
         return Resolution(values, own, (), (*said, *changes))
+
+    def _costly_constraints(self, own: dict[str, Value]) -> Notice | None:
+        """Why the values take too long to check against the constraints' patterns, if they do."""
+        states = {name: limits.states for name, limits in self.limits.items() if limits.states}
+        lengths = {name: patterns.characters(own[name]) for name in states if name in own}
+        costly = too_costly(states, USER, lengths)
+        return policy_notices.exceeded(costly, self.authors(costly.key)) if costly else None
 
     def _decide(self, key: Key, value: Value, below: Value | None) -> tuple[Value | None, list[Notice]]:
         """The value of a special key that the user set, and the notices about it. ``below`` is the group's value."""
@@ -195,12 +208,6 @@ def _in_order(names: Container[str], schema: Schema) -> list[str]:
 def _in_clear(name: str) -> Violation:
     fault = Fault("is sensitive and may not be written in clear", "remove it from values")
     return fault.at(name, USER, "sensitive")
-
-
-def _deprecated(schema: Schema, own: Iterable[str]) -> Iterator[Notice]:
-    for name in own:
-        if deprecated := schema.keys[name].spec.deprecated:
-            yield Notice(name, "Deprecated", f"is deprecated: {deprecated.message}")
 
 
 def setters(layers: Iterable[Layer], name: str) -> list[Setter]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, so that a red run is about the change at hand; `thorough` looks for new ones.
@@ -26,12 +23,3 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # A shell starts what it runs in the background deaf to SIGINT, and so would be every program that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(autouse=True)
-def _engine_log() -> Iterator[None]:
-    """The CLI's offline verbs silence the engine in this process."""
-    log = logging.getLogger("trimtab.engine")
-    level = log.level
-    yield
-    log.setLevel(level)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from trimtab.api import ConfigTemplate, PolicyRollout, Resource, UserPreference
 from trimtab.cli.files import manifests, misread
 from trimtab.cli.files.manifests import Flaw, Manifest, Manifests
 from trimtab.cli.files.schema import parse
 from trimtab.cli.simulate import assumed_namespaces
+from trimtab.cli.simulate.simulation import Simulation
+from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, USER_PREFERENCES
 
-if TYPE_CHECKING:
-    from trimtab.cli.simulate.simulation import Simulation
+_RESOURCES = {
+    "ConfigTemplate": CONFIG_TEMPLATES,
+    "UserPreference": USER_PREFERENCES,
+    "PolicyRollout": POLICY_ROLLOUTS,
+}
 
 
 @dataclass(slots=True)
@@ -32,40 +36,40 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
 
     :raises trimtab.cli.errors.Failure: a file cannot be read.
     """
-    from trimtab.cli.simulate.simulation import Simulation
-    from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, USER_PREFERENCES
-
     read = manifests.load(paths, namespace)
     done = Examined(read, Simulation(), flaws=list(read.flaws), notes=list(read.notes))
-    for manifest in read.ours:
+    _parse(done)
+    done.flaws += _misread(done.models)
+    _put_namespaces(done)
+    for manifest, model in done.models:
+        if manifest.kind in _RESOURCES:  # as the API server keeps it: without nulls
+            done.simulation.put(_RESOURCES[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
+    done.simulation.run()
+    return done
+
+
+def _parse(done: Examined) -> None:
+    for manifest in done.read.ours:
         if manifest.kind == "RenderedGroup":
-            read.ignored.append(f"{manifest.place}: {manifest}, which only Trimtab writes")
+            done.read.ignored.append(f"{manifest.place}: {manifest}, which only Trimtab writes")
             continue
         model, violations = parse(manifest)
         done.flaws += [Flaw(manifest.place, str(manifest), v, manifest.spot(v)) for v in violations]
         if model is not None:
             done.models.append((manifest, model))
-    done.flaws += _misread(done.models)
-    for manifest in read.namespaces:
-        done.simulation.put(NAMESPACES, assumed_namespaces.labelled(_plain(manifest)))
+
+
+def _put_namespaces(done: Examined) -> None:
+    """Those of the files, and those that have to be assumed, with notes."""
+    given = done.read.namespaces
     assumed, notes = assumed_namespaces.namespaces(
         [model for _, model in done.models if isinstance(model, ConfigTemplate)],
         [model for _, model in done.models if isinstance(model, UserPreference)],
-        [manifest.name for manifest in read.namespaces],
+        [manifest.name for manifest in given],
     )
     done.notes += notes
-    for body in assumed:
+    for body in (*(assumed_namespaces.labelled(_plain(manifest)) for manifest in given), *assumed):
         done.simulation.put(NAMESPACES, body)
-    resources = {
-        "ConfigTemplate": CONFIG_TEMPLATES,
-        "UserPreference": USER_PREFERENCES,
-        "PolicyRollout": POLICY_ROLLOUTS,
-    }
-    for manifest, model in done.models:
-        if manifest.kind in resources:  # as the API server keeps it: without nulls
-            done.simulation.put(resources[manifest.kind], {**manifest.body, "spec": model.spec.to_dict()})
-    done.simulation.run()
-    return done
 
 
 def _misread(models: Sequence[tuple[Manifest, Resource]]) -> Iterator[Flaw]:

@@ -69,29 +69,33 @@ class Simulation:
 
     def put(self, resource: Resource, body: Body) -> None:
         """Add an object."""
-        self._count += 1
-        meta = {name: value for name, value in body["metadata"].items() if value is not None}
-        age = {"creationTimestamp": _UNBORN, "uid": f"file-{self._count:09d}"}
-        version = {"resourceVersion": str(self._count), "generation": meta.get("generation", 1)}
-        kept = {**body, "metadata": {**age, **meta, **version}}
+        kept = self._complete(body)
+        place = TemplateKey(kept["metadata"].get("namespace", ""), kept["metadata"]["name"])
         if resource is USER_PREFERENCES:
-            preference = read(_as(kept, PreferenceObject))
-            status = body.get("status")
-            self._given[preference.key] = status if isinstance(status, dict) else {}
-            self._accepted[preference.key] = preference.accepted
-            self._preferences[preference.key] = preference
+            self._put_preference(read(_as(kept, PreferenceObject)), body.get("status"))
         elif resource is NAMESPACES:
-            self._namespaces[meta["name"]] = _as(kept, MetaOnly)
+            self._namespaces[place.name] = _as(kept, MetaOnly)
         elif resource is CONTROLLER_REVISIONS:
             data = body.get("data") or {}
-            self._contents[TemplateKey(meta["namespace"], meta["name"])] = (
-                data.get("spec") or data.get("policy") or {}
-            )
+            self._contents[place] = data.get("spec") or data.get("policy") or {}
         else:
             evaluated: Body = (
                 {} if resource is RENDERED_GROUPS else {"status": {}}
             )  # verdicts are computed here
             self._objects.setdefault(resource.kind, []).append(_as({**kept, **evaluated}, AnyObject))
+
+    def _complete(self, body: Body) -> Body:
+        """The object with the metadata that an API server adds."""
+        self._count += 1
+        meta = {name: value for name, value in body["metadata"].items() if value is not None}
+        age = {"creationTimestamp": _UNBORN, "uid": f"file-{self._count:09d}"}
+        version = {"resourceVersion": str(self._count), "generation": meta.get("generation", 1)}
+        return {**body, "metadata": {**age, **meta, **version}}
+
+    def _put_preference(self, preference: Preference, status: object) -> None:
+        self._given[preference.key] = status if isinstance(status, dict) else {}
+        self._accepted[preference.key] = preference.accepted
+        self._preferences[preference.key] = preference
 
     def run(self) -> None:
         """Evaluate all objects."""

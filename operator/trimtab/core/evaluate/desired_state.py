@@ -6,7 +6,7 @@ change only what the change affects; commands that work offline and tests comput
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from trimtab.core import naming, reasons
@@ -93,13 +93,9 @@ def _ready(key: TemplateKey, template: EvaluatedTemplate, specs: Specs, groups: 
     if source is not None and source.progress.phase != "Succeeded":
         return rollout_verdict(source.progress, template.verdict.notices)
     names = [GroupKey(*key, name) for name in accepted.schema.groups]
-    found = {name: groups.desired[name] for name in names if name in groups.desired}
-    failing = {name: group.verdict for name, group in found.items() if group.verdict.ready == FALSE}
-    lost = {name: groups.unreadable[name] for name in names if name in groups.unreadable}
-    failing |= {name: Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(lost[name])) for name in lost}
-    others = [name for name, group in found.items() if group.content.snapshot != accepted.snapshot]
-    pending = len(found) < len(names) or bool(others)
-    return ready_verdict(template.verdict, len(names), failing, pending=pending)
+    found = [groups.desired.get(name) for name in names]
+    pending = any(group is None or group.content.snapshot != accepted.snapshot for group in found)
+    return ready_verdict(template.verdict, len(names), groups.failing(names), pending=pending)
 
 
 class _Groups:
@@ -113,6 +109,16 @@ class _Groups:
         self._index = Index(cluster.preferences)
         for key in dict.fromkeys(self._group_keys()):
             self._group(key)
+
+    def failing(self, names: Iterable[GroupKey]) -> dict[GroupKey, Verdict]:
+        """Those of the groups that are not rendered, and why."""
+        found = {}
+        for name in names:
+            if name in self.unreadable:
+                found[name] = Verdict(FALSE, reasons.CONTENT_UNREADABLE, str(self.unreadable[name]))
+            elif name in self.desired and self.desired[name].verdict.ready == FALSE:
+                found[name] = self.desired[name].verdict
+        return found
 
     def _group_keys(self) -> Iterator[GroupKey]:
         for key, template in self._specs.templates.items():

@@ -114,13 +114,27 @@ def over_limit(
     It reads all members, so its result is worth keeping while claims and namespaces are unchanged.
     """
     group = schema.groups[key.group].spec
-    members = claims.members(key)
-    if group.max_users is None or len(members) <= group.max_users:
+    if group.max_users is None or len(claims.members(key)) <= group.max_users:
         return frozenset()
+    entitled = yield from _entitled(namespaces, schema, key, claims)
+    beyond = set()
+    for number, preference in enumerate((yield from in_order(entitled, key=lambda p: p.age)), 1):
+        if number > group.max_users:
+            beyond.add(preference.key)
+        if number % SOME == 0:
+            yield
+    return frozenset(beyond)
+
+
+def _entitled(
+    namespaces: Namespaces, schema: Schema, key: GroupKey, claims: Claims
+) -> Steps[list[Preference]]:
+    """The members that hold their users, whatever the limit."""
+    group = schema.groups[key.group].spec
     accepted: dict[str, bool] = {}
     holders: dict[str, PreferenceKey | None] = {"": None, naming.DEFAULT_USER: None}
     entitled = []
-    for number, preference in enumerate(list(members.values()), 1):
+    for number, preference in enumerate(list(claims.members(key).values()), 1):
         user, home = preference.user, preference.namespace
         if user not in holders:
             found = holder(namespaces, schema, claims.claimants(key.template_key, user))
@@ -131,13 +145,7 @@ def over_limit(
             entitled.append(preference)
         if number % SOME == 0:
             yield
-    beyond = set()
-    for number, preference in enumerate((yield from in_order(entitled, key=lambda p: p.age)), 1):
-        if number > group.max_users:
-            beyond.add(preference.key)
-        if number % SOME == 0:
-            yield
-    return frozenset(beyond)
+    return entitled
 
 
 def may_render_into(namespaces: Namespaces, target: str, home: str) -> bool:

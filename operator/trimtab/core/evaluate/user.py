@@ -53,6 +53,11 @@ def evaluate_user(
         return Outcome(verdict, None if rendered else (yield from _files_in_force(view, preference)))
     if refusal is not None:
         return Outcome(refusal, (yield from _files_in_force(view, preference)))
+    return (yield from _resolved(view, preference))
+
+
+def _resolved(view: GroupView, preference: Preference) -> Steps[Outcome]:
+    """The outcome by the values of a preference that counts."""
     resolution = view.resolve(preference.values)
     yield
     if resolution.violations:

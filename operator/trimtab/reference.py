@@ -17,7 +17,7 @@ _HEAD = """\
 
 Every field of `trimtab.dev/v1alpha1`, generated from the models by `make crds`; `kubectl explain` shows the same text.
 This version does not implement the fields that are marked `NotSupported`: an object that sets one gets `Ready=False`
-with reason `NotSupported` and a message that names the field.
+with reason `NotSupported` and a message that names the field. For the terms, see the [glossary](glossary.md).
 """
 
 

@@ -12,7 +12,7 @@ async def test_other_templates_run_while_a_template_or_a_namespace_uses_all_of_i
     lanes, held = Lanes(2), list[TemplateKey]()
 
     async def hold(whose: TemplateKey) -> None:
-        async with lanes.turn(whose):
+        async with lanes.slot(whose):
             held.append(whose)
             await asyncio.sleep(100)
 

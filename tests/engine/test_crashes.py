@@ -13,7 +13,7 @@ import pytest
 from support.in_memory import SYSTEM, Cluster, Operator, spec
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -34,7 +34,7 @@ _OF_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp")
 Step = Callable[[Cluster], object]
 
 
-class Dying(Fence):
+class Dying(WriteGuard):
     """An API port whose process dies at its ``at``-th write, before or after that has taken effect: no call
     that is made from then on, or that is under way, ever returns."""
 

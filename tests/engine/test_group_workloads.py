@@ -8,7 +8,7 @@ from support.in_memory import HOME, Cluster, Operator, settled, spec
 from support.workload_controllers import workload
 from trimtab.core import naming
 from trimtab.core.refs import GroupKey, WorkloadKey
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -30,7 +30,7 @@ def _stamp(cluster: Cluster) -> str | None:
     return (meta.get("annotations") or {}).get(naming.ANNOTATION_DIGEST)
 
 
-class RefusingOnce(Fence):
+class RefusingOnce(WriteGuard):
     """The first write to a workload is refused."""
 
     def __init__(self, cluster: Cluster) -> None:

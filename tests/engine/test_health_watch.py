@@ -12,7 +12,7 @@ import pytest
 from support.workload_controllers import pod, status, workload
 from trimtab.core.refs import WorkloadKey
 from trimtab.core.workload.health import Health
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.workloads import health as module
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.pod_diagnosis import LOOK_SECONDS
@@ -27,7 +27,7 @@ AGENT = WorkloadKey("DaemonSet", "music", "agent")
 GOOD, BAD = "0000000000000000", "bbbbbbbbbbbbbbbb"
 
 
-class Api(Fence):
+class Api(WriteGuard):
     """Counts the calls about workloads and pods, and refuses what ``refusals`` names by verb and plural."""
 
     def __init__(self, memory: Memory) -> None:

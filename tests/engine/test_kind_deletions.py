@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.in_memory import HOME, Cluster, Operator, settled, spec
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.metrics import DELETIONS_HELD
 from trimtab.engine.store.kind_deletions import ANNOTATION_SWEEP
 from trimtab.kube import errors
@@ -30,7 +30,7 @@ KINDS = [CONFIG_TEMPLATES, USER_PREFERENCES, POLICY_ROLLOUTS, RENDERED_GROUPS]
 LOCK = {"enforced": [{"key": "agent.voice", "value": "stern"}]}
 
 
-class Counting(Fence):
+class Counting(WriteGuard):
     """An API port that counts looks at CRDs, and refuses them while ``refusal`` is set."""
 
     def __init__(self, cluster: Cluster) -> None:

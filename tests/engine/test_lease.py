@@ -9,7 +9,7 @@ import pytest
 from support.in_memory import SYSTEM, Cluster
 from trimtab.engine.leadership import lease as leader_module
 from trimtab.engine.leadership.lease import Leader, LeaseSettings
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube.errors import NotFoundError, NotLeaderError
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
@@ -138,7 +138,7 @@ def test_writing_ends_before_the_lease_does(clock: Clock) -> None:
 
 
 async def test_the_fence_lets_reads_pass_and_no_write(memory: Memory) -> None:
-    fence = Fence(memory, lambda: False)
+    fence = WriteGuard(memory, lambda: False)
     body = {"metadata": {"name": "a", "namespace": SYSTEM}}
 
     assert [page.items async for page in fence.pages(CONFIG_MAPS, dict)] == [[]]

@@ -10,7 +10,7 @@ import pytest
 from support.failing_writes import Denying
 from support.in_memory import SYSTEM, Cluster, Operator, settled, spec
 from trimtab.engine.groups import reports
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_MAPS,
@@ -75,7 +75,7 @@ async def test_a_user_without_any_entry_is_accepted_with_the_others(cluster: Clu
 
 
 async def test_a_label_set_during_a_status_write_loses_no_status(cluster: Cluster) -> None:
-    class Labelling(Fence):
+    class Labelling(WriteGuard):
         async def replace_status(
             self, resource: Resource, namespace: str | None, name: str, *a: Any, **o: Any
         ) -> Body:
@@ -97,7 +97,7 @@ async def test_a_label_set_during_a_status_write_loses_no_status(cluster: Cluste
 
 
 async def test_a_status_never_reports_a_generation_that_was_not_evaluated(cluster: Cluster) -> None:
-    class Late(Fence):
+    class Late(WriteGuard):
         """The template is edited just before its status is written."""
 
         async def replace_status(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, LONGEST_WAIT, Cluster
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.scheduling import retry
 from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.status.writer import CHANGED_SECONDS, Make, StatusWrite, StatusWriter, Target
@@ -18,7 +18,7 @@ from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES
 
 
-class Case(Fence):
+class Case(WriteGuard):
     """Statuses over a memory server; ``errors`` are raised one by one, ``most`` counts writes under way."""
 
     def __init__(self) -> None:

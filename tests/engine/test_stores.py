@@ -12,7 +12,8 @@ from trimtab.core.objects import AnyObject
 from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.resolve.preference import Preference, PreferenceObject, read
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import Objects, OutputObject, Outputs, observe
+from trimtab.engine.store.objects import Objects
+from trimtab.engine.store.outputs import OutputObject, Outputs, observe
 from trimtab.engine.store.preferences import Preferences
 
 APP = TemplateKey("music", "app")

@@ -17,7 +17,7 @@ from trimtab.core.schema.template import compile_template
 from trimtab.core.workload.pods import digest_in
 from trimtab.core.workload.restart_slots import AT_ONCE
 from trimtab.crypto import Keys
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.restarts import (
     CHECK_SECONDS,
@@ -216,7 +216,7 @@ async def test_a_change_restarts_once_and_its_rollback_once_more() -> None:
 
 
 async def test_a_workload_that_changes_continuously_is_restarted() -> None:
-    class Busy(Fence):
+    class Busy(WriteGuard):
         conflicts = 3
 
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
@@ -338,7 +338,7 @@ async def test_a_workload_keeps_its_slot_during_a_rollback() -> None:
 # Whoever dies.
 
 
-class Dying(Fence):
+class Dying(WriteGuard):
     """Dies at its ``at``-th write, before or after that has taken effect: no call returns from then on."""
 
     def __init__(self, memory: Memory, at: int, *, after: bool) -> None:
@@ -412,7 +412,7 @@ async def test_a_new_leader_counts_the_restarts_in_progress() -> None:
 
 
 async def test_an_api_server_that_is_down_delays_and_changes_nothing_else() -> None:
-    class Down(Fence):
+    class Down(WriteGuard):
         down = 30
 
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
@@ -433,7 +433,7 @@ async def test_an_api_server_that_is_down_delays_and_changes_nothing_else() -> N
 
 @pytest.mark.parametrize("status", [0, 403, 418, 500, 503])
 async def test_workloads_that_cannot_be_restarted_delay_no_other_template(status: int) -> None:
-    class Failing(Fence):
+    class Failing(WriteGuard):
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
             if body["metadata"]["name"] != "web-019":
                 raise errors.of(status, "", "failed calling webhook")
@@ -458,7 +458,7 @@ async def test_no_further_workload_is_restarted_once_a_restart_has_failed() -> N
     memory.put(NAMESPACES, {"metadata": {"name": HOME}})
     memory.put(WORKLOADS["StatefulSet"], workload(WorkloadKey("StatefulSet", HOME, "web")))
 
-    class Slow(Fence):
+    class Slow(WriteGuard):
         async def get(self, resource: Any, namespace: str | None, name: str) -> Body:
             if resource.kind == "Deployment":
                 raise errors.UnavailableError(503, "ServiceUnavailable", "not now")

@@ -12,7 +12,7 @@ from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Desired, Observed, plan
 from trimtab.engine.groups.writer import Failure, Writer
-from trimtab.engine.store.objects import OutputObject, Outputs
+from trimtab.engine.store.outputs import OutputObject, Outputs
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body

@@ -18,7 +18,7 @@ from support.in_memory import HOME, Cluster, Operator, settled, spec
 from support.manifests import preference_spec
 from support.random_templates import CANARY, JSON, Template, cases, values_for
 from support.virtual_time import run
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
@@ -155,7 +155,7 @@ def test_no_sensitive_value_leaves_secrets(
         if key.get("sensitive"):
             key["default"] = data.draw(st.sampled_from([{CANARY: [CANARY]}, [[CANARY]]]))
 
-    class Refusing(Fence):
+    class Refusing(WriteGuard):
         async def apply(self, resource: Any, body: Body, **options: Any) -> Body:
             if resource.kind == "Secret" and refusals:
                 refusals.pop()

@@ -12,7 +12,7 @@ from typing import Any
 
 from support.in_memory import Cluster
 from trimtab.core.refs import Ref
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube import errors
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, EVENTS, SECRETS, Resource
@@ -60,7 +60,7 @@ WRITES = ("create", "apply", "merge_patch", "replace_status", "delete")
 FAILURES = ((503, "x", "x"), (409, "x", "x"), (0, "x", "x"), (403, "x", "x"))
 
 
-class Flaky(Fence):
+class Flaky(WriteGuard):
     """Any write may fail, before or after it has taken effect, until ``calm``."""
 
     def __init__(self, cluster: Cluster, chance: random.Random) -> None:
@@ -91,7 +91,7 @@ class Flaky(Fence):
         return one
 
 
-class Refusing(Fence):
+class Refusing(WriteGuard):
     """``rules`` may be changed at any time; ``refused`` counts."""
 
     def __init__(self, cluster: Cluster, *rules: Rule) -> None:
@@ -116,7 +116,7 @@ class Refusing(Fence):
         return await super().apply(resource, body, force=force, subresource=subresource)
 
 
-class Denying(Fence):
+class Denying(WriteGuard):
     """Refuses ``verbs`` on the objects of one kind whose name matches a glob, for as long as there is an ``error``;
     ``refused`` counts."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from trimtab.engine.leadership.encryption_keys import Keyring
-from trimtab.engine.leadership.write_guard import Fence
+from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.metrics import LEADER
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.engine.store.kind_deletions import Kinds
@@ -28,7 +28,7 @@ class Engine:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings, self._clock = settings, Clock(now, clock)
-        self._api = Fence(api, may_write)
+        self._api = WriteGuard(api, may_write)
         self.cluster = ClusterState()
         self.reflectors = Reflectors(self._api, self.cluster, settings.relist_seconds)
         self.kinds = Kinds(self._api, self.cluster, self.reflectors)

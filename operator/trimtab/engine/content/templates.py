@@ -39,7 +39,7 @@ from trimtab.engine.content.snapshots import Snapshots
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.outputs import group_of
 from trimtab.engine.store.ownership import Ownership
 from trimtab.kube.resources import OUTPUTS
 

@@ -24,7 +24,7 @@ from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.scheduling.failures import all_of
 from trimtab.engine.scheduling.time_slices import TimeSlices
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.outputs import group_of
 from trimtab.engine.store.ownership import Ownership
 
 CHUNK = 50

@@ -21,7 +21,7 @@ from trimtab.core.render.plan import Apply, Delete, Desired, Observed, Write, di
 from trimtab.engine.metrics import DRIFT, WRITES
 from trimtab.engine.scheduling.concurrency import Lanes
 from trimtab.engine.scheduling.failures import all_of
-from trimtab.engine.store.objects import OutputObject, Outputs, group_of, observe
+from trimtab.engine.store.outputs import OutputObject, Outputs, group_of, observe
 from trimtab.kube import errors
 from trimtab.kube.port import FIELD_MANAGER, Api, Body
 from trimtab.kube.resources import OUTPUTS
@@ -69,7 +69,7 @@ class Writer:
 
         :raises trimtab.kube.errors.NotLeaderError: the Lease was lost.
         """
-        async with self._lanes.turn(_template_of(write)):
+        async with self._lanes.slot(_template_of(write)):
             try:
                 if isinstance(write, Delete):
                     await self._delete(write.observed)

@@ -1,4 +1,4 @@
-"""The fence: no write leaves this process unless it holds the Lease. Reads always pass."""
+"""No write leaves this process unless it holds the Lease. Reads always pass."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trimtab.kube.resources import Resource
 T = TypeVar("T")
 
 
-class Fence:
-    """An API port around another. ``may_write`` is asked before each write."""
+class WriteGuard:
+    """An API port around another. It calls ``may_write`` before each write."""
 
     def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
         self._api, self.may_write = api, may_write

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
-    """All at once, and all to their ends, also where one fails: nothing of them is under way afterwards."""
+    """Run all concurrently and to the end, also if one fails. Raises the first error."""
     made = []
     for result in await asyncio.gather(*works, return_exceptions=True):
         if isinstance(result, BaseException):
@@ -28,20 +28,20 @@ async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
 
 @contextlib.contextmanager
 def apart(failures: list[Exception]) -> Iterator[None]:
-    """What fails in it stops nothing else of the pass, which raises the first of ``failures`` in the end."""
+    """An error in it stops nothing else of the pass, which raises the first of ``failures`` at its end."""
     try:
         yield
     except NotLeaderError:
         raise
     except Exception as error:
         if failures:
-            log.warning("and another part of the pass failed: %s", fault(error))
+            log.warning("Another part of the pass failed: %s", fault(error))
         failures.append(error)
 
 
 def fault(error: BaseException) -> str:
-    """What it is and where it was raised, without its own words, which may quote a value that is sensitive; of the API
-    server's refusals what they say."""
+    """The type of an error and where it was raised, without its message, which may quote a sensitive value; of an error
+    of the API server its message."""
     if isinstance(error, ApiError):
         return str(error)
     return f"{type(error).__qualname__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()

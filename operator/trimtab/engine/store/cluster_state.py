@@ -11,7 +11,8 @@ from trimtab.core.objects import AnyObject, MetaOnly, rendered_group_key, templa
 from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.scheduling.queue import Queue, Work
-from trimtab.engine.store.objects import Objects, Outputs
+from trimtab.engine.store.objects import Objects
+from trimtab.engine.store.outputs import Outputs
 from trimtab.engine.store.preferences import Preferences
 from trimtab.engine.store.retained import Kept
 from trimtab.engine.store.workload_listings import Listings

@@ -1,5 +1,5 @@
-"""What a deletion is to the stores of what people write: it is handed on, and taken once the kind itself is known to
-stay (:mod:`trimtab.engine.store.kind_deletions`)."""
+"""A deletion as stores report it. It is carried out once the kind itself is known to stay
+(:mod:`trimtab.engine.store.kind_deletions`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Gone(NamedTuple):
-    """An object that a watch, a list or an answer says is deleted, as of ``version``."""
+    """An object that a watch, a list or a response reports as deleted, as of ``version``."""
 
     namespace: str
     name: str

@@ -15,7 +15,7 @@ from trimtab.core.render.plan import Observed
 from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import UNPROVED
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import group_of
+from trimtab.engine.store.outputs import group_of
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from trimtab.core import naming
 from trimtab.core.objects import AnyObject, MetaOnly
 from trimtab.core.resolve.preference import PreferenceObject
 from trimtab.engine.store.cluster_state import ClusterState
-from trimtab.engine.store.objects import OutputObject
+from trimtab.engine.store.outputs import OutputObject
 from trimtab.kube.port import Api
 from trimtab.kube.reflector import AnyReflector, Reflector
 from trimtab.kube.resources import (

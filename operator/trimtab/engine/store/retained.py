@@ -9,8 +9,8 @@ from trimtab.core.refs import GroupKey, TemplateKey
 
 @dataclass(slots=True)
 class Kept:
-    """Missing objects whose outputs are older than their kind: the kind was deleted and created again while no operator
-    was watching, so nothing says that a person deleted the objects."""
+    """Missing objects whose outputs are older than their kind: the kind was deleted and recreated while no operator was
+    watching, so it is unknown whether a user deleted the objects."""
 
     templates: set[TemplateKey] = field(default_factory=set)
     policies: set[TemplateKey] = field(default_factory=set)
@@ -20,12 +20,12 @@ class Kept:
     """Users without a preference stay in outputs that were created before this."""
 
     def adopt(self, key: GroupKey, user: str, created: str) -> None:
-        """An output that was created then holds the file of a user whom no preference claims."""
+        """An output that was created then contains the file of a user whom no preference claims."""
         if created and created < self.users_before:
             self.users[key, user] = min(created, self.users.get((key, user), created))
 
     def narrow(self, now: Kept) -> bool:
-        """Keep nothing but what is to be kept ``now`` too; whether that is less."""
+        """Keep only what ``now`` keeps too; whether that is less."""
         before = len(self.templates), len(self.policies), len(self.users)
         self.templates &= now.templates
         self.policies &= now.policies

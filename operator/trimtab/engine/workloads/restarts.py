@@ -173,7 +173,7 @@ class Workloads:
     async def _annotate(self, request: _Request) -> str | None:
         """An empty string, or why it could not be done; None if it waits for a slot."""
         owner = request.group.template_key if request.group is not None else TemplateKey("", "")
-        async with self._lanes.turn(owner):
+        async with self._lanes.slot(owner):
             for _ in range(ATTEMPTS):
                 # its controller writes its status all the time
                 with contextlib.suppress(errors.ConflictError):

@@ -194,7 +194,7 @@ class RandomEvents(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(POLICIES),
         of=st.sampled_from(("app", "app", "web")),
-        content=said,
+        says=said,
         scope=scopes,
         strategy=strategies,
         priority=st.sampled_from([0, 0, 5]),

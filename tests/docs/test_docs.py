@@ -13,6 +13,7 @@ from trimtab.engine import metrics
 from trimtab.gates import metrics as gate_metrics
 
 ROOT = Path(__file__).parents[2]
+ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 FOLDERS = ("docs", "examples", "benchmarks", "tests", "operator")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
@@ -24,6 +25,17 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
         if "://" in target:
             continue
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
+    for target, anchor in ANCHOR.findall(page.read_text()):
+        if "://" in target:
+            continue
+        headings = re.findall(
+            r"^#+ (.+)$", (page.parent / target if target else page).read_text(), re.MULTILINE
+        )
+        assert anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -15,7 +15,7 @@ from trimtab.core.workload.health import Health
 from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.workloads import health as module
 from trimtab.engine.workloads.health import HealthWatch
-from trimtab.engine.workloads.pod_diagnosis import LOOK_SECONDS
+from trimtab.engine.workloads.pod_diagnosis import READ_SECONDS
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory, Write
 from trimtab.kube.port import Body
@@ -272,7 +272,7 @@ async def test_a_crash_of_the_new_revision_is_a_failure_with_its_reason() -> Non
         failed = await case.until(WEB, "Failed", BAD)
 
         assert failed.message == "pod web-new: container main is in CrashLoopBackOff after 3 restarts"
-        assert "hunter2" not in repr(case.watch._seen)
+        assert "hunter2" not in repr(case.watch._store)
 
 
 async def test_a_crash_that_does_not_change_the_workload_is_noticed() -> None:
@@ -286,7 +286,7 @@ async def test_a_crash_that_does_not_change_the_workload_is_noticed() -> None:
         before = asyncio.get_running_loop().time()
         await case.until(WEB, "Failed", BAD)
 
-        assert asyncio.get_running_loop().time() - before <= LOOK_SECONDS + 1
+        assert asyncio.get_running_loop().time() - before <= READ_SECONDS + 1
 
 
 async def test_a_crash_of_the_old_revision_proves_nothing() -> None:
@@ -307,7 +307,7 @@ async def test_pods_are_listed_only_while_a_workload_is_unhealthy() -> None:
         case.watch.want([WEB])
         await case.until(WEB, "Progressing")
         looks = await case.quietly(60)
-        assert 10 < looks["list pods"] <= 60 / LOOK_SECONDS + 1
+        assert 10 < looks["list pods"] <= 60 / READ_SECONDS + 1
 
         case.put(WEB)
         await case.until(WEB, "Healthy")
@@ -357,7 +357,7 @@ async def test_pods_that_may_not_be_read_are_reported() -> None:
         await case.until(WEB, "Progressing")
         await asyncio.sleep(5)
 
-        assert case.watch.state(WEB, GOOD).message.endswith("its pods cannot be looked at (Forbidden)")
+        assert case.watch.state(WEB, GOOD).message.endswith("its pods cannot be read (Forbidden)")
         assert (await case.quietly(300))["list pods"] <= 10
 
 
@@ -535,7 +535,7 @@ async def test_the_reason_for_missing_evidence_is_reported() -> None:
 
         verdict = case.watch.state(WEB, GOOD)
 
-        assert (verdict.known, verdict.message) == (False, "has not been seen yet: Forbidden")
+        assert (verdict.known, verdict.message) == (False, "has not been read yet: Forbidden")
 
 
 async def test_an_invalid_response_does_not_end_the_watch() -> None:
@@ -634,4 +634,4 @@ async def test_a_pod_that_may_not_be_deleted_is_reported() -> None:
 
         message = case.watch.state(DB, GOOD).message
 
-        assert message.endswith("pod db-1 holds the update up; delete it (Forbidden)")
+        assert message.endswith("pod db-1 blocks the update; delete it (Forbidden)")

@@ -1,4 +1,4 @@
-"""The pass over one template: judge it, send its groups to work, drop what nobody needs, and say how it stands."""
+"""The pass over one template: evaluate it, queue its groups, delete snapshots, and report its status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
 from trimtab.core.rollout.phase import rollout_verdict
-from trimtab.core.status import FALSE, UNKNOWN
+from trimtab.core.status import FALSE, UNKNOWN, Verdict
 from trimtab.core.violations import Notice
 from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.snapshots import FRESH_SECONDS, Snapshots
@@ -27,7 +27,7 @@ from trimtab.engine.templates.status import TemplateStatuses
 
 @dataclass(slots=True)
 class TemplatePass:
-    """What one template asks of its groups, and what they make of it."""
+    """Queues the groups of a template that have to change, and reports what they result in."""
 
     cluster: ClusterState
     templates: Templates
@@ -38,7 +38,7 @@ class TemplatePass:
     statuses: TemplateStatuses
     memories: RolloutMemories
     _seen: dict[TemplateKey, object] = field(default_factory=dict)
-    """The content that each one's last pass was about: whoever else may have judged it since"""
+    """The content of each template's last pass: other passes may evaluate it too"""
     _listed: ListedSnapshots = field(default_factory=ListedSnapshots)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
     _shared: dict[TemplateKey, dict[WorkloadKey, list[TemplateKey]]] = field(default_factory=dict)
@@ -47,23 +47,18 @@ class TemplatePass:
     async def reconcile(self, key: TemplateKey) -> None:
         """One pass.
 
-        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller tries again later.
+        :raises trimtab.kube.errors.ApiError: nothing was lost; the caller retries.
         """
         judgement = await self.templates.judge(key)
-        if judgement is not None and judgement.until < NEVER:
-            delay = max(judgement.until - asyncio.get_running_loop().time(), 0.0)
-            self.cluster.queue.add_after(Work("template", key), key.namespace, delay)
         changed = self._seen.get(key) != _content(judgement)
         if changed:
-            self._collisions_again(key)
-        self._shared_workloads(key, changed=changed)
-        accepted = judgement.accepted if judgement else None
-        wanted = {GroupKey(*key, name) for name in accepted.schema.groups} if accepted else set()
-        unserved = await self._unserved(key) if judgement is not None and accepted is None else set()
-        self._send(key, judgement, wanted, unserved, changed=changed)
+            self._queue_collided(key)
+        self._update_shared(key, changed=changed)
+        await self._queue_groups(key, judgement, changed=changed)
         if judgement is not None:
             self._seen[key] = _content(judgement)
-            self._say(key, judgement, wanted)
+            self._retry_when_due(key, judgement)
+            self._report(key, judgement)
         else:
             self._seen.pop(key, None)
         failures: list[Exception] = []
@@ -74,59 +69,68 @@ class TemplatePass:
         if failures:
             raise failures[0]
 
-    def _send(
-        self,
-        key: TemplateKey,
-        judgement: Judgement | None,
-        wanted: set[GroupKey],
-        unserved: set[GroupKey],
-        *,
-        changed: bool,
-    ) -> None:
-        """Send groups to work that are not where they should be; if content ``changed``, whoever names them too."""
-        # Of a state without any object left only we know.
-        left = {g for g in self.groups.states if g.template == key.name and g.namespace == key.namespace}
-        by_strategy = self.sources.template(key) is not None
-        for group in self.cluster.known_groups_of(key) | left | wanted | unserved:
-            state = self.groups.states.get(group)
-            refused = judgement is not None and judgement.accepted is None and state is not None
-            if by_strategy and judgement is not None:
-                if changed and (group not in wanted or state is None):
-                    self.cluster.everything(group)  # who names it is told
-                elif changed or state is None:
-                    self.cluster.enqueue_group(group)  # it follows its assignment
-            elif not refused and not self._is_held(group, judgement):
-                if self._behind(group, judgement):
-                    self.cluster.everything(group)
-                elif state is not None and not state.settled:
-                    self.cluster.enqueue_group(group)  # the rollout that it was of is gone
+    def _retry_when_due(self, key: TemplateKey, judgement: Judgement) -> None:
+        if judgement.until < NEVER:
+            delay = max(judgement.until - asyncio.get_running_loop().time(), 0.0)
+            self.cluster.queue.add_after(Work("template", key), key.namespace, delay)
+
+    async def _queue_groups(self, key: TemplateKey, judgement: Judgement | None, *, changed: bool) -> None:
+        """Queue groups that are not on the content that they should be on; if content ``changed``, all of them."""
+        desired, unrendered = _groups(key, judgement), set[GroupKey]()
+        if judgement is not None and judgement.accepted is None:
+            unrendered = await self._stable_groups(key)
+        # a group may have a state and no object
+        left = {group for group in self.groups.states if group.template_key == key}
+        by_strategy = judgement is not None and self.sources.template(key) is not None
+        for group in self.cluster.known_groups_of(key) | left | desired | unrendered:
+            if by_strategy:
+                self._queue_assigned(group, desired=group in desired, changed=changed)
+            else:
+                self._queue_outdated(group, judgement)
+
+    def _queue_assigned(self, group: GroupKey, *, desired: bool, changed: bool) -> None:
+        """A group whose content a rollout decides."""
+        rendered = group in self.groups.states
+        if changed and not (desired and rendered):
+            self.cluster.everything(group)  # the preferences that name it need another verdict
+        elif changed or not rendered:
+            self.cluster.enqueue_group(group)
+
+    def _queue_outdated(self, group: GroupKey, judgement: Judgement | None) -> None:
+        state = self.groups.states.get(group)
+        refused = judgement is not None and judgement.accepted is None and state is not None
+        if refused or self._is_held(group, judgement):
+            return
+        if self._behind(group, judgement):
+            self.cluster.everything(group)
+        elif state is not None and not state.settled:
+            self.cluster.enqueue_group(group)  # its rollout was deleted
 
     async def _prune(self, key: TemplateKey, *, gone: bool) -> None:
-        """Delete the snapshots that nobody needs, and forget what was made of them."""
+        """Delete the snapshots that are no longer needed, and forget what was compiled from them."""
         sources = self.sources.of(key)
         unknown = bool(sources) and key not in self.memories.reconciled
-        # A policy's snapshot may be so new that no status names it yet, whatever becomes of the template meanwhile.
-        forsaken = gone and not sources
+        # a policy's snapshot may be so new that no status names it yet, also if the template is deleted meanwhile
+        unused = gone and not sources
         if key in self.cluster.kept.templates:
             return
         try:
-            if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=forsaken):
+            if not unknown and not await self.snapshots.prune(key, lambda: self._needed(key), gone=unused):
                 self.cluster.queue.add_after(Work("template", key), key.namespace, FRESH_SECONDS)
         finally:
             self._tidy(key, gone=gone)
-        if forsaken and not self.sources.of(key):
+        if unused and not self.sources.of(key):
             self.memories.reconciled.discard(key)
 
-    async def _unserved(self, key: TemplateKey) -> set[GroupKey]:
-        """Of a template that is refused: the groups of what is stable, which may not have been made when it still was
-        valid."""
+    async def _stable_groups(self, key: TemplateKey) -> set[GroupKey]:
+        """The groups of the stable content of a refused template: they may not have been rendered yet."""
         source = self.sources.template(key)
         stable = source.progress.stable if source is not None else None
         schema = await self.templates.load(key, stable.snapshot) if stable and stable.snapshot else None
         return {GroupKey(*key, name) for name in schema.groups} if schema is not None else set()
 
     def _tidy(self, key: TemplateKey, *, gone: bool) -> None:
-        """Drop what is in memory of content that nobody needs, if any was deleted since the last time."""
+        """Drop content that is no longer needed from memory, if any was deleted since the last pass."""
         if gone:
             self.templates.forget(key)
             self.groups.drift.pop(key, None)
@@ -139,7 +143,7 @@ class TemplatePass:
             del self._tidied[key]
 
     def _needed(self, key: TemplateKey) -> set[str]:
-        """The snapshots that somebody may still serve."""
+        """The snapshots that a group may still be on."""
         source = self.sources.template(key)
         contents = [
             *(source.contents() if source else ()),
@@ -152,14 +156,14 @@ class TemplatePass:
             needed.add(judgement.accepted.snapshot)
         return needed | self._listed.of(key, self.cluster.rendered(key))
 
-    def _collisions_again(self, key: TemplateKey) -> None:
-        """A template changed or went: another one may have waited for its names."""
+    def _queue_collided(self, key: TemplateKey) -> None:
+        """A template changed or was deleted: another one may wait for its names."""
         for other, judgement in self.templates.judged.items():
             if other != key and self.templates.collided(judgement):
                 self.cluster.enqueue_template(other)
 
-    def _shared_workloads(self, key: TemplateKey, *, changed: bool) -> None:
-        """Who restarts a workload that several templates list may have changed: look at the groups that list it."""
+    def _update_shared(self, key: TemplateKey, *, changed: bool) -> None:
+        """Another template may restart a shared workload now: queue the groups and templates that list it."""
         listing = {
             workload: self.groups.restarts.listing(workload) for workload in self.cluster.listings.shared(key)
         }
@@ -167,15 +171,20 @@ class TemplatePass:
         if listing:
             self._shared[key] = listing
         news = {w for w in before.keys() | listing.keys() if before.get(w) != listing.get(w)}
-        told = listing.keys() if changed else news
-        for other in {other for workload in told for other in self.cluster.listings.by(workload)} - {key}:
-            self.cluster.enqueue_template(other)
-        for group, state in self.groups.states.items() if news else ():
-            if group.template_key == key and news.intersection(state.workloads):
+        for workload in listing.keys() if changed else news:
+            for other in self.cluster.listings.by(workload):
+                if other != key:
+                    self.cluster.enqueue_template(other)
+        if news:
+            self._queue_restarts(key, news)
+
+    def _queue_restarts(self, key: TemplateKey, workloads: set[WorkloadKey]) -> None:
+        for group, state in self.groups.states.items():
+            if group.template_key == key and workloads.intersection(state.workloads):
                 self.groups.restarts.request(group)
 
     def _notices(self, key: TemplateKey) -> tuple[Notice, ...]:
-        """What the template has to know of workloads that others list as well."""
+        """Notices about workloads that other templates list as well."""
         shared = {w: listing for w, listing in self._shared.get(key, {}).items() if len(listing) > 1}
         return tuple(
             Notice("groups[].workloads", "WorkloadShared", message_about(workload, key, listing))
@@ -183,30 +192,33 @@ class TemplatePass:
             if key in listing
         )
 
-    def _say(self, key: TemplateKey, judgement: Judgement, wanted: set[GroupKey]) -> None:
-        outcomes = {group: self.groups.outcomes.get(group) for group in wanted}
-        pending = [
-            group
-            for group, found in outcomes.items()
-            if found is None or found.ready == UNKNOWN or self._behind(group, judgement)
-        ]
+    def _report(self, key: TemplateKey, judgement: Judgement) -> None:
         source, verdict = self.sources.template(key), judgement.verdict
         if judgement.accepted is not None and source is not None and source.progress.phase != "Succeeded":
             verdict = rollout_verdict(source.progress, verdict.notices)
         elif judgement.accepted is not None:
-            failing = {
-                g: found for g, found in outcomes.items() if found is not None and found.ready == FALSE
-            }
-            verdict = ready_verdict(
-                verdict, len(wanted), failing, pending=bool(pending), blocked=self._held(pending)
-            )
-            if verdict.ready == UNKNOWN and self._said_already(key, judgement):
+            verdict = self._sum_of_groups(key, judgement)
+            if verdict.ready == UNKNOWN and self._is_reported(key, judgement):
                 return  # a start, not a change: its groups are being compared
         verdict = replace(verdict, notices=(*verdict.notices, *self._notices(key)))
         self.statuses.offer(key, judgement, verdict, lambda: self._counts(key))
 
+    def _sum_of_groups(self, key: TemplateKey, judgement: Judgement) -> Verdict:
+        outcomes = {group: self.groups.outcomes.get(group) for group in _groups(key, judgement)}
+        known = {group: found for group, found in outcomes.items() if found is not None}
+        pending = [
+            group
+            for group in outcomes
+            if group not in known or known[group].ready == UNKNOWN or self._behind(group, judgement)
+        ]
+        failing = {group: found for group, found in known.items() if found.ready == FALSE}
+        blocked = self._held(pending)
+        return ready_verdict(
+            judgement.verdict, len(outcomes), failing, pending=bool(pending), blocked=blocked
+        )
+
     def _is_held(self, group: GroupKey, judgement: Judgement | None) -> bool:
-        """Whether a policy's rollout holds the group, so that it is sent to work when that is through."""
+        """Whether the rollout of a policy blocks the group, which queues the group once it has finished."""
         return (
             judgement is not None
             and group in self.groups.states
@@ -214,15 +226,15 @@ class TemplatePass:
         )
 
     def _held(self, pending: list[GroupKey]) -> str:
-        """Which rollout the template's groups wait for, if they do."""
+        """The rollout that the template's groups wait for, as a message; empty if there is none."""
         for group in pending:
             for source in self.sources.policies(group.template_key):
                 if group.group in source.intents:
                     return f"group {group.group} follows once {source.label} is through"
         return ""
 
-    def _said_already(self, key: TemplateKey, judgement: Judgement) -> bool:
-        """Whether the template's status is about this very content already."""
+    def _is_reported(self, key: TemplateKey, judgement: Judgement) -> bool:
+        """Whether the template's status is about this content already."""
         item = self.cluster.templates.get(key)
         accepted = judgement.accepted
         return (
@@ -252,6 +264,12 @@ class TemplatePass:
             "users": sum(len(self.cluster.preferences.members(s.key)) for s in states),
             "invalidUsers": sum(self.groups.statuses.invalid_users(s) for s in states),
         }
+
+
+def _groups(key: TemplateKey, judgement: Judgement | None) -> set[GroupKey]:
+    """The groups of accepted content."""
+    accepted = judgement.accepted if judgement is not None else None
+    return {GroupKey(*key, name) for name in accepted.schema.groups} if accepted is not None else set()
 
 
 def _content(judgement: Judgement | None) -> object:

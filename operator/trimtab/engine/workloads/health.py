@@ -1,7 +1,7 @@
-"""The health of the workloads that somebody waits for: watched on demand, judged from memory, nothing at rest.
+"""The health of the workloads that rollouts and restarts wait for: watched on demand, evaluated from memory.
 
-One watch for each kind and namespace in use (one for all namespaces where there are many) keeps those workloads that
-are wanted, and only what is needed to evaluate them. Their pods are looked at while they are not healthy.
+One watch for each kind and namespace in use (one for all namespaces if there are many) stores the required workloads,
+and of them only what is needed to evaluate their health. Their pods are read while they are not healthy.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from trimtab.core.workload.digest_annotation import carries
 from trimtab.core.workload.health import Health, health_of
 from trimtab.core.workload.pods import digest_in
 from trimtab.engine.scheduling.retry import WORKLOAD_READS
-from trimtab.engine.workloads.pod_diagnosis import PodLooks
+from trimtab.engine.workloads.pod_diagnosis import PodDiagnosis
 from trimtab.engine.workloads.types import WorkloadObject
-from trimtab.engine.workloads.watch import EVERYWHERE, NEVER, Entry, Seen, WorkloadWatch
+from trimtab.engine.workloads.watch import EVERYWHERE, NEVER, Entry, WorkloadStore, WorkloadWatch
 from trimtab.kube import errors
 from trimtab.kube.port import Api
 from trimtab.kube.resources import WORKLOADS
 
 log = logging.getLogger(__name__)
 
-LOOKS = 4
-"""Requests about single workloads, and about their pods, at once."""
+READS = 4
+"""Concurrent reads of single workloads and of their pods."""
 NAMESPACES = 8
-"""Watches of one kind; where more namespaces are in use one watch sees all, since each is a connection."""
+"""Watches of one kind, each of them a connection. If more namespaces are in use, one watch reads all of them."""
 
 
 class HealthWatch:
-    """``changed(key)`` is called on the event loop whenever the verdict about a workload may have changed.
+    """``changed(key)`` is called on the event loop whenever a workload's health may have changed.
 
-    Wants come from whoever waits (``by``); each replaces that one's last. Nothing outlives :meth:`stop`.
+    Each client (``by``) requires its own workloads. Nothing outlives :meth:`stop`.
     """
 
     def __init__(
         self, api: Api, changed: Callable[[WorkloadKey], None], *, relist_seconds: float = 600.0
     ) -> None:
         self._api, self.changed, self._relist_seconds = api, changed, relist_seconds
-        self._wants: dict[str, frozenset[WorkloadKey]] = {}
-        self._seen = Seen(self._entry_changed, self._confirm)
+        self._required: dict[str, frozenset[WorkloadKey]] = {}
+        self._store = WorkloadStore(self._entry_changed, self._confirm)
         self._watches: dict[tuple[str, str], tuple[WorkloadWatch, asyncio.Task[None]]] = {}
-        self._slots = asyncio.Semaphore(LOOKS)
-        self._pods = PodLooks(api, self._slots, self._tell, self._spawn)
+        self._slots = asyncio.Semaphore(READS)
+        self._pods = PodDiagnosis(api, self._slots, self._pods_changed, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def want(
@@ -61,43 +61,43 @@ class HealthWatch:
     ) -> None:
         """Watch these for ``by``, and no others.
 
-        ``back`` are those of them that are on their way back to an earlier revision: pods of the failed one that hold
-        a StatefulSet up are deleted, also where they only never became ready (`core.workload.pods.stuck`).
+        ``back`` are those of them that are rolled back: pods of the failed revision that block a StatefulSet are
+        deleted, also if they only never became ready (`core.workload.pods.stuck`).
         """
         if back is not None:
             self._pods.back = frozenset(back)
-        wanted, entries = frozenset(workloads), self._seen.entries
-        if self._wants.get(by, frozenset()) == wanted:
+        wanted, entries = frozenset(workloads), self._store.entries
+        if self._required.get(by, frozenset()) == wanted:
             return
-        self._wants[by] = wanted
-        union = frozenset[WorkloadKey]().union(*self._wants.values())
+        self._required[by] = wanted
+        union = frozenset[WorkloadKey]().union(*self._required.values())
         for key in entries.keys() - union:
             self._forget(entries.pop(key))
         fresh = [Entry(key) for key in union - entries.keys()]
         entries.update({entry.key: entry for entry in fresh})
-        self._watch_what_is_wanted()
+        self._adjust_watches()
         for entry in fresh:
             if self._watch_of(entry.key).synced:  # its list has passed this one over
                 self._confirm(entry)
 
     def state(self, key: WorkloadKey, digest: str | None, after: float = NEVER) -> Health:
-        """The verdict from memory. It is not ``known`` where nobody has looked, or not since ``after`` (the event
-        loop's time): then somebody looks now, and ``changed`` tells when that is done."""
-        entry = self._seen.entries.get(key)
+        """The health from memory. It is not ``known`` if the workload was not read since ``after`` (the event loop's
+        time): then it is read now, and ``changed`` is called afterwards."""
+        entry = self._store.entries.get(key)
         if entry is None:
             return Health("Progressing", "is not watched", known=False)
         watch = self._watch_of(key)
         if not entry.known:
             why = f": {watch.problem}" if watch.problem else ""
-            return Health("Progressing", f"has not been seen yet{why}", known=False)
+            return Health("Progressing", f"has not been read yet{why}", known=False)
         seen_at = max(entry.seen_at, watch.current_at)
         if seen_at < after:
             self._confirm(entry)
-            return Health("Progressing", "has not been looked at since", known=False, seen_at=seen_at)
+            return Health("Progressing", "has not been read since", known=False, seen_at=seen_at)
         verdict = health_of(key.kind, entry.found, (), digest)
         if verdict.state != "Healthy":
             if entry.pods_at < after:  # what is known of its pods is of before
-                entry.pods_asked = True
+                entry.pods_requested = True
                 entry.again.set()
             else:
                 by_pods = health_of(key.kind, entry.found, entry.pods, digest)
@@ -107,8 +107,8 @@ class HealthWatch:
         return replace(verdict, message=message, seen_at=seen_at)
 
     def lacks(self, key: WorkloadKey, mark: str, after: int) -> int | None:
-        """The version of the workload that is seen, if it is newer than ``after`` and does not carry the mark."""
-        entry = self._seen.entries.get(key)
+        """The version of the workload, if it is newer than ``after`` and does not carry the mark."""
+        entry = self._store.entries.get(key)
         if entry is None or not entry.found or entry.version <= after:
             return None
         template = (entry.found.get("spec") or {}).get("template") or {}
@@ -117,8 +117,8 @@ class HealthWatch:
         return entry.version
 
     async def stop(self) -> None:
-        """End everything; returns when nothing runs any more."""
-        for by in list(self._wants):
+        """End everything; returns when no task runs."""
+        for by in list(self._required):
             self.want((), by=by, back=())
         tasks = list(self._tasks)
         for task in tasks:
@@ -132,9 +132,9 @@ class HealthWatch:
 
     # Watches and tasks.
 
-    def _watch_what_is_wanted(self) -> None:
+    def _adjust_watches(self) -> None:
         namespaces: dict[str, set[str]] = defaultdict(set)
-        for key in self._seen.entries:
+        for key in self._store.entries:
             namespaces[key.kind].add(key.namespace)
         needed = {
             (kind, where)
@@ -144,7 +144,7 @@ class HealthWatch:
         for place in self._watches.keys() - needed:
             self._watches.pop(place)[1].cancel()
         for place in needed - self._watches.keys():
-            watch = WorkloadWatch(self._api, self._seen, *place, self._relist_seconds)
+            watch = WorkloadWatch(self._api, self._store, *place, self._relist_seconds)
             self._watches[place] = watch, self._spawn(watch.run())
 
     def _watch_of(self, key: WorkloadKey) -> WorkloadWatch:
@@ -162,14 +162,14 @@ class HealthWatch:
         if entry.confirming is not None:
             entry.confirming.cancel()
 
-    def _tell(self, key: WorkloadKey) -> None:
+    def _pods_changed(self, key: WorkloadKey) -> None:
         self.changed(key)
 
     def _entry_changed(self, entry: Entry) -> None:
         self._pods.follow(entry)
         self.changed(entry.key)
 
-    # One workload, at once.
+    # Direct reads of one workload.
 
     def _confirm(self, entry: Entry) -> None:
         if entry.confirming is None or entry.confirming.done():
@@ -188,11 +188,11 @@ class HealthWatch:
             began, version = asyncio.get_running_loop().time(), entry.version
             try:
                 body = await self._api.get(WORKLOADS[key.kind], key.namespace, key.name)
-                self._seen.take(entry, msgspec.convert(body, WorkloadObject), began)
+                self._store.put(entry, msgspec.convert(body, WorkloadObject), began)
             except errors.NotFoundError:
-                if entry.version == version:  # else it has come since
-                    self._seen.lose(entry, version, began)
+                if entry.version == version:  # else it has appeared meanwhile
+                    self._store.drop(entry, version, began)
             except (errors.ApiError, msgspec.ValidationError) as error:
-                log.info("cannot look at %s: %s", key, error)
+                log.info("Could not read %s: %s", key, error)
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Looks at the pods of workloads that are not healthy by their own status: at each change, and every few seconds."""
+"""Reads the pods of workloads that are not healthy by their own status: at each change, and every few seconds."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from trimtab.kube.resources import PODS
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 3.0
+READ_SECONDS = 3.0
 GAP_SECONDS = 0.25
-"""The least time between two looks at one workload's pods, however often it changes."""
+"""The least time between two reads of one workload's pods, however often it changes."""
 REFUSED_SECONDS = 30.0
-"""How long a refusal is taken for an answer."""
+"""How long a refusal is not retried."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
-class PodLooks:
-    """``changed`` is called when what keeps pods from being ready has changed, ``spawn`` starts a task.
+class PodDiagnosis:
+    """``changed`` is called when the reasons why pods are not ready have changed; ``spawn`` starts a task.
 
-    Only pods in trouble are kept. ``slots`` bounds the requests at once.
+    Only pods with a problem are stored. ``slots`` limits the concurrent requests.
     """
 
     def __init__(
@@ -40,42 +40,42 @@ class PodLooks:
     ) -> None:
         self._api, self._slots, self._changed, self._spawn = api, slots, changed, spawn
         self.back: frozenset[WorkloadKey] = frozenset()
-        """Workloads on their way back to an earlier revision: what is left of the failed one goes."""
+        """Workloads that are rolled back: pods of the failed revision are deleted"""
 
     def follow(self, entry: Entry) -> None:
-        """The workload has changed: look at its pods, or stop to."""
+        """The workload has changed: read its pods while it is not healthy."""
         if not entry.found or health_of(entry.key.kind, entry.found, (), None).state == "Healthy":
             self.forget(entry)
-        elif entry.looking is not None and not entry.looking.done():
+        elif entry.reading is not None and not entry.reading.done():
             entry.again.set()
         else:
-            entry.looking = self._spawn(self._look(entry))
+            entry.reading = self._spawn(self._read_on(entry))
 
     def forget(self, entry: Entry) -> None:
-        if entry.looking is not None:
-            entry.looking.cancel()
-        entry.looking, entry.pods, entry.pods_at, entry.refused = None, (), NEVER, ""
+        if entry.reading is not None:
+            entry.reading.cancel()
+        entry.reading, entry.pods, entry.pods_at, entry.refused = None, (), NEVER, ""
 
-    async def _look(self, entry: Entry) -> None:
+    async def _read_on(self, entry: Entry) -> None:
         while True:
             entry.again.clear()
-            pause = LOOK_SECONDS
+            pause = READ_SECONDS
             try:
                 async with self._slots:
-                    await self._see(entry)
+                    await self._read(entry)
             except errors.ForbiddenError as error:
                 pause = REFUSED_SECONDS
-                self._refuse(entry, f"its pods cannot be looked at ({error.reason})")
+                self._refuse(entry, f"its pods cannot be read ({error.reason})")
             except errors.ApiError as error:
-                log.info("cannot look at the pods of %s: %s", entry.key, error)
-            except Exception:  # whatever an API server says, the next answer may be one that we understand
-                log.exception("cannot look at pods", extra={"workload": str(entry.key)})
+                log.info("Could not read the pods of %s: %s", entry.key, error)
+            except Exception:  # whatever an API server responds, the next response may be valid
+                log.exception("Could not read pods", extra={"workload": str(entry.key)})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await entry.again.wait()
             await asyncio.sleep(GAP_SECONDS)
 
-    async def _see(self, entry: Entry) -> None:
+    async def _read(self, entry: Entry) -> None:
         selector, began = pod_selector(entry.found), asyncio.get_running_loop().time()
         if not selector:
             return
@@ -87,12 +87,12 @@ class PodLooks:
         entry.pods, entry.pods_at, entry.refused = tuple(seen), began, ""
         for pod in seen:
             await self._free(entry, pod)
-        if new or entry.pods_asked:
-            entry.pods_asked = False
+        if new or entry.pods_requested:
+            entry.pods_requested = False
             self._changed(entry.key)
 
     async def _free(self, entry: Entry, pod: PodObject) -> None:
-        """Delete a pod that holds its StatefulSet's update up."""
+        """Delete a pod that blocks its StatefulSet's update."""
         key, found = entry.key, trouble(pod)
         if found is None or not (found.fatal or key in self.back) or not stuck(key.kind, entry.found, pod):
             return
@@ -102,9 +102,9 @@ class PodLooks:
         except (errors.NotFoundError, errors.ConflictError, NotLeaderError):
             return
         except errors.ForbiddenError as error:
-            self._refuse(entry, f"pod {name} holds the update up; delete it ({error.reason})")
+            self._refuse(entry, f"pod {name} blocks the update; delete it ({error.reason})")
             return
-        log.info("deleted a pod that held an update up", extra={"workload": str(key), "pod": name})
+        log.info("Deleted a pod that blocked an update", extra={"workload": str(key), "pod": name})
 
     def _refuse(self, entry: Entry, why: str) -> None:
         if entry.refused != why:
@@ -113,5 +113,5 @@ class PodLooks:
 
 
 def _summary(pods: Sequence[PodObject]) -> list[tuple[str, str, str]]:
-    """The part whose change can be a change of the verdict."""
+    """The part that the workload's health depends on."""
     return sorted((pod["metadata"]["name"], digest_in(pod) or "", str(trouble(pod))) for pod in pods)

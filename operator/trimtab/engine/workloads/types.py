@@ -1,4 +1,4 @@
-"""What is decoded of workloads and pods to judge their health, and no more: plain dicts of these shapes."""
+"""The fields of workloads and pods that their health depends on; no others are decoded. They stay plain dicts."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ class PodObject(TypedDict, total=False):
 
 
 def reduced(item: WorkloadObject) -> WorkloadObject:
-    """The part whose change can be a change of the verdict: without the version, and of managers only ours."""
+    """The part that the health depends on: without the version, and of field managers only Trimtab."""
     meta = item["metadata"]
-    ours: list[ManagedBy] = [m for m in meta.get("managedFields") or () if m.get("manager") == naming.MANAGER]
-    kept: Metadata = {**meta, "managedFields": ours}
+    own: list[ManagedBy] = [m for m in meta.get("managedFields") or () if m.get("manager") == naming.MANAGER]
+    kept: Metadata = {**meta, "managedFields": own}
     kept.pop("resourceVersion", None)
     return {**item, "metadata": kept}

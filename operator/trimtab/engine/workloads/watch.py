@@ -1,4 +1,4 @@
-"""What is known of the workloads that are wanted, and the watches that keep it so."""
+"""The required workloads as they were last read, and the watches that update them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trimtab.kube.resources import WORKLOADS
 log = logging.getLogger(__name__)
 
 EVERYWHERE = ""
-"""In the place of a namespace: all of them."""
+"""Instead of a namespace: all of them."""
 BROKEN_SECONDS = 30.0
 NEVER = float("-inf")
 
@@ -34,25 +34,25 @@ class Entry:
     # Its pods, while it is not healthy by its own status.
     pods: tuple[PodObject, ...] = ()
     pods_at: float = NEVER
-    pods_asked: bool = False
-    """Somebody waits for the next look at them, whatever it shows."""
+    pods_requested: bool = False
+    """Whether the next read of them is reported, whatever it shows"""
     refused: str = ""
-    """Why they cannot be seen, or mended."""
+    """Why they cannot be read or deleted"""
     again: asyncio.Event = field(default_factory=asyncio.Event)
-    looking: asyncio.Task[None] | None = None
+    reading: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
-class Seen:
-    """``changed(entry)`` is called when what is known of a workload has changed, ``missed(entry)`` for one that
-    was wanted only while a list went by."""
+class WorkloadStore:
+    """``changed(entry)`` is called when a workload has changed, ``missed(entry)`` for one that became required only
+    during a list."""
 
     changed: Callable[[Entry], None]
     missed: Callable[[Entry], None]
     entries: dict[WorkloadKey, Entry] = field(default_factory=dict)
 
-    def take(self, entry: Entry, item: WorkloadObject, at: float) -> None:
-        """It was so at ``at``, or later."""
+    def put(self, entry: Entry, item: WorkloadObject, at: float) -> None:
+        """It was read at ``at`` or later."""
         version = int(item["metadata"].get("resourceVersion") or 0)
         if version < entry.version:
             return
@@ -63,8 +63,8 @@ class Seen:
         if new:
             self.changed(entry)
 
-    def lose(self, entry: Entry, version: int, at: float) -> None:
-        """There was no such workload at ``at``, or later."""
+    def drop(self, entry: Entry, version: int, at: float) -> None:
+        """It did not exist at ``at`` or later."""
         new = not entry.known or bool(entry.found)
         entry.found, entry.known, entry.version = WorkloadObject(), True, max(entry.version, version)
         entry.seen_at = max(entry.seen_at, at)
@@ -75,8 +75,10 @@ class Seen:
 class WorkloadWatch:
     """One kind of workload in one namespace, or in all; the sink of its reflector."""
 
-    def __init__(self, api: Api, seen: Seen, kind: str, namespace: str, relist_seconds: float) -> None:
-        self._seen, self._kind, self._namespace = seen, kind, namespace
+    def __init__(
+        self, api: Api, store: WorkloadStore, kind: str, namespace: str, relist_seconds: float
+    ) -> None:
+        self._store, self._kind, self._namespace = store, kind, namespace
         self._reflector: Reflector[WorkloadObject] = Reflector(
             api,
             WORKLOADS[kind],
@@ -95,8 +97,8 @@ class WorkloadWatch:
         while True:
             try:
                 await self._reflector.run()
-            except Exception:  # whatever an API server says, its next list may be one that we understand
-                log.exception("a watch failed", extra={"resource": self._reflector.resource.plural})
+            except Exception:  # whatever an API server responds, its next list may be valid
+                log.exception("A watch failed", extra={"resource": self._reflector.resource.plural})
                 await asyncio.sleep(BROKEN_SECONDS)
 
     @property
@@ -105,12 +107,12 @@ class WorkloadWatch:
 
     @property
     def problem(self) -> str:
-        """Why it sees nothing at the moment; empty while all is well."""
+        """Why it cannot read at the moment; empty if it can."""
         return self._reflector.problem
 
     @property
     def current_at(self) -> float:
-        """When all that it has said was so for certain: the last list's start, or the last event or bookmark since."""
+        """Until when its workloads are certainly up to date: the last list's start, or the last event since."""
         contact = self._reflector.last_contact
         return self._listed_at if self._listing or contact <= self._ended else contact
 
@@ -120,13 +122,13 @@ class WorkloadWatch:
     def _mine(self) -> dict[WorkloadKey, Entry]:
         return {
             key: entry
-            for key, entry in self._seen.entries.items()
+            for key, entry in self._store.entries.items()
             if key.kind == self._kind and self._namespace in (EVERYWHERE, key.namespace)
         }
 
     def _entry(self, item: WorkloadObject) -> Entry | None:
         meta = item["metadata"]
-        return self._seen.entries.get(WorkloadKey(self._kind, meta["namespace"], meta["name"]))
+        return self._store.entries.get(WorkloadKey(self._kind, meta["namespace"], meta["name"]))
 
     # As a sink.
 
@@ -138,18 +140,18 @@ class WorkloadWatch:
         entry = self._entry(item)
         if entry is not None:
             self._expected.discard(entry.key)
-            self._seen.take(entry, item, self._began if self._listing else self._now())
+            self._store.put(entry, item, self._began if self._listing else self._now())
 
     def drop(self, item: WorkloadObject) -> None:
         entry = self._entry(item)
         version = int(item["metadata"].get("resourceVersion") or 0)
         if entry is not None and version >= entry.version:
-            self._seen.lose(entry, version, self._now())
+            self._store.drop(entry, version, self._now())
 
     def end(self, version: int) -> None:
         self._listing, self._listed_at, self._ended = False, self._began, self._now()
         for key, entry in self._mine().items():
             if key in self._expected and entry.version <= version:
-                self._seen.lose(entry, version, self._began)
+                self._store.drop(entry, version, self._began)
             elif not entry.known:
-                self._seen.missed(entry)
+                self._store.missed(entry)

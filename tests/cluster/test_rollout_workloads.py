@@ -83,7 +83,7 @@ def bad(operator: Operator, operator_cluster: OperatorCluster) -> BadConfig:
 
 def restarts(operator: Operator, ns: Namespace) -> list[str]:
     """The workloads that were told to restart, in order, by the log of the present start."""
-    told = [str(r["workload"]) for r in operator.records() if r.get("message") == "restarting"]
+    told = [str(r["workload"]) for r in operator.records() if r.get("message") == "Restarting a workload"]
     return [name for name in told if f" {ns.name}/" in name]
 
 

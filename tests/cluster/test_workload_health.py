@@ -13,7 +13,7 @@ import pytest
 from support.crashing_pods import BadConfig, PodCrashes, crashes
 from support.live_objects import Api
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import GroupKey, WorkloadKey
 from trimtab.core.resolve.resolve import GroupView, group_view
 from trimtab.core.schema.template import compile_template
 from trimtab.core.workload.health import Health
@@ -68,7 +68,12 @@ class Watched:
         """As a rollout that serves another revision."""
         self.digest = digest
         self.verdicts.clear()
-        assert await self._workloads.restart(group_of(key), key.namespace) == []
+        assert (
+            await self._workloads.restart(
+                group_of(key), key.namespace, GroupKey(key.namespace, "app", key.name)
+            )
+            == []
+        )
 
     async def until(self, key: WorkloadKey, state: str, says: str = "") -> Health:
         """Wait for a verdict about the present digest."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab.core import naming
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, WorkloadKey
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.resolve.restart_values import restarting
 from trimtab.core.workload.digest_annotation import carries, mark, marked
@@ -55,7 +55,7 @@ class _Request(NamedTuple):
     key: WorkloadKey
     mark: str
     claim: Claim
-    group: GroupKey | None
+    group: GroupKey
     shared: bool
     """Whether other groups of the template list it, as the group's revision has it"""
 
@@ -107,7 +107,7 @@ class Workloads:
         self,
         view: GroupView,
         namespace: str,
-        group: GroupKey | None = None,
+        group: GroupKey,
         *,
         back: bool = False,
         elsewhere: Container[WorkloadKey] = (),
@@ -119,17 +119,13 @@ class Workloads:
 
         :raises trimtab.kube.errors.UnavailableError: the caller retries.
         """
-        workloads = view.group.spec.workloads
-        owner = group.template_key if group is not None else None
-        if group is not None:
-            self._forget_waiting(group)
-        listed = (WorkloadKey(w.kind, namespace, w.name) for w in workloads)
+        self._forget_waiting(group)
+        listed = (WorkloadKey(w.kind, namespace, w.name) for w in view.group.spec.workloads)
         keys = [key for key in listed if key not in elsewhere]
-        if group is not None:
-            self.history.keep(group, keys)
+        self.history.keep(group, keys)
         if not keys:
             return []
-        claim = Claim(owner, back)
+        claim = Claim(group.template_key, back)
         try:
             marks = self.marks_of(view, keys)
             shared = view.schema.shared
@@ -172,8 +168,7 @@ class Workloads:
 
     async def _annotate(self, request: _Request) -> str | None:
         """An empty string, or why it could not be done; None if it waits for a slot."""
-        owner = request.group.template_key if request.group is not None else TemplateKey("", "")
-        async with self._lanes.slot(owner):
+        async with self._lanes.slot(request.group.template_key):
             for _ in range(ATTEMPTS):
                 # its controller writes its status all the time
                 with contextlib.suppress(errors.ConflictError):
@@ -182,40 +177,13 @@ class Workloads:
         return f"{request.key} keeps changing; it is restarted later"
 
     async def _annotate_once(self, request: _Request) -> str | None:
-        key, digest, claim, group, shared = request
-        resource = WORKLOADS[key.kind]
+        key = request.key
         try:
-            found = await self.api.get(resource, key.namespace, key.name)
-            template = found["spec"]["template"]
-            before = digest_in(template)
-            if carries(before, digest):
-                if group is not None:
-                    self.history.holds(group, key, digest, found)
-                self._notice(key, found, digest, claim)
-                return ""
-            if group is not None and (why := self.history.pause(group, key, digest, found, _now())):
-                self._restarting.pop(key, None)
-                return why
-            if not self._take_slot(key, digest, claim):
-                return None
-            others = self.history.marks_of_others(group, key) if group is not None else []
-            value = marked(before, digest, others, shared=shared or bool(others))
-            body = {
-                "metadata": {
-                    "name": key.name,
-                    "namespace": key.namespace,
-                    "resourceVersion": found["metadata"]["resourceVersion"],
-                },
-                "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: value}}}},
-            }
-            answer = await self.api.apply(resource, body)
-            self._restarting[key] = _Restarting(digest, _now(), claim)
-            if group is not None:
-                self.history.annotated(group, key, digest, answer, _now())
+            found = await self.api.get(WORKLOADS[key.kind], key.namespace, key.name)
+            return await self._annotate_found(request, found)
         except errors.NotFoundError:
             self._restarting.pop(key, None)
-            if group is not None:
-                self.history.missing(group, key, digest)
+            self.history.missing(request.group, key, request.mark)
             return f"{key} does not exist"
         except (errors.ForbiddenError, errors.InvalidError) as error:
             self._restarting.pop(key, None)
@@ -224,8 +192,34 @@ class Workloads:
             if not isinstance(error, (errors.ConflictError, errors.UnavailableError)):
                 self._restarting.pop(key, None)  # else it may be restarting
             raise
+
+    async def _annotate_found(self, request: _Request, found: Body) -> str | None:
+        key, digest, claim, group, shared = request
+        before = digest_in(found["spec"]["template"])
+        if carries(before, digest):
+            self.history.holds(group, key, digest, found)
+            self._notice(key, found, digest, claim)
+            return ""
+        if why := self.history.pause(group, key, digest, found, _now()):
+            self._restarting.pop(key, None)
+            return why
+        if not self._take_slot(key, digest, claim):
+            return None
+        others = self.history.marks_of_others(group, key)
+        value = marked(before, digest, others, shared=shared or bool(others))
+        body = {
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "resourceVersion": found["metadata"]["resourceVersion"],
+            },
+            "spec": {"template": {"metadata": {"annotations": {naming.ANNOTATION_DIGEST: value}}}},
+        }
+        response = await self.api.apply(WORKLOADS[key.kind], body)
+        self._restarting[key] = _Restarting(digest, _now(), claim)
+        self.history.annotated(group, key, digest, response, _now())
         WRITES.labels(key.kind, "restart").inc()
-        log.info("restarting", extra={"workload": str(key)})
+        log.info("Restarting a workload", extra={"workload": str(key)})
         return ""
 
     # Slots.
@@ -262,10 +256,9 @@ class Workloads:
         gone = not health.generation
         return not health.known or (health.state == "Progressing" and not gone)
 
-    def _wait(self, group: GroupKey | None, claim: Claim, key: WorkloadKey) -> None:
-        if group is not None:
-            why = f"waits for a slot to restart {key}: {self.at_once} workloads are restarting"
-            self._waiting.setdefault(claim, {})[group] = why
+    def _wait(self, group: GroupKey, claim: Claim, key: WorkloadKey) -> None:
+        why = f"waits for a slot to restart {key}: {self.at_once} workloads are restarting"
+        self._waiting.setdefault(claim, {})[group] = why
         self._watch()
 
     def _forget_waiting(self, group: GroupKey) -> None:

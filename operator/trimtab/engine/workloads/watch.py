@@ -1,4 +1,4 @@
-"""The required workloads as they were last read, and the watches that update them."""
+"""The required workloads, as last read, and the watches that update them."""
 
 from __future__ import annotations
 

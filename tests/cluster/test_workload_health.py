@@ -13,7 +13,7 @@ import pytest
 from support.crashing_pods import BadConfig, PodCrashes, crashes
 from support.live_objects import Api
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.resolve.resolve import GroupView, group_view
 from trimtab.core.schema.template import compile_template
 from trimtab.core.workload.health import Health
@@ -28,7 +28,7 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 PATIENCE = 90
 
 
-def manifest(key: WorkloadKey, **spec: Any) -> dict[str, Any]:
+def manifest(key: Ref, **spec: Any) -> dict[str, Any]:
     labels = {"app": key.name}
     pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": "main"}]}
     replicas = {} if key.kind == "DaemonSet" else {"replicas": 2}
@@ -41,7 +41,7 @@ def manifest(key: WorkloadKey, **spec: Any) -> dict[str, Any]:
     }
 
 
-def group_of(key: WorkloadKey, values: dict[str, Any] | None = None) -> GroupView:
+def group_of(key: Ref, values: dict[str, Any] | None = None) -> GroupView:
     group = {"name": "free", "workloads": [{"kind": key.kind, "name": key.name}], "values": values or {}}
     outputs = [{"name": "app", "format": "JSON", "fileName": "app.json"}]
     spec = {"keys": [{"name": "port", "type": "Integer"}], "groups": [group], "outputs": outputs}
@@ -58,13 +58,13 @@ class Watched:
         self._workloads = Workloads(client, lambda _values: self.digest, self.watch)
         self._told = asyncio.Event()
 
-    def _look(self, key: WorkloadKey) -> None:
+    def _look(self, key: Ref) -> None:
         verdict = self.watch.state(key, self.digest)
         if verdict.known:
             self.verdicts.append(verdict)
         self._told.set()
 
-    async def move(self, key: WorkloadKey, digest: str) -> None:
+    async def move(self, key: Ref, digest: str) -> None:
         """As a rollout that serves another revision."""
         self.digest = digest
         self.verdicts.clear()
@@ -75,7 +75,7 @@ class Watched:
             == []
         )
 
-    async def until(self, key: WorkloadKey, state: str, says: str = "") -> Health:
+    async def until(self, key: Ref, state: str, says: str = "") -> Health:
         """Wait for a verdict about the present digest."""
         try:
             async with asyncio.timeout(PATIENCE):
@@ -110,7 +110,7 @@ def bad(cluster: Any) -> Iterator[tuple[PodCrashes, str]]:
 async def test_what_crashes_has_failed_and_what_comes_back_is_healthy(
     kind: str, cluster: Any, namespace: str, watched: Watched, bad: tuple[PodCrashes, str]
 ) -> None:
-    key, good = WorkloadKey(kind, namespace, "web"), secrets.token_hex(8)
+    key, good = Ref(kind, namespace, "web"), secrets.token_hex(8)
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest(key)))
     watched.watch.want([key])
     await watched.move(key, good)
@@ -143,7 +143,7 @@ async def test_what_crashes_has_failed_and_what_comes_back_is_healthy(
 async def test_a_passed_deadline_of_before_is_not_held_against_the_revision_that_comes_back(
     cluster: Any, namespace: str, watched: Watched, bad: tuple[PodCrashes, str]
 ) -> None:
-    key, good = WorkloadKey("Deployment", namespace, "web"), secrets.token_hex(8)
+    key, good = Ref("Deployment", namespace, "web"), secrets.token_hex(8)
     spec = manifest(key, replicas=1, progressDeadlineSeconds=1)
     cluster.kubectl("apply", "-f", "-", input=json.dumps(spec))
     watched.watch.want([key])
@@ -163,7 +163,7 @@ async def test_a_passed_deadline_of_before_is_not_held_against_the_revision_that
 async def test_pods_that_never_start_are_a_failure_with_their_reason(
     cluster: Any, namespace: str, watched: Watched
 ) -> None:
-    key, digest = WorkloadKey("Deployment", namespace, "web"), secrets.token_hex(8)
+    key, digest = Ref("Deployment", namespace, "web"), secrets.token_hex(8)
     crashes(cluster.kubectl).start(digest, reason="CreateContainerConfigError")
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest(key)))
     watched.watch.want([key])
@@ -180,7 +180,7 @@ async def test_the_digest_of_content_can_be_computed_with_the_keys(cluster: Any,
     keys, api = Keys.fresh(), Api(cluster.kubeconfig)
     meta = {"name": "trimtab-keys", "namespace": namespace}
     api.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": keys.to_secret()})
-    view = group_of(WorkloadKey("Deployment", namespace, "web"), {"port": 0})
+    view = group_of(Ref("Deployment", namespace, "web"), {"port": 0})
     config = BadConfig(api, cluster.kubectl, namespace)
 
     digest = config.crash({"port": 0}, namespace, "free")
@@ -192,7 +192,7 @@ async def test_the_digest_of_content_can_be_computed_with_the_keys(cluster: Any,
 async def test_a_workload_comes_changes_scale_and_goes(
     cluster: Any, namespace: str, watched: Watched
 ) -> None:
-    key = WorkloadKey("StatefulSet", namespace, "web")
+    key = Ref("StatefulSet", namespace, "web")
     watched.digest = secrets.token_hex(8)
     watched.watch.want([key])
     await watched.until(key, "Progressing", "does not exist")

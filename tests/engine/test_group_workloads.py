@@ -7,7 +7,7 @@ import asyncio
 from support.in_memory import HOME, Cluster, Operator, settled, spec
 from support.workload_controllers import workload
 from trimtab.core import naming
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube import errors
 from trimtab.kube.port import Body
@@ -78,7 +78,7 @@ async def test_a_missing_workload_is_reported_and_blocks_no_other(cluster: Clust
 
 
 async def test_groups_that_share_a_workload_restart_it_only_for_their_own_values(cluster: Cluster) -> None:
-    place = WorkloadKey("Deployment", HOME, "agent")
+    place = Ref("Deployment", HOME, "agent")
     cluster.memory.put(WORKLOADS["Deployment"], workload(place))
     workloads = [{"kind": "Deployment", "name": "agent"}]
 
@@ -109,7 +109,7 @@ async def test_groups_that_share_a_workload_restart_it_only_for_their_own_values
 async def test_a_refused_restart_is_retried_whatever_else_happens_meanwhile(
     cluster: Cluster,
 ) -> None:
-    place = WorkloadKey("Deployment", HOME, "agent")
+    place = Ref("Deployment", HOME, "agent")
     cluster.memory.put(WORKLOADS["Deployment"], workload(place))
     workloads = [{"kind": "Deployment", "name": "agent"}]
     api = RefusingOnce(cluster)

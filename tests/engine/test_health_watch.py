@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.workload_controllers import pod, status, workload
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.health import Health
 from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.workloads import health as module
@@ -21,9 +21,9 @@ from trimtab.kube.memory import Memory, Write
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, PODS, WORKLOADS
 
-WEB = WorkloadKey("Deployment", "music", "web")
-DB = WorkloadKey("StatefulSet", "music", "db")
-AGENT = WorkloadKey("DaemonSet", "music", "agent")
+WEB = Ref("Deployment", "music", "web")
+DB = Ref("StatefulSet", "music", "db")
+AGENT = Ref("DaemonSet", "music", "agent")
 GOOD, BAD = "0000000000000000", "bbbbbbbbbbbbbbbb"
 
 
@@ -86,7 +86,7 @@ class Case:
         for name in namespaces or ("music",):
             self.memory.put(NAMESPACES, {"metadata": {"name": name}})
         self.api = Api(self.memory)
-        self.told: list[WorkloadKey] = []
+        self.told: list[Ref] = []
         self.watch = HealthWatch(self.api, self.told.append)
 
     async def __aenter__(self) -> Case:
@@ -97,19 +97,19 @@ class Case:
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"tasks are left: {left}"
 
-    def put(self, key: WorkloadKey, digest: str = GOOD, *, said: Body | None = None, **spec: Any) -> Body:
+    def put(self, key: Ref, digest: str = GOOD, *, said: Body | None = None, **spec: Any) -> Body:
         """A workload whose controller has done all it has to, apart from ``said``."""
         body = self.memory.put(WORKLOADS[key.kind], workload(key, digest=digest, **spec))
         return self.memory.put(WORKLOADS[key.kind], {**body, "status": status(body, **(said or {}))})
 
-    def crash(self, key: WorkloadKey, name: str, digest: str = BAD, **meta: Any) -> None:
+    def crash(self, key: Ref, name: str, digest: str = BAD, **meta: Any) -> None:
         self.memory.put(PODS, pod(key, name, digest, "CrashLoopBackOff", **meta))
 
-    def remove(self, key: WorkloadKey) -> None:
+    def remove(self, key: Ref) -> None:
         self.memory.remove(WORKLOADS[key.kind], key.namespace, key.name)
 
     async def until(
-        self, key: WorkloadKey, state: str, digest: str | None = GOOD, says: str = "", **options: Any
+        self, key: Ref, state: str, digest: str | None = GOOD, says: str = "", **options: Any
     ) -> Health:
         """Wait for a verdict, looking again only when it is told to."""
         async with asyncio.timeout(1000):
@@ -133,7 +133,7 @@ def streams(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.mark.parametrize("key", [WEB, DB, AGENT], ids=str)
-async def test_a_workload_is_unknown_until_it_was_seen(key: WorkloadKey, streams: bool) -> None:
+async def test_a_workload_is_unknown_until_it_was_seen(key: Ref, streams: bool) -> None:
     async with Case(streams=streams) as case:
         case.put(key)
         assert not case.watch.state(key, GOOD).known
@@ -346,7 +346,7 @@ async def test_looks_are_bounded() -> None:
         for key in keys:
             await case.until(key, "Failed", BAD)
 
-        assert case.api.most <= module.LOOKS
+        assert case.api.most <= module.READS
 
 
 async def test_pods_that_may_not_be_read_are_reported() -> None:

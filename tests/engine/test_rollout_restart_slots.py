@@ -11,7 +11,7 @@ import pytest
 from support.in_memory import HOME, Cluster, Operator, spec
 from support.wave_rollouts import APP, progress, until
 from support.workload_controllers import Controllers, status, workload
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.restart_slots import AT_ONCE, MOST
 from trimtab.engine.workloads.restarts import CHECK_SECONDS, SLOW_SECONDS
 from trimtab.kube.port import Body
@@ -25,7 +25,7 @@ class Stuck(Controllers):
     stuck: bool = False
     names: tuple[str, ...] = field(default=("x",))
 
-    async def _roll(self, key: WorkloadKey, body: Body) -> None:
+    async def _roll(self, key: Ref, body: Body) -> None:
         if self.stuck and key.name.startswith(self.names):
             self._say(key, status(body, updated=1, available=body["spec"]["replicas"] - 1))
             await asyncio.Event().wait()
@@ -53,7 +53,7 @@ class TwoTemplates:
     def __init__(self) -> None:
         self.cluster = Cluster()
         for name in (*(f"x{number}" for number in range(25)), "mine"):
-            key = WorkloadKey("Deployment", HOME, name)
+            key = Ref("Deployment", HOME, name)
             self.cluster.memory.put(WORKLOADS["Deployment"], workload(key))
         self.controllers = Stuck(self.cluster.memory)
         self.cluster.template(others("a"), name="other")

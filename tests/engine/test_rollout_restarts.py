@@ -11,13 +11,13 @@ import pytest
 from support.in_memory import HOME, Cluster, Operator, settled, spec
 from support.wave_rollouts import APP, event_reasons, progress, until
 from support.workload_controllers import Controllers, workload
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.pods import digest_in
 from trimtab.engine.workloads.restart_history import PAUSE_SECONDS, REPEATS
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, RENDERED_GROUPS, WORKLOADS
 
-WEB = WorkloadKey("Deployment", HOME, "web")
+WEB = Ref("Deployment", HOME, "web")
 
 
 def said(voice: str, **strategy: Any) -> Body:
@@ -359,7 +359,7 @@ async def test_an_edit_that_is_not_served_takes_no_workload_from_another_templat
 async def test_a_rollout_reports_that_pods_restart_only_when_they_are_deleted(
     deployment: OneDeployment,
 ) -> None:
-    key = WorkloadKey("StatefulSet", HOME, "db")
+    key = Ref("StatefulSet", HOME, "db")
     deployment.memory.put(WORKLOADS["StatefulSet"], workload(key, updateStrategy={"type": "OnDelete"}))
 
     def listing(voice: str) -> Body:

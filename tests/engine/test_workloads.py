@@ -11,7 +11,7 @@ import pytest
 
 from support.workload_controllers import Controllers, status, workload
 from trimtab.api.config_template import ConfigTemplateSpec
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.resolve.resolve import GroupView, group_view
 from trimtab.core.schema.template import compile_template
 from trimtab.core.workload.pods import digest_in
@@ -72,7 +72,7 @@ class Process:
         self._queue: asyncio.Queue[GroupKey] = asyncio.Queue()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(4)]
 
-    def _changed(self, key: WorkloadKey) -> None:
+    def _changed(self, key: Ref) -> None:
         self.workloads.settle(key)
 
     def _again(self, group: GroupKey) -> None:
@@ -124,8 +124,8 @@ class Case:
         await self.controllers.__aexit__()
         await asyncio.sleep(0)
 
-    def key(self, name: str) -> WorkloadKey:
-        return WorkloadKey("Deployment", HOME, name)
+    def key(self, name: str) -> Ref:
+        return Ref("Deployment", HOME, name)
 
     def start(self, values: Body | None = None, api: Any = None, **options: Any) -> Process:
         views = {GroupKey(HOME, "app", name): view(values, name=name) for name in self.names}
@@ -456,7 +456,7 @@ async def test_no_further_workload_is_restarted_once_a_restart_has_failed() -> N
     """What comes late would put the mark of an old revision over that of the one which follows."""
     memory = Memory()
     memory.put(NAMESPACES, {"metadata": {"name": HOME}})
-    memory.put(WORKLOADS["StatefulSet"], workload(WorkloadKey("StatefulSet", HOME, "web")))
+    memory.put(WORKLOADS["StatefulSet"], workload(Ref("StatefulSet", HOME, "web")))
 
     class Slow(WriteGuard):
         async def get(self, resource: Any, namespace: str | None, name: str) -> Body:

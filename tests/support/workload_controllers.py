@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from trimtab.core.objects import MetaOnly
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.pods import digest_in
 from trimtab.kube import errors
 from trimtab.kube.memory import Memory
@@ -16,7 +16,7 @@ from trimtab.kube.port import Body
 from trimtab.kube.resources import PODS, WORKLOADS
 
 
-def workload(key: WorkloadKey, replicas: int = 2, digest: str | None = None, **spec: Any) -> Body:
+def workload(key: Ref, replicas: int = 2, digest: str | None = None, **spec: Any) -> Body:
     """A workload that nobody has looked at yet."""
     annotations = {"trimtab.dev/digest": digest} if digest else {}
     return {
@@ -48,7 +48,7 @@ def status(body: Body, *, updated: int | None = None, available: int | None = No
     }
 
 
-def pod(key: WorkloadKey, name: str, digest: str | None, reason: str = "", **meta: Any) -> Body:
+def pod(key: Ref, name: str, digest: str | None, reason: str = "", **meta: Any) -> Body:
     """A pod that is ready, or whose container waits for ``reason``."""
     ready = not reason
     state = {"waiting": {"reason": reason}} if reason else {"running": {}}
@@ -80,9 +80,9 @@ class Controllers:
     memory: Memory
     seconds: float = 5.0
     bad: set[str] = field(default_factory=set)
-    rolling: dict[WorkloadKey, asyncio.Task[None]] = field(default_factory=dict)
+    rolling: dict[Ref, asyncio.Task[None]] = field(default_factory=dict)
     most: int = 0
-    rolled: list[tuple[WorkloadKey, str | None]] = field(default_factory=list)
+    rolled: list[tuple[Ref, str | None]] = field(default_factory=list)
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
@@ -111,15 +111,15 @@ class Controllers:
                 async for page in self.memory.pages(WORKLOADS[kind], MetaOnly):
                     version = page.metadata.resourceVersion
                     for item in page.items or ():
-                        self._see(WorkloadKey(kind, item.metadata.namespace, item.metadata.name))
+                        self._see(Ref(kind, item.metadata.namespace, item.metadata.name))
                 async for event in self.memory.watch(WORKLOADS[kind], MetaOnly, version=version):
                     if event.type in ("ADDED", "MODIFIED"):
                         meta = event.object.metadata
-                        self._see(WorkloadKey(kind, meta.namespace, meta.name))
+                        self._see(Ref(kind, meta.namespace, meta.name))
             except errors.ApiError:
                 await asyncio.sleep(0)
 
-    def _see(self, key: WorkloadKey) -> None:
+    def _see(self, key: Ref) -> None:
         body = self._body(key)
         if (
             body is None
@@ -131,7 +131,7 @@ class Controllers:
         self.rolling[key] = asyncio.create_task(self._roll(key, body))
         self.most = max(self.most, len(self.rolling))
 
-    async def _roll(self, key: WorkloadKey, body: Body) -> None:
+    async def _roll(self, key: Ref, body: Body) -> None:
         digest = digest_in(body["spec"]["template"])
         self.rolled.append((key, digest))
         crashes = digest in self.bad
@@ -145,18 +145,18 @@ class Controllers:
             self._say(key, status(body))
         del self.rolling[key]
 
-    def _say(self, key: WorkloadKey, said: Body) -> None:
+    def _say(self, key: Ref, said: Body) -> None:
         body = self._body(key)
         if body is not None:
             self.memory.put(WORKLOADS[key.kind], {**body, "status": said})
 
-    def _body(self, key: WorkloadKey) -> Body | None:
+    def _body(self, key: Ref) -> Body | None:
         for body in self.memory.objects(WORKLOADS[key.kind]):
             if (body["metadata"]["namespace"], body["metadata"]["name"]) == (key.namespace, key.name):
                 return body
         return None
 
 
-def _of(body: Body, key: WorkloadKey) -> bool:
+def _of(body: Body, key: Ref) -> bool:
     meta = body["metadata"]
     return bool(meta["namespace"] == key.namespace and meta["labels"].get("app") == key.name)

@@ -31,18 +31,7 @@ class GroupKey(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """An output object; ``kind`` is ConfigMap or Secret."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
-
-
-class WorkloadKey(NamedTuple):
-    """A workload; ``kind`` is Deployment, StatefulSet or DaemonSet."""
+    """An output (ConfigMap or Secret), or a workload (Deployment, StatefulSet or DaemonSet)."""
 
     kind: str
     namespace: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from trimtab.core.objects import template_of
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.sizes import DEFAULT_OUTPUT
 from trimtab.engine.content.policies import Policies
 from trimtab.engine.content.snapshots import Snapshots
@@ -184,7 +184,7 @@ class Term:
         key = work.key
         if isinstance(key, GroupKey):
             await self._group(key)
-        elif isinstance(key, WorkloadKey):
+        elif isinstance(key, Ref):
             self.evidence.workload_changed(key)
             self.workloads.settle(key)
         elif work.what == "rollout":

@@ -15,7 +15,7 @@ from pydantic_core import core_schema as cs
 
 from trimtab.api.config_template import ConfigTemplateSpec, GroupSpec, KeySpec
 from trimtab.core import naming
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.schema import patterns
 from trimtab.core.schema.key import Key, compile_key
 from trimtab.core.schema.layer import LOSSLESS, Layer, check_layer, document_problems, overlay
@@ -54,7 +54,7 @@ class Schema:
     sensitive: frozenset[str] = frozenset()
     special: frozenset[str] = field(default_factory=frozenset)
     """Keys that need more than a plain overlay for a user: merged, set by the group, sensitive or deprecated."""
-    shared: frozenset[WorkloadKey] = field(default_factory=frozenset)
+    shared: frozenset[Ref] = field(default_factory=frozenset)
     """Workloads that more than one group lists."""
     heaviest: int = 0
     """States of the largest pattern: the highest cost of one character of a user's values."""
@@ -254,10 +254,10 @@ def _group_problems(group: GroupSpec, profiles: Collection[str]) -> Iterator[Vio
         yield fault.at(path, "template", "profile")
 
 
-def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[WorkloadKey]:
+def _shared_workloads(spec: ConfigTemplateSpec, home: str) -> frozenset[Ref]:
     """The workloads that several groups list."""
     listed = Counter(
-        WorkloadKey(workload.kind, group.target_namespace or home, workload.name)
+        Ref(workload.kind, group.target_namespace or home, workload.name)
         for group in spec.groups or ()
         for workload in {(w.kind, w.name): w for w in group.workloads or ()}.values()
     )

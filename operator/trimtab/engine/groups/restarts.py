@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from trimtab.core.evaluate.membership import may_render_into
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.engine.content.templates import Templates
 from trimtab.engine.groups.state import GroupState
 from trimtab.engine.scheduling.retry import CONFLICT_SECONDS, RESTARTS
@@ -57,7 +57,7 @@ class GroupRestarts:
 
     def update_shared(self, state: GroupState) -> None:
         """Which of the group's workloads other templates list, and which of them an older template restarts."""
-        mine, elsewhere, shared = state.key.template_key, set[WorkloadKey](), list[str]()
+        mine, elsewhere, shared = state.key.template_key, set[Ref](), list[str]()
         for workload in state.workloads:
             listing = self.listing(workload)
             if listing and listing != [mine]:
@@ -66,11 +66,11 @@ class GroupRestarts:
                     elsewhere.add(workload)
         state.restarts.elsewhere, state.restarts.shared = frozenset(elsewhere), tuple(shared)
 
-    def listing(self, workload: WorkloadKey) -> list[TemplateKey]:
+    def listing(self, workload: Ref) -> list[TemplateKey]:
         """The templates that list the workload and may restart it; the first one does."""
         return self.cluster.listings.listing(workload, lambda key: self._may_restart(key, workload))
 
-    def _may_restart(self, key: TemplateKey, workload: WorkloadKey) -> bool:
+    def _may_restart(self, key: TemplateKey, workload: Ref) -> bool:
         if not may_render_into(self.cluster, workload.namespace, key.namespace):
             return False
         states = [self.states.get(group) for group in self.cluster.groups_of(key)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from trimtab.core.evaluate.user import Outcome
-from trimtab.core.refs import GroupKey, Ref, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.entries import in_shard
 from trimtab.core.render.group_files import GroupFiles
 from trimtab.core.render.objects import GroupObjects
@@ -47,7 +47,7 @@ class Restarts:
     problems: tuple[str, ...] = ()
     waiting: str = ""
     """Which workload waits for a slot to restart, as a message"""
-    elsewhere: frozenset[WorkloadKey] = frozenset()
+    elsewhere: frozenset[Ref] = frozenset()
     """Workloads that an older template lists as well, and restarts"""
     shared: tuple[str, ...] = ()
     """Messages about workloads that other templates list as well"""
@@ -102,10 +102,10 @@ class GroupState:
         return self.files.objects.target
 
     @property
-    def workloads(self) -> list[WorkloadKey]:
+    def workloads(self) -> list[Ref]:
         """The workloads that the group's revision lists."""
         listed = self.view.group.spec.workloads or ()
-        return [WorkloadKey(workload.kind, self.target, workload.name) for workload in listed]
+        return [Ref(workload.kind, self.target, workload.name) for workload in listed]
 
     @property
     def may_restart(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from trimtab.api.rollout_status import RolloutProgress, WorkloadNote
 from trimtab.core import times
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.rollout import planned
 from trimtab.core.rollout.source import RolloutSource
 from trimtab.core.rollout.spec import EvaluatedSpec
@@ -35,9 +35,9 @@ class EvidenceCollector:
     health_watch: HealthWatch
     runner: Runner
     memories: RolloutMemories
-    _watched: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
-    _back: dict[TemplateKey, set[WorkloadKey]] = field(default_factory=dict)
-    _owners: dict[WorkloadKey, TemplateKey] = field(default_factory=dict)
+    _watched: dict[TemplateKey, set[Ref]] = field(default_factory=dict)
+    _back: dict[TemplateKey, set[Ref]] = field(default_factory=dict)
+    _owners: dict[Ref, TemplateKey] = field(default_factory=dict)
 
     # Health.
 
@@ -73,13 +73,13 @@ class EvidenceCollector:
                 lost = True
         return lost
 
-    def _marks(self, state: GroupState) -> dict[WorkloadKey, str | None]:
+    def _marks(self, state: GroupState) -> dict[Ref, str | None]:
         """What the group's workloads carry; None for those that another template restarts."""
         keys = state.workloads
         marks = self.workloads.marks_of(state.view, keys) if keys else {}
         return {key: None if key in state.restarts.elsewhere else mark for key, mark in marks.items()}
 
-    def _fresh(self, key: WorkloadKey, mark: str | None) -> Health:
+    def _fresh(self, key: Ref, mark: str | None) -> Health:
         """A workload's health. From half of the maximum age it is requested again while it still counts: a silent watch
         alone must not interrupt a soak."""
         now = asyncio.get_running_loop().time()
@@ -91,7 +91,7 @@ class EvidenceCollector:
     ) -> None:
         """Watch the workloads of groups in progress, and those of rolled back groups until they are healthy; measure
         nothing for deleted rollouts."""
-        watched, back = set[WorkloadKey](), set[WorkloadKey]()
+        watched, back = set[Ref](), set[Ref]()
         for source in sources:
             mine = self._workloads_of(key, source, states)
             watched |= mine
@@ -110,7 +110,7 @@ class EvidenceCollector:
 
     def _workloads_of(
         self, key: TemplateKey, source: RolloutSource, states: dict[GroupKey, GroupState]
-    ) -> set[WorkloadKey]:
+    ) -> set[Ref]:
         progress = source.progress
         names = source.intents or (planned(progress) if progress.phase in _BACK else ())
         found = [state for name in names if (state := states.get(GroupKey(*key, name))) is not None]
@@ -118,14 +118,14 @@ class EvidenceCollector:
             return {workload for state in found for workload in state.workloads}
         return {workload for state in found for workload in self._still_progressing(key, state)}
 
-    def _still_progressing(self, key: TemplateKey, state: GroupState) -> Iterator[WorkloadKey]:
+    def _still_progressing(self, key: TemplateKey, state: GroupState) -> Iterator[Ref]:
         """Watched workloads of a finished rollout that are not healthy yet."""
         mine = self._watched.get(key, set()).intersection(state.workloads)
         for workload, mark in (self._marks(state) if mine else {}).items():
             if workload in mine and self.health_watch.state(workload, mark).state == "Progressing":
                 yield workload
 
-    def workload_changed(self, workload: WorkloadKey) -> None:
+    def workload_changed(self, workload: Ref) -> None:
         """A workload's health has changed."""
         owner = self._owners.get(workload)
         if owner is not None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.rollout import GroupObservation, Intent
 from trimtab.core.rollout.assignment import Assignment
 from trimtab.core.rollout.source import TEMPLATE, RolloutSource
@@ -143,7 +143,7 @@ def _problem(outcome: Verdict | None, workload_problems: Collection[str]) -> str
     return next(iter(workload_problems), "")
 
 
-def _all_of(problems: Collection[str], workloads: Iterable[WorkloadKey]) -> bool:
+def _all_of(problems: Collection[str], workloads: Iterable[Ref]) -> bool:
     """Whether there are problems, and each is about one of these workloads, whose name it starts with."""
     names = tuple(f"{key}{after}" for key in workloads for after in (" ", ":"))
     return bool(problems) and all(problem.startswith(names) for problem in problems)

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 
 SHARE = 4
 """Entries of one namespace that run concurrently."""
@@ -22,7 +22,7 @@ class Work(NamedTuple):
     have changed, or everything."""
 
     what: Literal["template", "rollout", "group", "namespace", "workload", "cluster"]
-    key: TemplateKey | GroupKey | WorkloadKey
+    key: TemplateKey | GroupKey | Ref
 
     @property
     def namespace(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject, MetaOnly, rendered_group_key, template_of
-from trimtab.core.refs import GroupKey, Ref, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.engine.metrics import EVENTS
 from trimtab.engine.scheduling.queue import Queue, Work
 from trimtab.engine.store.objects import Objects
@@ -135,7 +135,7 @@ class ClusterState:
         self.dirty(key).everything = True
         self.enqueue_group(key)
 
-    def enqueue_workload(self, key: WorkloadKey) -> None:
+    def enqueue_workload(self, key: Ref) -> None:
         """The health of a workload may have changed."""
         if self.synced:
             self.queue.add(Work("workload", key), key.namespace)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.core.objects import AnyObject
-from trimtab.core.refs import TemplateKey, WorkloadKey
+from trimtab.core.refs import Ref, TemplateKey
 
 
 @dataclass(slots=True)
 class Listings:
     """What the specs of all templates list, whether they are valid or not."""
 
-    _of: dict[TemplateKey, frozenset[WorkloadKey]] = field(default_factory=dict)
-    _by: dict[WorkloadKey, dict[TemplateKey, str]] = field(default_factory=dict)
+    _of: dict[TemplateKey, frozenset[Ref]] = field(default_factory=dict)
+    _by: dict[Ref, dict[TemplateKey, str]] = field(default_factory=dict)
     """workload -> the templates that list it, with when each was created"""
 
     def put(self, key: TemplateKey, item: AnyObject | None) -> set[TemplateKey]:
@@ -39,15 +39,15 @@ class Listings:
                 self._by.setdefault(workload, {})[key] = item.metadata.creationTimestamp or ""
         return {other for workload in before | now for other in self._by.get(workload, {})} - {key}
 
-    def by(self, workload: WorkloadKey) -> Iterable[TemplateKey]:
+    def by(self, workload: Ref) -> Iterable[TemplateKey]:
         """The templates whose specs list the workload."""
         return self._by.get(workload, {})
 
-    def shared(self, key: TemplateKey) -> Iterator[WorkloadKey]:
+    def shared(self, key: TemplateKey) -> Iterator[Ref]:
         """The workloads of a template that others list as well."""
         return (workload for workload in self._of.get(key, ()) if len(self._by[workload]) > 1)
 
-    def listing(self, workload: WorkloadKey, counts: Callable[[TemplateKey], bool]) -> list[TemplateKey]:
+    def listing(self, workload: Ref, counts: Callable[[TemplateKey], bool]) -> list[TemplateKey]:
         """The templates that list the workload, of those that count, the oldest first: it restarts the workload."""
         found = self._by.get(workload, {})
         return (
@@ -57,7 +57,7 @@ class Listings:
         )
 
 
-def message_about(workload: WorkloadKey, key: TemplateKey, listing: list[TemplateKey]) -> str:
+def message_about(workload: Ref, key: TemplateKey, listing: list[TemplateKey]) -> str:
     """The message for one of several templates that list a workload. Templates of other namespaces are not named: the
     author may not know what is there."""
 
@@ -75,7 +75,7 @@ def message_about(workload: WorkloadKey, key: TemplateKey, listing: list[Templat
     return f"{workload} is listed by {reason}. List it in one template only"
 
 
-def _listed(item: AnyObject) -> Iterator[WorkloadKey]:
+def _listed(item: AnyObject) -> Iterator[Ref]:
     """What a spec lists; what is malformed is left out, as its template is refused."""
     home = item.metadata.namespace
     for group in _dicts(item.spec.get("groups")):
@@ -83,7 +83,7 @@ def _listed(item: AnyObject) -> Iterator[WorkloadKey]:
         for workload in _dicts(group.get("workloads")):
             kind, name = workload.get("kind"), workload.get("name")
             if isinstance(kind, str) and isinstance(name, str) and isinstance(namespace, str):
-                yield WorkloadKey(kind, namespace, name)
+                yield Ref(kind, namespace, name)
 
 
 def _dicts(found: Any) -> Iterator[dict[str, Any]]:

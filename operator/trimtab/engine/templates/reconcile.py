@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from trimtab.core.evaluate.template import ready_verdict
-from trimtab.core.refs import GroupKey, TemplateKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref, TemplateKey
 from trimtab.core.rollout.phase import rollout_verdict
 from trimtab.core.status import FALSE, UNKNOWN, Verdict
 from trimtab.core.violations import Notice
@@ -41,7 +41,7 @@ class TemplatePass:
     """The content of each template's last pass: other passes may evaluate it too"""
     _listed: ListedSnapshots = field(default_factory=ListedSnapshots)
     _tidied: dict[TemplateKey, int] = field(default_factory=dict)
-    _shared: dict[TemplateKey, dict[WorkloadKey, list[TemplateKey]]] = field(default_factory=dict)
+    _shared: dict[TemplateKey, dict[Ref, list[TemplateKey]]] = field(default_factory=dict)
     """Who lists the workloads of each template that others list as well, as its last pass found it"""
 
     async def reconcile(self, key: TemplateKey) -> None:
@@ -178,7 +178,7 @@ class TemplatePass:
         if news:
             self._queue_restarts(key, news)
 
-    def _queue_restarts(self, key: TemplateKey, workloads: set[WorkloadKey]) -> None:
+    def _queue_restarts(self, key: TemplateKey, workloads: set[Ref]) -> None:
         for group, state in self.groups.states.items():
             if group.template_key == key and workloads.intersection(state.workloads):
                 self.groups.restarts.request(group)

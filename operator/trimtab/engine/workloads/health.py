@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.digest_annotation import carries
 from trimtab.core.workload.health import Health, health_of
 from trimtab.core.workload.pods import digest_in
@@ -41,11 +41,9 @@ class HealthWatch:
     Each client (``by``) requires its own workloads. Nothing outlives :meth:`stop`.
     """
 
-    def __init__(
-        self, api: Api, changed: Callable[[WorkloadKey], None], *, relist_seconds: float = 600.0
-    ) -> None:
+    def __init__(self, api: Api, changed: Callable[[Ref], None], *, relist_seconds: float = 600.0) -> None:
         self._api, self.changed, self._relist_seconds = api, changed, relist_seconds
-        self._required: dict[str, frozenset[WorkloadKey]] = {}
+        self._required: dict[str, frozenset[Ref]] = {}
         self._store = WorkloadStore(self._entry_changed, self._confirm)
         self._watches: dict[tuple[str, str], tuple[WorkloadWatch, asyncio.Task[None]]] = {}
         self._slots = asyncio.Semaphore(READS)
@@ -54,10 +52,10 @@ class HealthWatch:
 
     def want(
         self,
-        workloads: Collection[WorkloadKey],
+        workloads: Collection[Ref],
         *,
         by: str = "rollouts",
-        back: Collection[WorkloadKey] | None = None,
+        back: Collection[Ref] | None = None,
     ) -> None:
         """Watch these for ``by``, and no others.
 
@@ -70,7 +68,7 @@ class HealthWatch:
         if self._required.get(by, frozenset()) == wanted:
             return
         self._required[by] = wanted
-        union = frozenset[WorkloadKey]().union(*self._required.values())
+        union = frozenset[Ref]().union(*self._required.values())
         for key in entries.keys() - union:
             self._forget(entries.pop(key))
         fresh = [Entry(key) for key in union - entries.keys()]
@@ -80,7 +78,7 @@ class HealthWatch:
             if self._watch_of(entry.key).synced:  # its list has passed this one over
                 self._confirm(entry)
 
-    def state(self, key: WorkloadKey, digest: str | None, after: float = NEVER) -> Health:
+    def state(self, key: Ref, digest: str | None, after: float = NEVER) -> Health:
         """The health from memory. It is not ``known`` if the workload was not read since ``after`` (the event loop's
         time): then it is read now, and ``changed`` is called afterwards."""
         entry = self._store.entries.get(key)
@@ -106,7 +104,7 @@ class HealthWatch:
         message = "; ".join(filter(None, (verdict.message, entry.refused)))
         return replace(verdict, message=message, seen_at=seen_at)
 
-    def lacks(self, key: WorkloadKey, mark: str, after: int) -> int | None:
+    def lacks(self, key: Ref, mark: str, after: int) -> int | None:
         """The version of the workload, if it is newer than ``after`` and does not carry the mark."""
         entry = self._store.entries.get(key)
         if entry is None or not entry.found or entry.version <= after:
@@ -147,7 +145,7 @@ class HealthWatch:
             watch = WorkloadWatch(self._api, self._store, *place, self._relist_seconds)
             self._watches[place] = watch, self._spawn(watch.run())
 
-    def _watch_of(self, key: WorkloadKey) -> WorkloadWatch:
+    def _watch_of(self, key: Ref) -> WorkloadWatch:
         place = (key.kind, EVERYWHERE)
         return self._watches[place if place in self._watches else (key.kind, key.namespace)][0]
 
@@ -162,7 +160,7 @@ class HealthWatch:
         if entry.confirming is not None:
             entry.confirming.cancel()
 
-    def _pods_changed(self, key: WorkloadKey) -> None:
+    def _pods_changed(self, key: Ref) -> None:
         self.changed(key)
 
     def _entry_changed(self, entry: Entry) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.core.workload.health import health_of
 from trimtab.core.workload.pods import digest_in, pod_selector, stuck, trouble, troubled
 from trimtab.engine.workloads.types import PodObject
@@ -36,10 +36,10 @@ class PodDiagnosis:
     """
 
     def __init__(
-        self, api: Api, slots: asyncio.Semaphore, changed: Callable[[WorkloadKey], None], spawn: Spawn
+        self, api: Api, slots: asyncio.Semaphore, changed: Callable[[Ref], None], spawn: Spawn
     ) -> None:
         self._api, self._slots, self._changed, self._spawn = api, slots, changed, spawn
-        self.back: frozenset[WorkloadKey] = frozenset()
+        self.back: frozenset[Ref] = frozenset()
         """Workloads that are rolled back: pods of the failed revision are deleted"""
 
     def follow(self, entry: Entry) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from trimtab.api.rollout_status import WorkloadNote
 from trimtab.core import naming
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.kube.port import Body
 
 REPEATS = 4
@@ -33,7 +33,7 @@ _ADVICE = (
 class ChangedBack(NamedTuple):
     """A workload that lost its annotation. ``given_up``: it is not restarted again until a user resumes the rollout."""
 
-    key: WorkloadKey
+    key: Ref
     message: str
     given_up: bool
 
@@ -57,11 +57,11 @@ class _Annotation:
 class RestartHistory:
     """By group and workload."""
 
-    _of: dict[GroupKey, dict[WorkloadKey, _Annotation]] = field(default_factory=dict)
-    _by: dict[WorkloadKey, set[GroupKey]] = field(default_factory=dict)
+    _of: dict[GroupKey, dict[Ref, _Annotation]] = field(default_factory=dict)
+    _by: dict[Ref, set[GroupKey]] = field(default_factory=dict)
     """The groups that list a workload"""
 
-    def keep(self, group: GroupKey, keys: Collection[WorkloadKey]) -> None:
+    def keep(self, group: GroupKey, keys: Collection[Ref]) -> None:
         """Forget the workloads that the group no longer lists."""
         known = self._of.pop(group, {})
         for key in known.keys() - set(keys):
@@ -72,7 +72,7 @@ class RestartHistory:
         if known:
             self._of[group] = known
 
-    def marks_of_others(self, group: GroupKey, key: WorkloadKey) -> list[str]:
+    def marks_of_others(self, group: GroupKey, key: Ref) -> list[str]:
         """The marks of the template's other groups whose revision lists the workload."""
         found = self._by.get(key, set()) - {group}
         return [self._of[each][key].mark for each in found if each.template_key == group.template_key]
@@ -82,7 +82,7 @@ class RestartHistory:
         for entry in self._of.get(group, {}).values():
             entry.times, entry.recreated = 0, False
 
-    def version(self, group: GroupKey, key: WorkloadKey) -> int:
+    def version(self, group: GroupKey, key: Ref) -> int:
         """The newest resourceVersion of the workload that was processed."""
         entry = self._of.get(group, {}).get(key)
         return -1 if entry is None else entry.version
@@ -93,32 +93,32 @@ class RestartHistory:
             if entry.times > entry.recreated:
                 yield ChangedBack(key, _message(key, entry), entry.times > REPEATS)
 
-    def disturbed(self, group: GroupKey) -> set[WorkloadKey]:
+    def disturbed(self, group: GroupKey) -> set[Ref]:
         """The group's workloads that do not exist, or that other clients have recreated or changed back."""
         return {key for key, entry in self._of.get(group, {}).items() if entry.missing or entry.times}
 
     # One workload, as it was just read or written.
 
-    def missing(self, group: GroupKey, key: WorkloadKey, mark: str) -> None:
+    def missing(self, group: GroupKey, key: Ref, mark: str) -> None:
         """It does not exist."""
         self._entry(group, key, mark).missing = True
 
-    def processed(self, group: GroupKey, key: WorkloadKey, mark: str, version: int) -> None:
+    def processed(self, group: GroupKey, key: Ref, mark: str, version: int) -> None:
         """This version, as the watch has it, was processed."""
         entry = self._entry(group, key, mark)
         entry.version = max(entry.version, version)
 
-    def holds(self, group: GroupKey, key: WorkloadKey, mark: str, found: Body) -> None:
+    def holds(self, group: GroupKey, key: Ref, mark: str, found: Body) -> None:
         """It carries the mark."""
         entry = self._entry(group, key, mark)
         entry.uid, entry.version, entry.held, entry.missing = _uid(found), _version(found), True, False
 
-    def annotated(self, group: GroupKey, key: WorkloadKey, mark: str, answer: Body, now: float) -> None:
+    def annotated(self, group: GroupKey, key: Ref, mark: str, answer: Body, now: float) -> None:
         """The mark was written."""
         self.holds(group, key, mark, answer)
         self._entry(group, key, mark).at = now
 
-    def pause(self, group: GroupKey, key: WorkloadKey, mark: str, found: Body, now: float) -> str:
+    def pause(self, group: GroupKey, key: Ref, mark: str, found: Body, now: float) -> str:
         """Why the workload, which does not carry the mark, is not restarted again yet; empty if it may be."""
         entry = self._entry(group, key, mark)
         if entry.held:
@@ -130,7 +130,7 @@ class RestartHistory:
         early = now - entry.at < PAUSE_SECONDS * (entry.times - 1)
         return _message(key, entry) if entry.times > REPEATS or early else ""
 
-    def _entry(self, group: GroupKey, key: WorkloadKey, mark: str) -> _Annotation:
+    def _entry(self, group: GroupKey, key: Ref, mark: str) -> _Annotation:
         mine = self._of.setdefault(group, {})
         if key not in mine or mine[key].mark != mark:
             mine[key] = _Annotation(mark)
@@ -138,7 +138,7 @@ class RestartHistory:
         return mine[key]
 
 
-def _message(key: WorkloadKey, entry: _Annotation) -> str:
+def _message(key: Ref, entry: _Annotation) -> str:
     times = "once" if entry.times == 1 else f"{entry.times} times"
     then = "it is restarted again"
     if entry.times > REPEATS:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab.core import naming
-from trimtab.core.refs import GroupKey, WorkloadKey
+from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.resolve.resolve import GroupView
 from trimtab.core.resolve.restart_values import restarting
 from trimtab.core.workload.digest_annotation import carries, mark, marked
@@ -52,7 +52,7 @@ RESTARTS = "restarts"
 class _Request(NamedTuple):
     """One workload of a group and the mark that it should carry."""
 
-    key: WorkloadKey
+    key: Ref
     mark: str
     claim: Claim
     group: GroupKey
@@ -91,14 +91,14 @@ class Workloads:
     at_once: int = AT_ONCE
     history: RestartHistory = field(default_factory=RestartHistory)
     _lanes: Lanes = field(default_factory=lambda: Lanes(PARALLEL))
-    _restarting: dict[WorkloadKey, _Restarting] = field(default_factory=dict)
+    _restarting: dict[Ref, _Restarting] = field(default_factory=dict)
     _waiting: dict[Claim, dict[GroupKey, str]] = field(default_factory=dict)
     """The groups that wait for a slot, and for which workload"""
     _called: set[GroupKey] = field(default_factory=set)
     """The groups that waited and may restart their workloads now"""
     _timer: asyncio.TimerHandle | None = None
 
-    def marks_of(self, view: GroupView, keys: Iterable[WorkloadKey]) -> dict[WorkloadKey, str]:
+    def marks_of(self, view: GroupView, keys: Iterable[Ref]) -> dict[Ref, str]:
         """The mark that the pods of these workloads of the group carry."""
         wanted = mark(self.digest(view), view.group.spec.name)
         return dict.fromkeys(keys, wanted)
@@ -110,7 +110,7 @@ class Workloads:
         group: GroupKey,
         *,
         back: bool = False,
-        elsewhere: Container[WorkloadKey] = (),
+        elsewhere: Container[Ref] = (),
     ) -> list[str]:
         """Annotate the group's workloads except those that are restarted ``elsewhere``; returns the problems.
         ``back``: a rollback restarts them.
@@ -120,7 +120,7 @@ class Workloads:
         :raises trimtab.kube.errors.UnavailableError: the caller retries.
         """
         self._forget_waiting(group)
-        listed = (WorkloadKey(w.kind, namespace, w.name) for w in view.group.spec.workloads)
+        listed = (Ref(w.kind, namespace, w.name) for w in view.group.spec.workloads)
         keys = [key for key in listed if key not in elsewhere]
         self.history.keep(group, keys)
         if not keys:
@@ -142,7 +142,7 @@ class Workloads:
         queues = (self._waiting.get(claim, {}) for claim in _claims(group))
         return next((queue[group] for queue in queues if group in queue), "")
 
-    def settle(self, key: WorkloadKey) -> None:
+    def settle(self, key: Ref) -> None:
         """A workload's health may have changed: free its slot once it is healthy or has failed."""
         if key in self._restarting and not self._is_restarting(key):
             del self._restarting[key]
@@ -224,12 +224,12 @@ class Workloads:
 
     # Slots.
 
-    def _notice(self, key: WorkloadKey, found: Body, digest: str, claim: Claim) -> None:
+    def _notice(self, key: Ref, found: Body, digest: str, claim: Claim) -> None:
         """A workload that has the annotation: perhaps from an earlier leader, and still restarting."""
         if self.health is not None and health_of(key.kind, found, (), digest).state == "Progressing":
             self._restarting.setdefault(key, _Restarting(digest, _now(), claim))
 
-    def _take_slot(self, key: WorkloadKey, digest: str, claim: Claim) -> bool:
+    def _take_slot(self, key: Ref, digest: str, claim: Claim) -> bool:
         """Whether it may restart now; then it has a slot until it is healthy or has failed."""
         new = self.health is not None and key not in self._restarting
         if new and not admits(claim, self._taken(), self._waiting, self.at_once):
@@ -248,7 +248,7 @@ class Workloads:
             RestartSlot(each.claim, now - each.since > SLOW_SECONDS) for each in self._restarting.values()
         ]
 
-    def _is_restarting(self, key: WorkloadKey) -> bool:
+    def _is_restarting(self, key: Ref) -> bool:
         digest, since, _ = self._restarting[key]
         if self.health is None or _now() - since > LONGEST_SECONDS:
             return False
@@ -256,7 +256,7 @@ class Workloads:
         gone = not health.generation
         return not health.known or (health.state == "Progressing" and not gone)
 
-    def _wait(self, group: GroupKey, claim: Claim, key: WorkloadKey) -> None:
+    def _wait(self, group: GroupKey, claim: Claim, key: Ref) -> None:
         why = f"waits for a slot to restart {key}: {self.at_once} workloads are restarting"
         self._waiting.setdefault(claim, {})[group] = why
         self._watch()

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from trimtab.core.refs import WorkloadKey
+from trimtab.core.refs import Ref
 from trimtab.engine.workloads.types import PodObject, WorkloadObject, reduced
 from trimtab.kube.port import Api
 from trimtab.kube.reflector import Reflector
@@ -25,7 +25,7 @@ NEVER = float("-inf")
 class Entry:
     """One workload. ``found`` is empty where there is none; times are the event loop's."""
 
-    key: WorkloadKey
+    key: Ref
     found: WorkloadObject = field(default_factory=WorkloadObject)
     known: bool = False
     version: int = -1
@@ -49,7 +49,7 @@ class WorkloadStore:
 
     changed: Callable[[Entry], None]
     missed: Callable[[Entry], None]
-    entries: dict[WorkloadKey, Entry] = field(default_factory=dict)
+    entries: dict[Ref, Entry] = field(default_factory=dict)
 
     def put(self, entry: Entry, item: WorkloadObject, at: float) -> None:
         """It was read at ``at`` or later."""
@@ -90,7 +90,7 @@ class WorkloadWatch:
         )
         self._began = self._ended = self._listed_at = NEVER
         self._listing = False
-        self._expected: set[WorkloadKey] = set()
+        self._expected: set[Ref] = set()
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -119,7 +119,7 @@ class WorkloadWatch:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _mine(self) -> dict[WorkloadKey, Entry]:
+    def _mine(self) -> dict[Ref, Entry]:
         return {
             key: entry
             for key, entry in self._store.entries.items()
@@ -128,7 +128,7 @@ class WorkloadWatch:
 
     def _entry(self, item: WorkloadObject) -> Entry | None:
         meta = item["metadata"]
-        return self._store.entries.get(WorkloadKey(self._kind, meta["namespace"], meta["name"]))
+        return self._store.entries.get(Ref(self._kind, meta["namespace"], meta["name"]))
 
     # As a sink.
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from support.cli_manifests import TEMPLATE, Call, Write, preference
 from trimtab import crd
 from trimtab.api import KINDS
-from trimtab.cli.files.structural import RULES
-from trimtab.cli.files.times import is_time
+from trimtab.cli.files.structural import RULES, is_time
 from trimtab.core.model_errors import PATTERNS
 
 
@@ -29,11 +28,11 @@ from trimtab.core.model_errors import PATTERNS
         ("setBy: Group", "SetBy: Group", "spec.keys[1].SetBy: is not a field -> remove it or correct its name; did you mean setBy?"),
         ("namespace: team}", "namspace: team}", "metadata.namspace: is not a field -> remove it or correct its name; did you mean namespace?"),
         ("namespace: team}", 'labels: {a: "b c"}}', "metadata.labels.a: must be letters"),
-        ("namespace: team}", "labels: {-a: b}}", "metadata.labels.-a: is no key"),
+        ("namespace: team}", "labels: {-a: b}}", "metadata.labels.-a: the key must be letters"),
         ("namespace: team}", "annotations: {a: 1}}", "metadata.annotations.a: must be text, got 1 -> quote it"),
-        ("namespace: team}", "creationTimestamp: yesterday}", "metadata.creationTimestamp: must be a time, as 2026-01-31T12:00:00Z, got \"yesterday\" -> correct it"),
+        ("namespace: team}", "creationTimestamp: yesterday}", "metadata.creationTimestamp: must be a time, for example 2026-01-31T12:00:00Z, got \"yesterday\" -> correct it"),
         ("namespace: team}", "creationTimestamp: '2026-02-30T00:00:00Z'}", "metadata.creationTimestamp: must be a time"),
-        ("namespace: team}", "finalizers: [a b]}", 'metadata.finalizers[0]: "a b" is no key'),
+        ("namespace: team}", "finalizers: [a b]}", 'optionally after a DNS name and /, got "a b"'),
         ("namespace: team}", "generateName: A_b-}", 'metadata.generateName: must be lower-case letters, digits, - and . (at most 253), a letter or digit first and last, got "A_b-"'),
         ("namespace: team}", "managedFields: [1]}", "metadata.managedFields[0]: must be an object, got 1"),
         ("namespace: team}", "managedFields: [{Manager: x}]}", "metadata.managedFields[0].Manager: is not a field -> remove it or correct its name; did you mean manager?"),
@@ -105,7 +104,7 @@ def test_a_policy_names_each_group_once(trimtab: Call, write: Write) -> None:
         write(TEMPLATE, policy + "spec: {templateRef: {name: app}, groups: [free, free], policy: {}}\n"),
     )
     assert answer.code == 1
-    assert "spec.groups[1]: another entry is there -> remove one" in answer.out
+    assert "spec.groups[1]: another entry exists -> remove one" in answer.out
 
 
 def test_an_object_may_leave_its_name_to_the_cluster(trimtab: Call, write: Write) -> None:
@@ -115,7 +114,7 @@ def test_an_object_may_leave_its_name_to_the_cluster(trimtab: Call, write: Write
     answer = trimtab("validate", write(TEMPLATE, unnamed, other))
 
     assert answer.code == 0
-    assert "UserPreference prefs-00001: a cluster completes generateName by other characters" in answer.err
+    assert "UserPreference prefs-00001: a cluster completes generateName with other characters" in answer.err
 
 
 @given(st.datetimes(), st.sampled_from(["Z", "+01:00", "-24:00"]))
@@ -150,10 +149,10 @@ def test_each_violation_has_the_line_and_column_of_its_key(trimtab: Call, write:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("apiVersion: v1\nkind: list", "stands in a list of v1, which kubectl refuses -> write apiVersion: v1 and kind: List"),
-        ("kind: List", "stands in a List without apiVersion"),
-        ("apiVersion: v1\nkind: ConfigMapList", "stands in a ConfigMapList of v1"),
-        ("apiVersion: trimtab.dev/v1alpha1\nkind: FooList", "stands in a FooList of trimtab.dev/v1alpha1"),
+        ("apiVersion: v1\nkind: list", "is in a list of v1, which kubectl rejects -> set apiVersion: v1 and kind: List"),
+        ("kind: List", "is in a List without apiVersion"),
+        ("apiVersion: v1\nkind: ConfigMapList", "is in a ConfigMapList of v1"),
+        ("apiVersion: trimtab.dev/v1alpha1\nkind: FooList", "is in a FooList of trimtab.dev/v1alpha1"),
         ("apiVersion: v1\nkind: List", ""),
         ("apiVersion: trimtab.dev/v1alpha1\nkind: UserPreferenceList", ""),
     ],
@@ -177,9 +176,7 @@ def test_a_list_within_a_list_is_not_overlooked(trimtab: Call, write: Write) -> 
     answer = trimtab("validate", write(TEMPLATE), write(json.dumps(outer), name="outer.json"))
 
     assert answer.code == 1
-    assert (
-        "is a List within a List, which kubectl refuses -> write its items into the outer one" in answer.out
-    )
+    assert "is a List within a List, which kubectl rejects -> move its items to the outer List" in answer.out
 
 
 def test_violations_of_a_list_have_their_items_line(trimtab: Call) -> None:
@@ -364,14 +361,14 @@ def test_a_kind_of_another_version_or_of_a_mistyped_group_is_refused(
     answer = trimtab("validate", tmp_path / "d")
 
     assert answer.code == 1
-    said = f"{path}:1:1: error: apiVersion: {version} is not served -> write trimtab.dev/v1alpha1"
+    said = f"{path}:1:1: error: apiVersion: {version} is not served -> set trimtab.dev/v1alpha1"
     assert said in answer.out
 
 
 def test_a_kind_of_another_program_is_ignored(trimtab: Call, write: Write) -> None:
     other = "apiVersion: example.com/v1\nkind: ConfigTemplate\nmetadata: {name: x}\n"
     answer = trimtab("validate", write(TEMPLATE, other))
-    assert (answer.code, "ConfigTemplate of example.com/v1 was ignored" in answer.err) == (0, True)
+    assert (answer.code, "ignored ConfigTemplate of example.com/v1" in answer.err) == (0, True)
 
 
 @pytest.mark.parametrize("part", ["groups", "outputs"])

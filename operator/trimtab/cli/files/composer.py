@@ -1,7 +1,8 @@
-"""libyaml's events to plain values, and to the place of each key and value where those are asked for.
+"""Composes libyaml's events into plain values and, on request, the position of each key and value.
 
-Aliased values are shared, so nothing here may change one once it is closed. Nothing here recurses, and nothing grows
-beyond the text but by what aliases may add.
+PyYAML's own composer does not fit: it rejects an anchor that is defined twice, which kubectl accepts, it recurses, and
+its nodes do not state whether a scalar was plain. Values of aliases are shared, so a closed value never changes.
+Nothing here recurses, and memory grows with the text and with at most MAX_ALIASED bytes of aliases.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _SECOND = frozenset(("apiVersion", "kind"))
 _KEPT_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,2})\.[0-9]{0,2}[1-9]")
 _SLASH = re.compile(r"(?<!\\)(?:\\\\)*\\/")
 _MERGE = object()
-"""Stands for the key ``<<``."""
+"""Represents the key ``<<``."""
 
 Path = tuple[str | int, ...]
 
 
 class Spot(NamedTuple):
-    """Where a key and its value stand; in a list, which has no keys, the value alone. All count from 1. ``text`` is
-    what was written, where the value that YAML reads does not say all of it."""
+    """The position of a key and its value, from 1; for an entry of a list, both are the value's. ``text`` is the
+    scalar's text if its value is not exact."""
 
     key_line: int
     key_column: int
@@ -40,7 +41,7 @@ class Spot(NamedTuple):
 
 
 class Flaw(NamedTuple):
-    """What is wrong at a place of a text that can be read nevertheless."""
+    """An error in a text that can be read despite it."""
 
     line: int
     column: int
@@ -64,7 +65,7 @@ class _Frame:
 
 
 class Composer:
-    """One document of a text; ``before`` lines stand above it. With ``spots``, each path's place is put in there."""
+    """One document of a text, which ``before`` lines precede. Fills ``spots``, if given, with each path's position."""
 
     def __init__(
         self, text: str, before: int, spots: dict[Path, Spot] | None = None, *, is_json: bool = False
@@ -117,7 +118,7 @@ class Composer:
 
     def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, line: int, column: int) -> None:
         if event.tag not in (None, "!") and not event.tag.startswith(PREFIX):
-            raise MalformedError(f"line {line}: the tag {event.tag[:60]} is not understood; remove it")
+            raise MalformedError(f"line {line}: the tag {event.tag[:60]} is not supported; remove it")
         if len(self._stack) >= MAX_DEPTH:
             raise MalformedError(f"line {line}: nested more than {MAX_DEPTH} levels deep")
         if self._expects_key():
@@ -161,45 +162,44 @@ class Composer:
             raise MalformedError(f"line {line}: *{name[:60]} is not text, so it cannot be a key")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int, column: int) -> None:
-        text, tag = event.value, event.tag
+        text, plain = event.value, event.tag is None and event.implicit[0]
         if event.style in ("'", '"'):
-            self._remember(event, line, column)
-            self._escapes(event, line, column)
-        value: Any = text
-        if tag is not None or event.implicit[0]:
-            value = self._resolved(text, tag, line)
+            self._check_quoted(event, line, column)
+        value: Any = self._resolved(event, line)
         if event.anchor:
             self._anchors[event.anchor] = (value, len(text) + 2)
         if self._expects_key():
-            if text == "<<" and event.implicit[0] and tag is None:
-                value = _MERGE
-            elif not isinstance(value, str):
-                value = self._key(text, value, line, column)
-        inexact = tag is None and event.implicit[0] and value is not _MERGE and not is_exact(text, value)
-        self.inexact = self.inexact or inexact
+            value = _MERGE if plain and text == "<<" else self._key(text, value, line, column)
+        inexact = plain and value is not _MERGE and not is_exact(text, value)
+        self.inexact |= inexact
         self._put(value, len(text) + 2, line, column, text if inexact else "")
 
-    def _remember(self, quoted: Any, line: int, column: int) -> None:
-        """A quote over several lines, which is likely meant when what follows it makes no sense."""
-        if quoted.end_mark.line > quoted.start_mark.line:
-            self._quoted = (line, column, quoted.end_mark.line)
+    def _check_quoted(self, event: yaml.ScalarEvent, line: int, column: int) -> None:
+        r"""Remember a quote over several lines, the likely cause of a syntax error after it. Report ``\/``, which
+        JSON and YAML 1.2 have and kubectl does not read."""
+        start: Any = event.start_mark
+        end: Any = event.end_mark
+        if end.line > start.line:
+            self._quoted = (line, column, end.line)
+        escapes = not self.is_json and event.style == '"' and "/" in event.value
+        if escapes and _SLASH.search(self.text[start.index : end.index]):
+            self.flaws.append(Flaw(line, column, "kubectl rejects \\/ in YAML; write /"))
 
-    def _escapes(self, quoted: Any, line: int, column: int) -> None:
-        r"""``\/`` is JSON's, and YAML's since version 1.2, which kubectl does not read."""
-        written = self.text[quoted.start_mark.index : quoted.end_mark.index] if "/" in quoted.value else ""
-        if not self.is_json and quoted.style == '"' and _SLASH.search(written):
-            self.flaws.append(Flaw(line, column, "kubectl refuses \\/ in YAML; write / alone"))
-
-    def _resolved(self, text: str, tag: str | None, line: int) -> Scalar:
+    def _resolved(self, event: yaml.ScalarEvent, line: int) -> Scalar:
+        text, tag = event.value, event.tag
+        if tag is None and not event.implicit[0]:
+            return text
         if tag is not None and tag != "!" and tag not in TAGS:
-            raise MalformedError(f"line {line}: the tag {tag[:60]} is not understood; remove it")
+            raise MalformedError(f"line {line}: the tag {tag[:60]} is not supported; remove it")
         try:
             return resolve(text, tag)
         except ValueError as error:
             raise MalformedError(f"line {line}: {error}") from None
 
     def _key(self, text: str, value: Scalar, line: int, column: int) -> str:
-        """A key that is no text: kubectl makes text of it, which is refused where it is another one."""
+        """The text of a key. kubectl converts a key of another type to text; a flaw if that changes it."""
+        if isinstance(value, str):
+            return value
         same = (
             text in ("true", "false")
             if isinstance(value, bool)
@@ -256,13 +256,14 @@ class Composer:
         for key, line, column in self._twice:
             self.flaws.append(Flaw(line, column, f"the key {shown(key)} is there twice; remove one"))
 
+    def _character(self, error: yaml.reader.ReaderError) -> str:
+        code = error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
+        line = self.text[: error.position].count("\n") + self.before + 1
+        return f"line {line}: the character U+{code:04X} is not allowed in YAML; remove or escape it"
+
     def _syntax(self, error: yaml.YAMLError) -> str:
         if isinstance(error, yaml.reader.ReaderError):
-            character = (
-                error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
-            )
-            line = self.text[: error.position].count("\n") + self.before + 1
-            return f"line {line}: the character U+{character:04X} is not allowed in YAML; remove it, or escape it"
+            return self._character(error)
         if not isinstance(error, yaml.MarkedYAMLError) or not (error.problem_mark or error.context_mark):
             return str(error).splitlines()[0]
         opened = error.context == "while scanning a quoted scalar" and "unexpected" in str(error.problem)

@@ -1,9 +1,9 @@
-"""Text to documents as kubectl reads it: a stream of YAML documents or JSON objects, into plain JSON values.
+"""Reads text as kubectl does: a stream of YAML documents or JSON objects, as plain JSON values.
 
-kubectl cuts a stream at lines of ``---`` and reads each piece by itself, so a byte order mark may begin any of them.
-YAML is composed from libyaml's events instead of by PyYAML's constructor, which takes the last of two equal keys
-silently, reads ``1:30`` as 90 and ``2001-01-01`` as a date, and follows aliases however often they multiply.
-Where a key or value stands is worked out when it is asked for, by composing its document once more.
+kubectl splits a stream at lines of ``---`` and reads each piece separately, so any piece may begin with a byte order
+mark. PyYAML's constructor is not used: it silently keeps the last of two equal keys, reads ``1:30`` as 90 and
+``2001-01-01`` as a date, and expands aliases without a bound. Positions of keys and values are computed on demand, by
+composing the document a second time.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _BOM = "\ufeff"
 _MISPLACED = re.compile("[\n\r\x85\u2028\u2029]\ufeff")
 
 _UNUSUAL_NUMBER = re.compile(r"[eE][-+]?[0-9]|\.[0-9]*0\b|[0-9]{16}")
-"""In JSON: numbers, among other things, that are not as they would be written again."""
+"""In JSON: matches every number whose text may differ from its value's, and some other text."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One document of a text. ``flaws`` are what a reader must not overlook, such as a key that is there twice."""
+    """One document of a text. ``flaws`` are its errors, for example a key that occurs twice."""
 
     index: int
     line: int
     value: Any
     flaws: tuple[Flaw, ...] = ()
     piece: str = field(default="", repr=False)
-    """The text that it was read from, and the number of lines before that."""
+    """The text that it was read from, after ``before`` lines."""
     before: int = 0
     inexact: bool = False
-    """Whether some scalar's value may not say all that its text says"""
+    """Whether a scalar's value may lack something of its text."""
 
     def spot(self, path: Path) -> Spot:
-        """Where a path's key and value stand; of one that is not there, what stands nearest above it."""
+        """The position of a path's key and value; if there is none, of the nearest parent."""
         for length in range(len(path), 0, -1):
             found = self._spots.get(path[:length])
             if found is not None:
@@ -51,7 +51,7 @@ class Document:
         return Spot(self.line, 1, self.line, 1)
 
     def misread(self) -> list[tuple[Path, Spot]]:
-        """The scalars whose values do not say all that their texts say."""
+        """The scalars whose values lack something of their texts."""
         return [(path, spot) for path, spot in self._spots.items() if spot.text] if self.inexact else []
 
     @cached_property
@@ -88,29 +88,22 @@ def read(text: str) -> Iterator[Document]:
 
 
 def _pieces(text: str, before: int, index: int) -> Iterator[Document]:
-    """The documents between lines of ``---``, each read by itself."""
+    """The documents between lines of ``---``, each read separately."""
     start = 0
-    cuts = [*_SEPARATOR.finditer(text), None]
-    for number_, cut in enumerate(cuts):
-        end = cut.start() if cut is not None else len(text)
-        piece = text[start:end]
+    for count, cut in enumerate([*_SEPARATOR.finditer(text), None]):
+        piece = text[start : cut.start() if cut else len(text)]
         if not _EMPTY.match(piece.removeprefix(_BOM)):
-            index += not number_
-            if number_ == 1 and text.startswith("---"):  # to kubectl this one is no cut
+            index += not count
+            if count == 1 and text.startswith("---"):  # kubectl does not split here
                 _refuse_mark("\n" + piece, before - 1)
             yield from _piece(piece, before, index)
-        elif not number_ and start < end and cut is None:
-            return
-        before += piece.count("\n")
         if cut is None:
             return
-        rest = cut[1].strip()
-        if rest and not rest.startswith("#"):
-            where = f"line {before + 1}"
+        before += piece.count("\n") + 1
+        if cut[1].strip().partition("#")[0]:
             raise MalformedError(
-                f"{where}: nothing may follow --- on its line; begin the document on the next one"
+                f"line {before}: nothing may follow --- on its line; begin the document on the next line"
             )
-        before += 1
         index += 1
         start = cut.end()
 
@@ -126,21 +119,21 @@ def _piece(piece: str, before: int, index: int) -> Iterator[Document]:
 
 
 def _refuse_mark(text: str, before: int) -> None:
-    """A byte order mark after the text's beginning: libyaml skips it, and kubectl takes it for a part of what follows.
+    """Reject a byte order mark that begins a later line: libyaml skips it, and kubectl reads it as part of the line.
 
-    :raises MalformedError: there is one.
+    :raises MalformedError: naming the line.
     """
     found = _MISPLACED.search(text)
     if found is not None:
         line = text.count("\n", 0, found.end()) + before + 1
         raise MalformedError(
-            f"line {line}: begins with a byte order mark (U+FEFF), which kubectl takes at the beginning of a YAML "
-            "document alone; remove it"
+            f"line {line}: begins with a byte order mark (U+FEFF), which kubectl accepts only at the beginning of a "
+            "YAML document; remove it"
         )
 
 
 class _NotJSONError(Exception):
-    """From here on it is no JSON; it may still be YAML."""
+    """The text from ``start`` is not JSON; it may be YAML."""
 
     def __init__(self, start: int, index: int) -> None:
         self.start, self.index = start, index
@@ -192,7 +185,7 @@ def _decoder(doubled: list[str]) -> json.JSONDecoder:
             raise MalformedError(str(error)) from None
 
     def constant(name: str) -> None:
-        raise json.JSONDecodeError(f"{name} is no JSON", "", 0)
+        raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
 
     return json.JSONDecoder(
         object_pairs_hook=pairs, parse_int=numeral, parse_float=numeral, parse_constant=constant

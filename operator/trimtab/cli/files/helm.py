@@ -10,7 +10,7 @@ from trimtab.cli.files.scalars import MalformedError
 
 ADVICE = "looks like a Helm template; render it first (helm template)"
 _PLAIN_ACTION = r"\{\{[^{}]*\}\}|\{\{[^\n]*?\}\}|\{\{[^\n]*"
-"""The last is none: a line on which nothing closes is passed over at once, not searched from each brace."""
+"""The last alternative skips the rest of a line without }}, so that the search stays linear."""
 _END = re.compile(r"\*/\s*-?\}\}")
 _COMMENTED = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}|" + _PLAIN_ACTION, re.DOTALL)
 _ACTION = re.compile(_PLAIN_ACTION)
@@ -18,12 +18,12 @@ _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _EMPTY = re.compile(
     r"\{\{-?\s*(?:/\*|(?:if|else|end|range|with|define|block|template)\b|\$\w+\s*:?=)|toYaml|indent"
 )
-"""Actions that stand for no text of their own line."""
+"""Actions that render no text on their own line."""
 _LINE = re.compile(r"line ([0-9]+)")
 
 
 def is_template(text: str, error: MalformedError) -> bool:
-    """Whether the text cannot be read for its ``{{ ... }}``: with plain text in their place it can, or more of it."""
+    """Whether ``{{ ... }}`` is why the text cannot be read: with plain words instead, all or more of it can be read."""
     plain = _plain(text)
     if plain == text:
         return False
@@ -36,7 +36,7 @@ def is_template(text: str, error: MalformedError) -> bool:
 
 
 def line_of(error: MalformedError) -> int:
-    """Where a text cannot be read; 0 if that is not known."""
+    """The line of the error; 0 if it names none."""
     found = _LINE.match(str(error))
     return int(found[1]) if found else 0
 

@@ -1,4 +1,4 @@
-"""From what a violation names, a key or a path, to where that is in an object as it was written."""
+"""Finds the path in a manifest that a violation's key or path refers to."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _TOKEN = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 _NAMED = {"group": "groups", "profile": "profiles"}
 
 Token = tuple[str, bool]
-"""A part of a path, and whether it stood in brackets."""
+"""A part of a path, and whether it was in brackets."""
 
 
 def path_of(body: dict[str, Any], violation: Violation) -> Path:
-    """The way from the object's root, as far as it is there."""
+    """The path from the object's root, as far as it exists."""
     tokens = [
         (found[1] or found[2] or "", found[1] is not None) for found in _TOKEN.finditer(violation.key[:512])
     ]
@@ -25,7 +25,7 @@ def path_of(body: dict[str, Any], violation: Violation) -> Path:
 
 
 def _ways(violation: Violation, tokens: list[Token]) -> Iterator[list[Token]]:
-    """Where what is named may stand; the first of equally long ways is taken."""
+    """The candidate paths; of those that exist equally far, the first is used."""
     layer, rule = violation.layer, violation.rule
     key = [(violation.key, True)]
     value = [*tokens, *((part, True) for part in violation.entry)]
@@ -57,7 +57,7 @@ def _plain(*parts: str) -> Iterator[Token]:
 
 
 def _follow(node: Any, tokens: list[Token]) -> Path:
-    """A name may hold dots, so the longest that is there is taken."""
+    """The part of a path that exists. A name may contain dots, so the longest that exists is used."""
     path: list[str | int] = []
     while tokens:
         if isinstance(node, list):

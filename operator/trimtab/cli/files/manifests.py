@@ -1,4 +1,4 @@
-"""Documents to objects: what of the given files is Trimtab's, and where it stands."""
+"""Finds the objects of Trimtab in the given files, each with its location."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from trimtab.cli.files.composer import Spot
 from trimtab.cli.files.documents import Document, read
 from trimtab.cli.files.location import path_of
 from trimtab.cli.files.scalars import MalformedError
-from trimtab.cli.files.sources import RolloutSource
+from trimtab.cli.files.sources import SourceFile
 from trimtab.core.suggestion import nearest
 from trimtab.core.text import short
-from trimtab.core.violations import Violation
+from trimtab.core.violations import Fault, Violation
 
 _SERVED = ("ConfigTemplate", "UserPreference", "PolicyRollout", "RenderedGroup", "RolloutAction")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an object was found. ``item`` counts from 1 within a List; 0 is none."""
+    """The location of an object. ``item`` counts from 1 within a List; 0 outside of one."""
 
     source: str
     document: int
@@ -35,7 +35,7 @@ class Place:
         return f"{self.source}:{self.line} (document {self.document}{item})"
 
     def spot(self, document: Document, body: Any, violation: Violation) -> Spot:
-        """Where that stands which is wrong with an object here."""
+        """The position of a violation of the object at this location."""
         within = ("items", self.item - 1) if self.item else ()
         path = path_of(body, violation) if isinstance(body, dict) else ()
         return document.spot((*within, *path))
@@ -43,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An object of Trimtab's, or a Namespace, with its namespace filled in."""
+    """An object of Trimtab, or a Namespace, with its namespace set."""
 
     place: Place
     kind: str
@@ -53,7 +53,7 @@ class Manifest:
     document: Document = field(compare=False, repr=False, default=Document(1, 1, None))
 
     def spot(self, violation: Violation) -> Spot:
-        """Where that stands which is wrong; the object's first line, if it is not there."""
+        """The position of a violation; the object's first line if the field does not exist."""
         return self.place.spot(self.document, self.body, violation)
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with an object that could not even be taken as one of Trimtab's."""
+    """A violation of an object that could not be read as an object of Trimtab."""
 
     place: Place
     subject: str
@@ -72,7 +72,7 @@ class Flaw:
 
 @dataclass(slots=True)
 class Manifests:
-    """All that was read. ``flaws`` are objects that are left out for what is wrong with them."""
+    """The objects that were read, and in ``flaws`` the violations of those that could not be."""
 
     sources: list[str] = field(default_factory=list)
     ours: list[Manifest] = field(default_factory=list)
@@ -81,18 +81,18 @@ class Manifests:
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     skipped: int = 0
-    """Files that speak of Trimtab and were left out all the same: Helm templates."""
+    """Helm templates with objects of Trimtab, which cannot be read."""
 
     def of(self, kind: str) -> list[Manifest]:
         return [manifest for manifest in self.ours if manifest.kind == kind]
 
 
 def load(paths: Sequence[str], namespace: str) -> Manifests:
-    """Read files, folders (recursively) and ``-``; ``namespace`` is for objects that name none.
+    """Read files, folders (recursively) and ``-``; ``namespace`` is that of objects without one.
 
-    A folder may hold files of other programs: what of them is no object, or cannot be read, gets a note.
+    A folder may contain files of other programs: those that contain no object, or cannot be read, get a note.
 
-    :raises Failure: with exit code 2, when something cannot be read: every such file is named.
+    :raises Failure: with exit code 2, naming each file that cannot be read.
     """
     if not paths:
         raise Failure("nothing to read; name files or folders, or -f - for standard input", 2)
@@ -106,7 +106,7 @@ def load(paths: Sequence[str], namespace: str) -> Manifests:
                 _Reading(found, source, document, namespace).sort()
         except OSError as error:
             problems.append(f"{source.shown}: {error.strerror or error}")
-        except ValueError as error:  # a path that no system takes
+        except ValueError as error:  # an invalid path
             problems.append(f"{source.shown!r}: {error}")
     if problems:
         raise Failure("\n".join(problems), 2)
@@ -114,10 +114,8 @@ def load(paths: Sequence[str], namespace: str) -> Manifests:
     return found
 
 
-def _documents(
-    found: Manifests, source: RolloutSource, content: bytes, problems: list[str]
-) -> list[Document]:
-    """All documents of a file, or none: then a note or a problem tells why."""
+def _documents(found: Manifests, source: SourceFile, content: bytes, problems: list[str]) -> list[Document]:
+    """The documents of a file, or none with a note or a problem."""
     text = ""
     try:
         text = sources.text(content)
@@ -144,7 +142,7 @@ class _Reading:
     """One document on its way to where its objects belong."""
 
     found: Manifests
-    source: RolloutSource
+    source: SourceFile
     document: Document
     namespace: str
 
@@ -153,28 +151,31 @@ class _Reading:
         place = Place(self.source.shown, self.document.index, self.document.line)
         if not isinstance(value, dict):
             kind = "a list" if isinstance(value, list) else "text" if isinstance(value, str) else short(value)
-            self._no_object(place, "document", f"is {kind}, not an object; begin with apiVersion and kind")
+            fault = Fault(f"is {kind}, not an object", "begin with apiVersion and kind")
+            self._not_an_object(place, "document", fault)
         elif not _is_list(value):
             self._object(place, value)
         elif self.document.flaws and _is_ours(value):
             self._flawed(place, "document")
         else:
-            wrong, items = _list_problem(value), value["items"]
-            for index, item in enumerate(items, 1):
-                spot = self.document.spot(("items", index - 1)) if len(items) <= _FEW else None
-                line = spot.line if spot is not None else place.line
-                here = Place(place.source, place.document, line, index)
-                within = wrong or (_IN_A_LIST if isinstance(item, dict) and _is_list(item) else "")
-                if within and _is_ours(item):
-                    self._refuse(here, "item", item, Violation("", "object", "shape", within))
-                else:
-                    self._object(here, item)
+            self._items(place, value)
 
-    def _no_object(self, place: Place, subject: str, message: str) -> None:
+    def _items(self, place: Place, value: dict[str, Any]) -> None:
+        wrong, items = _list_fault(value), value["items"]
+        for index, item in enumerate(items, 1):
+            line = self.document.spot(("items", index - 1)).line if len(items) <= _FEW else place.line
+            here = Place(place.source, place.document, line, index)
+            within = wrong or (_NESTED if isinstance(item, dict) and _is_list(item) else None)
+            if within is not None and _is_ours(item):
+                self._refuse(here, "item", item, within.at("", "object", "shape"))
+            else:
+                self._object(here, item)
+
+    def _not_an_object(self, place: Place, subject: str, fault: Fault) -> None:
         if self.source.found:
-            self.found.notes.append(f"{place}: {message.split(';')[0]}; ignored")
+            self.found.notes.append(f"{place}: {fault.problem}; ignored")
         else:
-            self._refuse(place, subject, None, Violation("", "object", "shape", message))
+            self._refuse(place, subject, None, fault.at("", "object", "shape"))
 
     def _refuse(self, place: Place, subject: str, body: Any, violation: Violation) -> None:
         spot = place.spot(self.document, body, violation)
@@ -182,55 +183,69 @@ class _Reading:
 
     def _flawed(self, place: Place, subject: str) -> None:
         for line, column, message in self.document.flaws:
-            violation = Violation("", "object", "shape", message)
+            problem, _, remedy = message.rpartition("; ")
+            violation = Violation("", "object", "shape", problem, remedy=remedy)
             self.found.flaws.append(Flaw(place, subject, violation, Spot(line, column, line, column)))
 
     def _object(self, place: Place, body: Any) -> None:
         if not isinstance(body, dict):
-            self._no_object(place, "item", "is no object; remove it")
+            self._not_an_object(place, "item", Fault("is not an object", "remove it"))
             return
-        version, kind = body.get("apiVersion"), body.get("kind")
-        missing = [n for n, v in (("apiVersion", version), ("kind", kind)) if not isinstance(v, str) or not v]
+        version, kind = str(body.get("apiVersion")), str(body.get("kind"))
+        missing = [n for n in ("apiVersion", "kind") if not isinstance(body.get(n), str) or not body[n]]
         if missing:
-            message = f"has no {' and no '.join(missing)}; write {'them' if len(missing) > 1 else 'it'}"
-            if kind in _SERVED or _group(str(version)) == GROUP:
-                self._refuse(place, "object", body, Violation("", "object", "shape", message))
-            else:
-                self._no_object(place, "object", message)
-            return
-        ours = _is_meant(str(version), str(kind))
-        if ours or (version, kind) == ("v1", "Namespace"):
-            self._take(place, body, ours=ours)
-            return
-        if kind in _SERVED:
-            said = f"{place}: {kind} of {version} was ignored; Trimtab's is of {API_VERSION}"
-            self.found.notes.append(said)
-        self.found.ignored.append(f"{place}: {kind} of {version}")
+            self._untyped(place, body, missing)
+        elif _is_meant(version, kind):
+            self._add(place, body, ours=True)
+        elif (version, kind) == ("v1", "Namespace"):
+            self._add(place, body, ours=False)
+        else:
+            if kind in _SERVED:
+                self.found.notes.append(
+                    f"{place}: ignored {kind} of {version}; Trimtab's is of {API_VERSION}"
+                )
+            self.found.ignored.append(f"{place}: {kind} of {version}")
 
-    def _take(self, place: Place, body: dict[str, Any], *, ours: bool) -> None:
-        kind, meta = str(body["kind"]), body.get("metadata")
-        name = meta.get("name") if isinstance(meta, dict) else None
-        space = meta.get("namespace") if isinstance(meta, dict) else None
-        home = f"{space[:63] if isinstance(space, str) and space else self.namespace}/" if ours else ""
-        subject = f"{kind} {home}{name[:253]}" if isinstance(name, str) else kind
+    def _untyped(self, place: Place, body: dict[str, Any], missing: list[str]) -> None:
+        are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
+        fault = Fault(f"{' and '.join(missing)} {are} missing", f"set {them}")
+        if body.get("kind") in _SERVED or _group(str(body.get("apiVersion"))) == GROUP:
+            self._refuse(place, "object", body, fault.at("", "object", "shape"))
+        else:
+            self._not_an_object(place, "object", fault)
+
+    def _add(self, place: Place, body: dict[str, Any], *, ours: bool) -> None:
+        meta = body.get("metadata")
+        subject = self._subject(str(body["kind"]), meta, ours=ours)
         wrong = [*(_header_problems(body) if ours else ())] or list(metadata.problems(meta))
         self._flawed(place, subject)
         for violation in wrong:
             self._refuse(place, subject, body, violation)
-        if wrong or self.document.flaws or not isinstance(meta, dict):
-            return
-        kept = metadata.stored(metadata.named(meta, len(self.found.ours)))
-        if ours and not name and kind != "RolloutAction":
-            message = f"{kind} {kept['name']}: a cluster completes generateName by other characters"
-            self.found.notes.append(f"{place}: {message}")
+        if not wrong and not self.document.flaws and isinstance(meta, dict):
+            listed = self.found.ours if ours else self.found.namespaces
+            listed.append(self._manifest(place, body, meta, ours=ours))
+
+    def _subject(self, kind: str, meta: Any, *, ours: bool) -> str:
+        """The object as messages name it before its metadata is known to be valid."""
+        meta = meta if isinstance(meta, dict) else {}
+        name, namespace = meta.get("name"), meta.get("namespace")
+        home = namespace[:63] if isinstance(namespace, str) and namespace else self.namespace
+        if not isinstance(name, str):
+            return kind
+        return f"{kind} {home}/{name[:253]}" if ours else f"{kind} {name[:253]}"
+
+    def _manifest(self, place: Place, body: dict[str, Any], meta: dict[str, Any], *, ours: bool) -> Manifest:
+        kind, kept = str(body["kind"]), metadata.stored(metadata.named(meta, len(self.found.ours)))
+        if ours and not meta.get("name") and kind != "RolloutAction":
+            note = f"{kind} {kept['name']}: a cluster completes generateName with other characters"
+            self.found.notes.append(f"{place}: {note}")
+        home = (meta.get("namespace") or self.namespace) if ours else ""
         if ours:
-            kept["namespace"] = meta.get("namespace") or self.namespace
-        home = kept["namespace"] if ours else ""
-        made = Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
-        (self.found.ours if ours else self.found.namespaces).append(made)
+            kept["namespace"] = home
+        return Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
 
 
-_IN_A_LIST = "is a List within a List, which kubectl refuses; write its items into the outer one"
+_NESTED = Fault("is a List within a List, which kubectl rejects", "move its items to the outer List")
 
 
 def _is_list(body: dict[str, Any]) -> bool:
@@ -239,7 +254,7 @@ def _is_list(body: dict[str, Any]) -> bool:
 
 
 def _is_ours(body: Any) -> bool:
-    """Whether it is an object of Trimtab's, or a List with one."""
+    """Whether it is an object of Trimtab, or a List that contains one."""
     if not isinstance(body, dict):
         return False
     return str(body.get("apiVersion")).startswith(f"{GROUP}/") or (
@@ -248,17 +263,17 @@ def _is_ours(body: Any) -> bool:
     )
 
 
-def _list_problem(body: dict[str, Any]) -> str:
-    """Why kubectl would take none of a list's items; empty if it would."""
+def _list_fault(body: dict[str, Any]) -> Fault | None:
+    """Why kubectl rejects all items of a List; None if it accepts them."""
     version, kind = str(body.get("apiVersion") or ""), str(body["kind"])
     if (version, kind) == ("v1", "List") or (version == API_VERSION and kind.removesuffix("List") in _SERVED):
-        return ""
+        return None
     of = f"a {kind[:60]} of {version[:60]}" if version else f"a {kind[:60]} without apiVersion"
-    return f"stands in {of}, which kubectl refuses; write apiVersion: v1 and kind: List"
+    return Fault(f"is in {of}, which kubectl rejects", "set apiVersion: v1 and kind: List")
 
 
 _FEW = 10_000
-"""Items of a List up to which each one's line is looked up."""
+"""The most items of a List whose lines are computed."""
 
 
 def _group(version: str) -> str:
@@ -266,8 +281,8 @@ def _group(version: str) -> str:
 
 
 def _is_meant(version: str, kind: str) -> bool:
-    """Whether an object is Trimtab's, or would be but for its apiVersion: another version, a group much like ours, or
-    none at all."""
+    """Whether an object is one of Trimtab, or would be with another apiVersion: its version is unknown, or its group is
+    similar or missing."""
     if _group(version) == GROUP:
         return True
     known = kind.casefold() in {each.casefold() for each in _SERVED}
@@ -278,16 +293,16 @@ def _header_problems(body: dict[str, Any]) -> list[Violation]:
     version, kind = body["apiVersion"], body["kind"]
     found = []
     if kind not in _SERVED:
-        problem, hint = f"{kind[:60]} is no kind of {GROUP}", nearest(kind, _SERVED)
+        problem, hint = f"{kind[:60]} is not a kind of {GROUP}", nearest(kind, _SERVED)
         found.append(Violation("kind", "object", "kind", problem, hint, remedy="correct it"))
     if version != API_VERSION:
         problem = f"{version[:60]} is not served"
-        found.append(Violation("apiVersion", "object", "apiVersion", problem, remedy=f"write {API_VERSION}"))
+        found.append(Violation("apiVersion", "object", "apiVersion", problem, remedy=f"set {API_VERSION}"))
     return found
 
 
 def _refuse_doubles(found: Manifests) -> None:
-    """The same object twice: the cluster would hold only the last one, silently."""
+    """Reject a second object of the same kind and name: it would silently replace the first one."""
     first: dict[tuple[str, str, str], Place] = {}
     for listed in (found.ours, found.namespaces):
         for manifest in list(listed):
@@ -295,6 +310,6 @@ def _refuse_doubles(found: Manifests) -> None:
             place = first.setdefault(key, manifest.place)
             if place is not manifest.place:
                 listed.remove(manifest)
-                violation = Violation("", "object", "double", f"is also at {place}; remove one")
+                violation = Violation("", "object", "double", f"is also at {place}", remedy="remove one")
                 spot = manifest.spot(violation)
                 found.flaws.append(Flaw(manifest.place, str(manifest), violation, spot))

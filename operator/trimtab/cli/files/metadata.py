@@ -1,9 +1,9 @@
-"""An object's metadata, as the API server checks it: ObjectMeta's fields, names, labels, annotations."""
+"""Validates metadata as the API server does: the fields of ObjectMeta, names, labels, annotations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator
 from typing import Any
 
 from trimtab.cli.files.structural import JsonSchema, check
@@ -21,7 +21,7 @@ _WHEN = {"type": "string", "format": "time"}
 _WHOLE = {"type": "integer"}
 _FLAG = {"type": "boolean"}
 _NAME_RULE = "must be lower-case letters, digits, - and . (at most 253), a letter or digit first and last"
-_KEY_RULE = "is no key: letters, digits, -, _ and . (at most 63), after a DNS name and / if any; correct it"
+_KEY_RULE = "must be letters, digits, -, _ and . (at most 63), optionally after a DNS name and /"
 _VALUE_RULE = "must be letters, digits, -, _ and . (at most 63), a letter or digit first and last"
 ANNOTATION_BYTES = 256 * 1024
 _OWNER: JsonSchema = {
@@ -55,7 +55,7 @@ SCHEMA: JsonSchema = {
 
 
 def problems(meta: Any) -> Iterator[Violation]:
-    """All that is wrong with it."""
+    """All violations of an object's metadata."""
     if meta is None:
         meta = {}
     wrong = list(check(meta, SCHEMA, "metadata"))
@@ -64,46 +64,49 @@ def problems(meta: Any) -> Iterator[Violation]:
     if not isinstance(meta, dict):
         return
     yield from _names(meta, bad)
-    yield from _marks(meta)
+    space = meta.get("namespace")
+    if space and "metadata.namespace" not in bad and not is_namespace(space):
+        problem = f"must be lower-case letters, digits and - (at most 63), got {short(space)}"
+        yield _wrong("metadata.namespace", "namespace", problem, "correct it")
+    yield from _labels(meta)
+    yield from _finalizers(meta)
     if not any(key.startswith("metadata.ownerReferences") for key in bad):
         yield from _owners(meta.get("ownerReferences") or [])
 
 
 def _names(meta: dict[str, Any], bad: set[str]) -> Iterator[Violation]:
-    fields = ("name", "generateName", "namespace")
-    name, beginning, space = (None if f"metadata.{each}" in bad else meta.get(each) for each in fields)
-    # Of a beginning the API server lets a dash be the last character, with whatever stands before it.
-    if beginning and not (
-        _is_name(re.sub(r".-\Z", "a", beginning)) and (name or _is_name(_completed(beginning, 0)))
-    ):
-        message = f"{_NAME_RULE}, got {short(beginning)}; correct it"
-        yield _wrong("metadata.generateName", "name", message)
+    name, beginning = (
+        None if f"metadata.{each}" in bad else meta.get(each) for each in ("name", "generateName")
+    )
+    if beginning and not _is_beginning(beginning, complete=not name):
+        yield _wrong("metadata.generateName", "name", f"{_NAME_RULE}, got {short(beginning)}", "correct it")
     if name and not _is_name(name):
-        yield _wrong("metadata.name", "name", f"{_NAME_RULE}, got {short(name)}; rename it")
+        yield _wrong("metadata.name", "name", f"{_NAME_RULE}, got {short(name)}", "rename it")
     elif not (name or beginning or bad & {"metadata.name", "metadata.generateName"}):
-        yield _wrong("metadata.name", "required", "is missing; give the object a name")
-    if space and not is_namespace(space):
-        message = f"must be lower-case letters, digits and - (at most 63), got {short(space)}; correct it"
-        yield _wrong("metadata.namespace", "namespace", message)
+        yield _wrong("metadata.name", "required", "is missing", "set a name")
+
+
+def _is_beginning(text: str, *, complete: bool) -> bool:
+    """Whether it is a valid generateName. The API server accepts a last - after any character; ``complete`` is whether
+    it also completes the name."""
+    return _is_name(re.sub(r".-\Z", "a", text)) and (not complete or _is_name(_completed(text, 0)))
 
 
 def _owners(owners: list[dict[str, Any]]) -> Iterator[Violation]:
     for index, owner in enumerate(owners):
         here, version = f"metadata.ownerReferences[{index}]", owner["apiVersion"]
         if version.count("/") > 1 or version.endswith("/"):
-            message = (
-                f"must be a version, or a group and a version (apps/v1), got {short(version)}; correct it"
-            )
-            yield _wrong(f"{here}.apiVersion", "name", message)
+            problem = f"must be a version, or a group and a version (apps/v1), got {short(version)}"
+            yield _wrong(f"{here}.apiVersion", "name", problem, "correct it")
         if (version, owner["kind"]) == ("v1", "Event"):
-            yield _wrong(f"{here}.kind", "kind", "an Event owns nothing; name another owner")
+            yield _wrong(f"{here}.kind", "kind", "an Event cannot be an owner", "name another owner")
     if sum(owner.get("controller") is True for owner in owners) > 1:
-        message = "one owner at most is the controller; leave controller: true with one"
-        yield _wrong("metadata.ownerReferences", "double", message)
+        problem, remedy = "at most one owner can be the controller", "set controller: true for one owner only"
+        yield _wrong("metadata.ownerReferences", "double", problem, remedy)
 
 
 def stored(meta: dict[str, Any]) -> dict[str, Any]:
-    """As the API server keeps it: a label or annotation that is null is an empty text."""
+    """The metadata as the API server stores it: a label or annotation that is null is an empty text."""
     marks = {
         kind: {key: "" if value is None else value for key, value in meta[kind].items()}
         for kind in ("labels", "annotations")
@@ -113,7 +116,7 @@ def stored(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(meta: dict[str, Any], number: int) -> dict[str, Any]:
-    """With a name where the API server would complete one, as it does, so that several of them are no doubles."""
+    """The metadata with generateName completed as the API server does it, so that such objects are not duplicates."""
     beginning = meta.get("generateName")
     return meta if meta.get("name") or not beginning else {**meta, "name": _completed(beginning, number)}
 
@@ -131,24 +134,34 @@ def is_namespace(name: str) -> bool:
     return _matches(_NAMESPACE, name, 63)
 
 
-def _marks(meta: dict[str, Any]) -> Iterator[Violation]:
-    for kind in ("labels", "annotations"):
-        marks = meta.get(kind)
-        size = 0
-        for key, value in marks.items() if isinstance(marks, dict) else ():
-            size += len(key.encode()) + len(str(value or "").encode())
-            if not _is_key(key.lower() if kind == "annotations" else key):
-                yield _wrong(f"metadata.{kind}.{key[:128]}", "name", _KEY_RULE)
-            if kind == "labels" and isinstance(value, str) and value and not _matches(_PART, value, 63):
-                message = f"{_VALUE_RULE}, got {short(value)}; correct it"
-                yield _wrong(f"metadata.labels.{key[:128]}", "value", message)
-        if kind == "annotations" and size > ANNOTATION_BYTES:
-            message = f"have {size} bytes, and {ANNOTATION_BYTES} is what the API server takes; shorten them"
-            yield _wrong("metadata.annotations", "tooLarge", message)
+def _labels(meta: dict[str, Any]) -> Iterator[Violation]:
+    for key, value in _map(meta, "labels"):
+        here = f"metadata.labels.{key[:128]}"
+        if not _is_key(key):
+            yield _wrong(here, "name", f"the key {_KEY_RULE}", "correct it")
+        if isinstance(value, str) and value and not _matches(_PART, value, 63):
+            yield _wrong(here, "value", f"{_VALUE_RULE}, got {short(value)}", "correct it")
+    size = 0
+    for key, value in _map(meta, "annotations"):
+        size += len(key.encode()) + len(str(value or "").encode())
+        if not _is_key(key.lower()):
+            yield _wrong(f"metadata.annotations.{key[:128]}", "name", f"the key {_KEY_RULE}", "correct it")
+    if size > ANNOTATION_BYTES:
+        problem = f"have {size} bytes, and the API server accepts at most {ANNOTATION_BYTES}"
+        yield _wrong("metadata.annotations", "tooLarge", problem, "shorten them")
+
+
+def _map(meta: dict[str, Any], name: str) -> ItemsView[str, Any]:
+    entries = meta.get(name)
+    return (entries if isinstance(entries, dict) else {}).items()
+
+
+def _finalizers(meta: dict[str, Any]) -> Iterator[Violation]:
     listed = meta.get("finalizers")
     for index, name in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(name, str) and not _is_key(name):
-            yield _wrong(f"metadata.finalizers[{index}]", "name", f"{short(name)} {_KEY_RULE}")
+            problem = f"{_KEY_RULE}, got {short(name)}"
+            yield _wrong(f"metadata.finalizers[{index}]", "name", problem, "correct it")
 
 
 def _is_key(key: str) -> bool:
@@ -162,6 +175,5 @@ def _matches(pattern: re.Pattern[str], text: str, length: int) -> bool:
     return len(text) <= length and pattern.fullmatch(text) is not None
 
 
-def _wrong(key: str, rule: str, message: str) -> Violation:
-    problem, _, remedy = message.rpartition("; ")
+def _wrong(key: str, rule: str, problem: str, remedy: str) -> Violation:
     return Violation(key, "object", rule, problem, remedy=remedy)

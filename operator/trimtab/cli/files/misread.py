@@ -1,7 +1,7 @@
-"""Values that YAML reads as something else than their text says, where a key wants that text.
+"""Rejects values whose text YAML changes, where a key requires that text.
 
-``07030`` is read as 3608, ``no`` as false and ``2.0`` as 2, and the API server only gets what was read: there a warning
-shows the value that was taken. Files still have the text, so here such a value is refused.
+YAML reads ``07030`` as 3608, ``no`` as false and ``2.0`` as 2. The API server only receives the value, so there a
+warning shows how it was interpreted. A file still has the text, so the CLI rejects the value.
 """
 
 from __future__ import annotations
@@ -22,35 +22,37 @@ _NUMBERS = frozenset(("Integer", "Number", "NumberMap"))
 
 
 def violations(manifest: Manifest, keys: Mapping[str, KeySpec]) -> Iterator[tuple[Violation, Spot]]:
-    """What is read otherwise than it was written in an object, with its place. ``keys`` are the template's."""
+    """The misread values of an object, with their positions. ``keys`` are the template's."""
     item = manifest.place.item
+    within: Path = ("items", item - 1) if item else ()
     for path, spot in manifest.document.misread():
-        if item and path[:2] != ("items", item - 1):
+        if path[: len(within)] != within:
             continue
-        path = path[2:] if item else path
-        named = _setting(manifest.body, path)
-        key = keys.get(named[0]) if named is not None else None
-        if named is None or key is None:
-            continue
-        name, layer = named
-        value = _at(manifest.body, path)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        lost = is_number and not keeps_digits(spot.text, value)
-        if not (key.type in _TEXTS or (key.type in _NUMBERS and lost)):
-            continue
-        if value is None and layer in ("default", "template"):  # a field of the declaration that is left out
-            continue
-        if key.sensitive:
-            yield invalid(name, layer), spot
-            continue
-        problem = f"YAML reads {spot.text[:60]} as {json.dumps(value)}"
+        path = path[len(within) :]
+        name, layer = _setting(manifest.body, path) or ("", "")
+        key = keys.get(name)
+        if key is not None and _is_misread(key, layer, value := _at(manifest.body, path), spot.text):
+            yield _violation(key, layer, value, spot.text), spot
+
+
+def _is_misread(key: KeySpec, layer: str, value: Any, text: str) -> bool:
+    if value is None and layer in ("default", "template"):  # an unset field of the declaration
+        return False
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return key.type in _TEXTS or (key.type in _NUMBERS and is_number and not keeps_digits(text, value))
+
+
+def _violation(key: KeySpec, layer: str, value: Any, text: str) -> Violation:
+    if key.sensitive:
+        return invalid(key.name, layer)
+    remedy = "write no more digits than a 64-bit number keeps"
+    if key.type in _TEXTS:
         remedy = "quote it, or remove the key" if value is None else "quote it"
-        remedy = remedy if key.type in _TEXTS else "write no more digits than a 64-bit number keeps"
-        yield Violation(name, layer, "type", problem, remedy=remedy), spot
+    return Violation(key.name, layer, "type", f"YAML reads {text[:60]} as {json.dumps(value)}", remedy=remedy)
 
 
 def _setting(body: Body, path: Path) -> tuple[str, str] | None:
-    """The key that a value at this path is for, and the layer that sets it; None elsewhere."""
+    """The key that the value at this path sets, and its layer; None if it sets no key."""
     match path:
         case ("spec", "keys", int(), "default" | "enum" as where, *_):
             return str(_at(body, (*path[:3], "name"))), "default" if where == "default" else "template"

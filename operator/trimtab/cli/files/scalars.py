@@ -29,13 +29,13 @@ Scalar = str | bool | int | float | None
 
 
 class MalformedError(ValueError):
-    """The text cannot be read at all; the message says where and what to do."""
+    """The text cannot be read; the message names the line and what to do."""
 
 
 def resolve(text: str, tag: str | None) -> Scalar:
-    """What a plain scalar is, or one with this tag.
+    """The value of a plain scalar, or of a scalar with this tag.
 
-    :raises ValueError: the tag does not fit the text, or JSON has nothing for it.
+    :raises ValueError: the tag does not fit the text, or JSON cannot represent the value.
     """
     if tag is None:
         return _untagged(text)
@@ -44,19 +44,23 @@ def resolve(text: str, tag: str | None) -> Scalar:
         return text
     if name == "binary":
         return _binary(text)
-    value, whole = _untagged(text), _whole(text.replace("_", ""))
-    fits = {
-        "bool": isinstance(value, bool),
-        "null": value is None,
-        "int": not isinstance(value, bool | str) and whole is not None,
-        "float": isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (whole is None or whole in _INT64),
-        "timestamp": isinstance(value, str) and _TIME.fullmatch(text) is not None,
-    }
-    if not fits.get(name, False):
-        raise ValueError(f"the tag !!{name} does not fit what follows it; remove the tag")
+    value = _untagged(text)
+    if not _fits(name, text, value):
+        raise ValueError(f"the tag !!{name} does not fit its value; remove the tag")
     return number(float(value)) if name == "float" and value is not None else value
+
+
+def _fits(name: str, text: str, value: Scalar) -> bool:
+    whole = _whole(text.replace("_", ""))
+    match value:
+        case bool() | None:
+            return name == ("null" if value is None else "bool")
+        case str():
+            return name == "timestamp" and _TIME.fullmatch(text) is not None
+        case _:
+            return (
+                whole is not None if name == "int" else name == "float" and (whole is None or whole in _INT64)
+            )
 
 
 def _untagged(text: str) -> Scalar:
@@ -65,12 +69,12 @@ def _untagged(text: str) -> Scalar:
     first = text[0]
     if first == ".":
         if _UNREAL.fullmatch(text):
-            raise ValueError(f"{text} is no number that JSON can hold; quote it if it is text")
+            raise ValueError(f"{text} is not a number in JSON; quote it if it is text")
         return _real(text.replace("_", ""), text) if _POINT.fullmatch(text) else text
     if first not in "+-0123456789":
         return text
     if _UNREAL.fullmatch(text):
-        raise ValueError(f"{text} is no number that JSON can hold; quote it if it is text")
+        raise ValueError(f"{text} is not a number in JSON; quote it if it is text")
     plain = text.replace("_", "")
     value = _whole(plain)
     if value is not None:
@@ -79,7 +83,7 @@ def _untagged(text: str) -> Scalar:
 
 
 def _whole(plain: str) -> int | None:
-    """A whole number of 64 bits, in the base that its prefix says: a leading 0 is octal."""
+    """A whole number of 64 bits, in the base of its prefix: a leading 0 is octal."""
     if len(plain) > 70:
         return None
     found = _WHOLE.fullmatch(plain)
@@ -96,7 +100,7 @@ def _whole(plain: str) -> int | None:
 
 
 def _real(plain: str, text: str) -> float | int | str:
-    """A number with a point or an exponent; one that no float holds is text."""
+    """A number with a point or an exponent; text if it exceeds a float."""
     value = float(plain)
     return text if value in (float("inf"), float("-inf")) else number(value)
 
@@ -129,8 +133,8 @@ def number(value: float | int) -> float | int:
 
 
 def is_exact(text: str, value: Scalar) -> bool:
-    """Whether a plain scalar's value says all that its text says. ``07030`` is read as 3608 and ``no`` as false, and a
-    float keeps some 17 digits."""
+    """Whether a plain scalar's value has all that its text has: ``07030`` is read as 3608, ``no`` as false, and a float
+    keeps about 17 digits."""
     if isinstance(value, bool):
         return text in ("true", "false")
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""What the API server would say of an object, said offline: by the CRD's own schema, then by the models."""
+"""Validates an object offline as the API server would: by the CRD's schema, then by the models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
+from trimtab import crd
 from trimtab.api import KINDS, Resource
 from trimtab.cli.files import metadata, structural
 from trimtab.cli.files.manifests import Manifest
@@ -15,17 +16,15 @@ from trimtab.core.model_errors import shape_violations
 from trimtab.core.violations import Violation
 
 OBJECT_BYTES = 1_500_000
-"""About what etcd takes in one request, so no object is larger."""
+"""About the size of an etcd request, so no object is larger."""
 _MODELS: dict[str, type[Resource]] = {model.info.kind: model for model in KINDS}
-_JUDGED = ("spec.keys[", "spec.groups[", "spec.profiles[", "spec.outputs[")
-"""A template's lists whose doubles compiling the template names, with everything else that is wrong."""
+_COMPILED = ("spec.keys[", "spec.groups[", "spec.profiles[", "spec.outputs[")
+"""Lists of a template whose duplicates are reported when the template is compiled."""
 
 
 def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
-    """The object as its model, or every reason why the API server would refuse it.
-
-    The status is left out: on a cluster nobody but Trimtab writes it.
-    """
+    """The object as its model, or every reason why the API server would reject it. Ignores the status, which only the
+    operator writes."""
     body = {name: value for name, value in manifest.body.items() if name != "status"}
     size = len(msgspec.json.encode(body))
     if size > OBJECT_BYTES:
@@ -35,7 +34,7 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
     schema = _schema(model)
     found = list(structural.check(body, schema, ""))
     if manifest.kind == "ConfigTemplate":
-        found = [each for each in found if not _is_judged(each)]
+        found = [each for each in found if not _is_compiled(each)]
     if found:
         return None, found
     body = structural.stored(body, schema)
@@ -45,15 +44,13 @@ def parse(manifest: Manifest) -> tuple[Resource | None, list[Violation]]:
         return None, list(shape_violations(error, body, "object"))
 
 
-def _is_judged(violation: Violation) -> bool:
+def _is_compiled(violation: Violation) -> bool:
     key = violation.key
-    return violation.rule == "double" and key.startswith(_JUDGED) and key.count("[") == 1
+    return violation.rule == "double" and key.startswith(_COMPILED) and key.count("[") == 1
 
 
 @cache
 def _schema(model: type[Resource]) -> dict[str, Any]:
-    from trimtab import crd
-
     made = crd.structural(model)
     fields = {name: part for name, part in made["properties"].items() if name != "status"}
     return made | {"properties": fields | {"metadata": metadata.SCHEMA}}

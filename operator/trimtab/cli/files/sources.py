@@ -1,4 +1,4 @@
-"""Paths to texts: files, folders and standard input, each file once, in a stable order."""
+"""The files behind paths: files, folders and standard input, each file once, in a stable order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trimtab.cli.files.scalars import MalformedError
 from trimtab.core.text import visible
 
 MAX_BYTES = 64 * 1024 * 1024
-"""What one file may hold: enough for 100,000 preferences."""
+"""The most bytes of one file: enough for 100,000 preferences."""
 STDIN = "-"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-class RolloutSource(NamedTuple):
-    """A file. One that was ``found`` in a folder may be anything; one that was named is meant."""
+class SourceFile(NamedTuple):
+    """A file. One that was ``found`` in a folder may belong to another program."""
 
     path: str
     found: bool = False
@@ -28,17 +28,17 @@ class RolloutSource(NamedTuple):
         return "<stdin>" if self.path == STDIN else visible(self.path)
 
 
-def sources(paths: Sequence[str], problems: list[str]) -> Iterator[RolloutSource]:
-    """Each file once, folders opened, but for those whose names begin with a dot."""
+def sources(paths: Sequence[str], problems: list[str]) -> Iterator[SourceFile]:
+    """Each file once, with those of folders, except files and folders whose names begin with a dot."""
     seen: set[str] = set()
     for path in paths:
         if not path:
-            problems.append("'': no such path; name a file or folder (is a variable empty?)")
+            problems.append("'': no such path; name a file or folder (a variable may be empty)")
             continue
-        here = [RolloutSource(path)]
+        here = [SourceFile(path)]
         if path != STDIN and os.path.isdir(path):
             unread = len(problems)
-            here = [RolloutSource(file, found=True) for file in _walk(path, problems)]
+            here = [SourceFile(file, found=True) for file in _walk(path, problems)]
             if not here and len(problems) == unread:
                 problems.append(f"{path}: no *.yaml, *.yml or *.json in this folder; name the files")
         for source in here:
@@ -48,8 +48,8 @@ def sources(paths: Sequence[str], problems: list[str]) -> Iterator[RolloutSource
 
 
 def _walk(folder: str, problems: list[str]) -> list[str]:
-    """Links to folders are not followed, so that a loop has an end. Links that lead nowhere are files that cannot be
-    read; pipes and devices are none."""
+    """A folder's files. Links to folders are not followed, as they may form a loop. A broken link is listed, for its
+    error; pipes and devices are not."""
     found = []
 
     def unread(error: OSError) -> None:
@@ -57,14 +57,17 @@ def _walk(folder: str, problems: list[str]) -> list[str]:
 
     for here, folders, files in os.walk(folder, onerror=unread):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [name for name in files if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
-        paths = [os.path.join(here, name) for name in names]
+        paths = [os.path.join(here, name) for name in files if _is_manifest(name)]
         found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     return sorted(found, key=lambda file: Path(file).parts)
 
 
-def content(source: RolloutSource) -> bytes:
-    """What the file holds, or one byte more than it may."""
+def _is_manifest(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+
+
+def content(source: SourceFile) -> bytes:
+    """The file's bytes, at most one more than MAX_BYTES."""
     if source.path == STDIN:
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     with Path(source.path).open("rb") as file:
@@ -72,9 +75,9 @@ def content(source: RolloutSource) -> bytes:
 
 
 def text(content: bytes) -> str:
-    """What was read, as text.
+    """The bytes of a file as text.
 
-    :raises MalformedError: it is too large, or not UTF-8.
+    :raises MalformedError: they are too many, or not UTF-8.
     """
     if len(content) > MAX_BYTES:
         raise MalformedError(f"larger than {MAX_BYTES // 2**20} MiB; split it into several files")

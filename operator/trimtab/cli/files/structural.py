@@ -1,17 +1,18 @@
-"""A value against a structural schema, as the API server checks it with strict field validation.
+"""Validates a value against a structural schema as the API server does with strict field validation.
 
-The schemas are the very ones that the CRDs carry, so what is refused offline cannot drift from them. The API server
-drops a null of an object's field before it checks; a field that is null is one that is not there.
+The schemas are those of the CRDs, so offline validation cannot differ from them. The API server drops null fields
+before it validates; a field that is null counts as missing.
 """
 
 from __future__ import annotations
 
+import calendar
+import operator
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from trimtab.cli.files.times import is_time
 from trimtab.core.model_errors import described, may_be_secret, meant
 from trimtab.core.suggestion import nearest
 from trimtab.core.text import quote_it, short
@@ -29,7 +30,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "number": ("a number", (int, float)),
 }
 _UNSHOWN = (("a list", list), ("an object", dict), ("text", str))
-"""What stands for a value that is long, or that may be secret."""
+"""How messages show a long value, or one that may be secret."""
 _PART = re.compile(r"[^.\[\]]+")
 _SELECTOR = frozenset(("matchLabels", "matchExpressions"))
 _USUAL = {
@@ -41,7 +42,7 @@ _USUAL = {
     "sensitive": ("secret", "confidential"),
     "enum": ("allowed", "choices", "options"),
 }
-"""What other programs call our fields."""
+"""Names of these fields in other programs."""
 _ONE_OF = ("prometheus", "http", "job")
 _NOT_BOTH = "!(has(self.groups) && has(self.groupSelector))"
 RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -57,31 +58,32 @@ RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
         "user" in it["spec"] or re.fullmatch(r"[a-z0-9-]{1,63}", it["metadata"]["name"]) is not None
     ),
 }
-"""The CRDs' rules in CEL of one object; those on a change (oldSelf) have nothing to compare with offline."""
+"""The CRDs' CEL rules on one object. Rules on a change (oldSelf) cannot be checked offline."""
+_LIMITS = (
+    ("minimum", operator.lt, operator.le, "at least", "more than", "raise it"),
+    ("maximum", operator.gt, operator.ge, "at most", "less than", "lower it"),
+)
+_TIME = re.compile(
+    r"([0-9]{4})-(0[1-9]|1[0-2])-([0-9]{2})T(?:[01]?[0-9]|2[0-3])(?::[0-5][0-9]){2}(?:[.,][0-9]+)?"
+    r"(?:Z|[-+](?:[01][0-9]|2[0-4]):(?:[0-5][0-9]|60))"
+)
 
 
 def check(value: Any, schema: JsonSchema, path: str) -> Iterator[Violation]:
-    """Everything that is wrong with the value, deepest first within each field."""
+    """All violations of the value, the deepest first within each field."""
     kind = schema.get("type")
     if kind is not None and not _is(value, kind):
         yield _mistyped(value, schema, path)
-        return
-    if "enum" in schema and value not in schema["enum"]:
+    elif value not in schema.get("enum", (value,)):
         known = [str(each) for each in schema["enum"]]
         message = f"must be one of {', '.join(known)}, got {short(value)}"
         yield _wrong(path, "enum", message, "choose one of them", _near(str(value), known))
-    elif isinstance(value, dict):
-        yield from _object(value, schema, path)
-    elif isinstance(value, list):
-        yield from _list(value, schema, path)
-    elif isinstance(value, str):
-        yield from _text(value, schema, path)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield from _number(value, schema, path)
+    elif (validate := _VALIDATORS.get(type(value))) is not None:
+        yield from validate(value, schema, path)
 
 
 def stored(value: Any, schema: JsonSchema) -> Any:
-    """A value that was checked, as the API server keeps it: without the nulls of fields and maps that have a schema."""
+    """A valid value as the API server stores it: without nulls of fields and maps that have a schema."""
     if isinstance(value, list) and "items" in schema:
         return [stored(each, schema["items"]) for each in value]
     if not isinstance(value, dict):
@@ -116,7 +118,7 @@ def _mistyped(value: Any, schema: JsonSchema, path: str) -> Violation:
 
 
 def _described(schema: JsonSchema) -> str:
-    """``an object with name and type``: what is needed, so that the next try is right."""
+    """The required value, for example ``an object with name and type``."""
     items = schema.get("items", {})
     if items.get("type") == "object":
         return _KINDS["array"][0] + " of objects" + _with(items)
@@ -137,30 +139,30 @@ def _given(value: Any, path: str) -> str:
 
 
 def _object(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
-    fields = schema.get("properties", {})
-    others = schema.get("additionalProperties")
-    free = (not fields and others is None) or schema.get("x-kubernetes-preserve-unknown-fields", False)
     there = {name: below for name, below in value.items() if below is not None}
     yield from _bounds(len(there), schema, path, "Properties", "entries")
-    wrong = [*_fields(value, schema, path, free=free)]
+    wrong = list(_fields(value, schema, path))
     yield from wrong
-    before = path + "." if path else ""
     missing = [name for name in schema.get("required", ()) if name not in there]
     for name in missing:
-        yield _wrong(f"{before}{name}", "required", "is required", "set it")
+        yield _wrong(f"{_prefix(path)}{name}", "required", "is required", "set it")
     if not missing and not wrong:
         yield from _rules(there, schema, path)
 
 
-def _fields(value: dict[str, Any], schema: JsonSchema, path: str, *, free: bool) -> Iterator[Violation]:
+def _prefix(path: str) -> str:
+    return path + "." if path else ""
+
+
+def _fields(value: dict[str, Any], schema: JsonSchema, path: str) -> Iterator[Violation]:
     fields, others = schema.get("properties", {}), schema.get("additionalProperties")
-    guesses, before = _GUESSES, path + "." if path else ""
+    free = (not fields and others is None) or schema.get("x-kubernetes-preserve-unknown-fields", False)
+    guesses, before = _GUESSES, _prefix(path)
     for name, below in value.items():
         inner = fields.get(name, others)
-        if inner is not None and inner is not True:
-            if below is not None:
-                yield from check(below, inner, f"{before}{name}"[:512])
-        elif not free and inner is None:
+        if isinstance(inner, dict) and below is not None:
+            yield from check(below, inner, f"{before}{name}"[:512])
+        elif inner is None and not free:
             hint = _near(name, list(fields)) if guesses > 0 else ""
             guesses -= 1
             remedy = "remove it or correct its name"
@@ -188,7 +190,7 @@ def _list(value: list[Any], schema: JsonSchema, path: str) -> Iterator[Violation
         mark = repr([entry.get(k) for k in keys] if kind == "map" and isinstance(entry, dict) else entry)
         if mark in seen:
             by = f" with this {' and '.join(keys)}" if keys else ""
-            yield _wrong(here, "double", f"another entry{by} is there", "remove one")
+            yield _wrong(here, "double", f"another entry{by} exists", "remove one")
         seen.add(mark)
 
 
@@ -196,18 +198,26 @@ def _text(value: str, schema: JsonSchema, path: str) -> Iterator[Violation]:
     long = list(_bounds(len(value), schema, path, "Length", "characters"))
     yield from long
     if schema.get("format") == "time" and not is_time(value):
-        yield _wrong(
-            path, "time", f"must be a time, as 2026-01-31T12:00:00Z, got {short(value)}", "correct it"
-        )
+        problem = f"must be a time, for example 2026-01-31T12:00:00Z, got {short(value)}"
+        yield _wrong(path, "time", problem, "correct it")
     pattern = schema.get("pattern")
     if pattern is not None and not long and _pattern(pattern).search(value) is None:
         problem = f"must be {described(pattern)}, got {short(value)}"
         yield _wrong(path, "pattern", problem, "correct it", meant(pattern, value))
 
 
+def is_time(text: str) -> bool:
+    """Whether Go's ``time.Parse`` accepts it as RFC 3339: capital T and Z, and a day that the month has."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return False
+    year, month, day = map(int, found.groups())
+    return 1 <= day <= calendar.monthrange(year or 2000, month)[1]
+
+
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    """Of Go, where ``$`` is the very end."""
+    """A pattern of Go, where ``$`` matches only at the end of the text."""
     return re.compile(re.sub(r"\$$", r"\\Z", pattern))
 
 
@@ -221,22 +231,29 @@ def _bounds(count: int, schema: JsonSchema, path: str, what: str, unit: str) -> 
 
 
 def _number(value: float, schema: JsonSchema, path: str) -> Iterator[Violation]:
-    least, most = schema.get("minimum"), schema.get("maximum")
     if schema.get("format") == "int32" and not -(2**31) <= value < 2**31:
         yield _wrong(
             path, "maximum", f"must fit 32 bits, got {value}", "raise it" if value < 0 else "lower it"
         )
         return
-    if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
-        than = "more than" if schema.get("exclusiveMinimum") else "at least"
-        yield _wrong(path, "minimum", f"must be {than} {least}, got {value}", "raise it")
-    if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
-        than = "less than" if schema.get("exclusiveMaximum") else "at most"
-        yield _wrong(path, "maximum", f"must be {than} {most}, got {value}", "lower it")
+    for name, beyond, reached, inclusive, exclusive, remedy in _LIMITS:
+        limit, strict = schema.get(name), schema.get(f"exclusive{name.capitalize()}", False)
+        if limit is not None and (reached if strict else beyond)(value, limit):
+            than = exclusive if strict else inclusive
+            yield _wrong(path, name, f"must be {than} {limit}, got {value}", remedy)
+
+
+_VALIDATORS: dict[type, Callable[[Any, JsonSchema, str], Iterator[Violation]]] = {
+    dict: _object,
+    list: _list,
+    str: _text,
+    int: _number,
+    float: _number,
+}
 
 
 def _near(word: str, known: list[str]) -> str:
-    """The known word that is meant: with other letters' case or underscores, by another usual name, or the closest."""
+    """The known word that was probably intended: equal except case, - and _, or another program's name, or nearest."""
     if _SELECTOR.issuperset(known):
         return "matchLabels"
     usual = next((each for each, names in _USUAL.items() if word.casefold() in names and each in known), "")

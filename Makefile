@@ -46,7 +46,7 @@ crash: setup ## kill the operator around each of its writes, on real clusters (a
 	PYTHONPATH=tests $(BIN)/python -u -m crash --workers $(WORKERS) --figures tests/crash/README.md
 
 crds: setup ## regenerate crds/ and the chart's copy from the pydantic models
-	$(BIN)/python -m trimtab.crd
+	$(BIN)/python -m trimtab.generate
 
 clean: ## remove the venv and build products (never the sandbox's cache)
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,4 @@
-"""Generates the CustomResourceDefinitions from the models. `python -m trimtab.crd` writes them, the reference, and the
-chart's copies of the admission policies.
+"""Generates the CustomResourceDefinitions from the models.
 
 A structural schema is less expressive than JSON Schema. A field that it cannot express raises an error here; no YAML
 is patched afterwards. A string, list or map without a bound raises an error too, and so does a field without a
@@ -8,8 +7,6 @@ description.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -223,21 +220,3 @@ class _Dumper(yaml.SafeDumper):
 
 def _yaml(document: JsonSchema) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
-
-
-def main(root: Path) -> None:
-    """Write every generated file under the repository's root."""
-    from trimtab import admission, reference  # reference imports this module
-
-    if not (root / "pyproject.toml").is_file():
-        raise SystemExit(
-            "not the root of the repository; run this there, or pass it: python -m trimtab.crd ROOT"
-        )
-    for path, content in {**files(), **admission.files(), reference.PATH: reference.text()}.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(content, encoding="utf-8")
-        sys.stdout.write(f"{path}\n")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))

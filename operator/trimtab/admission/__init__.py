@@ -1,7 +1,7 @@
 """The ValidatingAdmissionPolicies, which the API server itself evaluates: there is no webhook to keep available.
 
 The YAML files in this package are their only source. `trimtab crds --admission` prints them, the sandbox installs them,
-and `python -m trimtab.crd` copies them into the chart. Imports nothing, because the sandbox imports it.
+and `python -m trimtab.generate` copies them into the chart. Imports nothing, because the sandbox imports it.
 """
 
 from __future__ import annotations

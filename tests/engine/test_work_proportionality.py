@@ -11,6 +11,7 @@ from trimtab.api.strategy import GateSpec
 from trimtab.core import times
 from trimtab.core.refs import GroupKey
 from trimtab.core.rollout.strategy import Gate
+from trimtab.engine.groups.assignments import Assignments
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.term import Term
 from trimtab.gates import Measurement, Subject
@@ -126,3 +127,28 @@ async def test_a_gate_that_succeeds_again_and_again_costs_nothing() -> None:
         assert queue.busy
         assert len(memories.of(source["metadata"]["uid"]).evidence) == 2
     assert GroupKey(HOME, "app", "g0") in operator.term.groups.states
+
+
+async def test_an_edit_evaluates_its_user_and_not_the_content_of_its_group() -> None:
+    cluster = Cluster()
+    cluster.template()
+    cluster.preference("ann", {"session.minutes": 5})
+    evaluate = Assignments.of
+    evaluated: list[GroupKey] = []
+
+    async def counted(assignments: Assignments, key: GroupKey) -> object:
+        evaluated.append(key)
+        return await evaluate(assignments, key)
+
+    async with Operator(cluster) as operator:
+        await operator.quiet()
+        with mock.patch.object(Assignments, "of", counted):
+            cluster.preference("ann", {"session.minutes": 6})
+            await operator.quiet()
+            after_edit = list(evaluated)
+            cluster.template(spec(groups=[{"name": "free"}]))
+            await operator.quiet()
+
+    assert '"minutes":6' in (cluster.file("ann") or "")
+    assert after_edit == []
+    assert GroupKey(HOME, "app", "free") in evaluated

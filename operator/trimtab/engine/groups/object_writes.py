@@ -23,7 +23,7 @@ from trimtab.core.render.entries import (
 )
 from trimtab.core.render.plan import Apply, Delete, Desired, Observed, Write, differs, plan_one
 from trimtab.engine.groups.state import GroupState
-from trimtab.engine.groups.unwritten import Refusals, Unwritten, Waiting
+from trimtab.engine.groups.unwritten import Refusals, Refused, Unwritten, Waiting
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.metrics import WRITE_FAILURES
 
@@ -227,7 +227,7 @@ class ObjectWrites:
             if uncreated:
                 self.uncreated.append((change.ref, user))
             entries = of_user(change.want.data, change.owner_of, user)
-            if self.refusals.add(change.ref, user, entries, failure, self.now, whole=whole):
+            if self.refusals.add(change.ref, user, Refused(entries, failure, whole), self.now):
                 self.report.changed.add(user)
 
     def wait(self, change: ObjectChange, users: Iterable[str], failure: Failure) -> None:

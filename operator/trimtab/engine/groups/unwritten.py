@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from trimtab.core.refs import Ref
 from trimtab.core.render.entries import GROUP
@@ -21,16 +22,24 @@ def is_due(refusal: Refusal, now: float) -> bool:
     return now >= refusal.due - slack
 
 
-@dataclass(slots=True)
-class Refusal:
-    """``entries`` were refused, after ``tries`` refusals of the user in a row; they are retried when ``due`` (the event
-    loop's time). ``whole``: the object is refused whatever it holds."""
+class Refused(NamedTuple):
+    """A user's entries that the API server refuses in an object. ``whole``: it refuses the object whatever it holds."""
 
     entries: Mapping[str, str]
     failure: Failure
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Refused entries, after ``tries`` refusals of the user in a row; they are retried when ``due`` (the event loop's
+    time)."""
+
+    entries: Mapping[str, str]
+    failure: Failure
+    whole: bool
     tries: int
     due: float
-    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -59,25 +68,16 @@ class Refusals:
         """Whether the objects are refused whatever they hold of the user."""
         return any(refusal.whole for refusal in self._by_user.get(user, {}).values())
 
-    def add(
-        self,
-        ref: Ref,
-        user: str,
-        entries: Mapping[str, str],
-        failure: Failure,
-        now: float,
-        *,
-        whole: bool = False,
-    ) -> bool:
+    def add(self, ref: Ref, user: str, refused: Refused, now: float) -> bool:
         """Remember a refusal; whether its message is new."""
         before = self.at(ref).get(user)
         tries = before.tries + 1 if before is not None else 0
         longest = max(REFUSED_ENTRIES.longest, SECONDS_EACH * len(self._by_user))
         due = now + REFUSED_ENTRIES._replace(longest=longest).after(tries + 1)
-        refusal = Refusal(entries, failure, tries, due, whole)
+        refusal = Refusal(*refused, tries, due)
         self._by_ref.setdefault(ref, {})[user] = refusal
         self._by_user.setdefault(user, {})[ref] = refusal
-        return before is None or before.failure.message != failure.message
+        return before is None or before.failure.message != refused.failure.message
 
     def drop(self, ref: Ref, user: str) -> bool:
         """Forget one; whether there was one."""

@@ -88,7 +88,7 @@ def test_a_key_that_no_template_has_is_wrong_usage(trimtab: Call, write: Write) 
         (preference("ann").replace("name: app,", "name: ap,"), "spec.templateRef: there is no ConfigTemplate team/ap in the files -> add its file with -f"),
         (preference("_default", more="").replace("{name: _default,", "{name: d,").replace("spec: {", "spec: {user: _default, "), "is reserved for users without a preference"),
         (preference("ann", namespace="other").replace(", namespace: team}, group", "}, group"), "spec.templateRef: there is no ConfigTemplate other/app in the files -> set spec.templateRef.namespace, as there is team/app"),
-        (preference("ann", namespace="other"), "metadata.namespace: group free takes no preferences from namespace other"),
+        (preference("ann", namespace="other"), "metadata.namespace: group free accepts no preferences from namespace other"),
         (preference("ann", more=", valuez: {a: 1}"), "spec.valuez: is not a field -> remove it or correct its name; did you mean values?"),
         (preference("ann", more=", suspend: 1"), "spec.suspend: must be true or false, got"),
         (preference("ann", "[1]"), "spec.values: must be an object, got"),
@@ -201,7 +201,7 @@ class TestNamespaces:
             "validate", "-f", write(self.SELECTIVE, preference("ann", group="pro", namespace="other"), there)
         )
         assert answer.code == code
-        assert ("takes no preferences from namespace other" in answer.out) == bool(code)
+        assert ("accepts no preferences from namespace other" in answer.out) == bool(code)
 
     def test_a_selector_by_name_needs_no_manifest(self, trimtab: Call, write: Write) -> None:
         by_name = "{matchLabels: {kubernetes.io/metadata.name: other}}"

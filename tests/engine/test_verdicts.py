@@ -175,7 +175,7 @@ async def test_a_preference_that_has_no_effect_reports_why(
             {"template": "nope"},
             "there is no ConfigTemplate music/nope; create it or correct spec.templateRef",
         ),
-        ({"group": "fre"}, "has no group fre (did you mean free?); correct spec.group"),
+        ({"group": "fre"}, "has no group fre; correct spec.group (did you mean free?)"),
         ({"group": "zzz"}, "has no group zzz; correct spec.group to one of free, paid"),
     ],
 )
@@ -212,7 +212,7 @@ async def test_a_preference_that_is_not_admitted_reports_what_to_do_and_no_names
     assert f"only from the template's own, {HOME}; create it there" in said["ann"]
     assert "label the namespace as the group's preferenceNamespaceSelector requires" in said["bob"]
     assert said["cec"].endswith("has no group close; correct spec.group to one of open")
-    assert said["dan"].endswith("has no group opem (did you mean open?); correct spec.group")
+    assert said["dan"].endswith("has no group opem; correct spec.group (did you mean open?)")
 
 
 async def test_a_preference_for_an_older_schema_keeps_what_was_accepted(cluster: Cluster) -> None:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trimtab.core import reasons
 from trimtab.core.text import plural, visible
-from trimtab.core.violations import Notice, Violation, bounded, summary
+from trimtab.core.violations import Fault, Notice, Violation, bounded, summary
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+KEPT_LENGTH = 2048
+"""The most characters of a message that ends with what stays in force."""
 
 MESSAGE_LENGTH, TEXT_LENGTH, NAME_LENGTH = 32768, 1024, 256
 """The lengths that the CRDs allow for a condition's message, other messages, and names: the API server would reject a
@@ -20,19 +22,34 @@ status with longer text."""
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result for one object. ``ready`` is one of "True", "False" and "Unknown"."""
+    """The result for one object. ``ready`` is one of "True", "False" and "Unknown". ``cause`` is the message of a
+    refusal in its parts, if they are known."""
 
     ready: str
     reason: str
     message: str
     violations: tuple[Violation, ...] = ()
     notices: tuple[Notice, ...] = ()
+    cause: Fault | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def fault(self) -> Fault:
+        """Why the object is refused."""
+        return self.cause or Fault(self.message, "")
 
 
 def refused(
-    reason: str, message: str, violations: tuple[Violation, ...] = (), notices: tuple[Notice, ...] = ()
+    reason: str,
+    why: str | Fault,
+    violations: tuple[Violation, ...] = (),
+    notices: tuple[Notice, ...] = (),
+    *,
+    kept: str = "",
 ) -> Verdict:
-    return Verdict(FALSE, reason, message, bounded(violations), notices)
+    """``kept`` is what stays in force, for the end of the message."""
+    message = f"{why} ({kept})"[:KEPT_LENGTH] if kept else str(why)
+    cause = None if isinstance(why, str) else why
+    return Verdict(FALSE, reason, message, bounded(violations), notices, cause)
 
 
 def rejected(violations: Sequence[Violation]) -> Verdict:

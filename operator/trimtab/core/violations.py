@@ -74,7 +74,7 @@ class Violation:
 
 
 class Fault(NamedTuple):
-    """What is wrong and what to do, before it is known where it is wrong."""
+    """What is wrong and what to do, without the place."""
 
     problem: str
     remedy: str
@@ -82,6 +82,9 @@ class Fault(NamedTuple):
 
     def at(self, key: str, layer: str, rule: str) -> Violation:
         return Violation(key, layer, rule, self.problem, self.suggestion, remedy=self.remedy)
+
+    def __str__(self) -> str:
+        return str(self.at("", "", ""))
 
 
 @dataclass(frozen=True, slots=True)

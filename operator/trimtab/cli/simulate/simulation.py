@@ -136,6 +136,11 @@ class Simulation:
         """The template's Ready condition."""
         return self._state.ready[key]
 
+    def preference_verdict(self, namespace: str, name: str) -> Verdict | None:
+        """The preference's expected verdict."""
+        outcome = self._state.preferences.get((namespace, name))
+        return outcome.verdict if outcome is not None else None
+
     def preference_status(self, namespace: str, name: str) -> Body:
         """The preference's expected status."""
         outcome = self._state.preferences.get((namespace, name))

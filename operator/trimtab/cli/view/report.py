@@ -1,28 +1,31 @@
-"""The engine's verdicts on files, told per object: every violation with its key, problem, remedy and nearest name."""
+"""The violations and warnings of files by object, each with its key, problem, remedy and nearest name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from trimtab.api import ConfigTemplate, Resource, not_supported
+from trimtab.api import ConfigTemplate, PolicyRollout, Resource, UserPreference, not_supported
 from trimtab.cli.errors import Failure
 from trimtab.cli.files.composer import Spot
 from trimtab.cli.files.manifests import Manifest, Place
 from trimtab.cli.output import notes
 from trimtab.cli.simulate.files import Examined
+from trimtab.cli.simulate.simulation import Simulation
 from trimtab.core import reasons
+from trimtab.core.evaluate.template import validating_groups
 from trimtab.core.formats import FORMATS
 from trimtab.core.refs import TemplateKey
-from trimtab.core.status import FALSE
+from trimtab.core.resolve.preference import Preference
+from trimtab.core.schema.template import compile_template
+from trimtab.core.status import FALSE, Verdict
+from trimtab.core.steps import finished
 from trimtab.core.suggestion import nearest
-from trimtab.core.violations import RejectedError, Violation
+from trimtab.core.violations import Fault, Notice, RejectedError, Violation
 
 _FIELDS = {
-    reasons.TEMPLATE_NOT_FOUND: "spec.templateRef",
-    reasons.TEMPLATE_NOT_VALID: "spec.templateRef",
     reasons.GROUP_NOT_FOUND: "spec.group",
     reasons.GROUP_FULL: "spec.group",
     reasons.USER_TAKEN: "spec.user",
@@ -32,12 +35,13 @@ _FIELDS = {
     reasons.BEHIND_SCHEMA: "spec.schemaVersion",
     reasons.NAME_COLLISION: "metadata.name",
 }
-_ASIDE = (" (what was accepted last", " (the group's values")
+_ADD_IT = "add its file with -f, or correct the name"
+_UNSUPPORTED = Fault("is not supported in this version of Trimtab", "remove it")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. ``problem`` and ``remedy`` are the message's two halves."""
+    """One violation, with its position in the file."""
 
     key: str
     layer: str
@@ -49,17 +53,14 @@ class Finding:
     line: int
     column: int
     subject: str
-    """Which value it is about, with the layer that set it."""
+    """The key or path, with the layer that sets it if there are several."""
     question: str
-    """Whether something else was meant."""
+    """``did you mean ...?``"""
 
     def __str__(self) -> str:
-        said = self.problem
-        if self.remedy:
-            said += f" -> {self.remedy}"
-        if self.question:
-            said += f"; {self.question}"
-        return f"{self.subject}: {said}" if self.subject else said
+        text = f"{self.problem} -> {self.remedy}" if self.remedy else self.problem
+        text += f"; {self.question}" if self.question else ""
+        return f"{self.subject}: {text}" if self.subject else text
 
     def to_dict(self) -> dict[str, Any]:
         fields = ("key", "layer", "rule", "message", "problem", "remedy", "nearest", "line", "column")
@@ -75,10 +76,16 @@ class Entry:
     findings: list[Finding] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
 
+    def tidy(self) -> None:
+        """Sort the findings by position, and drop warnings of coerced values that are refused for their type."""
+        self.findings.sort(key=lambda found: (found.line, found.column))
+        refused = {each.key for each in self.findings if each.rule == "type"}
+        self.warnings = [w for w in self.warnings if w["reason"] != "Coerced" or w["key"] not in refused]
+
     def lines(self) -> Iterator[str]:
-        """The findings for people, equal ones once."""
-        said = Counter(f"{self.place.source}:{f.line}:{f.column}: error: {f}" for f in self.findings)
-        for line, count in said.items():
+        """The findings as lines, equal ones once."""
+        counts = Counter(f"{self.place.source}:{f.line}:{f.column}: error: {f}" for f in self.findings)
+        for line, count in counts.items():
             yield f"{line} (x{count})" if count > 1 else line
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,18 +101,13 @@ class Entry:
 
 
 def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
-    """A violation as the CLI shows it; one whose message was written whole has its remedy after a semicolon.
-    ``spot`` is where what is wrong stands in a file."""
-    problem, remedy = violation.problem, violation.remedy
-    if not remedy:
-        before, _, after = problem.rpartition("; ")
-        problem, remedy = (before, after) if before else (problem, "")
+    """A violation as the CLI shows it, at its position in a file."""
     return Finding(
         key=violation.key,
         layer=violation.layer,
         rule=violation.rule,
-        problem=problem,
-        remedy=remedy,
+        problem=violation.problem,
+        remedy=violation.remedy,
         nearest=violation.nearest,
         message=violation.message,
         line=spot.key_line,
@@ -118,47 +120,48 @@ def finding(violation: Violation, spot: Spot = Spot(0, 0, 0, 0)) -> Finding:
 def report(done: Examined) -> list[Entry]:
     """One entry an object, in the order of the files.
 
-    :raises Failure: they hold none.
+    :raises Failure: the files contain no object.
     """
     entries: dict[tuple[Place, str], Entry] = {}
 
     def entry(place: Place, subject: str) -> Entry:
         return entries.setdefault((place, subject), Entry(place, subject))
 
-    for manifest, _ in done.models:
-        entry(manifest.place, str(manifest))
     for flaw in done.flaws:
         entry(flaw.place, flaw.subject).findings.append(finding(flaw.violation, flaw.spot))
     for manifest, model in done.models:
         here = entry(manifest.place, str(manifest))
-        if manifest.kind == "ConfigTemplate":
-            _add(here, manifest, template_violations(done, manifest, model))
-            key = TemplateKey(manifest.namespace, manifest.name)
-            notices = done.simulation.template_verdict(key).notices
-            here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
-        elif manifest.kind == "PolicyRollout":
-            _add(here, manifest, policy_violations(done, manifest))
-            case = done.simulation.policies.get(TemplateKey(manifest.namespace, manifest.name))
-            here.warnings += [
-                {"key": n.key, "reason": n.reason, "message": n.message}
-                for n in (case.notices if case else ())
-            ]
-        elif manifest.kind == "UserPreference":
-            status = done.simulation.preference_status(manifest.namespace, manifest.name)
-            _add(here, manifest, preference_violations(done, manifest, status))
-            here.warnings += status.get("warnings", [])
+        violations, notices = _verdict(done.simulation, manifest, model)
+        _add(here, manifest, violations)
+        here.warnings += [{"key": n.key, "reason": n.reason, "message": n.message} for n in notices]
     if not entries:
         notes(done.notes)
         raise Failure("no object of trimtab.dev in these files; name other files", 2)
     for here in entries.values():
-        here.findings.sort(key=lambda found: (found.line, found.column))
-        refused = {each.key for each in here.findings if each.rule == "type"}
-        here.warnings = [w for w in here.warnings if w["reason"] != "Coerced" or w["key"] not in refused]
+        here.tidy()
     return sorted(entries.values(), key=lambda e: _order(done, e.place))
 
 
+def _verdict(
+    simulation: Simulation, manifest: Manifest, model: Resource
+) -> tuple[Iterable[Violation], Iterable[Notice]]:
+    """All violations of an object, not only those that fit into a status, and its notices."""
+    if isinstance(model, ConfigTemplate):
+        verdict = simulation.template_verdict(TemplateKey(manifest.namespace, manifest.name))
+        return _of_template(manifest, model, verdict), verdict.notices
+    if isinstance(model, PolicyRollout):
+        policy = simulation.policies.get(TemplateKey(manifest.namespace, manifest.name))
+        return _of_policy(policy.refusal if policy else None), policy.notices if policy else ()
+    if isinstance(model, UserPreference):
+        record = simulation.preference(manifest.namespace, manifest.name)
+        refusal = simulation.preference_verdict(manifest.namespace, manifest.name)
+        if record is not None and refusal is not None:
+            return _of_preference(simulation, record, refusal), refusal.notices
+    return (), ()
+
+
 def _add(here: Entry, manifest: Manifest, violations: Iterable[Violation]) -> None:
-    """The engine's findings, but those of a value that was misread: what it was taken for says nothing."""
+    """Add violations, except of values that YAML misread: the value that they are about was not intended."""
     misread = {(each.line, each.column) for each in here.findings}
     found = [finding(violation, manifest.spot(violation)) for violation in violations]
     here.findings += [each for each in found if (each.line, each.column) not in misread]
@@ -168,18 +171,9 @@ def _order(done: Examined, place: Place) -> tuple[int, int, int]:
     return done.read.sources.index(place.source), place.document, place.item
 
 
-def template_violations(done: Examined, manifest: Manifest, model: Resource) -> Iterator[Violation]:
-    """All that is wrong with a template, not only what a status has room for."""
-    from trimtab.core.evaluate.template import validating_groups
-    from trimtab.core.schema.template import compile_template
-    from trimtab.core.steps import finished
-
-    if not isinstance(model, ConfigTemplate):
-        return
+def _of_template(manifest: Manifest, model: ConfigTemplate, verdict: Verdict) -> Iterator[Violation]:
     for path in not_supported(model.spec):
-        yield Violation(
-            path, "template", reasons.NOT_SUPPORTED, "is not supported in this version of Trimtab; remove it"
-        )
+        yield _UNSUPPORTED.at(path, "template", reasons.NOT_SUPPORTED)
     built = [output for output in model.spec.outputs if output.format in FORMATS]
     try:
         spec = model.spec.model_copy(update={"outputs": built})
@@ -187,71 +181,50 @@ def template_violations(done: Examined, manifest: Manifest, model: Resource) -> 
     except RejectedError as error:
         yield from error.violations
         return
-    verdict = done.simulation.template_verdict(TemplateKey(manifest.namespace, manifest.name))
     if verdict.ready == FALSE and verdict.reason not in (reasons.NOT_SUPPORTED, reasons.REJECTED):
-        yield _said(verdict.reason, verdict.message)
+        yield _refusal(verdict)
 
 
-def policy_violations(done: Examined, manifest: Manifest) -> Iterator[Violation]:
-    """All that is wrong with a policy and its strategy."""
-    case = done.simulation.policies.get(TemplateKey(manifest.namespace, manifest.name))
-    verdict = case.refusal if case is not None else None
-    if verdict is None:
-        return
-    if verdict.violations:
-        yield from verdict.violations
-    elif verdict.reason == reasons.TEMPLATE_NOT_FOUND:
-        message = f"{verdict.message.split('; ')[0]} in the files; add its file with -f, or correct the name"
-        yield Violation("spec.templateRef.name", "policy", verdict.reason, message)
+def _of_policy(verdict: Verdict | None) -> Iterable[Violation]:
+    if verdict is None or verdict.violations:
+        return verdict.violations if verdict else ()
+    if verdict.reason != reasons.TEMPLATE_NOT_FOUND:
+        return (verdict.fault.at("spec", "policy", verdict.reason),)
+    fault = Fault(f"{verdict.fault.problem} in the files", _ADD_IT)
+    return (fault.at("spec.templateRef.name", "policy", verdict.reason),)
+
+
+def _of_preference(simulation: Simulation, record: Preference, verdict: Verdict) -> Iterator[Violation]:
+    """Why the preference is refused, and which of its values would be."""
+    if verdict.ready == FALSE and not verdict.violations:
+        yield from _refusals(simulation, record, verdict)
+    view = simulation.view(record.group_key)
+    readable = view is not None and not record.problem and not record.oversize
+    yield from (view.resolve(record.values).violations if view and readable else ()) or verdict.violations
+
+
+def _refusals(simulation: Simulation, record: Preference, verdict: Verdict) -> Iterator[Violation]:
+    reason = verdict.reason
+    if reason == reasons.NOT_SUPPORTED:
+        yield from (_UNSUPPORTED.at(path, "user", reason) for path in record.unsupported)
+    elif reason == reasons.TEMPLATE_NOT_FOUND:
+        yield _no_template(simulation.judged, record.template).at("spec.templateRef", "user", reason)
+    elif reason == reasons.TEMPLATE_NOT_VALID:
+        problem = f"ConfigTemplate {record.template} is not valid, so this was not validated"
+        yield Fault(problem, "correct the template first").at("spec.templateRef", "user", reason)
     else:
-        yield Violation("spec", "policy", verdict.reason, verdict.message)
+        yield _refusal(verdict)
 
 
-def preference_violations(done: Examined, manifest: Manifest, status: dict[str, Any]) -> Iterator[Violation]:
-    """All that is wrong with a preference: why it does not count, and what of its values would be refused."""
-    ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), None)
-    record = done.simulation.preference(manifest.namespace, manifest.name)
-    if ready is None or record is None:
-        return
-    reason = ready["reason"]
-    listed = status.get("violations", [])
-    if ready["status"] == FALSE and not listed:
-        if reason == reasons.NOT_SUPPORTED:
-            for path in record.unsupported:
-                message = "is not supported in this version of Trimtab; remove it"
-                yield Violation(path, "user", reason, message)
-        elif reason == reasons.TEMPLATE_NOT_FOUND:
-            known = [key.name for key in done.simulation.judged if key.namespace == record.template.namespace]
-            absent = f"there is no ConfigTemplate {record.template} in the files"
-            message = f"{absent}; add its file with -f, or correct the name"
-            elsewhere = sorted(str(key) for key in done.simulation.judged if key.name == record.template.name)
-            if elsewhere:
-                message = f"{absent}; set spec.templateRef.namespace, as there is {', '.join(elsewhere[:3])}"
-            yield Violation(_FIELDS[reason], "user", reason, message, nearest(record.template.name, known))
-        elif reason == reasons.TEMPLATE_NOT_VALID:
-            refused = f"ConfigTemplate {record.template} is not valid, so this was not judged"
-            message = f"{refused}; correct the template first"
-            yield Violation(_FIELDS[reason], "user", reason, message)
-        else:
-            yield _said(reason, ready["message"])
-    view = done.simulation.view(record.group_key)
-    values = (
-        view.resolve(record.values).violations if view and not (record.problem or record.oversize) else ()
-    )
-    yield from values or (_violation(each) for each in listed)
+def _no_template(templates: Collection[TemplateKey], key: TemplateKey) -> Fault:
+    """That the files lack a template, and the one that was probably intended."""
+    absent = f"there is no ConfigTemplate {key} in the files"
+    near = nearest(key.name, [other.name for other in templates if other.namespace == key.namespace])
+    elsewhere = sorted(str(other) for other in templates if other.name == key.name)
+    if elsewhere:
+        return Fault(absent, f"set spec.templateRef.namespace, as there is {', '.join(elsewhere[:3])}", near)
+    return Fault(absent, _ADD_IT, near)
 
 
-def _said(reason: str, message: str) -> Violation:
-    hint = ""
-    if " (did you mean " in message:
-        message, _, rest = message.partition(" (did you mean ")
-        hint, _, rest = rest.partition("?)")
-        message += rest
-    for aside in _ASIDE:
-        message = message.split(aside)[0]
-    return Violation(_FIELDS.get(reason, ""), "user", reason, message, hint)
-
-
-def _violation(fields: dict[str, str]) -> Violation:
-    said = {"key": "", "layer": "", **fields}
-    return Violation(said["key"], said["layer"], said["rule"], said["message"], said.get("nearest", ""))
+def _refusal(verdict: Verdict) -> Violation:
+    return verdict.fault.at(_FIELDS.get(verdict.reason, ""), "user", verdict.reason)

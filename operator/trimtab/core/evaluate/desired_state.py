@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from trimtab.core import naming, reasons
 from trimtab.core.evaluate import membership
 from trimtab.core.evaluate.cluster import Cluster, Index
-from trimtab.core.evaluate.membership import Membership, PreferenceKey, may_render_into, target_problem
+from trimtab.core.evaluate.membership import Membership, PreferenceKey, may_render_into, target_refused
 from trimtab.core.evaluate.specs import EvaluatedPolicy, EvaluatedTemplate, Specs
 from trimtab.core.evaluate.template import ready_verdict
 from trimtab.core.evaluate.user import Outcome, content_unreadable, evaluate_user, no_group
@@ -180,7 +180,7 @@ class _Groups:
         verdict = Verdict(TRUE, reasons.RENDERED, "rendered")
         target = target_of(key, view)
         if not may_render_into(self._cluster, target, key.namespace):
-            verdict = Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, target_problem(target, key.namespace))
+            verdict = target_refused(target, key.namespace)
         group = DesiredGroup(content, view, shared, verdict, render_group(view).entries, {})
         return replace(group, users=dict(self._users(key, choice, group)))
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from trimtab.api.config_template import GroupSpec
-from trimtab.core import naming
+from trimtab.core import naming, reasons
 from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.resolve.preference import Preference
 from trimtab.core.schema.template import Schema
 from trimtab.core.selector import selects
+from trimtab.core.status import Verdict, refused
 from trimtab.core.steps import SOME, Steps, in_order
+from trimtab.core.violations import Fault
 
 PreferenceKey = tuple[str, str]
 """Namespace and name."""
@@ -157,10 +159,9 @@ def may_render_into(namespaces: Namespaces, target: str, home: str) -> bool:
     return home in {name.strip() for name in notes.get(naming.ANNOTATION_ALLOW_FROM, "").split(",")}
 
 
-def target_problem(target: str, home: str) -> str:
-    """Why templates of the namespace ``home`` may not render into ``target``. It does not state whether the target
-    exists: the template's author may have no right to know."""
-    return (
-        f"the target namespace {target} does not exist or does not allow templates of namespace {home}; "
-        f"annotate it {naming.ANNOTATION_ALLOW_FROM}: {home}. The existing outputs are kept"
-    )
+def target_refused(target: str, home: str) -> Verdict:
+    """The verdict on a group of the namespace ``home`` that may not render into ``target``. It does not state whether
+    the target exists: the template's author may have no right to know."""
+    problem = f"the target namespace {target} does not exist or does not allow templates of namespace {home}"
+    remedy = f"annotate it {naming.ANNOTATION_ALLOW_FROM}: {home}. The existing outputs are kept"
+    return refused(reasons.TARGET_NOT_ALLOWED, Fault(problem, remedy))

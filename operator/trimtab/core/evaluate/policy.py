@@ -21,7 +21,7 @@ from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict, refused, rejected, unsupported
 from trimtab.core.steps import Steps
-from trimtab.core.violations import ENOUGH, TOO_LARGE, RejectedError, Violation
+from trimtab.core.violations import ENOUGH, TOO_LARGE, Fault, RejectedError, Violation
 
 POLICIES_OF_A_GROUP = 200
 
@@ -102,8 +102,10 @@ def no_template(key: TemplateKey) -> Verdict:
     """The verdict on a policy whose template does not exist."""
     return refused(
         reasons.TEMPLATE_NOT_FOUND,
-        f"ConfigTemplate {key} does not exist; create it or correct spec.templateRef: the template of a "
-        "PolicyRollout is in its own namespace",
+        Fault(
+            f"ConfigTemplate {key} does not exist",
+            "create it or correct spec.templateRef: the template of a PolicyRollout is in its own namespace",
+        ),
     )
 
 
@@ -111,7 +113,7 @@ def template_never_valid(key: TemplateKey) -> Verdict:
     """The verdict on a policy whose template has no content yet that it could be evaluated with."""
     return refused(
         reasons.TEMPLATE_NOT_VALID,
-        f"ConfigTemplate {key} has never been valid, so nothing is rendered yet; see its status",
+        Fault(f"ConfigTemplate {key} has never been valid, so nothing is rendered yet", "see its status"),
     )
 
 

@@ -24,10 +24,10 @@ from trimtab.core.render.sizes import DEFAULT_OUTPUT, Total
 from trimtab.core.resolve.resolve import document_problems, group_view
 from trimtab.core.rollout.strategy import compiling_strategy
 from trimtab.core.schema.template import Schema, compiling
-from trimtab.core.status import FALSE, TRUE, UNKNOWN, Verdict, refused, rejected, unsupported
+from trimtab.core.status import TRUE, UNKNOWN, Verdict, refused, rejected, unsupported
 from trimtab.core.steps import Steps
 from trimtab.core.text import plural
-from trimtab.core.violations import ENOUGH, Notice, RejectedError, Violation
+from trimtab.core.violations import ENOUGH, Fault, Notice, RejectedError, Violation
 
 PolicySpecs = Sequence[tuple[str, PolicyRolloutSpec]]
 """Policies by name."""
@@ -156,7 +156,7 @@ def collision(item: AnyObject, rival: AnyObject, place: tuple[str, str]) -> Verd
     the author may not know the others."""
     known = rival.metadata.namespace == item.metadata.namespace
     owner = f"template {rival.key}" if known else "a template of another namespace"
-    return refused(reasons.NAME_COLLISION, f"{owner} renders {'/'.join(place)} as well; rename one")
+    return refused(reasons.NAME_COLLISION, Fault(f"{owner} renders {'/'.join(place)} as well", "rename one"))
 
 
 def _may_collide(one: str, other: str) -> bool:
@@ -194,7 +194,8 @@ def ready_verdict(
     if failing:
         group = min(failing)
         found = failing[group]
-        return Verdict(FALSE, found.reason, f"group {group.group}: {found.message}", (), verdict.notices)
+        fault = found.fault._replace(problem=f"group {group.group}: {found.fault.problem}")
+        return refused(found.reason, fault, notices=verdict.notices)
     if pending:
         return replace(verdict, message=f"accepted; {blocked}") if blocked else verdict
     return Verdict(TRUE, reasons.RENDERED, f"{plural(groups, 'group')} rendered", (), verdict.notices)

@@ -17,7 +17,7 @@ from trimtab.core.status import TRUE, UNKNOWN, Verdict, accepted, refused
 from trimtab.core.steps import Steps
 from trimtab.core.suggestion import nearest
 from trimtab.core.text import listed
-from trimtab.core.violations import TOO_LARGE, Violation, summary
+from trimtab.core.violations import TOO_LARGE, Fault, Violation, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def _resolved(view: GroupView, preference: Preference) -> Steps[Outcome]:
 def _invalid(
     view: GroupView, preference: Preference, resolution: Resolution, violations: tuple[Violation, ...]
 ) -> Steps[Outcome]:
-    message = _kept(preference, summary(violations))
-    verdict = refused(reasons.INVALID, message, violations, resolution.notices)
+    kept = _kept(preference)
+    verdict = refused(reasons.INVALID, summary(violations), violations, resolution.notices, kept=kept)
     return Outcome(verdict, (yield from _files_in_force(view, preference)))
 
 
@@ -95,29 +95,28 @@ def _not_a_member(
     if not user:
         return refused(reasons.INVALID, preference.problem)
     if user == naming.DEFAULT_USER:
-        problem = f"the user name {user} is reserved for users without a preference; choose another"
-        return refused(reasons.USER_RESERVED, problem)
+        problem = f"the user name {user} is reserved for users without a preference"
+        return refused(reasons.USER_RESERVED, Fault(problem, "choose another"))
     if not membership.accepts_from(preference.namespace):
-        problem = f"group {group.name} takes no preferences from namespace {preference.namespace}"
-        return refused(reasons.NAMESPACE_NOT_ALLOWED, problem + _how_to_be_accepted(view))
+        return refused(reasons.NAMESPACE_NOT_ALLOWED, _not_accepted(view, preference.namespace))
     if preference is not holder:
-        problem = f"user {user} is held by {_older(preference, holder)}; delete one of the two"
-        return refused(reasons.USER_TAKEN, problem)
+        problem = f"user {user} is held by {_older(preference, holder)}"
+        return refused(reasons.USER_TAKEN, Fault(problem, "delete one of the two"))
     if preference.key in membership.over_limit:
         problem = f"group {group.name} already has its {group.spec.max_users} users (maxUsers)"
-        return refused(reasons.GROUP_FULL, f"{problem}; older preferences take precedence")
+        return refused(reasons.GROUP_FULL, Fault(problem, "older preferences take precedence"))
     return None
 
 
-def _how_to_be_accepted(view: GroupView) -> str:
-    """The namespaces that a group accepts preferences of, and what to do."""
-    if view.group.spec.preference_namespace_selector is None:
-        home = view.schema.namespace
-        return (
-            f", only from the template's own, {home}; create it there, or let the template's author set the group's "
-            "preferenceNamespaceSelector"
-        )
-    return "; label the namespace as the group's preferenceNamespaceSelector requires"
+def _not_accepted(view: GroupView, namespace: str) -> Fault:
+    """That a group accepts no preferences of the namespace, and what to do."""
+    problem = f"group {view.group.name} accepts no preferences from namespace {namespace}"
+    if view.group.spec.preference_namespace_selector is not None:
+        return Fault(problem, "label the namespace as the group's preferenceNamespaceSelector requires")
+    return Fault(
+        f"{problem}, only from the template's own, {view.schema.namespace}",
+        "create it there, or let the template's author set the group's preferenceNamespaceSelector",
+    )
 
 
 def _older(preference: Preference, holder: Preference) -> str:
@@ -132,19 +131,17 @@ def _unreadable(view: GroupView, preference: Preference) -> Verdict | None:
     if preference.problem:
         return refused(reasons.INVALID, preference.problem)
     if preference.oversize:
-        message = (
-            f"the values are {preference.oversize:,} bytes as JSON, more than the {VALUES_BYTES:,} that a preference "
-            "may have; shorten them"
-        )
-        too_large = Violation("spec.values", USER, TOO_LARGE, message)
-        return refused(reasons.INVALID, _kept(preference, str(too_large)), (too_large,))
-    if preference.unsupported:
-        several = len(preference.unsupported) > 1
         problem = (
-            f"{', '.join(preference.unsupported)} {'are' if several else 'is'} not supported in this version of "
-            f"Trimtab; remove {'them' if several else 'it'}"
+            f"the values are {preference.oversize:,} bytes as JSON, more than the {VALUES_BYTES:,} that a preference "
+            "may have"
         )
-        return refused(reasons.NOT_SUPPORTED, _kept(preference, problem))
+        too_large = Violation("spec.values", USER, TOO_LARGE, problem, remedy="shorten them")
+        return refused(reasons.INVALID, str(too_large), (too_large,), kept=_kept(preference))
+    if preference.unsupported:
+        are, them = ("are", "them") if len(preference.unsupported) > 1 else ("is", "it")
+        problem = f"{', '.join(preference.unsupported)} {are} not supported in this version of Trimtab"
+        fault = Fault(problem, f"remove {them}")
+        return refused(reasons.NOT_SUPPORTED, fault, kept=_kept(preference))
     return _other_schema_version(view, preference)
 
 
@@ -154,26 +151,27 @@ def _other_schema_version(view: GroupView, preference: Preference) -> Verdict | 
         return None
     problem = f"written for schemaVersion {written}, and group {view.group.name} is on {current}"
     if written > current:
-        remedy = "wait until the group moves, or lower schemaVersion"
-        return refused(reasons.AHEAD_OF_REVISION, _kept(preference, f"{problem}; {remedy}"))
-    remedy = (
-        f"migrations are not supported in this version: rewrite the values and set schemaVersion: {current}"
-    )
-    return refused(reasons.BEHIND_SCHEMA, _kept(preference, f"{problem}; {remedy}"))
+        reason, remedy = reasons.AHEAD_OF_REVISION, "wait until the group moves, or lower schemaVersion"
+    else:
+        reason, remedy = (
+            reasons.BEHIND_SCHEMA,
+            "migrations are not supported in this version: rewrite the values and ",
+        )
+        remedy += f"set schemaVersion: {current}"
+    return refused(reason, Fault(problem, remedy), kept=_kept(preference))
 
 
-def _kept(preference: Preference, problem: str) -> str:
-    """The problem, and the values that are in force."""
-    kept = (
+def _kept(preference: Preference) -> str:
+    """Which values are in force."""
+    return (
         "what was accepted last stays in force" if preference.accepted else "the group's values are in force"
     )
-    return f"{problem} ({kept})"[:2048]
 
 
 def evaluation_failed(preference: Preference, error: str) -> Outcome:
     """The result where evaluating a preference raised an error: the user's files stay unchanged."""
     problem = f"the operator failed to evaluate it ({error}; its log has the place). Change the values, and report this"
-    return Outcome(refused(reasons.INTERNAL_ERROR, _kept(preference, problem)), None)
+    return Outcome(refused(reasons.INTERNAL_ERROR, problem, kept=_kept(preference)), None)
 
 
 def not_written(preference: Preference, problem: str, *, has_files: bool) -> str:
@@ -207,8 +205,11 @@ def content_unreadable(group: str, template: str, rendered_group: str) -> Verdic
     """The verdict on an edit in a group whose content cannot be read."""
     return refused(
         reasons.CONTENT_UNREADABLE,
-        f"the content of group {group} of ConfigTemplate {template} cannot be read, so this edit is pending and the "
-        f"files are kept; see the status of RenderedGroup {rendered_group} for the object to restore",
+        Fault(
+            f"the content of group {group} of ConfigTemplate {template} cannot be read, so this edit is pending and "
+            "the files are kept",
+            f"see the status of RenderedGroup {rendered_group} for the object to restore",
+        ),
     )
 
 
@@ -220,21 +221,19 @@ def no_group(
     the author may not know the others."""
     where = f"ConfigTemplate {preference.template}"
     if not template:
-        problem = f"there is no {where}; create it or correct spec.templateRef"
+        remedy = "create it or correct spec.templateRef"
         if preference.template.namespace == preference.namespace:
-            problem += " (it defaults to the namespace of the preference)"
-        return refused(reasons.TEMPLATE_NOT_FOUND, problem)
+            remedy += " (it defaults to the namespace of the preference)"
+        return refused(reasons.TEMPLATE_NOT_FOUND, Fault(f"there is no {where}", remedy))
     if not served:
-        problem = f"{where} has never been valid, so nothing is rendered yet; see its status"
-        return refused(reasons.TEMPLATE_NOT_VALID, problem)
+        problem = f"{where} has never been valid, so nothing is rendered yet"
+        return refused(reasons.TEMPLATE_NOT_VALID, Fault(problem, "see its status"))
     if preference.group in groups:
         problem = (
             f"group {preference.group} of {where} is not rendered yet: it waits for the template's rollout"
         )
         return Verdict(UNKNOWN, reasons.GROUP_NOT_ROLLED_OUT, f"{problem}, see its status")
     hint = nearest(preference.group, offered)
-    problem = f"{where} has no group {preference.group}"
-    if hint:
-        return refused(reasons.GROUP_NOT_FOUND, f"{problem} (did you mean {hint}?); correct spec.group")
-    others = f" to one of {listed(offered, 5)}" if offered else ""
-    return refused(reasons.GROUP_NOT_FOUND, f"{problem}; correct spec.group{others}")
+    others = f" to one of {listed(offered, 5)}" if offered and not hint else ""
+    fault = Fault(f"{where} has no group {preference.group}", f"correct spec.group{others}", hint)
+    return refused(reasons.GROUP_NOT_FOUND, fault)

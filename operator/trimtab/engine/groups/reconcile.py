@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from trimtab.core import reasons
-from trimtab.core.evaluate.membership import may_render_into, target_problem
+from trimtab.core.evaluate.membership import may_render_into, target_refused
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.render.entries import GROUP
 from trimtab.core.rollout.assignment import UNDECIDED, Assignment
@@ -167,9 +167,8 @@ class Groups:
     async def _write(self, state: GroupState, dirt: Dirt, evaluated: Evaluated) -> None:
         """Write the touched objects, report that, and then restart workloads."""
         if not may_render_into(self.cluster, state.target, state.key.namespace):
-            problem = target_problem(state.target, state.key.namespace)
-            blocked = [(p, o.blocked(reasons.TARGET_NOT_ALLOWED, problem)) for p, o in evaluated]
-            verdict = Verdict(FALSE, reasons.TARGET_NOT_ALLOWED, problem)
+            verdict = target_refused(state.target, state.key.namespace)
+            blocked = [(p, o.blocked(verdict.reason, verdict.message)) for p, o in evaluated]
             await self.reports.report(state, verdict, blocked)
             return
         report = await self.delivery.deliver(state)

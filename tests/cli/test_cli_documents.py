@@ -88,7 +88,7 @@ def test_json_numbers_are_as_the_api_server_keeps_them() -> None:
 def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
     (document,) = read(text)
     (found,) = document.flaws
-    assert flaw in f"line {found.line}: {found.message}"
+    assert flaw in f"line {found.spot.line}: {found.fault}"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_a_loader_would_swallow_is_a_flaw(text: str, flaw: str) -> None:
         ('{"a": ' + "9" * 5000 + "}", "5000 digits"),
         ('{"a": "\\ud800"}', "surrogate"),
         ('a: "\\ud800"', "line 1"),
-        ("<<: x", "<< takes a mapping"),
+        ("<<: x", "<< requires a mapping"),
         ("[" * 100_000, f"more than {MAX_DEPTH} levels"),
         ("a: " + "[" * 300 + "]" * 300, f"more than {MAX_DEPTH} levels"),
         ('{"a":' * 300 + "1" + "}" * 300, f"more than {MAX_DEPTH} levels"),

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from trimtab.cli.files import syntax
 from trimtab.cli.files.scalars import PREFIX, TAGS, MalformedError, Scalar, is_exact, resolve
 from trimtab.core.text import cut
+from trimtab.core.violations import Fault
 
 MAX_DEPTH = 200
 MAX_ALIASED = 4 * 1024 * 1024
@@ -40,12 +42,11 @@ class Spot(NamedTuple):
     text: str = ""
 
 
-class Flaw(NamedTuple):
+class TextFlaw(NamedTuple):
     """An error in a text that can be read despite it."""
 
-    line: int
-    column: int
-    message: str
+    spot: Spot
+    fault: Fault
 
 
 @dataclass(slots=True)
@@ -73,14 +74,14 @@ class Composer:
         self.text, self.before, self.spots, self.is_json = text, before, spots, is_json
         self.line = before + 1
         self.root: Any = None
-        self.flaws: list[Flaw] = []
+        self.flaws: list[TextFlaw] = []
         self.inexact = False
         self._twice: list[tuple[str, int, int]] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._open: set[str] = set()
         self._stack: list[_Frame] = []
         self._aliased = 0
-        self._quoted: tuple[int, int, int] | None = None
+        self._quoted: syntax.Quote | None = None
         self._takes: dict[type[yaml.Event], Callable[[Any, int, int], None]] = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._begin,
@@ -112,7 +113,7 @@ class Composer:
                         )
                     there = True
         except yaml.YAMLError as error:
-            raise MalformedError(self._syntax(error)) from None
+            raise MalformedError(syntax.message(error, self.text, self.before, self._quoted)) from None
         self._name_twice()
         return self if there else None
 
@@ -180,10 +181,10 @@ class Composer:
         start: Any = event.start_mark
         end: Any = event.end_mark
         if end.line > start.line:
-            self._quoted = (line, column, end.line)
+            self._quoted = syntax.Quote(line, column, end.line)
         escapes = not self.is_json and event.style == '"' and "/" in event.value
         if escapes and _SLASH.search(self.text[start.index : end.index]):
-            self.flaws.append(Flaw(line, column, "kubectl rejects \\/ in YAML; write /"))
+            self._flaw(line, column, "kubectl rejects \\/ in YAML", "write /")
 
     def _resolved(self, event: yaml.ScalarEvent, line: int) -> Scalar:
         text, tag = event.value, event.tag
@@ -208,8 +209,11 @@ class Composer:
             else _KEPT_FLOAT.fullmatch(text) is not None
         )
         if value is None or not same:
-            self.flaws.append(Flaw(line, column, f"the key {shown(text)} is not text; quote it"))
+            self._flaw(line, column, f"the key {shown(text)} is not text", "quote it")
         return text
+
+    def _flaw(self, line: int, column: int, problem: str, remedy: str) -> None:
+        self.flaws.append(TextFlaw(Spot(line, column, line, column), Fault(problem, remedy)))
 
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].items, dict) and not self._stack[-1].keyed
@@ -244,52 +248,29 @@ class Composer:
         elif len(self._stack) == 1:
             self._twice.append((key, line, column))
         else:
-            self.flaws.append(Flaw(line, column, f"the key {shown(key)} is there twice; remove one"))
+            self._flaw(line, column, *twice(key))
 
     def _name_twice(self) -> None:
-        """What a document's own keys that are there twice mean: most often a ``---`` is missing."""
+        """Report the document's own keys that occur twice: most often a ``---`` is missing."""
         if {key for key, _, _ in self._twice} >= _SECOND:
             _, line, column = self._twice[0]
-            message = "a second object begins here, but one document holds one; put a line of --- before it"
-            self.flaws.append(Flaw(line, column, message))
+            problem = "a second object begins here, but a document can contain only one"
+            self._flaw(line, column, problem, "put a line of --- before it")
             return
         for key, line, column in self._twice:
-            self.flaws.append(Flaw(line, column, f"the key {shown(key)} is there twice; remove one"))
-
-    def _character(self, error: yaml.reader.ReaderError) -> str:
-        code = error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
-        line = self.text[: error.position].count("\n") + self.before + 1
-        return f"line {line}: the character U+{code:04X} is not allowed in YAML; remove or escape it"
-
-    def _syntax(self, error: yaml.YAMLError) -> str:
-        if isinstance(error, yaml.reader.ReaderError):
-            return self._character(error)
-        if not isinstance(error, yaml.MarkedYAMLError) or not (error.problem_mark or error.context_mark):
-            return str(error).splitlines()[0]
-        opened = error.context == "while scanning a quoted scalar" and "unexpected" in str(error.problem)
-        mark = (error.context_mark if opened else error.problem_mark) or error.context_mark
-        where = f"line {mark.line + self.before + 1}, column {mark.column + 1}"  # type: ignore[union-attr]
-        if opened:
-            return f"{where}: a quote begins here and does not end; close it"
-        context = f" {error.context}" if error.context else ""
-        return f"{where}: {error.problem}{context}{self._hint(error, mark)}"
-
-    def _hint(self, error: yaml.MarkedYAMLError, mark: Any) -> str:
-        if self._quoted is not None and mark.line - self._quoted[2] in (0, 1):
-            return f"; the quote that begins at line {self._quoted[0]}, column {self._quoted[1]} may not be closed"
-        here = self.text.split("\n")[mark.line : mark.line + 1]
-        if here and "\t" in here[0][: mark.column + 1]:
-            return "; indent by spaces, not tabs"
-        if "expected <document start>" in str(error.problem):
-            return "; put a line of --- between two objects"
-        return ""
+            self._flaw(line, column, *twice(key))
 
 
 def _mergeable(value: Any, line: int) -> list[dict[str, Any]]:
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
-        raise MalformedError(f"line {line}: << takes a mapping, or a list of mappings")
+        raise MalformedError(f"line {line}: << requires a mapping or a list of mappings; correct it")
     return sources
+
+
+def twice(key: str) -> tuple[str, str]:
+    """The problem and remedy of a key that occurs twice."""
+    return f"the key {shown(key)} is there twice", "remove one"
 
 
 def shown(key: str) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from trimtab.cli.files.composer import MAX_DEPTH, Composer, Flaw, Path, Spot, shown
+from trimtab.cli.files.composer import MAX_DEPTH, Composer, Path, Spot, TextFlaw, twice
 from trimtab.cli.files.scalars import MalformedError, number
+from trimtab.core.violations import Fault
 
 _SEPARATOR = re.compile(r"^---([^\n]*)(?:\n|\Z)", re.MULTILINE)
 _EMPTY = re.compile(r"(?:[ \r]*(?:#[^\n]*)?(?:\n|\Z))*\Z")
@@ -35,7 +36,7 @@ class Document:
     index: int
     line: int
     value: Any
-    flaws: tuple[Flaw, ...] = ()
+    flaws: tuple[TextFlaw, ...] = ()
     piece: str = field(default="", repr=False)
     """The text that it was read from, after ``before`` lines."""
     before: int = 0
@@ -201,9 +202,8 @@ def _json(piece: str, document: Document, doubled: list[str]) -> Document:
         raise MalformedError(f"line {document.line}: {half}; correct it") from None
     if piece.count("{") + piece.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise MalformedError(f"line {document.line}: nested more than {MAX_DEPTH} levels deep")
-    flaws = tuple(
-        Flaw(document.line, 1, f"the key {shown(key)} is there twice; remove one") for key in doubled
-    )
+    start = Spot(document.line, 1, document.line, 1)
+    flaws = tuple(TextFlaw(start, Fault(*twice(key))) for key in doubled)
     if flaws:  # read as YAML they have their lines
         try:
             found = Composer(piece, document.before, is_json=True).document()

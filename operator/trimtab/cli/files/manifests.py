@@ -182,10 +182,8 @@ class _Reading:
         self.found.flaws.append(Flaw(place, subject, violation, spot))
 
     def _flawed(self, place: Place, subject: str) -> None:
-        for line, column, message in self.document.flaws:
-            problem, _, remedy = message.rpartition("; ")
-            violation = Violation("", "object", "shape", problem, remedy=remedy)
-            self.found.flaws.append(Flaw(place, subject, violation, Spot(line, column, line, column)))
+        for spot, fault in self.document.flaws:
+            self.found.flaws.append(Flaw(place, subject, fault.at("", "object", "shape"), spot))
 
     def _object(self, place: Place, body: Any) -> None:
         if not isinstance(body, dict):

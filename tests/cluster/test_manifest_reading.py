@@ -203,7 +203,7 @@ def _verdict(text: str, folder: Path) -> bool:
         found = load([str(file)], "default")
     except Failure:
         return False
-    return not found.flaws and bool(found.ours) and not any(parse(each)[1] for each in found.ours)
+    return not found.flaws and bool(found.objects) and not any(parse(each)[1] for each in found.objects)
 
 
 def test_manifests_are_accepted_and_refused_as_by_the_api_server(

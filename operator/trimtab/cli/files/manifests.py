@@ -8,17 +8,17 @@ from typing import Any
 
 from trimtab.api import API_VERSION, GROUP
 from trimtab.cli.errors import Failure
-from trimtab.cli.files import helm, metadata, sources
+from trimtab.cli.files import helm, kinds, metadata, sources
 from trimtab.cli.files.composer import Spot
 from trimtab.cli.files.documents import Document, read
 from trimtab.cli.files.location import path_of
 from trimtab.cli.files.scalars import MalformedError
 from trimtab.cli.files.sources import SourceFile
-from trimtab.core.suggestion import nearest
 from trimtab.core.text import short
 from trimtab.core.violations import Fault, Violation
 
-_SERVED = ("ConfigTemplate", "UserPreference", "PolicyRollout", "RenderedGroup", "RolloutAction")
+_FEW = 10_000
+"""The most items of a List whose lines are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class Manifest:
     body: dict[str, Any]
     document: Document = field(compare=False, repr=False, default=Document(1, 1, None))
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.namespace, self.name
+
     def spot(self, violation: Violation) -> Spot:
         """The position of a violation; the object's first line if the field does not exist."""
         return self.place.spot(self.document, self.body, violation)
@@ -75,16 +79,13 @@ class Manifests:
     """The objects that were read, and in ``flaws`` the violations of those that could not be."""
 
     sources: list[str] = field(default_factory=list)
-    ours: list[Manifest] = field(default_factory=list)
+    objects: list[Manifest] = field(default_factory=list)
     namespaces: list[Manifest] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     skipped: int = 0
     """Helm templates with objects of Trimtab, which cannot be read."""
-
-    def of(self, kind: str) -> list[Manifest]:
-        return [manifest for manifest in self.ours if manifest.kind == kind]
 
 
 def load(paths: Sequence[str], namespace: str) -> Manifests:
@@ -153,20 +154,20 @@ class _Reading:
             kind = "a list" if isinstance(value, list) else "text" if isinstance(value, str) else short(value)
             fault = Fault(f"is {kind}, not an object", "begin with apiVersion and kind")
             self._not_an_object(place, "document", fault)
-        elif not _is_list(value):
+        elif not kinds.is_list(value):
             self._object(place, value)
-        elif self.document.flaws and _is_ours(value):
+        elif self.document.flaws and kinds.is_ours(value):
             self._flawed(place, "document")
         else:
             self._items(place, value)
 
     def _items(self, place: Place, value: dict[str, Any]) -> None:
-        wrong, items = _list_fault(value), value["items"]
+        wrong, items = kinds.list_fault(value), value["items"]
         for index, item in enumerate(items, 1):
             line = self.document.spot(("items", index - 1)).line if len(items) <= _FEW else place.line
             here = Place(place.source, place.document, line, index)
-            within = wrong or (_NESTED if isinstance(item, dict) and _is_list(item) else None)
-            if within is not None and _is_ours(item):
+            within = wrong or (kinds.NESTED if isinstance(item, dict) and kinds.is_list(item) else None)
+            if within is not None and kinds.is_ours(item):
                 self._refuse(here, "item", item, within.at("", "object", "shape"))
             else:
                 self._object(here, item)
@@ -193,12 +194,10 @@ class _Reading:
         missing = [n for n in ("apiVersion", "kind") if not isinstance(body.get(n), str) or not body[n]]
         if missing:
             self._untyped(place, body, missing)
-        elif _is_meant(version, kind):
-            self._add(place, body, ours=True)
-        elif (version, kind) == ("v1", "Namespace"):
-            self._add(place, body, ours=False)
+        elif kinds.is_meant(version, kind) or kinds.is_namespace(body):
+            self._add(place, body)
         else:
-            if kind in _SERVED:
+            if kind in kinds.SERVED:
                 self.found.notes.append(
                     f"{place}: ignored {kind} of {version}; Trimtab's is of {API_VERSION}"
                 )
@@ -207,107 +206,55 @@ class _Reading:
     def _untyped(self, place: Place, body: dict[str, Any], missing: list[str]) -> None:
         are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
         fault = Fault(f"{' and '.join(missing)} {are} missing", f"set {them}")
-        if body.get("kind") in _SERVED or _group(str(body.get("apiVersion"))) == GROUP:
+        if body.get("kind") in kinds.SERVED or kinds.group_of(str(body.get("apiVersion"))) == GROUP:
             self._refuse(place, "object", body, fault.at("", "object", "shape"))
         else:
             self._not_an_object(place, "object", fault)
 
-    def _add(self, place: Place, body: dict[str, Any], *, ours: bool) -> None:
+    def _add(self, place: Place, body: dict[str, Any]) -> None:
         meta = body.get("metadata")
-        subject = self._subject(str(body["kind"]), meta, ours=ours)
-        wrong = [*(_header_problems(body) if ours else ())] or list(metadata.problems(meta))
+        subject, is_namespace = self._subject(body, meta), kinds.is_namespace(body)
+        wrong = [*(() if is_namespace else kinds.header_violations(body))] or list(metadata.problems(meta))
         self._flawed(place, subject)
         for violation in wrong:
             self._refuse(place, subject, body, violation)
         if not wrong and not self.document.flaws and isinstance(meta, dict):
-            listed = self.found.ours if ours else self.found.namespaces
-            listed.append(self._manifest(place, body, meta, ours=ours))
+            listed = self.found.namespaces if is_namespace else self.found.objects
+            listed.append(self._manifest(place, body, meta))
 
-    def _subject(self, kind: str, meta: Any, *, ours: bool) -> str:
+    def _subject(self, body: dict[str, Any], meta: Any) -> str:
         """The object as messages name it before its metadata is known to be valid."""
-        meta = meta if isinstance(meta, dict) else {}
-        name, namespace = meta.get("name"), meta.get("namespace")
-        home = namespace[:63] if isinstance(namespace, str) and namespace else self.namespace
+        kind, meta = body["kind"], meta if isinstance(meta, dict) else {}
+        name, home = meta.get("name"), self._home(body, meta)
         if not isinstance(name, str):
-            return kind
-        return f"{kind} {home}/{name[:253]}" if ours else f"{kind} {name[:253]}"
+            return str(kind)
+        return f"{kind} {home[:63]}/{name[:253]}" if home else f"{kind} {name[:253]}"
 
-    def _manifest(self, place: Place, body: dict[str, Any], meta: dict[str, Any], *, ours: bool) -> Manifest:
-        kind, kept = str(body["kind"]), metadata.stored(metadata.named(meta, len(self.found.ours)))
-        if ours and not meta.get("name") and kind != "RolloutAction":
+    def _home(self, body: dict[str, Any], meta: dict[str, Any]) -> str:
+        """The object's namespace; empty for a Namespace."""
+        if kinds.is_namespace(body):
+            return ""
+        given = meta.get("namespace")
+        return given if isinstance(given, str) and given else self.namespace
+
+    def _manifest(self, place: Place, body: dict[str, Any], meta: dict[str, Any]) -> Manifest:
+        kind, home = body["kind"], self._home(body, meta)
+        kept = metadata.stored(metadata.named(meta, len(self.found.objects)))
+        if home and not meta.get("name") and kind != "RolloutAction":
             note = f"{kind} {kept['name']}: a cluster completes generateName with other characters"
             self.found.notes.append(f"{place}: {note}")
-        home = (meta.get("namespace") or self.namespace) if ours else ""
-        if ours:
-            kept["namespace"] = home
+        kept |= {"namespace": home} if home else {}
         return Manifest(place, kind, home, kept["name"], {**body, "metadata": kept}, self.document)
-
-
-_NESTED = Fault("is a List within a List, which kubectl rejects", "move its items to the outer List")
-
-
-def _is_list(body: dict[str, Any]) -> bool:
-    kind = str(body.get("kind"))
-    return (kind.endswith("List") or kind == "list") and isinstance(body.get("items"), list)
-
-
-def _is_ours(body: Any) -> bool:
-    """Whether it is an object of Trimtab, or a List that contains one."""
-    if not isinstance(body, dict):
-        return False
-    return str(body.get("apiVersion")).startswith(f"{GROUP}/") or (
-        _is_list(body)
-        and any(isinstance(each, dict) and _is_ours({**each, "items": ()}) for each in body["items"])
-    )
-
-
-def _list_fault(body: dict[str, Any]) -> Fault | None:
-    """Why kubectl rejects all items of a List; None if it accepts them."""
-    version, kind = str(body.get("apiVersion") or ""), str(body["kind"])
-    if (version, kind) == ("v1", "List") or (version == API_VERSION and kind.removesuffix("List") in _SERVED):
-        return None
-    of = f"a {kind[:60]} of {version[:60]}" if version else f"a {kind[:60]} without apiVersion"
-    return Fault(f"is in {of}, which kubectl rejects", "set apiVersion: v1 and kind: List")
-
-
-_FEW = 10_000
-"""The most items of a List whose lines are computed."""
-
-
-def _group(version: str) -> str:
-    return version.split("/")[0]
-
-
-def _is_meant(version: str, kind: str) -> bool:
-    """Whether an object is one of Trimtab, or would be with another apiVersion: its version is unknown, or its group is
-    similar or missing."""
-    if _group(version) == GROUP:
-        return True
-    known = kind.casefold() in {each.casefold() for each in _SERVED}
-    return known and ("/" not in version or nearest(_group(version), [GROUP]) == GROUP)
-
-
-def _header_problems(body: dict[str, Any]) -> list[Violation]:
-    version, kind = body["apiVersion"], body["kind"]
-    found = []
-    if kind not in _SERVED:
-        problem, hint = f"{kind[:60]} is not a kind of {GROUP}", nearest(kind, _SERVED)
-        found.append(Violation("kind", "object", "kind", problem, hint, remedy="correct it"))
-    if version != API_VERSION:
-        problem = f"{version[:60]} is not served"
-        found.append(Violation("apiVersion", "object", "apiVersion", problem, remedy=f"set {API_VERSION}"))
-    return found
 
 
 def _refuse_doubles(found: Manifests) -> None:
     """Reject a second object of the same kind and name: it would silently replace the first one."""
     first: dict[tuple[str, str, str], Place] = {}
-    for listed in (found.ours, found.namespaces):
-        for manifest in list(listed):
-            key = (manifest.kind, manifest.namespace, manifest.name)
-            place = first.setdefault(key, manifest.place)
-            if place is not manifest.place:
-                listed.remove(manifest)
-                violation = Violation("", "object", "double", f"is also at {place}", remedy="remove one")
-                spot = manifest.spot(violation)
-                found.flaws.append(Flaw(manifest.place, str(manifest), violation, spot))
+    for manifest in (*found.objects, *found.namespaces):
+        place = first.setdefault(manifest.key, manifest.place)
+        if place is not manifest.place:
+            violation = Violation("", "object", "double", f"is also at {place}", remedy="remove one")
+            spot = manifest.spot(violation)
+            found.flaws.append(Flaw(manifest.place, str(manifest), violation, spot))
+    found.objects = [each for each in found.objects if first[each.key] is each.place]
+    found.namespaces = [each for each in found.namespaces if first[each.key] is each.place]

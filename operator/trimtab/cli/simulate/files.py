@@ -49,7 +49,7 @@ def examine(paths: Sequence[str], namespace: str) -> Examined:
 
 
 def _parse(done: Examined) -> None:
-    for manifest in done.read.ours:
+    for manifest in done.read.objects:
         if manifest.kind == "RenderedGroup":
             done.read.ignored.append(f"{manifest.place}: {manifest}, which only Trimtab writes")
             continue

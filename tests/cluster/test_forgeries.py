@@ -105,5 +105,5 @@ def test_a_copy_of_a_gates_job_is_not_a_result(operator: Operator, ns: Namespace
 
     wait_for(replaced, "a copy of the Job is in its place")
 
-    wait_for(lambda: "did not create it" in str(ns.progress()["gates"]), lambda: str(ns.progress()))
+    wait_for(lambda: "was not created by Trimtab" in str(ns.progress()["gates"]), lambda: str(ns.progress()))
     assert ns.progress()["phase"] != "Succeeded"

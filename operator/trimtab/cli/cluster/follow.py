@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +40,7 @@ async def follow(cluster: Cluster, rollout: Rollout) -> AsyncGenerator[Scene, No
     :raises trimtab.kube.errors.ForbiddenError: the rollout cannot be read.
     """
     watch = _Watch(cluster, rollout)
-    tasks = [asyncio.create_task(watch.guarded(work())) for work in (watch.rollout, watch.groups)]
+    tasks = [asyncio.create_task(watch.guarded(work)) for work in (watch.rollout, watch.groups)]
     try:
         scene = watch.scene
         yield scene
@@ -72,10 +72,10 @@ class _Watch:
         self._cluster = cluster
         self._first = rollout
 
-    async def guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Report whatever ends the work, because the scenes are awaited."""
         try:
-            await work
+            await work()
         except Exception as error:
             self.changes.put_nowait(error)
 

@@ -271,12 +271,13 @@ class FaultProxy:
         if isinstance(effect, Die) and not effect.after:
             effect.kill()
             return self._cut(request, exchange)
-        if isinstance(effect, Hold):
-            task = self._loop.create_task(self._tried(request, exchange, effect))
-            self._held.add(task)
-            task.add_done_callback(self._held.discard)
-            return await asyncio.shield(task)
-        return await self._tried(request, exchange, effect)
+        if exchange.verb == "watch" and not isinstance(effect, Hold):
+            return await self._tried(request, exchange, effect)
+        # The API server's response is recorded also if the client leaves before it.
+        task = self._loop.create_task(self._tried(request, exchange, effect))
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+        return await asyncio.shield(task)
 
     async def _tried(
         self, request: web.Request, exchange: Exchange, effect: Effect | None

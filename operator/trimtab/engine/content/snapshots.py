@@ -24,7 +24,7 @@ from trimtab.crypto import UnreadableError
 from trimtab.engine.content.sealing import Content, NotStoredError, TooLargeError, Vault
 from trimtab.engine.leadership.encryption_keys import Keyring
 from trimtab.engine.metrics import SNAPSHOTS_ALTERED
-from trimtab.engine.scheduling.failures import apart
+from trimtab.engine.scheduling.failures import independent_parts
 from trimtab.engine.scheduling.retry import SNAPSHOTS
 from trimtab.engine.store.cluster_state import ClusterState
 from trimtab.kube import errors
@@ -153,20 +153,24 @@ class Snapshots:
 
         :raises trimtab.kube.errors.ApiError: one could not be stored; all others were.
         """
-        failures: list[Exception] = []
-        for place, content in list(self._known.items()):
-            if (place.namespace, content.owner) != key or place.name not in needed or place in self._leaving:
-                continue
-            uid, _ = self._seen.get(place, ("", 0.0))
-            if place in self._unlisted or self._uid(place) == uid:
-                continue
-            with apart(failures):
-                try:
-                    await self._ensure(place, content)
-                except TooLargeError as error:
-                    log.error("a snapshot cannot be written back: %s", error, extra={"snapshot": str(place)})
-        if failures:
-            raise failures[0]
+        with independent_parts() as part:
+            for place, content in list(self._known.items()):
+                if (
+                    (place.namespace, content.owner) != key
+                    or place.name not in needed
+                    or place in self._leaving
+                ):
+                    continue
+                uid, _ = self._seen.get(place, ("", 0.0))
+                if place in self._unlisted or self._uid(place) == uid:
+                    continue
+                with part():
+                    try:
+                        await self._ensure(place, content)
+                    except TooLargeError as error:
+                        log.error(
+                            "a snapshot cannot be written back: %s", error, extra={"snapshot": str(place)}
+                        )
 
     async def read(self, place: TemplateKey, part: Part) -> Spec | None:
         """The content, or None if it is gone, unreadable, or not what its name says (which is logged).
@@ -212,31 +216,29 @@ class Snapshots:
 
         :raises trimtab.kube.errors.ApiError: one could not be looked at or deleted; all others were.
         """
-        failures: list[Exception] = []
         done, kept = True, needed()
         self._forget(key, kept)
-        for stored in list(self.cluster.snapshots):
-            place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
-            label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
-            if (place.namespace, label) != key or place in self._leaving:
-                continue
-            if self._in_use[place.name] > 0 or place.name in kept:
-                continue
-            if place.name in self._fresh and not gone:
-                done = False
-                continue
-            self._leaving.add(place)
-            try:
-                with apart(failures):
-                    ours = await self._is_ours(place, stored.metadata.uid, key.name)
-                    if ours and not self._in_use[place.name] and place.name not in needed():
-                        with contextlib.suppress(errors.NotFoundError):
-                            await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
-                        self.cluster.snapshots.drop(stored)
-            finally:
-                self._leaving.discard(place)
-        if failures:
-            raise failures[0]
+        with independent_parts() as part:
+            for stored in list(self.cluster.snapshots):
+                place = TemplateKey(stored.metadata.namespace, stored.metadata.name)
+                label = (stored.metadata.labels or {}).get(naming.LABEL_TEMPLATE)
+                if (place.namespace, label) != key or place in self._leaving:
+                    continue
+                if self._in_use[place.name] > 0 or place.name in kept:
+                    continue
+                if place.name in self._fresh and not gone:
+                    done = False
+                    continue
+                self._leaving.add(place)
+                try:
+                    with part():
+                        ours = await self._is_ours(place, stored.metadata.uid, key.name)
+                        if ours and not self._in_use[place.name] and place.name not in needed():
+                            with contextlib.suppress(errors.NotFoundError):
+                                await self.api.delete(CONTROLLER_REVISIONS, *place, uid=stored.metadata.uid)
+                            self.cluster.snapshots.drop(stored)
+                finally:
+                    self._leaving.discard(place)
         return done
 
     # One snapshot.

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from trimtab.kube.errors import ApiError, NotLeaderError
@@ -37,6 +38,15 @@ def apart(failures: list[Exception]) -> Iterator[None]:
         if failures:
             log.warning("Another part of the pass failed: %s", fault(error))
         failures.append(error)
+
+
+@contextlib.contextmanager
+def independent_parts() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """A context manager for each part of a pass: an error in one stops no other; raises the first at the end."""
+    failures: list[Exception] = []
+    yield lambda: apart(failures)
+    if failures:
+        raise failures[0]
 
 
 def fault(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from trimtab.engine.content.templates import Judgement, Templates
 from trimtab.engine.groups.reconcile import Groups
 from trimtab.engine.groups.revisions import ListedSnapshots
 from trimtab.engine.rollouts.memory import RolloutMemories
-from trimtab.engine.scheduling.failures import apart
+from trimtab.engine.scheduling.failures import independent_parts
 from trimtab.engine.scheduling.queue import Work
 from trimtab.engine.scheduling.retry import NEVER
 from trimtab.engine.store.cluster_state import ClusterState
@@ -61,13 +61,11 @@ class TemplatePass:
             self._report(key, judgement)
         else:
             self._seen.pop(key, None)
-        failures: list[Exception] = []
-        with apart(failures):
-            await self.snapshots.restore(key, self._needed(key))
-        with apart(failures):
-            await self._prune(key, gone=judgement is None)
-        if failures:
-            raise failures[0]
+        with independent_parts() as part:
+            with part():
+                await self.snapshots.restore(key, self._needed(key))
+            with part():
+                await self._prune(key, gone=judgement is None)
 
     def _retry_when_due(self, key: TemplateKey, judgement: Judgement) -> None:
         if judgement.until < NEVER:

@@ -27,10 +27,10 @@ from trimtab.core.policy.policy import Policy
 from trimtab.core.refs import GroupKey, TemplateKey
 from trimtab.core.render.sizes import Total
 from trimtab.core.resolve.content import CompiledContent
-from trimtab.core.rollout import intents, planned
+from trimtab.core.rollout import intents
 from trimtab.core.rollout.revisions import GroupRevisions, most_common
 from trimtab.core.rollout.source import POLICY, TEMPLATE, Kind, RolloutSource
-from trimtab.core.rollout.spec import policy_content, replaced, template_content
+from trimtab.core.rollout.spec import left_groups, other_policies, policy_content, replaced, template_content
 from trimtab.core.rollout.strategy import compile_strategy
 from trimtab.core.schema.template import Schema
 from trimtab.core.status import Verdict, rejected
@@ -178,10 +178,11 @@ class Specs:
         if isinstance(schema, Verdict):
             return EvaluatedPolicy(schema)
         progress, written = source.progress, dict(item.spec)
-        gone = set(planned(progress)) - schema.groups.keys() if progress.underway is not None else set[str]()
+        gone = left_groups(progress, schema.groups)
         if gone:
             written = without_groups(written, gone)
-        others, is_new = self._other_policies(key, source, schema), progress.stable is None
+        others = self.compiled(key, other_policies(self.sources(key), source), schema)
+        is_new = progress.stable is None
         policy = finished(evaluating_spec(source.name, written, others, Total(schema), is_new=is_new))
         if isinstance(policy, Verdict):
             return EvaluatedPolicy(policy)
@@ -208,17 +209,8 @@ class Specs:
             return no_template(key)
         if template.accepted is not None:
             return template.accepted.schema
-        entries = (group.current for group in self.revisions_of(key))
-        current = most_common(entry for entry in entries if entry is not None)
+        current = most_common(group.current for group in self.revisions_of(key))
         return (self.contents.schema(key, current) if current else None) or template_never_valid(key)
-
-    def _other_policies(self, key: TemplateKey, source: RolloutSource, schema: Schema) -> list[Policy]:
-        refs = [
-            (other.name, content.snapshot)
-            for other in self.sources(key)
-            if other.kind == POLICY and other.uid != source.uid and (content := other.content) is not None
-        ]
-        return self.compiled(key, refs, schema)
 
 
 def _age(item: AnyObject) -> tuple[str, str]:

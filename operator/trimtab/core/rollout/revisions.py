@@ -250,9 +250,9 @@ def cause(before: Components | None, after: Components, operation: Operation | N
     return moves if moves in changed else min(changed)
 
 
-def most_common(entries: Iterable[Entry]) -> str | None:
+def most_common(entries: Iterable[Entry | None]) -> str | None:
     """The template's snapshot in most of these groups' revisions; the newest of several; None without any."""
-    found = list(entries)
+    found = [entry for entry in entries if entry is not None]
     count = Counter(entry["snapshot"] for entry in found)
     newest = {entry["snapshot"]: entry.get("createdAt") or "" for entry in found}
     return max(count, key=lambda name: (count[name], newest[name], name), default=None)

@@ -10,8 +10,8 @@ from trimtab.api.rollout_status import Content, RolloutProgress
 from trimtab.core import naming
 from trimtab.core.refs import TemplateKey
 from trimtab.core.rollout.preview import is_redacted
-from trimtab.core.rollout.queries import same
-from trimtab.core.rollout.source import RolloutSource
+from trimtab.core.rollout.queries import planned, same
+from trimtab.core.rollout.source import POLICY, RolloutSource
 from trimtab.core.rollout.strategy import Strategy
 from trimtab.core.status import Verdict
 from trimtab.core.violations import Notice
@@ -48,6 +48,25 @@ def replaced(progress: RolloutProgress, target: Content) -> Iterator[str]:
     for content in (progress.previous if reached else None, stable):
         if content is not None and content.snapshot:
             yield content.snapshot
+
+
+def left_groups(progress: RolloutProgress, groups: Container[str]) -> set[str]:
+    """The groups of the plan that left the template since the rollout started."""
+    if progress.underway is None:
+        return set()
+    return {name for name in planned(progress) if name not in groups}
+
+
+def other_policies(sources: Iterable[RolloutSource], source: RolloutSource) -> list[tuple[str, str]]:
+    """Names and snapshots of the other policies that are in force or being rolled out."""
+    return [
+        (other.name, content.snapshot)
+        for other in sources
+        if other.kind == POLICY
+        and other.uid != source.uid
+        and (content := other.content) is not None
+        and content.snapshot
+    ]
 
 
 def without_samples(source: RolloutSource, sensitive: Container[str]) -> RolloutSource:

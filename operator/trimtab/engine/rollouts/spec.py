@@ -21,6 +21,8 @@ from trimtab.core.rollout.source import TEMPLATE, RolloutSource
 from trimtab.core.rollout.spec import (
     EvaluatedSpec,
     effects_basis,
+    left_groups,
+    other_policies,
     replaced,
     template_content,
     without_samples,
@@ -118,7 +120,7 @@ class RolloutSpecs:
         if source.progress.stable is not None:
             return source, False
         groups = self.revisions.of_template(key).values()
-        snapshot = most_common(entry for group in groups if (entry := group.stable) is not None)
+        snapshot = most_common(group.stable for group in groups)
         if snapshot is None:
             return source, True
         progress = source.progress.model_copy(update={"stable": template_content(key, snapshot)})
@@ -148,7 +150,7 @@ class RolloutSpecs:
         schema = await self._schema(key, judgement)
         if isinstance(schema, Verdict):
             return schema
-        gone = _gone(source, schema)
+        gone = left_groups(source.progress, schema.groups)
         written = without_groups(source.item.spec, gone) if gone else source.item.spec
         others = await self._others(key, source, schema)
         policy = await self._compiled(source, written, schema, others)
@@ -214,7 +216,7 @@ class RolloutSpecs:
     def _current(self, key: TemplateKey) -> str | None:
         """The template's snapshot that most of its groups are on."""
         groups = self.revisions.of_template(key).values()
-        return most_common(entry for group in groups if (entry := group.current) is not None)
+        return most_common(group.current for group in groups)
 
     async def _compiled(
         self, source: RolloutSource, spec: Mapping[str, object], schema: Schema, others: Sequence[Policy]
@@ -240,22 +242,10 @@ class RolloutSpecs:
         return [policy for policy in found if policy is not None]
 
     def _other_policies(self, key: TemplateKey, source: RolloutSource) -> list[tuple[str, str]]:
-        """Their names and snapshots."""
-        return [
-            (other.name, content.snapshot)
-            for other in self.sources.policies(key)
-            if other.uid != source.uid and (content := other.content) is not None and content.snapshot
-        ]
+        return other_policies(self.sources.policies(key), source)
 
     async def _stored(self, key: TemplateKey, snapshot: str) -> PolicyRolloutSpec | None:
         return await self.policies.spec(TemplateKey(key.namespace, snapshot))
-
-
-def _gone(source: RolloutSource, schema: Schema) -> set[str]:
-    """The groups that left the template since the rollout started."""
-    if source.progress.underway is None:
-        return set()
-    return set(planned(source.progress)) - schema.groups.keys()
 
 
 def _unreadable(source: RolloutSource, former: Mapping[str, PolicyRolloutSpec | None]) -> Iterator[Notice]:

@@ -171,7 +171,7 @@ def read(item: PreferenceObject) -> Preference:
             AttributeError,
             ValueError,
         ):
-            record.print = 0  # somebody else's status: ours replaces it
+            record.print = 0  # another client wrote the status; the operator's replaces it
     return record
 
 

@@ -83,14 +83,14 @@ class Leader:
                 try:
                     async with asyncio.timeout(max(1.0, self.settings.duration / 2)):
                         held = await self._attempt(client)
-                except Exception as error:  # whatever it is, this thread goes on
+                except Exception as error:  # the thread continues after any error
                     held = None
                     log.warning("lease: %s", self._trouble(error))
                 if held:
                     if self._leading and not self.may_write():
                         self._set(
                             False
-                        )  # it lapsed for a moment: what met the fence meanwhile is taken up anew
+                        )  # it expired for a moment: the engine retries what the write guard refused
                     self._until = started + self.settings.duration - self.settings.margin
                 # Not knowing is no reason to step down before the Lease we have runs out.
                 self._set(self.may_write() and (held is True or (held is None and self._leading)))

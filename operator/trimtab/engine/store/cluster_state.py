@@ -239,11 +239,11 @@ class ClusterState:
         if new is not None:
             self.kept.policies.discard(place)
         if new is None:
-            self.enqueue_rollouts(place)  # actions on it that nobody has answered are on nothing now
+            self.enqueue_rollouts(place)  # its unprocessed actions concern no rollout now
         for template in {template_of(item) for item in (old, new) if item is not None}:
             self.enqueue_rollouts(template)
             if new is None or template_of(new) != template:
-                # Its policy is withdrawn, and nobody may need its snapshots any more.
+                # Its policy is deleted; its snapshots may no longer be needed.
                 self.enqueue_template(template)
                 for group in self.groups_of(template):
                     self.enqueue_group(group)

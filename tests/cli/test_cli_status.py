@@ -10,9 +10,9 @@ import typer
 from support.cli_manifests import Call
 from support.fake_cluster import FakeCluster
 from support.manifests import group_spec, preference_spec
+from support.memory_api import Memory
 from trimtab.cli.cluster.connection import Cluster
 from trimtab.cli.view.status import Scope, Status, read
-from trimtab.kube.memory import Memory
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,
     NAMESPACES,

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from support.in_memory import SYSTEM, Cluster, Operator, spec
+from support.memory_api import Memory
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET
 from trimtab.engine.leadership.write_guard import WriteGuard
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import (
     CONFIG_MAPS,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from support.in_memory import SYSTEM, Cluster, Operator, settled
+from support.memory_api import Memory
 from support.wave_rollouts import calm
 from trimtab.crypto import Keys
 from trimtab.engine.leadership.encryption_keys import KEYS_SECRET, LOOK_SECONDS, Keyring
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, SECRETS, Resource
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.memory_api import Memory, Write
 from support.workload_controllers import pod, status, workload
 from trimtab.core.refs import Ref
 from trimtab.core.workload.health import Health
@@ -17,7 +18,6 @@ from trimtab.engine.workloads import health as module
 from trimtab.engine.workloads.health import HealthWatch
 from trimtab.engine.workloads.pod_diagnosis import READ_SECONDS
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory, Write
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, PODS, WORKLOADS
 

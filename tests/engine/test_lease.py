@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from support.in_memory import SYSTEM, Cluster
+from support.memory_api import Memory
 from trimtab.engine.leadership import lease as leader_module
 from trimtab.engine.leadership.lease import Leader, LeaseSettings
 from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.kube.errors import NotFoundError, NotLeaderError
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, LEASES
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, Cluster
+from support.memory_api import Memory
 from trimtab.core.objects import MetaOnly
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, CONFIG_TEMPLATES
 

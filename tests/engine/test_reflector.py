@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, Cluster
+from support.memory_api import Memory
 from trimtab.core.objects import MetaOnly
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Page
 from trimtab.kube.reflector import Reflector
 from trimtab.kube.resources import CONFIG_MAPS, Resource

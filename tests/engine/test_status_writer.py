@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, LONGEST_WAIT, Cluster
+from support.memory_api import EPOCH
 from trimtab.engine.leadership.write_guard import WriteGuard
 from trimtab.engine.scheduling import retry
 from trimtab.engine.scheduling.queue import Queue
 from trimtab.engine.status.writer import CHANGED_SECONDS, Make, StatusWrite, StatusWriter, Target
 from trimtab.kube import errors
-from trimtab.kube.memory import EPOCH
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.memory_api import Memory
 from support.workload_controllers import Controllers, status, workload
 from trimtab.api.config_template import ConfigTemplateSpec
 from trimtab.core.refs import GroupKey, Ref
@@ -27,7 +28,6 @@ from trimtab.engine.workloads.restarts import (
     restart_digest,
 )
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import NAMESPACES, WORKLOADS
 

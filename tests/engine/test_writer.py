@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from support.in_memory import HOME, Cluster
+from support.memory_api import Memory
 from trimtab.core import naming, reasons
 from trimtab.core.refs import GroupKey, Ref
 from trimtab.core.render.plan import Desired, Observed, plan
 from trimtab.engine.groups.writer import Failure, Writer
 from trimtab.engine.store.outputs import OutputObject, Outputs
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_MAPS, OUTPUTS, SECRETS
 

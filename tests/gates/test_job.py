@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from support.memory_api import Memory
 from trimtab.crypto import Keys
 from trimtab.gates import job
 from trimtab.gates.job import Run, job_name, measure, rollout_label
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES, Resource
 

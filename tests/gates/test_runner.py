@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from support import virtual_time
+from support.memory_api import Memory
 from trimtab.api.strategy import GateSpec, HttpGate, JobGate, PrometheusGate
 from trimtab.crypto import Keys
 from trimtab.gates import Gate, Measurement, Subject
@@ -21,7 +22,6 @@ from trimtab.gates.measurer import GateMeasurer
 from trimtab.gates.metrics import GATE_MEASUREMENTS
 from trimtab.gates.runner import JOB_SECONDS, LONGEST_SPREAD, Runner
 from trimtab.gates.urls import AllowList
-from trimtab.kube.memory import Memory
 from trimtab.kube.resources import CRON_JOBS, JOBS, NAMESPACES
 
 digest = partial(Keys((Fernet.generate_key(),), b"digest-key-of-the-tests").digest, "job")

@@ -6,10 +6,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from support.memory_api import Memory
 from trimtab.kube import errors, resources
 from trimtab.kube.client import APPLY, JSON_PATCH
 from trimtab.kube.credentials import Credentials
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Event
 from trimtab.kube.resources import CONFIG_TEMPLATES, NAMESPACES, POLICY_ROLLOUTS, ROLLOUT_ACTIONS, Resource
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from support.manifests import MINUTES, PREFS, TEMPERATURE, action_spec, policy_spec, preference_spec
+from support.memory_api import EPOCH, Memory, Write
 from trimtab.core import naming
 from trimtab.core.objects import AnyObject
 from trimtab.engine.engine import Engine
 from trimtab.engine.term import Settings, Term
 from trimtab.kube import errors
-from trimtab.kube.memory import EPOCH, Memory, Write
 from trimtab.kube.port import Api, Body
 from trimtab.kube.resources import (
     CONFIG_MAPS,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from support.in_memory import HOME, Cluster, spec
-from trimtab.kube.memory import Memory
+from support.memory_api import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import CONFIG_TEMPLATES, EVENTS, POLICY_ROLLOUTS, RENDERED_GROUPS, Resource
 

@@ -7,11 +7,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from support.memory_api import Memory
 from trimtab.core.objects import MetaOnly
 from trimtab.core.refs import Ref
 from trimtab.core.workload.pods import digest_in
 from trimtab.kube import errors
-from trimtab.kube.memory import Memory
 from trimtab.kube.port import Body
 from trimtab.kube.resources import PODS, WORKLOADS
 

@@ -1,1 +1,1 @@
-"""The port to the API server (:mod:`trimtab.kube.port`) and its adapters: the real one and one in memory."""
+"""The port to the API server (:mod:`trimtab.kube.port`) and its adapter, the client."""

@@ -1,4 +1,4 @@
-"""An API server in memory: the port without a cluster, for tests and offline commands that run the engine.
+"""An API server in memory: the port without a cluster, for tests and walks that run the engine.
 
 It does what the engine relies on: a new resourceVersion for each change, consistent paged lists, watches that resume
 from any version that is not compacted, optimistic locking, a status subresource, and server-side apply with ownership
@@ -15,9 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from trimtab.kube import errors
-from trimtab.kube.fields import Path, merged_with
-from trimtab.kube.object_rules import (
+from support.object_rules import (
     applied,
     check_immutable,
     check_version,
@@ -27,6 +25,8 @@ from trimtab.kube.object_rules import (
     selected_or_none,
     stored,
 )
+from trimtab.kube import errors
+from trimtab.kube.fields import Path, merged_with
 from trimtab.kube.port import Body, Event, Page
 from trimtab.kube.resources import (
     CONFIG_TEMPLATES,

@@ -1,4 +1,4 @@
-"""How an API server changes objects, as pure functions: what :class:`trimtab.kube.memory.Memory` relies on."""
+"""How an API server changes objects, as pure functions: what :class:`support.memory_api.Memory` relies on."""
 
 from __future__ import annotations
 
